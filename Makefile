@@ -1,0 +1,54 @@
+# `make` lists what can be done. Everything sets itself up; only Python 3.11 or newer must be there.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help dev smoke test lint types unit format pins clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
+
+dev: $(READY) ## run the service with an embedded S3 on PORT (8000), until Ctrl-C
+	@$(BIN)/python test_local.py
+
+smoke: $(READY) ## store pictures in every way in a service of its own, compare the bytes
+	@$(BIN)/python test_local.py test
+
+test: lint types unit ## everything that must pass: lint, types, tests
+
+lint: $(READY) ## style, import rules
+	@echo "lint"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/lint-imports --no-logo >$(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+
+types: $(READY) ## mypy, strict
+	@echo "types"
+	@$(BIN)/mypy --no-error-summary
+
+unit: $(READY) ## the tests alone
+	@$(BIN)/python -m pytest -q
+
+format: $(READY) ## rewrite the sources in the project's style
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .
+
+pins: $(READY) ## pin the newest versions into requirements.txt and requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --no-config --universal --upgrade --python-version 3.11 --no-header \
+		--no-emit-index-url pyproject.toml --output-file requirements.txt
+	@$(BIN)/uv pip compile --quiet --no-config --universal --upgrade --python-version 3.11 --no-header \
+		--no-emit-index-url pyproject.toml --group dev --constraint requirements.txt \
+		--output-file requirements-dev.txt
+
+clean: ## remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(READY): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.13")'
+	@echo "setting up $(VENV), about a minute the first time"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@

@@ -1,0 +1,192 @@
+"""The outermost ring: request id, one log line a request, body limits, errors as problem documents.
+
+Plain ASGI: what runs on every request must cost next to nothing.
+"""
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from image_upload.errors import (
+    MEDIA_TYPE,
+    BodyTooLarge,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    as_document,
+)
+
+log = logging.getLogger("image_upload.requests")
+
+# nginx's status for a client that went away before the answer; it is only ever logged.
+CLIENT_CLOSED_REQUEST = 499
+
+
+class RequestLog:
+    """Gives each request an id, returns it as X-Request-Id, and writes one line when it is over."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        # On Lambda the id under which AWS itself logs the invocation.
+        context = scope.get("aws.context")
+        request_id = getattr(context, "aws_request_id", None) or uuid.uuid4().hex
+        scope["request_id"] = request_id
+        status = CLIENT_CLOSED_REQUEST
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                    # What S3 and clients claim about types is not to be guessed over.
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            status = CLIENT_CLOSED_REQUEST
+        finally:
+            fields: dict[str, Any] = {
+                "request_id": request_id,
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": status,
+                "duration_ms": round((time.perf_counter() - started) * 1000, 2),
+            }
+            if "principal" in scope:
+                fields["user_id"] = scope["principal"].user_id
+            if "problem" in scope:
+                fields["code"] = scope["problem"]
+            log.info("request", extra={"fields": fields})
+
+
+class BodyLimit:
+    """Refuses a body above what its route takes: by Content-Length before it is read, else while it is."""
+
+    def __init__(self, app: ASGIApp, max_bytes_of: Callable[[str], int]) -> None:
+        self._app = app
+        self._max_bytes_of = max_bytes_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        most = self._max_bytes_of(scope["path"])
+        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        if announced.isdigit() and int(announced) > most:
+            raise _too_large(most)
+        received = 0
+
+        async def receive_counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > most:
+                raise _too_large(most)
+            return message
+
+        await self._app(scope, receive_counted, send)
+
+
+def _too_large(most: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"This route takes at most {most} bytes. Ask POST /uploads for a presigned URL and send the file to S3 itself.",
+        max_bytes=most,
+    )
+
+
+class Problems:
+    """Turns whatever is raised inside into a problem document; what nobody foresaw becomes a 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application."""
+        started = False
+
+        async def send_noting_start(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting_start)
+        except Exception as error:
+            # FastAPI wraps what reading the body raised into an HTTPException.
+            cause = error.__cause__ if isinstance(error, HTTPException) and error.__cause__ else error
+            if started or scope["type"] != "http" or isinstance(cause, ClientDisconnect):
+                raise cause from None
+            await answer(scope, send, translate(cause, scope))
+
+
+def translate(error: BaseException, scope: Scope) -> Problem:
+    """Any exception as a problem: ours as they are, the framework's by their meaning, others as a 500."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, RequestValidationError):
+        return _invalid(error)
+    if isinstance(error, HTTPException):
+        if error.status_code == NotFound.status:
+            return NotFound("There is nothing at this path. GET /docs lists the routes.")
+        if error.status_code == MethodNotAllowed.status:
+            allowed = (error.headers or {}).get("Allow", "")
+            return MethodNotAllowed(
+                f"{scope['method']} is not possible here. This path takes: {allowed}.", headers=error.headers
+            )
+        if error.status_code < 500:  # noqa: PLR2004  a body that FastAPI could not read
+            return InvalidRequest("The request body could not be read. Send JSON as /docs shows it.", errors=[])
+    log.error(
+        "unexpected exception",
+        exc_info=error,
+        extra={"fields": {"request_id": scope.get("request_id")}},
+    )
+    return InternalError("Something went wrong in this service. Report the request_id to its operator.")
+
+
+def _invalid(error: RequestValidationError) -> InvalidRequest:
+    """FastAPI's validation faults, without the refused input: it may hold a signed URL."""
+    faults = [
+        {"field": ".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0]), "message": fault["msg"]}
+        for fault in error.errors()
+    ]
+    listed = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
+    return InvalidRequest(f"Correct these fields and send the request again. {listed}.", errors=faults)
+
+
+async def answer(scope: Scope, send: Send, problem: Problem) -> None:
+    """Send a problem document."""
+    scope["problem"] = problem.code
+    document = as_document(type(problem), problem.detail, scope.get("request_id", ""), **problem.extras)
+    body = json.dumps(document, ensure_ascii=False).encode()
+    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem.headers}
+    await send(
+        {
+            "type": "http.response.start",
+            "status": problem.status,
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        }
+    )
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -1,0 +1,222 @@
+"""The one tree of errors, and the one function that turns it into RFC 9457 problem documents.
+
+    Problem
+    ├── InvalidRequest          422  validation-failed        a field is missing or has the wrong form
+    ├── NotFound                404  not-found                no such route or resource
+    ├── MethodNotAllowed        405  method-not-allowed       the path exists, the method does not
+    ├── BodyTooLarge            413  body-too-large           more bytes than this route takes
+    ├── NotSignedIn             401  token-missing            a route that needs a token got none
+    │   └── InvalidToken        401  token-invalid            the token is forged, expired or not ours
+    ├── FileTooLarge            400  file-too-large           above the purpose's limit
+    ├── UnsupportedFileType     400  unsupported-file-type    type not allowed, or at odds with the name
+    ├── InvalidFilename         400  invalid-filename         a path, control characters, too long
+    ├── InvalidMetadata         400  invalid-metadata         not storable as S3 user metadata
+    ├── InvalidKey              400  invalid-key              not an object key we would ever make
+    ├── NotAForm                415  not-a-form               the body is not multipart/form-data
+    ├── MalformedForm           400  malformed-form           broken, cut off, or too many parts
+    ├── EmptyFile               400  empty-file               the file part holds no byte
+    ├── InvalidUploadUrl        400  upload-url-invalid       not a presigned S3 PUT
+    │   ├── ExpiredUploadUrl    400  upload-url-expired       it was one, until its expiry
+    │   ├── NeedsHeaders        400  upload-url-needs-headers signed headers that a form cannot carry
+    │   └── RefusedTarget       403  upload-target-refused    a host or bucket we do not send to
+    ├── UpstreamRefused         400  upstream-refused         S3 said 4xx: trying again cannot help
+    ├── UpstreamRedirected      400  upstream-redirected      S3 pointed elsewhere; never followed
+    ├── UpstreamUnavailable     502  upstream-unavailable     5xx or no connection after the last attempt
+    ├── OutOfTime               504  upload-timed-out         the time for the whole upload is over
+    ├── CredentialsUnavailable  503  credentials-unavailable  the service cannot sign
+    └── InternalError           500  internal-error           a fault of ours; the log has the details
+
+`detail` is a sentence for the person who reads it and says what to do next. No problem ever
+carries a presigned URL's query, a token or a secret.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """An answer that is not a success.
+
+    `detail` says what happened and what to do next; `extras` become members of the document
+    (RFC 9457 section 3.2); `headers` go onto the response.
+    """
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None, **extras: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.extras = extras
+
+
+class InvalidRequest(Problem):
+    """A field is missing or has the wrong form. `errors` names each one and what was expected."""
+
+    status, code, title = 422, "validation-failed", "Validation failed"
+
+
+class NotFound(Problem):
+    """No such route or resource. Compare the path with `/docs`."""
+
+    status, code, title = 404, "not-found", "Not found"
+
+
+class MethodNotAllowed(Problem):
+    """The path exists but not with this method. The `Allow` header lists the methods that do."""
+
+    status, code, title = 405, "method-not-allowed", "Method not allowed"
+
+
+class BodyTooLarge(Problem):
+    """More bytes than this route takes (`max_bytes`). Mint a URL with `POST /uploads`, send the file to S3."""
+
+    status, code, title = 413, "body-too-large", "Request body too large"
+
+
+class NotSignedIn(Problem):
+    """The route needs `Authorization: Bearer <token>` and got none."""
+
+    status, code, title = 401, "token-missing", "Not signed in"
+
+    def __init__(self, detail: str) -> None:
+        # RFC 6750 section 3: a 401 names the scheme that would be accepted.
+        super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+class InvalidToken(NotSignedIn):
+    """The token is forged, expired, or made for another service. Sign in again."""
+
+    status, code, title = 401, "token-invalid", "Token not accepted"
+
+
+class FileTooLarge(Problem):
+    """The file is larger than its purpose allows (`max_bytes`)."""
+
+    status, code, title = 400, "file-too-large", "File too large"
+
+
+class UnsupportedFileType(Problem):
+    """The purpose does not take this type (`allowed`), or type and file extension disagree."""
+
+    status, code, title = 400, "unsupported-file-type", "Unsupported file type"
+
+
+class InvalidFilename(Problem):
+    """The name is a path, holds control characters, or is too long. Send the bare file name."""
+
+    status, code, title = 400, "invalid-filename", "Invalid file name"
+
+
+class InvalidMetadata(Problem):
+    """The metadata cannot be stored by S3: too large, control characters, or a name that is no token."""
+
+    status, code, title = 400, "invalid-metadata", "Invalid metadata"
+
+
+class InvalidKey(Problem):
+    """The object key is empty, too long, climbs with `..`, or holds control characters."""
+
+    status, code, title = 400, "invalid-key", "Invalid object key"
+
+
+class NotAForm(Problem):
+    """The body is not `multipart/form-data`. In browsers pass a `FormData` and set no Content-Type yourself."""
+
+    status, code, title = 415, "not-a-form", "Not a form"
+
+
+class MalformedForm(Problem):
+    """The form is broken, was cut off, repeats a field, or has too many parts or headers."""
+
+    status, code, title = 400, "malformed-form", "Malformed form"
+
+
+class EmptyFile(Problem):
+    """The `file` part holds no byte; nothing was sent to S3."""
+
+    status, code, title = 400, "empty-file", "Empty file"
+
+
+class InvalidUploadUrl(Problem):
+    """`uploadUrl` is not a presigned S3 PUT URL. Pass the `presignedUrl` of `POST /uploads` unchanged."""
+
+    status, code, title = 400, "upload-url-invalid", "Invalid upload URL"
+
+
+class ExpiredUploadUrl(InvalidUploadUrl):
+    """The presigned URL's time is over. Mint a new one."""
+
+    status, code, title = 400, "upload-url-expired", "Upload URL expired"
+
+
+class NeedsHeaders(InvalidUploadUrl):
+    """The URL signs headers whose values a form does not carry (`signed_headers`). Send the file to S3 directly."""
+
+    status, code, title = 400, "upload-url-needs-headers", "Upload URL needs more headers"
+
+
+class RefusedTarget(InvalidUploadUrl):
+    """The URL's host or bucket is not one this service sends to (PROXY_ALLOWED_BUCKETS, PROXY_ALLOWED_HOSTS)."""
+
+    status, code, title = 403, "upload-target-refused", "Upload target refused"
+
+
+class UpstreamRefused(Problem):
+    """S3 refused the upload (`upstream_status`, `upstream_code`): expired, or not what was signed."""
+
+    status, code, title = 400, "upstream-refused", "S3 refused the upload"
+
+
+class UpstreamRedirected(Problem):
+    """The store answered with a redirect, which is never followed. Sign for the bucket's regional host."""
+
+    status, code, title = 400, "upstream-redirected", "Redirect not followed"
+
+
+class UpstreamUnavailable(Problem):
+    """S3 answered 5xx or not at all, also to the last attempt (`attempts`). The file was not stored by us."""
+
+    status, code, title = 502, "upstream-unavailable", "S3 unavailable"
+
+
+class OutOfTime(Problem):
+    """The time for the whole upload is over (TIMEOUT_SECONDS, Lambda's deadline). Send large files to S3 directly."""
+
+    status, code, title = 504, "upload-timed-out", "Upload timed out"
+
+
+class CredentialsUnavailable(Problem):
+    """The service has no AWS credentials to sign with. Its operator finds the reason in the log."""
+
+    status, code, title = 503, "credentials-unavailable", "Cannot sign"
+
+
+class InternalError(Problem):
+    """A fault of this service. Report the `request_id`; the log of that request has the details."""
+
+    status, code, title = 500, "internal-error", "Internal error"
+
+
+def every_problem(root: type[Problem] = Problem) -> Iterator[type[Problem]]:
+    """All kinds of problem, parents first: the list behind `/errors`, the documentation and its test."""
+    for kind in root.__subclasses__():
+        yield kind
+        yield from every_problem(kind)
+
+
+def as_document(kind: type[Problem], detail: str, request_id: str, **extras: Any) -> dict[str, Any]:
+    """A problem as an RFC 9457 document. `request_id` is the one in the log and in X-Request-Id."""
+    return {
+        "type": f"/errors/{kind.code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "code": kind.code,
+        "request_id": request_id,
+        **extras,
+    }

@@ -1,0 +1,84 @@
+"""Is the service up, and what do its error codes mean: the two routes that need nothing else."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from image_upload import __version__
+from image_upload.errors import NotFound, every_problem
+from image_upload.openapi import problems
+from image_upload.s3.bucket import Bucket
+from image_upload.settings import Settings
+
+
+class Health(BaseModel):
+    """The service answers; `bucket` says whether S3 does."""
+
+    message: str = Field(examples=["Image upload service is running"])
+    version: str = Field(examples=[__version__])
+    environment: str = Field(examples=["production"])
+    bucket: str = Field(description="ok, missing, denied, error, unreachable or no-credentials", examples=["ok"])
+
+
+class ErrorCode(BaseModel):
+    """One kind of problem."""
+
+    code: str = Field(examples=["file-too-large"])
+    title: str
+    status: int
+    meaning: str
+
+
+def _explain() -> dict[str, dict[str, Any]]:
+    return {
+        kind.code: {
+            "code": kind.code,
+            "title": kind.title,
+            "status": kind.status,
+            "meaning": " ".join((kind.__doc__ or "").split()),
+        }
+        for kind in every_problem()
+    }
+
+
+def router(settings: Settings, bucket: Bucket) -> APIRouter:
+    """Health and the error codes."""
+    routes = APIRouter(tags=["Service"])
+
+    # expects: nothing
+    # returns: 200, also when S3 is down; the state of the bucket is at most 5 s old
+    # codes: none
+    @routes.get("/", summary="Health", response_model=Health, responses=problems())
+    async def health() -> JSONResponse:
+        """Says that the service runs, and whether its bucket answers within two seconds."""
+        return JSONResponse(
+            {
+                "message": "Image upload service is running",
+                "version": __version__,
+                "environment": settings.environment,
+                "bucket": await bucket.state(),
+            }
+        )
+
+    # expects: nothing
+    # returns: 200 with every code that this service can answer with
+    # codes: none
+    @routes.get("/errors", summary="All error codes", response_model=list[ErrorCode], responses=problems())
+    async def error_codes() -> JSONResponse:
+        """Lists every `code` with its status and what to do about it."""
+        return JSONResponse(list(_explain().values()))
+
+    # expects: a code
+    # returns: 200 with its meaning: what the `type` of a problem document points to
+    # codes: 404 not-found
+    @routes.get("/errors/{code}", summary="One error code", response_model=ErrorCode, responses=problems(NotFound))
+    async def error_code(code: str) -> JSONResponse:
+        """Explains one `code`."""
+        explained = _explain().get(code)
+        if explained is None:
+            raise NotFound("There is no such error code. GET /errors lists them all.")
+        return JSONResponse(explained)
+
+    return routes

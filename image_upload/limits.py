@@ -1,0 +1,81 @@
+"""Every number that S3, Lambda or HTTP imposes, with its source and what breaks on either side of it.
+
+The unit is the last part of each name. A number that an operator may change is a setting
+(`settings.py`), a number that belongs to one purpose is in the table (`purposes.py`).
+"""
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+# --- S3 -------------------------------------------------------------------------------------------
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+# Above: S3 answers KeyTooLongError. Counted in bytes of UTF-8, not in characters.
+S3_KEY_MAX_BYTES: Final = 1024
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html
+# Above: S3 answers EntityTooLarge to a single PUT; a multipart upload is needed.
+S3_PUT_MAX_BYTES: Final = 5 * GIB
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+# 10,000 parts of 5 GiB, which AWS rounds to "48.8 TiB". Above: no upload of any kind is possible.
+S3_OBJECT_MAX_BYTES: Final = 10_000 * 5 * GIB
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+# Sum of names and values of user metadata in UTF-8. Above: S3 answers MetadataTooLarge.
+S3_METADATA_MAX_BYTES: Final = 2 * KIB
+
+# https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html (X-Amz-Expires)
+# Seven days. Above: signing libraries sign it silently, S3 refuses it with AuthorizationQueryParametersError.
+PRESIGN_MAX_S: Final = 604_800
+
+# The same page: S3 allows a request's date to be this far from its own clock (RequestTimeTooSkewed).
+CLOCK_SKEW_MAX_S: Final = 15 * 60
+
+# --- Lambda ---------------------------------------------------------------------------------------
+
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 6 MB a request, and the
+# form travels base64-encoded inside a JSON event with its headers: 6,291,456 * 3/4 less about 2 kB.
+# Below this number every form fits. Above, AWS answers 413 by itself and the function never runs.
+LAMBDA_FORM_MAX_BYTES: Final = 4_400_000
+
+# Time kept back before Lambda's deadline, to answer instead of being killed without a word.
+LAMBDA_DEADLINE_MARGIN_S: Final = 2.0
+
+# --- HTTP -----------------------------------------------------------------------------------------
+
+# Largest JSON body we read into memory.
+JSON_BODY_MAX_BYTES: Final = 1 * MIB
+
+# A form may be this much larger than the file in it: part headers, boundaries, the signed URL.
+FORM_OVERHEAD_MAX_BYTES: Final = 64 * KIB
+
+# Parts of one form. The routes need three; browsers' extensions and proxies add a few.
+FORM_PARTS_MAX: Final = 16
+
+# One form field that is not the file. A part URL signed with a role's session token is about 1.4 kB.
+FORM_FIELD_MAX_BYTES: Final = 16 * KIB
+
+# Bytes of a form's file that stay in memory; the rest goes to the temporary directory.
+FORM_SPOOL_BYTES: Final = 1 * MIB
+
+# NTFS, APFS and ext4 hold names of up to 255; a longer one was not made by a file system.
+FILENAME_MAX_CHARS: Final = 255
+
+# Longest error document of S3 that we read. S3's own are below 2 kB.
+UPSTREAM_ERROR_MAX_BYTES: Final = 16 * KIB
+
+# Attempts beyond the first that a caller of the retry route may ask for.
+RETRIES_MAX: Final = 10
+
+# Longest pause that a Retry-After header can impose on us. Above: it is cut to this.
+RETRY_AFTER_MAX_S: Final = 20.0
+
+# Longest wait for S3 when only its health is asked.
+HEALTH_TIMEOUT_S: Final = 2.0
+
+# How long an answer about the bucket's health is reused: the route is public, and S3 requests cost money.
+HEALTH_CACHE_S: Final = 5.0

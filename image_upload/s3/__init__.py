@@ -1,0 +1,1 @@
+"""Everything that speaks S3. Nothing outside this room does."""

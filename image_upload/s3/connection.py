@@ -1,0 +1,114 @@
+"""The one HTTP client of the process, which connects only to addresses that were checked.
+
+A host name is resolved here, every address it has is checked, and the connection goes to a
+checked address: between check and use there is no second look-up that could answer differently
+(DNS rebinding). Redirects are never followed, proxies of the environment never asked.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable
+
+import httpcore
+import httpx
+
+# RFC 6052 NAT64 and RFC 3056 6to4 carry an IPv4 address inside a global IPv6 one.
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class AddressRefused(httpx.ConnectError):
+    """A host name leads to an address that is not public."""
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is on the public Internet, also when it is wrapped into IPv6.
+
+    https://www.iana.org/assignments/iana-ipv4-special-registry (private, loopback, link-local,
+    shared, benchmarking, documentation …) and its IPv6 sister, as `ipaddress` knows them.
+    """
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if inner is None and ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return inner.is_global and not inner.is_multicast
+    return ip.is_global and not ip.is_multicast
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """All addresses of a host name, in the system's order of preference."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
+Resolver = Callable[[str, int], Awaitable[list[str]]]
+
+
+class CheckedBackend(httpcore.AsyncNetworkBackend):
+    """Opens TCP connections to public addresses, and to the trusted endpoints wherever they are."""
+
+    def __init__(self, trusted: frozenset[tuple[str, int]], resolver: Resolver = resolve) -> None:
+        self._trusted = trusted
+        self._resolve = resolver
+        # The backend that httpcore would choose itself; asyncio is the only loop we run under.
+        self._inner: httpcore.AsyncNetworkBackend = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  the signature is httpcore's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to one of the host's checked addresses. Raises `httpcore.ConnectError` if one is not public."""
+        target = host
+        if (host, port) not in self._trusted:
+            try:
+                addresses = await self._resolve(host, port)
+            except OSError as error:
+                raise httpcore.ConnectError(f"cannot resolve {host}") from error
+            if not addresses or not all(is_public(address) for address in addresses):
+                raise AddressRefused(f"{host} leads to an address that is not public")
+            target = addresses[0]
+        return await self._inner.connect_tcp(target, port, timeout, local_address, socket_options)
+
+    async def sleep(self, seconds: float) -> None:
+        """As httpcore wants it for its own connection retries, which are off here."""
+        await self._inner.sleep(seconds)
+
+
+class CheckedTransport(httpx.AsyncHTTPTransport):
+    """httpx's transport over a pool with our own backend.
+
+    httpcore takes a backend as a documented argument, httpx 0.28 does not pass one on; hence the
+    pool is replaced. A test fails if a new httpx keeps its pool elsewhere.
+    """
+
+    def __init__(self, backend: CheckedBackend, context: ssl.SSLContext) -> None:
+        super().__init__(verify=context, trust_env=False)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=1000,
+            max_keepalive_connections=20,
+            # S3 closes idle connections after about 5 s; on Lambda the freezer may hold us for minutes.
+            keepalive_expiry=4.0,
+            http1=True,
+            network_backend=backend,
+        )
+
+
+def open_client(
+    trusted: frozenset[tuple[str, int]], *, verify: bool, resolver: Resolver = resolve
+) -> httpx.AsyncClient:
+    """An HTTP client for S3. `trusted` lists (host, port) of endpoints that may be private."""
+    context = httpx.create_ssl_context(verify=verify, trust_env=True)
+    return httpx.AsyncClient(
+        transport=CheckedTransport(CheckedBackend(trusted, resolver), context),
+        trust_env=False,
+        follow_redirects=False,
+        timeout=httpx.Timeout(10.0, read=60.0, write=60.0),
+    )

@@ -1,0 +1,285 @@
+"""Environment variables → one frozen `Settings` value, with every fault reported in one message.
+
+`load` is called once, by the front door. Nothing else in the package reads the environment.
+docs/settings.md describes each setting and is held to this file by a test.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from image_upload.limits import PRESIGN_MAX_S
+
+type_of_environment = Literal["local", "development", "test", "production"]
+
+# RFC 7518 section 3.2: an HS256 key holds at least as many bits as the hash.
+JWT_SECRET_MIN_BYTES = 32
+
+
+class SettingsError(Exception):
+    """The settings cannot be used. The message lists every fault and where to read on."""
+
+
+def _split(value: object) -> object:
+    """`a, b` → ("a", "b"), the form of every list in the environment."""
+    if isinstance(value, str):
+        return tuple(item for item in (part.strip() for part in value.split(",")) if item)
+    return value
+
+
+CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+
+class Settings(BaseModel):
+    """Everything an operator can decide. Field order matters: a check may look at the fields above it."""
+
+    model_config = ConfigDict(frozen=True, validate_default=True, extra="ignore")
+
+    environment: type_of_environment = Field(
+        "production",
+        validation_alias=AliasChoices("ENVIRONMENT", "ENV"),
+        description="one of local, development, test, production",
+    )
+    lambda_function_name: str | None = Field(
+        None,
+        validation_alias="AWS_LAMBDA_FUNCTION_NAME",
+        description="set by Lambda itself",
+    )
+    s3_bucket_name: str = Field(
+        validation_alias=AliasChoices("S3_BUCKET_NAME", "AWS_S3_BUCKET"),
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+        description="the bucket's name: 3 to 63 of a-z, 0-9, dot and hyphen",
+    )
+    aws_region: str = Field(
+        validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"),
+        pattern=r"^[a-z0-9-]{1,32}$",
+        description="the bucket's region, such as ap-northeast-2",
+    )
+    aws_access_key_id: str | None = Field(
+        None,
+        validation_alias="AWS_ACCESS_KEY_ID",
+        description="an access key id; without it the usual AWS credential chain is asked",
+    )
+    aws_secret_access_key: SecretStr | None = Field(
+        None,
+        validation_alias="AWS_SECRET_ACCESS_KEY",
+        description="the secret that belongs to AWS_ACCESS_KEY_ID",
+    )
+    aws_session_token: SecretStr | None = Field(
+        None,
+        validation_alias="AWS_SESSION_TOKEN",
+        description="the session token of temporary credentials",
+    )
+    use_ssl: bool = Field(
+        True,
+        validation_alias="AWS_S3_USE_SSL",
+        description="true or false; false only outside production",
+    )
+    verify_ssl: bool = Field(
+        True,
+        validation_alias="AWS_S3_VERIFY_SSL",
+        description="true or false; false only outside production",
+    )
+    s3_endpoint_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("AWS_S3_ENDPOINT_URL", "LOCALSTACK_ENDPOINT"),
+        description="scheme://host[:port] of an S3 server; https in production; empty for AWS",
+    )
+    s3_public_endpoint_url: str | None = Field(
+        None,
+        validation_alias="S3_PUBLIC_ENDPOINT_URL",
+        description="scheme://host[:port] that clients see in presigned URLs",
+    )
+    cdn_base_url: str | None = Field(
+        None,
+        validation_alias="CDN_BASE_URL",
+        pattern=r"^https?://[^\s?#]+$",
+        description="https://host[/path] of the CDN in front of the bucket",
+    )
+    upload_url_expires_s: int = Field(
+        300,
+        validation_alias="UPLOAD_URL_EXPIRES_SECONDS",
+        ge=1,
+        le=PRESIGN_MAX_S,
+        description=f"whole seconds from 1 to {PRESIGN_MAX_S} (seven days, S3's own limit)",
+    )
+    timeout_s: float = Field(
+        300,
+        validation_alias="TIMEOUT_SECONDS",
+        gt=0,
+        le=86_400,
+        description="seconds, above 0 and at most 86400",
+    )
+    proxy_allowed_buckets: CommaList = Field(
+        (),
+        validation_alias="PROXY_ALLOWED_BUCKETS",
+        description="bucket names separated by commas, or * for any bucket on AWS's own hosts",
+    )
+    proxy_allowed_hosts: CommaList = Field(
+        (),
+        validation_alias="PROXY_ALLOWED_HOSTS",
+        description="host or host:port of further S3 servers, separated by commas",
+    )
+    cors_allow_origins: CommaList = Field(
+        (),
+        validation_alias="CORS_ALLOW_ORIGINS",
+        description="origins such as https://app.example.com separated by commas, or *",
+    )
+    allow_gif: bool = Field(
+        default=False,
+        validation_alias="ALLOW_GIF",
+        description="true or false: GIF as an image type",
+    )
+    auth_required: bool | None = Field(
+        None,
+        validation_alias="AUTH_REQUIRED",
+        description="true or false; empty means true in production, else false",
+    )
+    jwt_secret: SecretStr | None = Field(
+        None,
+        validation_alias="JWT_SECRET",
+        description=f"a secret of at least {JWT_SECRET_MIN_BYTES} bytes, such as the output of: openssl rand -hex 32",
+    )
+    jwt_algorithm: Literal["HS256", "HS384", "HS512"] = Field(
+        "HS256", validation_alias="JWT_ALGORITHM", description="one of HS256, HS384, HS512"
+    )
+    jwt_issuer: str | None = Field(None, validation_alias="JWT_ISSUER", description="the `iss` every token must carry")
+    jwt_audience: str | None = Field(
+        None, validation_alias="JWT_AUDIENCE", description="the `aud` every token must carry"
+    )
+    debug: bool = Field(default=False, validation_alias="DEBUG", description="true or false")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", validation_alias="LOG_LEVEL", description="one of DEBUG, INFO, WARNING, ERROR"
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _log_level(cls, value: object, info: ValidationInfo) -> object:
+        if info.data.get("debug"):
+            return "DEBUG"
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("aws_secret_access_key")
+    @classmethod
+    def _key_pair(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if (value is None) != (info.data.get("aws_access_key_id") is None):
+            raise ValueError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together")
+        return value
+
+    @field_validator("use_ssl", "verify_ssl")
+    @classmethod
+    def _tls(
+        cls,
+        value: bool,  # noqa: FBT001  pydantic passes it by position
+        info: ValidationInfo,
+    ) -> bool:
+        if not value and info.data.get("environment") == "production":
+            raise ValueError("false is possible only outside production")
+        return value
+
+    @field_validator("s3_endpoint_url", "s3_public_endpoint_url")
+    @classmethod
+    def _endpoint(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        if "://" not in value:
+            value = ("https://" if info.data.get("use_ssl", True) else "http://") + value
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+            raise ValueError("not a URL of the form scheme://host[:port]")
+        _ = parts.port  # raises ValueError when it is not a number up to 65535
+        if parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise ValueError("a path, query or fragment does not belong into an endpoint")
+        if parts.scheme == "http" and info.data.get("environment") == "production":
+            raise ValueError("plain http is possible only outside production")
+        return f"{parts.scheme}://{parts.netloc.lower()}"
+
+    @field_validator("auth_required")
+    @classmethod
+    def _auth_default(
+        cls,
+        value: bool | None,  # noqa: FBT001  the same
+        info: ValidationInfo,
+    ) -> bool:
+        return info.data.get("environment") == "production" if value is None else value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _jwt_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            if info.data.get("auth_required"):
+                raise ValueError("missing, and without it nobody could pass AUTH_REQUIRED")
+        elif (
+            info.data.get("environment") == "production"
+            and len(value.get_secret_value().encode()) < JWT_SECRET_MIN_BYTES
+        ):
+            raise ValueError(f"shorter than {JWT_SECRET_MIN_BYTES} bytes")
+        return value
+
+    @property
+    def on_lambda(self) -> bool:
+        """Whether this process runs inside AWS Lambda."""
+        return self.lambda_function_name is not None
+
+
+def aliases(field: str) -> tuple[str, ...]:
+    """The environment variables that set a field, the preferred one first."""
+    alias = Settings.model_fields[field].validation_alias
+    if isinstance(alias, AliasChoices):
+        return tuple(str(choice) for choice in alias.choices)
+    return (str(alias),)
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Settings from a mapping shaped like `os.environ`. An empty value counts as not set.
+
+    Raises `SettingsError` with all faults in one message. Secrets are never repeated in it.
+    """
+    given = {name: value.strip() for name, value in environ.items() if value.strip()}
+    if given.get("ENVIRONMENT", given.get("ENV")) != "local":
+        # The documents set it in every .env; only a local run may be led to LocalStack by it.
+        given.pop("LOCALSTACK_ENDPOINT", None)
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        raise SettingsError(_describe(error)) from None
+
+
+def _describe(error: ValidationError) -> str:
+    """One line a fault: the variable, what is wrong with it, what was expected."""
+    by_alias = {alias: name for name in Settings.model_fields for alias in aliases(name)}
+    lines = []
+    for fault in error.errors(include_url=False, include_input=False):
+        alias = str(fault["loc"][0])
+        # A default that is refused is reported under the field's own name, a given value under its alias.
+        name = alias if alias in Settings.model_fields else by_alias[alias]
+        expected = Settings.model_fields[name].description
+        wrong = "missing" if fault["type"] == "missing" else fault["msg"].removeprefix("Value error, ")
+        lines.append(f"  {aliases(name)[0]}: {wrong}. Expected: {expected}.")
+    count = "1 setting is" if len(lines) == 1 else f"{len(lines)} settings are"
+    advice = (
+        "Set them in the environment or in a .env file; .env.example is a working set and docs/settings.md "
+        "describes each one."
+    )
+    return "\n".join([f"The service cannot start: {count} missing or wrong.", *lines, advice])
+
+
+def read_dotenv(environ: Mapping[str, str], path: str = ".env") -> dict[str, str]:
+    """The environment completed by a `.env` file where there is one; real variables win."""
+    from dotenv import dotenv_values  # noqa: PLC0415  Lambda never needs it
+
+    from_file: dict[str, Any] = dict(dotenv_values(path))
+    return {name: value for name, value in from_file.items() if value is not None} | dict(environ)

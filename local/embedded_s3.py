@@ -1,0 +1,93 @@
+"""An S3 server in this process: moto's, with its objects in memory, gone at exit.
+
+moto stores and returns what it is given but enforces none of what a presigned URL promises. What S3
+itself refuses is proven on strict servers, never on this one.
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from local.ports import claim_port
+
+BUCKET = "local-uploads"
+REGION = "us-east-1"
+ACCESS_KEY = "local"
+SECRET_KEY = "local-secret"
+
+# What a browser needs to PUT to a presigned URL and to read the ETag of the answer.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/ManageCorsUsing.html
+CORS_RULE = {
+    "AllowedOrigins": ["*"],
+    "AllowedMethods": ["GET", "HEAD", "PUT", "POST", "DELETE"],
+    "AllowedHeaders": ["*"],
+    "ExposeHeaders": ["ETag", "Location", "x-amz-checksum-sha256", "x-amz-request-id"],
+    "MaxAgeSeconds": 3000,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedS3:
+    """A running server and the environment that leads the service to it."""
+
+    endpoint_url: str
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Settings for the service. They replace real AWS credentials of the shell they run in."""
+        return {
+            "S3_BUCKET_NAME": BUCKET,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_SESSION_TOKEN": "",
+            "AWS_S3_ENDPOINT_URL": self.endpoint_url,
+            "S3_PUBLIC_ENDPOINT_URL": "",
+        }
+
+
+@contextlib.contextmanager
+def embedded_s3(port: int = 0) -> Iterator[EmbeddedS3]:
+    """Run moto's server on loopback (a free port for 0), with the bucket and its CORS rules in place."""
+    import boto3  # noqa: PLC0415  a second of imports that `event` and `test --url` do not need
+    from botocore.config import Config  # noqa: PLC0415
+    from moto.moto_server.werkzeug_app import (  # noqa: PLC0415
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
+    from werkzeug.serving import make_server  # noqa: PLC0415
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    # Not moto's own ThreadedMotoServer: that one waits for ever when its port is taken.
+    with claim_port("127.0.0.1", port, "S3_PORT") as listening:
+        server = make_server(
+            "127.0.0.1",
+            listening.getsockname()[1],
+            DomainDispatcherApplication(create_backend_app),
+            threaded=True,
+            request_handler=MotoRequestHandler,
+            fd=listening.fileno(),
+        )
+    thread = threading.Thread(target=server.serve_forever, name="embedded-s3", daemon=True)
+    thread.start()
+    try:
+        running = EmbeddedS3(f"http://127.0.0.1:{server.port}")
+        client = boto3.client(
+            "s3",
+            endpoint_url=running.endpoint_url,
+            region_name=REGION,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+        )
+        client.create_bucket(Bucket=BUCKET)
+        client.put_bucket_cors(Bucket=BUCKET, CORSConfiguration={"CORSRules": [CORS_RULE]})
+        client.close()
+        yield running
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

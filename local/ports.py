@@ -1,0 +1,36 @@
+"""Listening sockets, or a sentence that says why there is none."""
+
+import errno
+import socket
+
+
+class PortUnavailable(Exception):
+    """The port cannot be listened on. The message says what to do."""
+
+
+def claim_port(host: str, port: int, setting: str) -> socket.socket:
+    """A listening socket (a free port for 0). `setting` is the variable by which another port is chosen."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    try:
+        # A port of a service that ended a moment ago is free, although its last connections linger.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(1024)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            reason = "is in use by another program"
+        elif getattr(error, "errno", None) == errno.EACCES:
+            reason = "needs administrator rights"
+        else:
+            reason = f"cannot be listened on at {host}"
+        raise PortUnavailable(f"Port {port} {reason}. Choose another one, for example: {setting}=8123") from None
+    return listening
+
+
+def port_from(text: str, setting: str) -> int:
+    """A port number from the environment or the command line."""
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):  # noqa: PLR2004
+        raise PortUnavailable(f"{setting} is {text!r}, which is no port. Expected: a number from 0 to 65535.")
+    return int(text)

@@ -1,0 +1,69 @@
+"""Replay a sample Lambda event through `upload.handler` and print what Lambda would answer."""
+
+import json
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from image_upload.s3.address import locate
+from image_upload.s3.signing import Credentials, presign
+from local.embedded_s3 import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, embedded_s3
+from local.service import local_environ
+
+FUNCTION_NAME = "image-upload-service"
+TIMEOUT_MS = 300_000
+
+# A file in events/ may hold this in its body: a URL for one key that is signed when the event is
+# replayed, because one signed when the file was written would have expired long ago.
+_PRESIGNED = re.compile(r"\{\{presigned PUT (?P<key>[\w./-]+)\}\}")
+
+
+class Context:
+    """What Lambda hands to a handler beside the event, as far as we read it."""
+
+    def __init__(self, request_id: str, remaining_ms: int = TIMEOUT_MS) -> None:
+        self.aws_request_id = request_id
+        self.function_name = FUNCTION_NAME
+        self._remaining_ms = remaining_ms
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda would end the invocation."""
+        return self._remaining_ms
+
+
+def read_event(path: Path, endpoint_url: str) -> dict[str, Any]:
+    """The event of a file, its form signed for the embedded S3 and encoded as Lambda sends forms."""
+    import base64  # noqa: PLC0415
+
+    event: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    address = locate(BUCKET, REGION, endpoint_url)
+    credentials = Credentials(ACCESS_KEY, SECRET_KEY)
+
+    def sign(match: re.Match[str]) -> str:
+        return presign("PUT", address, match["key"], credentials, now=datetime.now(UTC), expires_s=300)
+
+    if event.get("isBase64Encoded"):
+        body = base64.b64decode(event["body"])
+        signed = _PRESIGNED.sub(sign, body.decode("latin-1")).encode("latin-1")
+        if signed != body:
+            event["body"] = base64.b64encode(signed).decode()
+            event["headers"]["content-length"] = str(len(signed))
+    return event
+
+
+def replay(path: Path) -> dict[str, Any]:
+    """The answer of `upload.handler` to the event in a file, with the embedded S3 behind it.
+
+    The process then believes to run on Lambda: call it once, in a process of its own.
+    """
+    with embedded_s3() as s3:
+        environ = local_environ(os.environ, s3.environ) | {"AWS_LAMBDA_FUNCTION_NAME": FUNCTION_NAME}
+        os.environ.clear()
+        os.environ.update(environ)
+        import upload  # noqa: PLC0415  it reads the environment when it is imported
+
+        event = read_event(path, s3.endpoint_url)
+        answer: dict[str, Any] = upload.handler(event, Context(event["requestContext"]["requestId"]))  # type: ignore[arg-type]
+        return answer

@@ -1,0 +1,68 @@
+"""`make dev`: run the service and its embedded S3 until Ctrl-C, after printing what can be pasted."""
+
+import contextlib
+import os
+
+from image_upload import logs
+from image_upload.app import create_app
+from image_upload.settings import load, read_dotenv
+from local.embedded_s3 import embedded_s3
+from local.ports import claim_port
+from local.service import local_environ, server_for
+
+PICTURE = "examples/photo.jpg"
+
+
+def curl_lines(url: str) -> list[str]:
+    """Three ways to store a picture, each one line for a shell."""
+    wish = '{\\"filename\\":\\"photo.jpg\\",\\"contentType\\":\\"image/jpeg\\",\\"size\\":$(wc -c < ' + PICTURE + ")}"
+    mint = (
+        f"URL=$(curl -sS -X POST {url}/uploads -H 'Content-Type: application/json' -d \"{wish}\" "
+        "| python3 -c 'import json,sys; print(json.load(sys.stdin)[\"presignedUrl\"])')"
+    )
+    stored = "-w 'stored: %{http_code}\\n'"
+    put = f"curl -sS -X PUT \"$URL\" -H 'Content-Type: image/jpeg' --data-binary @{PICTURE} {stored}"
+    form = f'-F "file=@{PICTURE}" -F "uploadUrl=$URL"'
+    return [
+        f"{mint} && {put}",
+        f"{mint} && curl -sS -X POST {url}/upload-with-presigned {form}",
+        f"{mint} && curl -sS -X POST {url}/upload-with-presigned-retry {form} -F max_retries=3",
+    ]
+
+
+def serve(host: str, port: int, s3_port: int) -> None:
+    """Serve until interrupted. Raises `PortUnavailable`, `SettingsError`."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(claim_port(host, port, "PORT"))
+        s3 = stack.enter_context(embedded_s3(s3_port))
+        settings = load(local_environ(read_dotenv(os.environ), s3.environ))
+        logs.configure(settings)
+        app = create_app(settings)
+        shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host  # noqa: S104  only printed
+        url = f"http://{shown}:{listening.getsockname()[1]}"
+        first, second, third = curl_lines(url)
+        print(
+            f"""
+Service    {url}
+API docs   {url}/docs
+S3         {s3.endpoint_url}  bucket {settings.s3_bucket_name}, in memory, gone at exit
+
+Store a picture, straight to S3 with a presigned URL:
+
+{first}
+
+Through the service, for clients that cannot reach S3:
+
+{second}
+
+The same with retry:
+
+{third}
+
+Ctrl-C stops.
+""",
+            flush=True,
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            server_for(app).run(sockets=[listening])
+    print("Stopped.", flush=True)

@@ -1,0 +1,60 @@
+"""The service under uvicorn, with the embedded S3 behind it."""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+
+import uvicorn
+from fastapi import FastAPI
+
+from image_upload.app import create_app
+from image_upload.settings import load
+from local.embedded_s3 import embedded_s3
+from local.ports import claim_port
+
+# Where front ends run in development: Next.js and Create React App, Vite.
+DEVELOPMENT_ORIGINS = "http://localhost:3000,http://localhost:5173"
+
+
+def local_environ(environ: Mapping[str, str], s3: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a local run: what the developer set, then what must not come from outside.
+
+    A shell on a developer's machine often holds production settings: ENVIRONMENT and the way to S3 are
+    replaced. What makes a process believe to run on Lambda is taken out.
+    """
+    inherited = {name: value for name, value in environ.items() if not name.startswith("AWS_LAMBDA_")}
+    return {"CORS_ALLOW_ORIGINS": DEVELOPMENT_ORIGINS, **inherited, "ENVIRONMENT": "local", **s3}
+
+
+def server_for(app: FastAPI) -> uvicorn.Server:
+    """Uvicorn as everything here runs it: its own access log off, because ours has the request ids."""
+    return uvicorn.Server(
+        uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5)
+    )
+
+
+@contextlib.contextmanager
+def running(app: FastAPI, listening: socket.socket) -> Iterator[str]:
+    """The app in a thread on a listening socket; yields its base URL, and has ended when the block is left."""
+    server = server_for(app)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="service", daemon=True)
+    thread.start()
+    host, port = listening.getsockname()[:2]
+    try:
+        # No waiting for readiness: the socket listens already, a request is answered once uvicorn accepts.
+        yield f"http://{host}:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+
+
+@contextlib.contextmanager
+def local_service(environ: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Service and embedded S3 on free ports of loopback, for tests; yields the base URL."""
+    with embedded_s3() as s3:
+        settings = load(local_environ(os.environ if environ is None else environ, s3.environ))
+        with running(create_app(settings), claim_port("127.0.0.1", 0, "PORT")) as url:
+            yield url

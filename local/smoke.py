@@ -1,0 +1,169 @@
+"""Smoke test of a running service: every way to store a picture, the bytes compared, a line a step."""
+
+import io
+import json
+import secrets
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from PIL import Image
+
+TIMEOUT_S = 60.0
+
+
+class Failed(Exception):
+    """A step went wrong. The message says what was expected and what came."""
+
+
+def real_jpeg() -> bytes:
+    """A JPEG that was not there before: noise, so that no cache and no default object can pass for it."""
+    picture = Image.frombytes("RGB", (64, 64), secrets.token_bytes(64 * 64 * 3))
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+def form_of(fields: dict[str, str], file: bytes, *, file_first: bool) -> tuple[bytes, str]:
+    """A multipart/form-data body and its Content-Type."""
+    boundary = secrets.token_hex(16)
+    parts = [
+        f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode() for name, value in fields.items()
+    ]
+    head = b'Content-Disposition: form-data; name="file"; filename="photo.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+    parts.insert(0 if file_first else len(parts), head + file + b"\r\n")
+    body = b"".join(b"--" + boundary.encode() + b"\r\n" + part for part in parts)
+    return body + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+
+
+class Client:
+    """A small HTTP client for one service; `token` is sent as a bearer token."""
+
+    def __init__(self, base_url: str, token: str | None = None) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def call(
+        self, method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """Status and body. A path goes to the service with the token, a full URL goes there as it is."""
+        own = url.startswith("/")
+        request = urllib.request.Request(  # noqa: S310  the URL is the operator's own or one the service signed
+            self.base_url + url if own else url,
+            data=body,
+            method=method,
+            headers={**(self._authorization if own else {}), **(headers or {})},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            raise Failed(f"no answer from {self.base_url if own else 'S3'}: {reason}. Is it running?") from None
+
+    def json(self, method: str, path: str, body: Any = None, *, status: int = 200) -> Any:
+        """The decoded answer of a route, which must have this status."""
+        raw = None if body is None else json.dumps(body).encode()
+        got, answer = self.call(method, path, raw, {"Content-Type": "application/json"} if raw else None)
+        _expect(got == status, f"{method} {path}: expected {status}, got {got}: {answer[:300]!r}")
+        return json.loads(answer)
+
+
+def _expect(right: bool, otherwise: str) -> None:  # noqa: FBT001
+    if not right:
+        raise Failed(otherwise)
+
+
+def _mint(client: Client, picture: bytes) -> Any:
+    return client.json("POST", "/uploads", {"filename": "photo.jpg", "contentType": "image/jpeg", "size": len(picture)})
+
+
+def _compare(client: Client, key: str, picture: bytes) -> None:
+    status, stored = client.call("GET", client.json("GET", f"/images/{key}")["url"])
+    _expect(status == 200, f"reading {key} back: status {status}")  # noqa: PLR2004
+    _expect(stored == picture, f"{key}: {len(stored)} bytes came back, not the {len(picture)} that were sent")
+
+
+def _health(client: Client) -> str:
+    health = client.json("GET", "/")
+    _expect(health["bucket"] == "ok", f"the bucket is {health['bucket']}")
+    return f"version {health['version']}, {health['environment']}, bucket ok"
+
+
+def _presigned_put(client: Client) -> str:
+    picture = real_jpeg()
+    plan = _mint(client, picture)
+    status, answer = client.call("PUT", plan["presignedUrl"], picture, plan["headers"])
+    _expect(status == 200, f"S3 answered {status}: {answer[:300]!r}")  # noqa: PLR2004
+    _compare(client, plan["objectKey"], picture)
+    return f"{len(picture)} bytes, back identical"
+
+
+def _proxied(path: str, *, file_first: bool) -> Callable[[Client], str]:
+    def step(client: Client) -> str:
+        picture = real_jpeg()
+        plan = _mint(client, picture)
+        body, content_type = form_of({"uploadUrl": plan["presignedUrl"]}, picture, file_first=file_first)
+        status, answer = client.call("POST", path, body, {"Content-Type": content_type})
+        _expect(status == 200, f"{path} answered {status}: {answer[:300]!r}")  # noqa: PLR2004
+        said = json.loads(answer)
+        _expect(said["success"] is True and said["file_size"] == len(picture), f"{path} said {said}")
+        _compare(client, plan["objectKey"], picture)
+        return f"{len(picture)} bytes, back identical"
+
+    return step
+
+
+def _download(client: Client) -> str:
+    picture = real_jpeg()
+    plan = _mint(client, picture)
+    client.call("PUT", plan["presignedUrl"], picture, plan["headers"])
+    name = urllib.parse.quote("고양이.jpg")
+    answer = client.json("GET", f"/images/{plan['objectKey']}?as_download=true&filename={name}")
+    _expect(answer["download"] is True, f"download is {answer['download']}")
+    with urllib.request.urlopen(answer["url"], timeout=TIMEOUT_S) as response:  # noqa: S310  signed by the service
+        disposition = response.headers["Content-Disposition"]
+    _expect(disposition.startswith("attachment") and name in disposition, f"Content-Disposition is {disposition}")
+    return "Content-Disposition names 고양이.jpg"
+
+
+def _refusals(client: Client) -> str:
+    big = {"filename": "photo.jpg", "contentType": "image/jpeg", "size": 10 * 1024 * 1024 + 1}
+    _expect(client.json("POST", "/uploads", big, status=400)["code"] == "file-too-large", "no file-too-large")
+    wrong = {"filename": "photo.exe", "contentType": "image/jpeg", "size": 1}
+    answer = client.json("POST", "/uploads", wrong, status=400)
+    _expect(answer["code"] == "unsupported-file-type", "no unsupported-file-type")
+    body, content_type = form_of({"uploadUrl": "http://169.254.169.254/x?y=z"}, real_jpeg(), file_first=True)
+    status, _ = client.call("POST", "/upload-with-presigned", body, {"Content-Type": content_type})
+    _expect(status == 403, f"a foreign upload target was answered with {status}")  # noqa: PLR2004
+    return "too large, wrong type, foreign target"
+
+
+STEPS: tuple[tuple[str, Callable[[Client], str]], ...] = (
+    ("health", _health),
+    ("presigned PUT", _presigned_put),
+    ("form proxy, file first", _proxied("/upload-with-presigned", file_first=True)),
+    ("form proxy, uploadUrl first", _proxied("/upload-with-presigned", file_first=False)),
+    ("form proxy with retry", _proxied("/upload-with-presigned-retry", file_first=True)),
+    ("download under a name", _download),
+    ("refusals", _refusals),
+)
+
+
+def smoke(client: Client, say: Callable[[str], None] = print) -> bool:
+    """Run every step, report each on a line; whether all went well."""
+    say(f"Smoke test of {client.base_url}")
+    failures = 0
+    for name, step in STEPS:
+        try:
+            say(f"  ok      {name}: {step(client)}")
+        except (Failed, KeyError, ValueError) as error:
+            failures += 1
+            say(f"  FAILED  {name}: {error}")
+    say(f"{len(STEPS) - failures} of {len(STEPS)} steps passed.")
+    return failures == 0

@@ -1,0 +1,1 @@
+"""Shared parts of the tests: an S3 in this process, services on loopback, clients."""

@@ -1,0 +1,32 @@
+"""The front door: `app` for an ASGI server, `handler` for AWS Lambda.
+
+    uvicorn upload:app        a plain server
+    upload.handler            the container image's command on Lambda
+
+This is the only place that reads the environment.
+"""
+
+import os
+
+from mangum import Mangum
+from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
+
+from image_upload import logs
+from image_upload.app import create_app
+from image_upload.errors import MEDIA_TYPE
+from image_upload.settings import SettingsError, load, read_dotenv
+
+on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+
+try:
+    settings = load(os.environ if on_lambda else read_dotenv(os.environ))
+except SettingsError as error:
+    # The message is for a person; a traceback above it would only hide it.
+    raise SystemExit(str(error)) from None
+
+logs.configure(settings)
+app = create_app(settings)
+
+# Lifespan off: Mangum would run it on every call. Problem documents are text; without saying so
+# they would travel as base64.
+handler = Mangum(app, lifespan="off", text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE])
