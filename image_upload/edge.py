@@ -134,7 +134,7 @@ class Problems:
 
         try:
             await self._app(scope, receive, send_noting_start)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  this is the one place where everything ends
             # FastAPI wraps what reading the body raised into an HTTPException.
             cause = error.__cause__ if isinstance(error, HTTPException) and error.__cause__ else error
             if started or scope["type"] != "http" or isinstance(cause, ClientDisconnect):

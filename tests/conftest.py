@@ -1,1 +1,94 @@
 """Shared parts of the tests: an S3 in this process, services on loopback, clients."""
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from image_upload.app import create_app
+from image_upload.settings import Settings, load
+from local.embedded_s3 import EmbeddedS3, embedded_s3
+from local.ports import claim_port
+from local.service import local_environ, running
+
+Start = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[EmbeddedS3]:
+    with embedded_s3() as server:
+        yield server
+
+
+def settings_for(s3: EmbeddedS3, **environ: str) -> Settings:
+    """Settings of a local run with this S3; keyword arguments are further environment variables."""
+    return load(local_environ({}, s3.environ) | environ)
+
+
+@contextlib.contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    with running(create_app(settings), claim_port("127.0.0.1", 0, "PORT")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def service(s3: EmbeddedS3) -> Iterator[str]:
+    """The base URL of a service as `make dev` runs it."""
+    with serving(settings_for(s3)) as url:
+        yield url
+
+
+@pytest.fixture
+def start(s3: EmbeddedS3) -> Iterator[Start]:
+    """Start a service with further environment variables; returns its base URL."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **environ: stack.enter_context(serving(settings_for(s3, **environ)))
+
+
+@pytest.fixture(scope="session")
+def web() -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=30, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def jpeg() -> bytes:
+    out = io.BytesIO()
+    Image.effect_noise((64, 64), 80).save(out, "JPEG")
+    return out.getvalue()
+
+
+Mint = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def mint(service: str, web: httpx.Client, jpeg: bytes) -> Mint:
+    """Mint an upload of the jpeg; keyword arguments replace fields of the request."""
+
+    def post(**fields: Any) -> dict[str, Any]:
+        wish = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": len(jpeg), **fields}
+        response = web.post(f"{service}/uploads", json=wish)
+        assert response.status_code == 200, response.text
+        plan: dict[str, Any] = response.json()
+        return plan
+
+    return post
+
+
+def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem document of a response, which must have this status and code."""
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json"), (
+        response.text
+    )
+    document: dict[str, Any] = response.json()
+    assert document["code"] == code, document
+    assert document["status"] == status
+    assert document["type"] == f"/errors/{code}"
+    assert document["title"]
+    assert document["detail"].endswith("."), "a detail is a sentence"
+    assert document["request_id"] == response.headers["x-request-id"]
+    return document

@@ -117,6 +117,8 @@ class _Reader:
             content_type = self._headers[b"content-type"].decode("ascii") if b"content-type" in self._headers else None
         except UnicodeDecodeError:
             raise MalformedForm("A part's headers are not UTF-8. Name fields and files in UTF-8.") from None
+        if content_type is not None and not content_type.isprintable():
+            raise MalformedForm("A part's Content-Type holds control characters. Send a media type such as image/jpeg.")
         kind, options = _disposition(disposition)
         if kind != "form-data" or "name" not in options:
             raise MalformedForm(f"A part of the form has no name. {_HINT}")

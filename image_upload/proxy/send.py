@@ -87,9 +87,9 @@ class Sender:
         )
         try:
             response = await self._client.send(request, stream=True)
+        except AddressRefused:
+            raise RefusedTarget("The URL's host leads to an address that is not public.") from None
         except httpx.RequestError as error:
-            if isinstance(error.__cause__, AddressRefused):
-                raise RefusedTarget("The URL's host leads to an address that is not public.") from None
             raise Transient(type(error).__name__) from None
         try:
             return await _judge(response, number)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from image_upload.errors import CredentialsUnavailable
 from image_upload.s3.signing import Credentials
@@ -46,9 +46,10 @@ class CredentialSource:
             from botocore.session import Session  # noqa: PLC0415  100 ms that a Lambda start must not pay
 
             self._chain = Session().get_credentials()
-        chain: Any = self._chain
         try:
-            frozen = chain.get_frozen_credentials()
+            if self._chain is None:
+                raise LookupError("the AWS credential chain is empty")
+            frozen = self._chain.get_frozen_credentials()
         except Exception as error:
             # Every provider of the chain has errors of its own; all of them mean the same here.
             log.exception("no credentials to sign with")
@@ -56,7 +57,8 @@ class CredentialSource:
                 "The service has no AWS credentials to sign with. Its operator sets AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or gives the machine a role."
             ) from error
-        expires_at = getattr(chain, "_expiry_time", None)
+        # botocore keeps the end of temporary credentials to itself; a test with real ones holds us to the name.
+        expires_at = getattr(self._chain, "_expiry_time", None)
         return Credentials(
             frozen.access_key,
             frozen.secret_key,

@@ -1,0 +1,71 @@
+import http.client
+import json
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from image_upload.library.disposition import content_disposition
+from tests.conftest import Mint, problem
+
+
+@pytest.fixture
+def stored(mint: Mint, web: httpx.Client, jpeg: bytes) -> str:
+    plan = mint()
+    assert web.put(plan["presignedUrl"], content=jpeg, headers=plan["headers"]).status_code == 200
+    key: str = plan["objectKey"]
+    return key
+
+
+def test_a_read_url_brings_back_the_bytes(service: str, web: httpx.Client, stored: str, jpeg: bytes) -> None:
+    answer = web.get(f"{service}/images/{stored}").json()
+    assert (answer["key"], answer["expiresIn"], answer["download"]) == (stored, 900, False)
+    read = web.get(answer["url"])
+    assert read.content == jpeg
+    assert "content-disposition" not in read.headers
+
+
+@pytest.mark.parametrize("name", ["cat.jpg", "고양이 사진.jpg", "a\"b%c'd;e.jpg", "😀.jpg"])
+def test_a_download_is_saved_under_its_name(service: str, web: httpx.Client, stored: str, name: str) -> None:
+    answer = web.get(f"{service}/images/{stored}", params={"as_download": "true", "filename": name}).json()
+    assert answer["download"] is True
+    value = web.get(answer["url"]).headers["content-disposition"]
+    assert value.startswith("attachment; filename=")
+    assert value.isascii()
+
+
+def test_a_header_value_follows_rfc_6266() -> None:
+    assert content_disposition(None, attachment=False) is None
+    assert content_disposition(None, attachment=True) == "attachment"
+    assert content_disposition("cat.jpg", attachment=False) == 'inline; filename="cat.jpg"'
+    assert (
+        content_disposition("고 a.jpg", attachment=True)
+        == "attachment; filename=\"_ a.jpg\"; filename*=UTF-8''%EA%B3%A0%20a.jpg"
+    )
+
+
+@pytest.mark.parametrize("key", ["a/../b", "%2e%2e/b", "a/%00", "%5Cserver", "x" * 1025, ""])
+def test_a_key_that_climbs_is_refused(service: str, key: str) -> None:
+    # A raw request: a client library would tidy the path before it sends it.
+    connection = http.client.HTTPConnection(service.removeprefix("http://"))
+    connection.request("GET", f"/images/{key}")
+    response = connection.getresponse()
+    document = json.loads(response.read())
+    connection.close()
+    assert (response.status, document["code"]) == (400, "invalid-key")
+
+
+@pytest.mark.parametrize("name", ["../cat.jpg", "a\x00b", "a\r\nb", "c" * 256, ""])
+def test_a_download_name_that_is_none_is_refused(service: str, web: httpx.Client, name: str) -> None:
+    problem(web.get(f"{service}/images/uploads/a.jpg", params={"filename": name}), 400, "invalid-filename")
+
+
+def test_a_flag_that_is_none_is_refused(service: str, web: httpx.Client) -> None:
+    problem(web.get(f"{service}/images/uploads/a.jpg?as_download=perhaps"), 422, "validation-failed")
+
+
+@pytest.mark.parametrize("key", ["사진/고양이 1.jpg", "a+b.jpg", "a%b.jpg", "a//b.jpg", "a?b#c.jpg"])
+def test_a_key_in_any_script_is_read(service: str, web: httpx.Client, key: str) -> None:
+    answer = web.get(f"{service}/images/{quote(key)}").json()
+    assert answer["key"] == key
+    assert quote(key, safe="/~") in answer["url"]

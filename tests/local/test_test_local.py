@@ -1,0 +1,118 @@
+"""`python test_local.py` as a person runs it."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "test_local.py", *arguments],
+        cwd=ROOT,
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@contextlib.contextmanager
+def started(**environ: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A running `python test_local.py` and what it printed until it was ready."""
+    process = subprocess.Popen(
+        [sys.executable, "test_local.py"], cwd=ROOT, env=os.environ | environ, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    printed = ""
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            printed += line
+            if "Ctrl-C stops" in line:
+                break
+        yield process, printed
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.communicate()
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])
+
+
+def test_the_printed_lines_can_be_pasted_and_ctrl_c_stops_it_cleanly() -> None:
+    # A production shell must not lead a local run to a real bucket.
+    with started(PORT=free_port(), ENVIRONMENT="production", S3_BUCKET_NAME="real-customers") as (process, printed):
+        lines = [line for line in printed.splitlines() if line.startswith("URL=")]
+        assert len(lines) == 3
+        answers = [
+            subprocess.run(["sh", "-ec", line], cwd=ROOT, capture_output=True, text=True, check=True) for line in lines
+        ]
+        assert answers[0].stdout.endswith("stored: 200\n")
+        assert '"success":true' in answers[1].stdout
+        assert '"attempts":1' in answers[2].stdout
+        url = re.findall(r"Service +(\S+)", printed)[0]
+        assert httpx.get(url, trust_env=False).json()["environment"] == "local"
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert rest.strip() == "Stopped."
+
+
+@pytest.mark.parametrize("setting", ["PORT", "S3_PORT"])
+def test_a_busy_port_gives_a_sentence(setting: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = str(busy.getsockname()[1])
+        done = run(**{"PORT": free_port(), setting: port})
+    assert done.returncode == 1
+    assert done.stderr == f"Port {port} is in use by another program. Choose another one, for example: {setting}=8123\n"
+
+
+@pytest.mark.parametrize("port", ["abc", "-1", "65536", ""])
+def test_a_port_that_is_none_gives_a_sentence(port: str) -> None:
+    done = run(PORT=port)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("PORT is ")
+
+
+def test_the_smoke_test_is_green_on_a_service_of_its_own() -> None:
+    done = run("test")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "7 of 7 steps passed." in done.stdout
+
+
+def test_the_smoke_test_asks_a_running_service(service: str) -> None:
+    done = run("test", "--url", service)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_smoke_test_fails_where_nobody_answers() -> None:
+    done = run("test", "--url", f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 1
+    assert "FAILED  health: no answer" in done.stdout
+    assert "0 of 7" in done.stdout
+
+
+def test_a_missing_event_file_gives_a_sentence() -> None:
+    done = run("event", "events/nothing.json")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "events/nothing.json" in done.stderr

@@ -1,0 +1,321 @@
+"""The documents say what the code does: every name in both, every value the same."""
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from image_upload import limits, purposes
+from image_upload.app import create_app
+from image_upload.errors import every_problem
+from image_upload.settings import Settings, aliases, load
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+_UNITS = {"MiB": limits.MIB, "GiB": limits.GIB, "TiB": 1024 * limits.GIB}
+
+
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def prose(text: str) -> str:
+    """A document without its fenced blocks."""
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def table(path: str, first: str) -> list[list[str]]:
+    """The rows of every table of a document whose first column has this title, cells stripped."""
+    rows: list[list[str]] = []
+    inside = False
+    for line in prose(read(path)).splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")] if line.startswith("|") else []
+        if cells and inside and not set(cells[0]) <= set("-:"):
+            rows.append(cells)
+        inside = bool(cells) and (inside or cells[0] == first)
+    assert rows, f"{path} has no table that begins with {first}"
+    assert len({len(row) for row in rows}) == 1, f"{path}: a row has more or fewer cells than the others"
+    return rows
+
+
+def code_in(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def no_row_twice(names: list[Any]) -> None:
+    assert len(names) == len(set(names)), f"documented twice: {sorted(name for name in names if names.count(name) > 1)}"
+
+
+# --- settings -------------------------------------------------------------------------------------
+
+LOCAL_SETTINGS = dict(re.findall(r'os\.environ\.get\("(\w+)", "(\w+)"\)', read("test_local.py")))
+
+
+def default_of(field: str) -> str:
+    """A setting's default as the documents write it."""
+    info = Settings.model_fields[field]
+    if field == "auth_required":
+        return "true in production, else false"
+    if info.is_required():
+        return "required"
+    if info.default is None:
+        return "not set"
+    if info.default == ():
+        return "empty"
+    return f"`{str(info.default).lower() if isinstance(info.default, bool) else info.default}`"
+
+
+@cache
+def settings_of_code() -> dict[tuple[str, ...], str]:
+    return {aliases(field): default_of(field) for field in Settings.model_fields} | {
+        (name,): f"`{default}`" for name, default in LOCAL_SETTINGS.items()
+    }
+
+
+def test_every_setting_is_documented_with_all_its_names_and_its_default() -> None:
+    rows = table("docs/settings.md", "Setting")
+    no_row_twice([row[0] for row in rows])
+    assert {tuple(code_in(row[0])): row[1] for row in rows} == settings_of_code()
+
+
+def test_every_setting_says_what_is_expected_and_what_it_does() -> None:
+    assert [row[0] for row in table("docs/settings.md", "Setting") if not all(row)] == []
+
+
+def test_the_local_runner_reads_a_port_and_an_s3_port() -> None:
+    assert set(LOCAL_SETTINGS) == {"PORT", "S3_PORT"}
+
+
+def test_auth_is_required_in_production_and_nowhere_else_unless_it_is_set() -> None:
+    given = {"S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "JWT_SECRET": "s" * 32}
+    required = {
+        name: load(given | {"ENVIRONMENT": name}).auth_required
+        for name in ("local", "development", "test", "production")
+    }
+    assert required == {"local": False, "development": False, "test": False, "production": True}
+
+
+def test_settings_in_the_readme_agree_with_the_code() -> None:
+    shown = {tuple(code_in(row[0])): row[1] for row in table("README.md", "Setting")}
+    assert shown.items() <= settings_of_code().items()
+    required = {names for names, default in settings_of_code().items() if default == "required"}
+    assert required <= shown.keys()
+
+
+def test_the_example_of_a_dotenv_file_names_only_settings_that_exist() -> None:
+    named = set(re.findall(r"^(\w+)=", read(".env.example"), re.MULTILINE))
+    assert named <= {alias for names in settings_of_code() for alias in names}
+
+
+# --- routes ---------------------------------------------------------------------------------------
+
+
+@cache
+def operations() -> dict[str, dict[str, Any]]:
+    """`METHOD /path` → OpenAPI operation."""
+    settings = load({"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1"})
+    document = create_app(settings).openapi()
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def sections() -> dict[str, str]:
+    """`METHOD /path` → what docs/routes.md says about it."""
+    _, *parts = re.split(r"^## ", read("docs/routes.md"), flags=re.MULTILINE)
+    titles = [part.partition("\n")[0].strip("`") for part in parts]
+    no_row_twice(titles)
+    return dict(zip(titles, parts, strict=True))
+
+
+def test_every_route_is_documented_and_no_other() -> None:
+    assert set(sections()) == set(operations())
+
+
+def test_every_route_is_documented_with_exactly_the_codes_it_can_answer() -> None:
+    documented = {}
+    for route, text in sections().items():
+        listed = re.search(r"^- Codes: (.*?)(?=\n\n|\n- )", text, re.MULTILINE | re.DOTALL)
+        documented[route] = set(code_in(listed[1])) if listed else set()
+    assert documented == {
+        route: {
+            code
+            for status, response in operation["responses"].items()
+            if int(status) >= 400
+            for code in response["content"]["application/problem+json"]["examples"]
+        }
+        for route, operation in operations().items()
+    }
+
+
+def test_every_route_says_what_it_expects_and_returns_and_has_a_curl_line() -> None:
+    for route, text in sections().items():
+        path = re.escape(route.partition(" ")[2]).replace(r"\{code\}", r"[\w-]+").replace(r"\{key\}", r"\$KEY")
+        assert "Expects" in text, route
+        assert "Returns" in text, route
+        assert re.search(rf"```bash\n[^`]*curl[^`]*http://localhost:8000{path}(?=[\s\"?])", text), route
+
+
+def test_every_field_of_the_minting_route_is_documented() -> None:
+    text = sections()["POST /uploads"]
+    schemas = create_app(
+        load({"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1"})
+    ).openapi()["components"]["schemas"]
+    fields = [line for line in text.splitlines() if line.startswith("| `")]
+    documented = {name for line in fields for name in code_in(line.split("|")[1])}
+    assert documented == set(schemas["UploadRequest"]["properties"]) | set(schemas["MintedUpload"]["properties"])
+
+
+def test_routes_in_the_readme_are_all_routes() -> None:
+    rows = [code_in(row[0])[0] for row in table("README.md", "Route")]
+    no_row_twice(rows)
+    assert set(rows) == set(operations())
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+def test_every_error_code_is_documented_with_its_status_and_no_other() -> None:
+    rows = table("docs/errors.md", "Code")
+    no_row_twice([row[0] for row in rows])
+    assert {code_in(row[0])[0]: int(row[1]) for row in rows} == {kind.code: kind.status for kind in every_problem()}
+
+
+def test_every_error_code_says_when_it_comes_and_what_to_do() -> None:
+    assert [row[0] for row in table("docs/errors.md", "Code") if not all(row)] == []
+
+
+def test_the_example_of_an_error_is_one_the_service_could_send() -> None:
+    block = re.search(r"^```json\n(.*?)^```", read("docs/errors.md"), re.MULTILINE | re.DOTALL)
+    assert block
+    example = json.loads(block[1])
+    kind = {kind.code: kind for kind in every_problem()}[example["code"]]
+    assert (example["type"], example["title"], example["status"]) == (f"/errors/{kind.code}", kind.title, kind.status)
+    assert example["max_bytes"] == purposes.table(allow_gif=False)["upload"].max_bytes
+
+
+# --- purposes -------------------------------------------------------------------------------------
+
+
+def days_of(cell: str) -> int | None:
+    match = re.fullmatch(r"(\d+) days", cell)
+    assert match or cell == "for ever", cell
+    return int(match[1]) if match else None
+
+
+def same_size(cell: str, max_bytes: int) -> bool:
+    """Whether `48.8 TiB` is what a number of bytes rounds to, in the digits that the cell has."""
+    number, unit = cell.split()
+    decimals = len(number.partition(".")[2])
+    return f"{max_bytes / _UNITS[unit]:.{decimals}f}" == number
+
+
+def test_every_purpose_is_documented_with_its_key_its_life_time_and_its_size() -> None:
+    rows = {code_in(row[0])[0]: row for row in table("docs/purposes.md", "Purpose")}
+    code = purposes.table(allow_gif=False)
+    assert {name: (code_in(row[1])[0], days_of(row[2])) for name, row in rows.items()} == {
+        name: (purpose.key, purpose.kept_days) for name, purpose in code.items()
+    }
+    assert {name: row[4] for name, row in rows.items() if not same_size(row[4], code[name].max_bytes)} == {}
+
+
+@pytest.mark.parametrize("allow_gif", [False, True])
+def test_every_purpose_is_documented_with_the_types_and_extensions_it_takes(allow_gif: bool) -> None:
+    groups: dict[str, dict[str, tuple[str, ...]]] = {}
+    for group, media_type, extensions in table("docs/purposes.md", "Group"):
+        name, _, condition = group.partition(", with ")
+        if allow_gif or condition != "`ALLOW_GIF`":
+            groups.setdefault(name, {})[code_in(media_type)[0]] = tuple(code_in(extensions))
+    documented = {code_in(row[0])[0]: groups[row[3]] for row in table("docs/purposes.md", "Purpose")}
+    assert documented == {name: dict(row.types) for name, row in purposes.table(allow_gif=allow_gif).items()}
+
+
+# --- limits, events, modules, targets -------------------------------------------------------------
+
+
+def test_every_limit_is_documented_with_its_value_and_no_other() -> None:
+    rows = table("docs/limits.md", "Constant")
+    no_row_twice([row[0] for row in rows])
+    documented = {code_in(row[0])[0]: float(row[1].split()[0].replace(",", "")) for row in rows}
+    assert documented == {name: value for name, value in vars(limits).items() if name.isupper()}
+
+
+def test_every_sample_event_is_documented_and_no_other() -> None:
+    named = set(re.findall(r"[\w-]+\.json", read("events/README.md")))
+    assert named == {path.name for path in (ROOT / "events").glob("*.json")}
+
+
+def test_every_module_has_its_place_in_the_architecture() -> None:
+    package = ROOT / "image_upload"
+    modules = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
+    named = {name for row in table("docs/architecture.md", "Layer") for name in code_in(row[1])}
+    ring = {name for row in table("docs/architecture.md", "Layer") for name in code_in(row[0])}
+    assert named - {"Content-Length", "X-Request-Id", "CORS_ALLOW_ORIGINS"} == modules - {"__init__"}
+    assert ring == {"RequestLog", "CORSMiddleware", "Problems", "BodyLimit"}
+
+
+def test_every_make_target_is_in_the_contributing_guide_and_no_other() -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE))
+    named = {code_in(row[0])[0].removeprefix("make ") for row in table("CONTRIBUTING.md", "Command")}
+    assert named == targets
+
+
+def test_every_path_in_the_readme_is_there() -> None:
+    paths = [code_in(row[0])[0] for row in table("README.md", "Path")]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_every_decision_with_a_file_is_in_the_index() -> None:
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", read("docs/decisions/README.md")))
+    assert linked == {path.name for path in (DOCS / "decisions").glob("*.md")} - {"README.md"}
+
+
+# --- links ----------------------------------------------------------------------------------------
+
+
+def documents() -> list[Path]:
+    """The project's own documents: none of an environment, a cache or a package."""
+    outside = {"node_modules"}
+    return sorted(
+        path
+        for path in ROOT.rglob("*.md")
+        if not any(part.startswith(".") or part in outside for part in path.relative_to(ROOT).parts)
+        and not any((parent / "pyvenv.cfg").exists() for parent in path.parents if parent.is_relative_to(ROOT))
+    )
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors that GitHub gives to a document's headings."""
+    headings = re.findall(r"^#+ (.*)$", prose(path.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_leads_to_a_file_and_a_heading(path: Path) -> None:
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(path.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        if not (target.is_relative_to(ROOT) and target.exists()) or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_nothing_is_documented_as_working_that_has_no_route() -> None:
+    """A path in backticks with a method in front of it is a promise."""
+    promised = {
+        f"{method} {path}"
+        for document in documents()
+        for method, path in re.findall(
+            r"`(GET|POST|PUT|PATCH|DELETE|HEAD) (/[^`\s?]*)", prose(document.read_text(encoding="utf-8"))
+        )
+    }
+    assert promised - {"GET /docs", "GET /openapi.json"} <= set(operations())
+

@@ -1,0 +1,76 @@
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from image_upload import keys
+from image_upload.errors import InvalidFilename, InvalidKey
+from image_upload.purposes import table
+
+NOW = datetime(2026, 11, 20, 23, 59, tzinfo=UTC)
+PURPOSES = table(allow_gif=False)
+
+
+def test_a_key_carries_128_random_bits() -> None:
+    made = {keys.make(PURPOSES["upload"], user_id="7", ext="jpg", now=NOW) for _ in range(1000)}
+    assert len(made) == 1000
+    assert all(len(key) == len("uploads/") + 32 + len(".jpg") for key in made)
+
+
+def test_keys_follow_the_table() -> None:
+    assert keys.make(PURPOSES["scan"], user_id="7", ext="jpg", now=NOW).startswith("scans/20261120/7/")
+    audio = keys.make(PURPOSES["audio"], user_id="7", ext="mp3", class_id="c1", now=NOW)
+    assert audio.startswith("audio/c1/")
+    assert audio.endswith(".mp3")
+    assert "." not in keys.make(PURPOSES["file"], user_id="7", ext="", now=NOW)
+
+
+@given(st.text(min_size=1, max_size=60), st.text(min_size=1, max_size=60))
+def test_a_segment_is_safe_and_never_two_names_share_one(first: str, second: str) -> None:
+    try:
+        one, two = keys.segment(first), keys.segment(second)
+    except UnicodeEncodeError:  # half a surrogate pair is no text that a token could carry
+        return
+    assert keys.check(one) == one
+    assert "/" not in one
+    assert one.isascii()
+    assert (one == two) == (first == second)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "", "/", "/etc/passwd", "a/../b", "..", ".", "a/./b", "a/..", "a\\b", "a\x00b", "a\nb", "a\x7fb", "a\u2028b",
+        "\ud800", "x" * 1025, "한" * 342,
+    ],
+)  # fmt: skip
+def test_a_key_we_would_never_make_is_refused(key: str) -> None:
+    with pytest.raises(InvalidKey):
+        keys.check(key)
+
+
+@pytest.mark.parametrize("key", ["a", "a//b", "사진/고양이 1.jpg", "a+b%20c", "...", "a..b/c", "x" * 1024, "한" * 341])
+def test_a_key_in_any_script_is_kept_as_it_is(key: str) -> None:
+    assert keys.check(key) == key
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "../x.jpg", "a/b.jpg", "a\\b.jpg", "a\x00.jpg", "a\nb.jpg", "a\rb.jpg", "..", "x" * 300, "\ud83d.jpg"],
+)
+def test_a_file_name_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(InvalidFilename):
+        keys.check_filename(name)
+
+
+def test_a_decomposed_name_is_composed() -> None:
+    assert keys.check_filename("고양이.jpg") == "고양이.jpg"
+
+
+@pytest.mark.parametrize(
+    ("name", "ext"),
+    [("a.JPG", "jpg"), ("a.tar.gz", "gz"), ("a", ""), (".env", ""), ("a.", ""), ("a.jp g", ""), ("a.한글", "")],
+)
+def test_the_extension_is_the_last_part_in_lower_case(name: str, ext: str) -> None:
+    assert keys.extension(name) == ext

@@ -1,0 +1,72 @@
+"""The sample events through `upload.handler`, each in a process of its own as `test_local.py event` does."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROW = re.compile(r"^\| `(?P<file>[\w-]+\.json)` \|.*\| (?P<status>\d{3}) \| (?:`(?P<code>[\w-]+)`)? ?\|$", re.MULTILINE)
+DOCUMENTED = {
+    row["file"]: (int(row["status"]), row["code"]) for row in ROW.finditer((ROOT / "events/README.md").read_text())
+}
+
+
+def replay(file: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "test_local.py", "event", str(file)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in (ROOT / "events").glob("*.json")))
+def test_an_event_gets_the_documented_answer(file: str) -> None:
+    answer = replay(ROOT / "events" / file)
+    status, code = DOCUMENTED[file]
+    assert answer["statusCode"] == status, answer
+    assert answer["isBase64Encoded"] is False, "JSON and problem documents are text"
+    document = json.loads(answer["body"])
+    assert document.get("code") == code
+    if code is not None:
+        assert answer["headers"]["content-type"] == "application/problem+json"
+    assert not [name for name in answer["headers"] if name.startswith("access-control")]
+
+
+def test_a_form_that_is_stored_by_an_event_says_so() -> None:
+    body = json.loads(replay(ROOT / "events/proxied-upload.json")["body"])
+    assert body["file_size"] == (ROOT / "examples/photo.jpg").stat().st_size
+    assert body["success"] is True
+
+
+def test_a_binary_form_survives_base64(tmp_path: Path) -> None:
+    event = json.loads((ROOT / "events/proxied-upload.json").read_text())
+    every_byte = bytes(range(256)) * 8
+    body = base64.b64decode(event["body"])
+    head, _, rest = body.partition(b"image/jpeg\r\n\r\n")
+    tail = rest[rest.index(b"\r\n------WebKitFormBoundary") :]
+    event["body"] = base64.b64encode(head + b"image/jpeg\r\n\r\n" + every_byte + tail).decode()
+    file = tmp_path / "binary.json"
+    file.write_text(json.dumps(event))
+    assert json.loads(replay(file)["body"])["file_size"] == len(every_byte)
+
+
+def test_an_unusable_environment_stops_the_start_with_one_message() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import upload"], cwd=ROOT, env={"AWS_LAMBDA_FUNCTION_NAME": "f"}, capture_output=True,
+        text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "S3_BUCKET_NAME: missing" in done.stderr
+    assert "JWT_SECRET: missing" in done.stderr
+    assert "Traceback" not in done.stderr

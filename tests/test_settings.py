@@ -1,0 +1,127 @@
+from pathlib import Path
+
+import pytest
+
+from image_upload.settings import SettingsError, load, read_dotenv
+
+MINIMUM = {"S3_BUCKET_NAME": "photos", "AWS_REGION": "ap-northeast-2", "ENVIRONMENT": "test"}
+PRODUCTION = MINIMUM | {"ENVIRONMENT": "production", "JWT_SECRET": "x" * 32}
+
+
+def test_every_fault_is_in_one_message() -> None:
+    wrong = {
+        "ENVIRONMENT": "staging",
+        "S3_BUCKET_NAME": "No_Bucket",
+        "UPLOAD_URL_EXPIRES_SECONDS": "0",
+        "TIMEOUT_SECONDS": "soon",
+        "LOG_LEVEL": "loud",
+    }
+    with pytest.raises(SettingsError) as caught:
+        load(wrong)
+    message = str(caught.value)
+    for name in (*wrong, "AWS_REGION"):
+        assert f"  {name}: " in message
+    assert "6 settings are" in message
+    assert "docs/settings.md" in message
+    assert message.count("Expected: ") == 6
+
+
+def test_the_environment_is_production_unless_said_otherwise() -> None:
+    settings = load({name: value for name, value in PRODUCTION.items() if name != "ENVIRONMENT"})
+    assert settings.environment == "production"
+    assert settings.auth_required is True
+
+
+@pytest.mark.parametrize("secret", [None, "", "short", "x" * 31])
+def test_production_does_not_start_without_a_long_secret(secret: str | None) -> None:
+    environ = PRODUCTION | {"JWT_SECRET": secret or ""}
+    with pytest.raises(SettingsError, match="JWT_SECRET"):
+        load(environ)
+
+
+def test_a_secret_is_never_repeated_in_a_message() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(PRODUCTION | {"JWT_SECRET": "hunter2", "AWS_SECRET_ACCESS_KEY": "hunter3"})
+    assert "hunter" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_S3_USE_SSL", "false"),
+        ("AWS_S3_VERIFY_SSL", "false"),
+        ("AWS_S3_ENDPOINT_URL", "http://s3.internal:9000"),
+        ("S3_PUBLIC_ENDPOINT_URL", "http://localhost:9000"),
+    ],
+)
+def test_what_is_unsafe_is_possible_only_outside_production(name: str, value: str) -> None:
+    load(MINIMUM | {name: value})
+    with pytest.raises(SettingsError, match=name):
+        load(PRODUCTION | {name: value})
+
+
+def test_both_names_of_a_setting_work_and_the_first_one_wins() -> None:
+    assert load({"AWS_S3_BUCKET": "photos", "AWS_REGION": "us-east-1", "ENV": "test"}).s3_bucket_name == "photos"
+    assert load(MINIMUM | {"AWS_S3_BUCKET": "other"}).s3_bucket_name == "photos"
+
+
+def test_localstack_is_asked_only_in_a_local_run() -> None:
+    endpoint = {"LOCALSTACK_ENDPOINT": "http://localstack:4566"}
+    assert load(MINIMUM | endpoint | {"ENVIRONMENT": "local"}).s3_endpoint_url == "http://localstack:4566"
+    assert load(MINIMUM | endpoint).s3_endpoint_url is None
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "ftp://s3.internal",
+        "http://user@s3.internal",
+        "http://s3.internal/path",
+        "http://s3.internal:99999",
+        "http://",
+        "http://s3.internal?x=y",
+    ],
+)
+def test_an_endpoint_that_is_none_stops_the_start(endpoint: str) -> None:
+    with pytest.raises(SettingsError, match="AWS_S3_ENDPOINT_URL"):
+        load(MINIMUM | {"AWS_S3_ENDPOINT_URL": endpoint})
+
+
+def test_an_endpoint_without_scheme_gets_the_one_of_use_ssl() -> None:
+    environ = MINIMUM | {"AWS_S3_ENDPOINT_URL": "minio:9000"}
+    assert load(environ).s3_endpoint_url == "https://minio:9000"
+    assert load(environ | {"AWS_S3_USE_SSL": "false"}).s3_endpoint_url == "http://minio:9000"
+
+
+def test_half_a_key_pair_stops_the_start() -> None:
+    with pytest.raises(SettingsError, match="go together"):
+        load(MINIMUM | {"AWS_ACCESS_KEY_ID": "AKIA"})
+
+
+def test_empty_values_count_as_not_set() -> None:
+    settings = load(MINIMUM | {"CDN_BASE_URL": "", "AUTH_REQUIRED": " ", "CORS_ALLOW_ORIGINS": ""})
+    assert settings.cdn_base_url is None
+    assert settings.auth_required is False
+    assert settings.cors_allow_origins == ()
+
+
+def test_lists_are_separated_by_commas() -> None:
+    settings = load(MINIMUM | {"CORS_ALLOW_ORIGINS": "https://a.example, https://b.example,"})
+    assert settings.cors_allow_origins == ("https://a.example", "https://b.example")
+
+
+def test_debug_raises_the_log_level() -> None:
+    assert load(MINIMUM | {"DEBUG": "true"}).log_level == "DEBUG"
+    assert load(MINIMUM | {"LOG_LEVEL": "warning"}).log_level == "WARNING"
+
+
+def test_a_dotenv_file_completes_the_environment_and_never_overrides_it(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text('AWS_REGION="ap-northeast-2"\nENV=local  # a comment\nS3_BUCKET_NAME=from-file\n', encoding="utf-8")
+    merged = read_dotenv({"S3_BUCKET_NAME": "from-environment"}, str(file))
+    assert merged == {"AWS_REGION": "ap-northeast-2", "ENV": "local", "S3_BUCKET_NAME": "from-environment"}
+
+
+def test_the_example_file_is_a_working_set() -> None:
+    example = read_dotenv({}, str(Path(__file__).parents[1] / ".env.example"))
+    assert load(example).s3_bucket_name == "your-bucket"
