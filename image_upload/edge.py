@@ -135,14 +135,19 @@ class Problems:
         try:
             await self._app(scope, receive, send_noting_start)
         except Exception as error:  # noqa: BLE001  this is the one place where everything ends
-            # FastAPI wraps what reading the body raised into an HTTPException.
-            cause = error.__cause__ if isinstance(error, HTTPException) and error.__cause__ else error
+            cause = _unwrapped(error)
             if started or scope["type"] != "http" or isinstance(cause, ClientDisconnect):
                 raise cause from None
             await answer(scope, send, translate(cause, scope))
 
 
-def translate(error: BaseException, scope: Scope) -> Problem:
+def _unwrapped(error: Exception) -> Exception:
+    """What reading the body raised: FastAPI wraps it into an HTTPException."""
+    cause = error.__cause__
+    return cause if isinstance(error, HTTPException) and isinstance(cause, Problem | ClientDisconnect) else error
+
+
+def translate(error: Exception, scope: Scope) -> Problem:
     """Any exception as a problem: ours as they are, the framework's by their meaning, others as a 500."""
     if isinstance(error, Problem):
         return error

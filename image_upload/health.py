@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from image_upload import __version__
-from image_upload.errors import NotFound, every_problem
+from image_upload.errors import InvalidRequest, NotFound, every_problem
 from image_upload.openapi import problems
 from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings
@@ -73,7 +73,12 @@ def router(settings: Settings, bucket: Bucket) -> APIRouter:
     # expects: a code
     # returns: 200 with its meaning: what the `type` of a problem document points to
     # codes: 404 not-found
-    @routes.get("/errors/{code}", summary="One error code", response_model=ErrorCode, responses=problems(NotFound))
+    @routes.get(
+        "/errors/{code}",
+        summary="One error code",
+        response_model=ErrorCode,
+        responses=problems(NotFound, InvalidRequest),
+    )
     async def error_code(code: str) -> JSONResponse:
         """Explains one `code`."""
         explained = _explain().get(code)

@@ -80,5 +80,5 @@ def extension(filename: str) -> str:
 
 
 def _is_not_text(value: str) -> bool:
-    """Control characters (Cc), line and paragraph separators (Zl, Zp) and lone surrogates (Cs)."""
-    return any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in value)
+    """Control characters (Cc), line separators (Zl, Zp), lone surrogates (Cs), and what was no UTF-8 (U+FFFD)."""
+    return any(char == "\ufffd" or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in value)

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from local.ports import claim_port
 
@@ -66,7 +67,7 @@ def embedded_s3(port: int = 0) -> Iterator[EmbeddedS3]:
         server = make_server(
             "127.0.0.1",
             listening.getsockname()[1],
-            DomainDispatcherApplication(create_backend_app),
+            _without_forms(DomainDispatcherApplication(create_backend_app)),
             threaded=True,
             request_handler=MotoRequestHandler,
             fd=listening.fileno(),
@@ -91,3 +92,14 @@ def embedded_s3(port: int = 0) -> Iterator[EmbeddedS3]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def _without_forms(app: Any) -> Any:
+    """Moto waits for ever for a PUT that is typed as a form, which is what curl sends without -H."""
+
+    def typed(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["REQUEST_METHOD"] == "PUT" and "form" in environ.get("CONTENT_TYPE", ""):
+            environ["CONTENT_TYPE"] = "binary/octet-stream"  # S3's own default
+        return app(environ, start_response)
+
+    return typed

@@ -32,8 +32,8 @@ def table(path: str, first: str) -> list[list[str]]:
     rows: list[list[str]] = []
     inside = False
     for line in prose(read(path)).splitlines():
-        cells = [cell.strip() for cell in line.strip().strip("|").split("|")] if line.startswith("|") else []
-        if cells and inside and not set(cells[0]) <= set("-:"):
+        cells = [cell.strip() for cell in line.strip()[1:-1].split("|")] if line.startswith("|") else []
+        if cells and inside and not set("".join(cells)) <= set("-:"):
             rows.append(cells)
         inside = bool(cells) and (inside or cells[0] == first)
     assert rows, f"{path} has no table that begins with {first}"
@@ -114,13 +114,16 @@ def test_the_example_of_a_dotenv_file_names_only_settings_that_exist() -> None:
 
 
 @cache
+def openapi() -> dict[str, Any]:
+    settings = load({"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1"})
+    return create_app(settings).openapi()
+
+
 def operations() -> dict[str, dict[str, Any]]:
     """`METHOD /path` → OpenAPI operation."""
-    settings = load({"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1"})
-    document = create_app(settings).openapi()
     return {
         f"{method.upper()} {path}": operation
-        for path, methods in document["paths"].items()
+        for path, methods in openapi()["paths"].items()
         for method, operation in methods.items()
     }
 
@@ -147,7 +150,7 @@ def test_every_route_is_documented_with_exactly_the_codes_it_can_answer() -> Non
             code
             for status, response in operation["responses"].items()
             if int(status) >= 400
-            for code in response["content"]["application/problem+json"]["examples"]
+            for code in response["content"].get("application/problem+json", {}).get("examples", ())
         }
         for route, operation in operations().items()
     }
@@ -163,9 +166,7 @@ def test_every_route_says_what_it_expects_and_returns_and_has_a_curl_line() -> N
 
 def test_every_field_of_the_minting_route_is_documented() -> None:
     text = sections()["POST /uploads"]
-    schemas = create_app(
-        load({"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1"})
-    ).openapi()["components"]["schemas"]
+    schemas = openapi()["components"]["schemas"]
     fields = [line for line in text.splitlines() if line.startswith("| `")]
     documented = {name for line in fields for name in code_in(line.split("|")[1])}
     assert documented == set(schemas["UploadRequest"]["properties"]) | set(schemas["MintedUpload"]["properties"])
@@ -252,11 +253,23 @@ def test_every_sample_event_is_documented_and_no_other() -> None:
 
 def test_every_module_has_its_place_in_the_architecture() -> None:
     package = ROOT / "image_upload"
-    modules = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
-    named = {name for row in table("docs/architecture.md", "Layer") for name in code_in(row[1])}
-    ring = {name for row in table("docs/architecture.md", "Layer") for name in code_in(row[0])}
-    assert named - {"Content-Length", "X-Request-Id", "CORS_ALLOW_ORIGINS"} == modules - {"__init__"}
-    assert ring == {"RequestLog", "CORSMiddleware", "Problems", "BodyLimit"}
+    modules = {path.stem for path in package.glob("*.py")} | {
+        path.parent.name for path in package.glob("*/__init__.py")
+    }
+    rows = [code_in(row[1])[0] for row in table("docs/architecture.md", "Layer")]
+    no_row_twice(rows)
+    assert set(rows) == modules - {"__init__"}
+
+
+def test_the_ring_is_documented_in_its_order() -> None:
+    given = {
+        "ENVIRONMENT": "test",
+        "S3_BUCKET_NAME": "bucket",
+        "AWS_REGION": "eu-north-1",
+        "CORS_ALLOW_ORIGINS": "http://localhost:3000",
+    }
+    ring = [getattr(layer.cls, "__name__", "") for layer in create_app(load(given)).user_middleware]
+    assert [code_in(row[0])[0] for row in table("docs/architecture.md", "Ring")] == ring
 
 
 def test_every_make_target_is_in_the_contributing_guide_and_no_other() -> None:
@@ -313,9 +326,9 @@ def test_nothing_is_documented_as_working_that_has_no_route() -> None:
     promised = {
         f"{method} {path}"
         for document in documents()
+        if document.parent != ROOT / "events"  # some events are wrong on purpose
         for method, path in re.findall(
             r"`(GET|POST|PUT|PATCH|DELETE|HEAD) (/[^`\s?]*)", prose(document.read_text(encoding="utf-8"))
         )
     }
     assert promised - {"GET /docs", "GET /openapi.json"} <= set(operations())
-

@@ -42,7 +42,7 @@ def file_type(purpose: Purpose, content_type: str, filename: str) -> str:
     if allowed and ext not in allowed:
         found = f"ends in .{ext}" if ext else "has no extension"
         raise UnsupportedFileType(
-            f"A {plain} file is named .{' or .'.join(allowed)}, but this name {found}. Rename the file or "
+            f"Files of type {plain} are named .{' or .'.join(allowed)}, but this name {found}. Rename the file or "
             "correct contentType.",
             allowed=list(allowed),
         )

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.tokens import Principal
 from image_upload.errors import (
+    BodyTooLarge,
     CredentialsUnavailable,
     FileTooLarge,
     InvalidFilename,
@@ -102,6 +103,7 @@ def router(mint: Mint, purposes: Mapping[str, Purpose], principal_of: PrincipalO
             NotSignedIn,
             InvalidToken,
             InvalidRequest,
+            BodyTooLarge,
             CredentialsUnavailable,
         ),
     )

@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.conftest import Mint
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -116,3 +118,11 @@ def test_a_missing_event_file_gives_a_sentence() -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "events/nothing.json" in done.stderr
+
+
+def test_the_embedded_s3_answers_a_put_without_a_type(service: str, web: httpx.Client, mint: Mint, jpeg: bytes) -> None:
+    """What curl sends when -H is forgotten."""
+    plan = mint()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert web.put(plan["presignedUrl"], content=jpeg, headers=form).status_code == 200
+    assert web.get(web.get(f"{service}/images/{plan['objectKey']}").json()["url"]).content == jpeg

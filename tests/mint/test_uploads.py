@@ -127,7 +127,21 @@ def test_the_limit_is_named_where_it_is_passed(service: str, web: httpx.Client) 
     assert document["max_bytes"] == 10 * 1024 * 1024
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"filename":', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"filename":',
+        b"\xff\xfe",
+        b'{"filename":"\xff"}',
+        b'{"size":' + b"9" * 5000 + b"}",
+        b"[" * 100_000,
+    ],
+    ids=["nothing", "cut", "a list", "null", "cut later", "no UTF-8", "no UTF-8 inside", "huge number", "deep"],
+)
 def test_a_body_that_is_no_json_object_is_refused(service: str, web: httpx.Client, body: bytes) -> None:
     response = web.post(f"{service}/uploads", content=body, headers={"Content-Type": "application/json"})
     problem(response, 422, "validation-failed")

@@ -1,0 +1,324 @@
+"""Whoever copies from the documents gets what they say: the blocks are run, the stored bytes compared."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from image_upload.s3.address import locate
+from image_upload.s3.signing import Credentials, presign
+from local.embedded_s3 import ACCESS_KEY, BUCKET, REGION, SECRET_KEY
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_WITHIN_S = 60.0
+BLOCK_WITHIN_S = 120.0
+POLL_S = 0.05
+PICTURE = "examples/photo.jpg"
+START = "make dev"
+TEST = "make test"
+# What a block of the shell prints if the service refused it.
+REFUSED = '"/errors/'
+
+
+def blocks(document: str, language: str) -> list[str]:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(document: str) -> list[str]:
+    """The bash blocks that are pasted into the second terminal."""
+    return [block for block in blocks(document, "bash") if block.strip() not in (START, TEST)]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """A shell in a copy of the checkout, with a newcomer's environment and nothing else."""
+
+    home: Path
+    port: int
+    s3_port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        ports = {"PORT": str(self.port), "S3_PORT": str(self.s3_port)}
+        return {"PATH": path, "HOME": str(self.home), "LANG": "C.UTF-8", **ports}
+
+    def run(self, block: str) -> str:
+        """What a block prints. Variables stay for the next block, as in one terminal."""
+        variables = self.home / ".variables"
+        variables.touch()
+        script = f"set -euo pipefail; . {variables}; set -a\n{block}\nexport -p > {variables}\n"
+        done = subprocess.run(
+            ["bash", "-c", script.replace("localhost:8000", f"localhost:{self.port}")],
+            cwd=self.home,
+            # A port of its own for what a block starts itself; the running service keeps its two.
+            env={**self.environ, "PORT": "0", "S3_PORT": "0"},
+            capture_output=True,
+            text=True,
+            timeout=BLOCK_WITHIN_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def variable(self, name: str) -> str:
+        return self.run(f'printf %s "${{{name}-}}"')
+
+    def get(self, url: str) -> bytes:
+        return httpx.get(url, timeout=BLOCK_WITHIN_S, trust_env=False).raise_for_status().content
+
+    def stored(self, key: str) -> bytes:
+        """The object's bytes, by way of the service's read URL."""
+        url: str = json.loads(self.get(f"{self.url}/images/{key}"))["url"]
+        return self.get(url)
+
+    def forget(self, key: str) -> None:
+        """Remove the object, so that the next block cannot live on the last one's success."""
+        address = locate(BUCKET, REGION, f"http://127.0.0.1:{self.s3_port}")
+        url = presign("DELETE", address, key, Credentials(ACCESS_KEY, SECRET_KEY), now=datetime.now(UTC), expires_s=60)
+        httpx.delete(url, timeout=BLOCK_WITHIN_S, trust_env=False).raise_for_status()
+
+
+@dataclass(frozen=True)
+class MakeDev:
+    """A running `make dev`. `log` and `printed` are the files that its two outputs go to."""
+
+    process: subprocess.Popen[bytes]
+    printed: Path
+    log: Path
+
+    def service_pid(self) -> int:
+        found = re.search(r"Started server process \[(\d+)\]", self.log.read_text(encoding="utf-8"))
+        assert found, "the log does not name the service's process"
+        return int(found[1])
+
+
+def copy_of_the_checkout(to: Path) -> Path:
+    """What a clone would hold once everything here is committed, and the environment that runs this test."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, to / name)
+    (to / ".venv").symlink_to(sys.prefix)
+    return to
+
+
+@contextmanager
+def make_dev(terminal: Terminal) -> Iterator[MakeDev]:
+    """`make dev` as the documents say it, until the block is left; then Ctrl-C."""
+    ready = terminal.home / ".ready"
+    ready.touch()  # newer than the requirements: make finds the environment set up and installs nothing
+    printed, log = terminal.home / f".printed-{terminal.port}", terminal.home / f".log-{terminal.port}"
+    with printed.open("wb") as out, log.open("wb") as err:
+        process = subprocess.Popen(
+            [*START.split(), f"VENV={sys.prefix}", f"READY={ready}"],
+            cwd=terminal.home,
+            env=terminal.environ,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+    try:
+        _wait_until_ready(terminal, process, log)
+        yield MakeDev(process, printed, log)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)  # Ctrl-C reaches the whole group
+        try:
+            process.wait(READY_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+
+
+def _wait_until_ready(terminal: Terminal, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while True:
+        try:
+            assert json.loads(terminal.get(f"{terminal.url}/"))["bucket"] == "ok"
+        except httpx.TransportError:
+            said = log.read_text(encoding="utf-8")
+            assert process.poll() is None, f"make dev ended: {said}"
+            assert time.monotonic() < deadline, f"make dev is not ready: {said}"
+            time.sleep(POLL_S)
+        else:
+            return
+
+
+@pytest.fixture(scope="module")
+def terminal(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
+    return Terminal(copy_of_the_checkout(tmp_path_factory.mktemp("checkout")), free_port(), free_port())
+
+
+@pytest.fixture(scope="module")
+def dev(terminal: Terminal) -> Iterator[MakeDev]:
+    with make_dev(terminal) as running:
+        yield running
+
+
+@pytest.mark.parametrize("document", ["README.md", "README.ko.md"])
+def test_quick_start_begins_with_make_dev(document: str) -> None:
+    assert blocks(document, "bash")[0].strip() == START
+
+
+@pytest.mark.usefixtures("dev")
+@pytest.mark.parametrize("document", ["README.md", "README.ko.md", "docs/routes.md"])
+def test_every_shell_block_works_as_it_is_printed_and_stores_the_picture(document: str, terminal: Terminal) -> None:
+    picture = (ROOT / PICTURE).read_bytes()
+    (terminal.home / ".variables").unlink(missing_ok=True)
+    stores = 0
+    for block in commands(document):
+        sends = f"@{PICTURE}" in block
+        if sends and stores:
+            terminal.forget(terminal.variable("KEY"))
+        said = terminal.run(block)
+        assert REFUSED not in said or "/errors" in block or "AUTH_REQUIRED" in block, said
+        if sends:
+            stores += 1
+            assert "stored: 200" in said or '"success":true' in said, said
+            assert terminal.stored(terminal.variable("KEY")) == picture
+        if "cmp " in block:
+            assert said == "identical\n"
+        if "test_local.py test" in block:
+            assert re.search(r"^(\d+) of \1 steps passed", said, re.MULTILINE), said
+        if "events/health.json" in block:
+            assert json.loads(said)["statusCode"] == 200
+        if "AUTH_REQUIRED" in block:
+            assert json.loads(said)["statusCode"] == 401
+            assert json.loads(json.loads(said)["body"])["code"] == "token-missing"
+    assert stores == {"README.md": 3, "README.ko.md": 3, "docs/routes.md": 2}[document]
+
+
+@pytest.mark.usefixtures("dev")
+def test_the_token_of_the_readme_is_accepted_by_a_service_with_the_same_secret(terminal: Terminal) -> None:
+    (terminal.home / ".variables").unlink(missing_ok=True)
+    (block,) = (block for block in commands("README.md") if "jwt.encode" in block)
+    token = terminal.run(block).strip()
+    event = json.loads((ROOT / "events/mint.json").read_text(encoding="utf-8"))
+    event["headers"]["authorization"] = f"Bearer {token}"
+    (terminal.home / "signed-in.json").write_text(json.dumps(event), encoding="utf-8")
+    said = terminal.run("AUTH_REQUIRED=true .venv/bin/python test_local.py event signed-in.json")
+    assert json.loads(said)["statusCode"] == 200
+
+
+def test_the_lines_that_make_dev_prints_store_the_picture(dev: MakeDev, terminal: Terminal) -> None:
+    picture = (ROOT / PICTURE).read_bytes()
+    lines = [line for line in dev.printed.read_text(encoding="utf-8").splitlines() if line.startswith("URL=$(")]
+    assert len(lines) == 3
+    keys = set()
+    for line in lines:
+        said = terminal.run(line)
+        assert "stored: 200" in said or '"success":true' in said, said
+        key = terminal.variable("URL").partition(f"/{BUCKET}/")[2].partition("?")[0]
+        assert terminal.stored(key) == picture
+        keys.add(key)
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize("document", ["README.md", "README.ko.md"])
+def test_the_next_js_snippets_store_a_file_and_report_a_refusal(
+    document: str, dev: MakeDev, terminal: Terminal
+) -> None:
+    assert dev.process.poll() is None
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not on the PATH")
+    snippets = blocks(document, "js")
+    assert len(snippets) == 2
+    (terminal.home / "upload.mjs").write_text("\n".join(snippets), encoding="utf-8")
+    (terminal.home / "run.mjs").write_text(
+        f"""
+        import {{ readFileSync }} from "node:fs";
+        import {{ File }} from "node:buffer";
+        import {{ uploadToS3, uploadThroughService }} from "./upload.mjs";
+
+        const file = new File([readFileSync("{PICTURE}")], "고양이.jpg", {{ type: "image/jpeg" }});
+        const direct = await uploadToS3(file);
+        const minted = await fetch(`${{process.env.NEXT_PUBLIC_UPLOAD_SERVICE_URL}}/uploads`, {{
+          method: "POST",
+          headers: {{ "Content-Type": "application/json" }},
+          body: JSON.stringify({{ filename: file.name, contentType: file.type, size: file.size }}),
+        }});
+        const {{ presignedUrl, objectKey }} = await minted.json();
+        const answer = await uploadThroughService(file, presignedUrl);
+        const refusals = [];
+        for (const attempt of [
+          () => uploadToS3(new File(["x"], "cat.exe", {{ type: "image/jpeg" }})),
+          () => uploadToS3(file, "no-token"),
+          () => uploadThroughService(file, "https://example.com/?x=y"),
+        ]) await attempt().catch((error) => refusals.push(error.message.split(":")[0]));
+        console.log(JSON.stringify({{ direct, objectKey, answer, refusals }}));
+        """,
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [node, "run.mjs"],
+        cwd=terminal.home,
+        env={**terminal.environ, "NEXT_PUBLIC_UPLOAD_SERVICE_URL": terminal.url},
+        capture_output=True,
+        text=True,
+        timeout=BLOCK_WITHIN_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    picture = (ROOT / PICTURE).read_bytes()
+    assert terminal.stored(said["direct"]) == picture
+    assert terminal.stored(said["objectKey"]) == picture
+    assert said["answer"]["success"] is True
+    assert said["answer"]["file_size"] == len(picture)
+    assert said["answer"]["filename"] == "고양이.jpg"
+    assert said["refusals"] == ["unsupported-file-type", "token-invalid", "upload-target-refused"]
+
+
+def test_the_two_readmes_show_the_same_snippets_and_curl_lines() -> None:
+    assert blocks("README.ko.md", "js") == blocks("README.md", "js")
+    assert set(blocks("README.ko.md", "bash")) <= set(blocks("README.md", "bash"))
+
+
+def test_interrupted_make_dev_says_so_ends_with_0_and_gives_its_port_back(terminal: Terminal) -> None:
+    alone = Terminal(terminal.home, free_port(), free_port())
+    with make_dev(alone) as dev:
+        os.kill(dev.service_pid(), signal.SIGINT)
+        assert dev.process.wait(READY_WITHIN_S) == 0
+        assert dev.printed.read_text(encoding="utf-8").endswith("Stopped.\n")
+    for port in (alone.port, alone.s3_port):
+        socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_the_test_command_of_the_readme_is_what_ci_runs() -> None:
+    """Running it here would never end."""
+    assert [block.strip() for block in blocks("README.md", "bash")].count(TEST) == 1
+    last = (ROOT / ".ci/run").read_text(encoding="utf-8").strip().splitlines()[-1]
+    assert last == f"exec {TEST}"
