@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help dev smoke test lint types unit format pins clean
+.PHONY: help dev bench smoke test test-strict lint types unit format pins clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
 
 dev: $(READY) ## run the service with an embedded S3 on PORT (8000), until Ctrl-C
 	@$(BIN)/python test_local.py
@@ -17,7 +17,10 @@ dev: $(READY) ## run the service with an embedded S3 on PORT (8000), until Ctrl-
 smoke: $(READY) ## store pictures in every way in a service of its own, compare the bytes
 	@$(BIN)/python test_local.py test
 
-test: lint types unit ## everything that must pass: lint, types, tests
+test: lint types unit ## everything that must pass: lint, types, tests on moto and LocalStack
+
+test-strict: export S3_SERVERS = moto,localstack,ceph
+test-strict: test ## the same, on Ceph too
 
 lint: $(READY) ## style, import rules
 	@echo "lint"
@@ -28,6 +31,9 @@ lint: $(READY) ## style, import rules
 types: $(READY) ## mypy, strict
 	@echo "types"
 	@$(BIN)/mypy --no-error-summary
+
+bench: $(READY) ## measure minting against its peers, side by side (2 minutes)
+	@$(BIN)/python -m bench.mint
 
 unit: $(READY) ## the tests alone
 	@$(BIN)/python -m pytest -q

@@ -7,6 +7,13 @@ This is the only place that reads the environment.
 """
 
 import os
+import sys
+
+on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+if on_lambda:
+    # FastAPI asks of every model whether it is one of pydantic's old kind, and imports that for 17 ms to find
+    # out. Nothing here is, and FastAPI takes a failing import for a no.
+    sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]
 
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
@@ -15,8 +22,6 @@ from image_upload import logs
 from image_upload.app import create_app
 from image_upload.errors import MEDIA_TYPE
 from image_upload.settings import SettingsError, load, read_dotenv
-
-on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
 
 try:
     settings = load(os.environ if on_lambda else read_dotenv(os.environ))

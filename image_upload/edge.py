@@ -25,6 +25,7 @@ from image_upload.errors import (
     Problem,
     as_document,
 )
+from image_upload.json_body import invalid_request
 
 log = logging.getLogger("image_upload.requests")
 
@@ -48,7 +49,7 @@ class RequestLog:
         context = scope.get("aws.context")
         request_id = getattr(context, "aws_request_id", None) or uuid.uuid4().hex
         scope["request_id"] = request_id
-        status = CLIENT_CLOSED_REQUEST
+        status, path = CLIENT_CLOSED_REQUEST, scope["path"]
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -70,7 +71,7 @@ class RequestLog:
             fields: dict[str, Any] = {
                 "request_id": request_id,
                 "method": scope["method"],
-                "path": scope["path"],
+                "path": path,
                 "status": status,
                 "duration_ms": round((time.perf_counter() - started) * 1000, 2),
             }
@@ -152,7 +153,8 @@ def translate(error: Exception, scope: Scope) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
-        return _invalid(error)
+        # FastAPI's places begin with body, query or path.
+        return invalid_request(error.errors(), skip=1)
     if isinstance(error, HTTPException):
         if error.status_code == NotFound.status:
             return NotFound("There is nothing at this path. GET /docs lists the routes.")
@@ -171,20 +173,13 @@ def translate(error: Exception, scope: Scope) -> Problem:
     return InternalError("Something went wrong in this service. Report the request_id to its operator.")
 
 
-def _invalid(error: RequestValidationError) -> InvalidRequest:
-    """FastAPI's validation faults, without the refused input: it may hold a signed URL."""
-    faults = [
-        {"field": ".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0]), "message": fault["msg"]}
-        for fault in error.errors()
-    ]
-    listed = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
-    return InvalidRequest(f"Correct these fields and send the request again. {listed}.", errors=faults)
-
-
 async def answer(scope: Scope, send: Send, problem: Problem) -> None:
     """Send a problem document."""
     scope["problem"] = problem.code
     document = as_document(type(problem), problem.detail, scope.get("request_id", ""), **problem.extras)
+    if scope.get("companion"):
+        # Uppy 5 shows `message` to its user, and both versions log what `error` says.
+        document |= {"error": problem.code, "message": problem.detail, "requestId": document["request_id"]}
     body = json.dumps(document, ensure_ascii=False).encode()
     headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem.headers}
     await send(

@@ -12,6 +12,17 @@
     ├── InvalidFilename         400  invalid-filename         a path, control characters, too long
     ├── InvalidMetadata         400  invalid-metadata         not storable as S3 user metadata
     ├── InvalidKey              400  invalid-key              not an object key we would ever make
+    ├── NoStrategy              400  no-strategy              nothing the client accepts can carry this file
+    ├── BatchRefused            400  batch-refused            one or more files of a batch are not allowed
+    ├── InvalidTicket           403  ticket-invalid           altered, or no ticket of ours
+    │   ├── ForeignTicket       403  ticket-foreign           somebody else's upload
+    │   └── ExpiredTicket       410  ticket-expired           the upload's time is over
+    ├── TicketsNotConfigured    503  tickets-not-configured   no secret to sign tickets with
+    ├── UploadNotFound          404  upload-not-found         aborted, expired, or never there
+    ├── InvalidParts            400  parts-invalid            numbers or ETags that cannot be right
+    │   └── PartsRefused        400  parts-refused            S3 has other parts than the client names
+    ├── SizeMismatch            400  size-mismatch            the stored object has another length
+    ├── AlreadyExists           412  already-exists           the key is taken and must not be overwritten
     ├── NotAForm                415  not-a-form               the body is not multipart/form-data
     ├── MalformedForm           400  malformed-form           broken, cut off, or too many parts
     ├── EmptyFile               400  empty-file               the file part holds no byte
@@ -23,6 +34,8 @@
     ├── UpstreamRedirected      400  upstream-redirected      S3 pointed elsewhere; never followed
     ├── UpstreamUnavailable     502  upstream-unavailable     5xx or no connection after the last attempt
     ├── OutOfTime               504  upload-timed-out         the time for the whole upload is over
+    ├── StorageDenied           502  storage-denied           S3 lets the service do less than it needs
+    ├── StorageUnavailable      502  storage-unavailable      S3 did not answer a call of the service's own
     ├── CredentialsUnavailable  503  credentials-unavailable  the service cannot sign
     └── InternalError           500  internal-error           a fault of ours; the log has the details
 
@@ -124,6 +137,72 @@ class InvalidKey(Problem):
     status, code, title = 400, "invalid-key", "Invalid object key"
 
 
+class NoStrategy(Problem):
+    """No way of uploading that the client `accepts` can carry this file. `possible` lists those that can."""
+
+    status, code, title = 400, "no-strategy", "No possible strategy"
+
+
+class BatchRefused(Problem):
+    """One or more files of the batch are not allowed; nothing was minted. `errors` names each by its index."""
+
+    status, code, title = 400, "batch-refused", "Batch refused"
+
+
+class InvalidTicket(Problem):
+    """The ticket was altered or is none of this service. Pass the one you were given, unchanged."""
+
+    status, code, title = 403, "ticket-invalid", "Invalid ticket"
+
+
+class ForeignTicket(InvalidTicket):
+    """The upload was started by somebody else. Sign in as that user, or start an upload of your own."""
+
+    status, code, title = 403, "ticket-foreign", "Somebody else's upload"
+
+
+class ExpiredTicket(InvalidTicket):
+    """The upload's time is over. Start a new one with `POST /uploads`."""
+
+    status, code, title = 410, "ticket-expired", "Ticket expired"
+
+
+class TicketsNotConfigured(Problem):
+    """Multipart uploads need a secret to sign their tickets with: the operator sets `JWT_SECRET`."""
+
+    status, code, title = 503, "tickets-not-configured", "Multipart uploads not configured"
+
+
+class UploadNotFound(Problem):
+    """S3 knows no such upload: it was aborted, completed long ago, or cleaned up. Start a new one."""
+
+    status, code, title = 404, "upload-not-found", "Upload not found"
+
+
+class InvalidParts(Problem):
+    """The parts cannot be right: a number out of range, twice or missing, or an ETag that is none."""
+
+    status, code, title = 400, "parts-invalid", "Invalid parts"
+
+
+class PartsRefused(InvalidParts):
+    """S3 has other parts than named (`upstream_code`). `GET /uploads/{ticket}` lists those it has."""
+
+    status, code, title = 400, "parts-refused", "S3 refused the parts"
+
+
+class SizeMismatch(Problem):
+    """The stored object had another length than was minted (`expected_bytes`, `stored_bytes`) and was removed."""
+
+    status, code, title = 400, "size-mismatch", "Size mismatch"
+
+
+class AlreadyExists(Problem):
+    """There is an object under this key already, and the upload was minted not to overwrite one."""
+
+    status, code, title = 412, "already-exists", "Object already exists"
+
+
 class NotAForm(Problem):
     """The body is not `multipart/form-data`. In browsers pass a `FormData` and set no Content-Type yourself."""
 
@@ -188,6 +267,18 @@ class OutOfTime(Problem):
     """The time for the whole upload is over (TIMEOUT_SECONDS, Lambda's deadline). Send large files to S3 directly."""
 
     status, code, title = 504, "upload-timed-out", "Upload timed out"
+
+
+class StorageDenied(Problem):
+    """S3 denied the service an action (`action`). Its operator grants it to the role."""
+
+    status, code, title = 502, "storage-denied", "S3 denied the service"
+
+
+class StorageUnavailable(Problem):
+    """S3 failed or did not answer a call that the service made itself. Try again in a moment."""
+
+    status, code, title = 502, "storage-unavailable", "S3 unavailable"
 
 
 class CredentialsUnavailable(Problem):

@@ -15,17 +15,24 @@ from image_upload.purposes import Purpose
 
 ID_BYTES = 16  # 128 bits: nobody guesses a key, and no two uploads ever share one
 
+# Control characters (Cc), line separators (Zl, Zp), lone surrogates (Cs), and what was no UTF-8 (U+FFFD).
+NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
+
 _EXTENSION = re.compile(r"[a-z0-9]{1,10}", re.ASCII)
 
 
-def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", now: datetime) -> str:
-    """A new key for a purpose. Without an extension (`ext` empty) the pattern's dot goes too."""
+def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filename: str = "", now: datetime) -> str:
+    """A new key for a purpose. Without an extension (`ext` empty) the pattern's dot goes too.
+
+    `filename` must have passed `check_filename`.
+    """
     key = purpose.key.format(
         id=secrets.token_hex(ID_BYTES),
         yyyymmdd=now.astimezone(UTC).strftime("%Y%m%d"),
         user=segment(user_id),
         class_id=segment(class_id) if class_id else "",
         ext=ext,
+        filename=filename,
     )
     return check(key.removesuffix("."))
 
@@ -46,7 +53,7 @@ def check(key: str) -> str:
     """The key itself, if S3 and every client on the way would keep it as it is; else `InvalidKey`."""
     if not key:
         raise InvalidKey("The object key is empty. Pass the objectKey you were given.")
-    if _is_not_text(key):
+    if NOT_TEXT.search(key):
         raise InvalidKey("The object key holds control characters or half a character pair.")
     if len(key.encode()) > S3_KEY_MAX_BYTES:
         raise InvalidKey(f"The object key is longer than {S3_KEY_MAX_BYTES} bytes.")
@@ -62,7 +69,7 @@ def check_filename(filename: str) -> str:
     """
     if not filename.strip():
         raise InvalidFilename("The file name is empty. Send the name the file has, such as cat.jpg.")
-    if _is_not_text(filename):
+    if NOT_TEXT.search(filename):
         raise InvalidFilename("The file name holds control characters. Send a printable name.")
     if "/" in filename or "\\" in filename or filename in (".", ".."):
         raise InvalidFilename("The file name holds a path. Send the bare name, such as cat.jpg.")
@@ -77,8 +84,3 @@ def extension(filename: str) -> str:
     stem, dot, ext = filename.rpartition(".")
     ext = ext.lower()
     return ext if dot and stem and _EXTENSION.fullmatch(ext) else ""
-
-
-def _is_not_text(value: str) -> bool:
-    """Control characters (Cc), line separators (Zl, Zp), lone surrogates (Cs), and what was no UTF-8 (U+FFFD)."""
-    return any(char == "\ufffd" or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in value)

@@ -24,6 +24,17 @@ S3_PUT_MAX_BYTES: Final = 5 * GIB
 # 10,000 parts of 5 GiB, which AWS rounds to "48.8 TiB". Above: no upload of any kind is possible.
 S3_OBJECT_MAX_BYTES: Final = 10_000 * 5 * GIB
 
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+# Parts are numbered from 1. Above: S3 answers InvalidArgument.
+S3_PARTS_MAX: Final = 10_000
+
+# The same page. Below (all but the last part): CompleteMultipartUpload answers EntityTooSmall, when all
+# bytes are already there.
+S3_PART_MIN_BYTES: Final = 5 * MIB
+
+# The same page. Above: S3 answers EntityTooLarge to the part.
+S3_PART_MAX_BYTES: Final = 5 * GIB
+
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 # Sum of names and values of user metadata in UTF-8. Above: S3 answers MetadataTooLarge.
 S3_METADATA_MAX_BYTES: Final = 2 * KIB
@@ -35,12 +46,47 @@ PRESIGN_MAX_S: Final = 604_800
 # The same page: S3 allows a request's date to be this far from its own clock (RequestTimeTooSkewed).
 CLOCK_SKEW_MAX_S: Final = 15 * 60
 
+# How long a URL lives that the service signs for a call of its own.
+S3_CALL_EXPIRES_S: Final = 60
+
+# Attempts at a call of our own: 503 SlowDown and lost connections are S3's daily life.
+S3_CALL_ATTEMPTS: Final = 3
+
+# --- Multipart plans ------------------------------------------------------------------------------
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html recommends multipart from 100 MB.
+# Below, one request is cheaper; above, a broken line costs one part and not the whole file.
+MULTIPART_FROM_BYTES: Final = 100 * MIB
+
+# The smallest part of a plan of ours. Smaller: more requests for nothing. It doubles while a file would
+# need more than `PLAN_PARTS_WANTED`, up to `PLAN_PART_WANTED_BYTES`: a broken part is sent again whole.
+PLAN_PART_MIN_BYTES: Final = 8 * MIB
+PLAN_PARTS_WANTED: Final = 2_000
+PLAN_PART_WANTED_BYTES: Final = 512 * MIB
+
+# URLs of a multipart plan live at least this long: 300 s are not enough to send many parts.
+MULTIPART_URL_EXPIRES_S: Final = 3_600
+
+# How long an upload can be gone on with. The lifecycle rule aborts what is unfinished after a day, too.
+TICKET_EXPIRES_S: Final = 86_400
+
+# Longest ticket we read: a key of 1,024 bytes, an upload id of S3 and the rest, in base64.
+TICKET_MAX_CHARS: Final = 4_096
+
+# Files of one batch. Above: the answer could pass Lambda's limit.
+BATCH_MAX: Final = 1_000
+
 # --- Lambda ---------------------------------------------------------------------------------------
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 6 MB a request, and the
 # form travels base64-encoded inside a JSON event with its headers: 6,291,456 * 3/4 less about 2 kB.
 # Below this number every form fits. Above, AWS answers 413 by itself and the function never runs.
 LAMBDA_FORM_MAX_BYTES: Final = 4_400_000
+
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 6 MB a response, measured as
+# 6,291,556 bytes of JSON, in which our body is one string with its quotes escaped. Above, the runtime
+# is killed; hence answers are paged well below.
+RESPONSE_PAGE_BYTES: Final = 5 * MIB
 
 # Time kept back before Lambda's deadline, to answer instead of being killed without a word.
 LAMBDA_DEADLINE_MARGIN_S: Final = 2.0

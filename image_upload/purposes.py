@@ -5,8 +5,7 @@ rules, documentation. A purpose is added here and nowhere else.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from image_upload.limits import GIB, MIB, S3_OBJECT_MAX_BYTES
 
@@ -53,8 +52,7 @@ DOCUMENT_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
 ANY_TYPE: Final[Mapping[str, tuple[str, ...]]] = {"*/*": ()}
 
 
-@dataclass(frozen=True, slots=True)
-class Purpose:
+class Purpose(NamedTuple):
     """One row: `key` is a pattern for `keys.make`, `kept_days` None means for ever.
 
     `types` maps media types (or `audio/*`, `*/*`) to the extensions that agree with them; no
@@ -73,6 +71,10 @@ class Purpose:
             if pattern in self.types:
                 return self.types[pattern]
         return None
+
+
+# The documents' POST /files/upload-url keeps its own key; it is no purpose that a client can name.
+USER_FILE: Final = Purpose("user-file", "users/{user}/{id}/{filename}", None, ANY_TYPE, 5 * GIB)
 
 
 def table(*, allow_gif: bool) -> Mapping[str, Purpose]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from image_upload.s3.address import locate
-from image_upload.s3.signing import Credentials, presign
+from image_upload.s3.signing import Credentials, Signer
 from local.embedded_s3 import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, embedded_s3
 from local.service import local_environ
 
@@ -38,11 +38,10 @@ def read_event(path: Path, endpoint_url: str) -> dict[str, Any]:
     import base64  # noqa: PLC0415
 
     event: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    address = locate(BUCKET, REGION, endpoint_url)
-    credentials = Credentials(ACCESS_KEY, SECRET_KEY)
+    signer = Signer(locate(BUCKET, REGION, endpoint_url), Credentials(ACCESS_KEY, SECRET_KEY))
 
     def sign(match: re.Match[str]) -> str:
-        return presign("PUT", address, match["key"], credentials, now=datetime.now(UTC), expires_s=300)
+        return signer.presign("PUT", match["key"], now=datetime.now(UTC), expires_s=300)
 
     if event.get("isBase64Encoded"):
         body = base64.b64decode(event["body"])

@@ -11,6 +11,7 @@ import pytest
 from image_upload import limits, purposes
 from image_upload.app import create_app
 from image_upload.errors import every_problem
+from image_upload.mint.choosing import part_length
 from image_upload.settings import Settings, aliases, load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,16 +30,25 @@ def prose(text: str) -> str:
 
 def table(path: str, first: str) -> list[list[str]]:
     """The rows of every table of a document whose first column has this title, cells stripped."""
-    rows: list[list[str]] = []
-    inside = False
-    for line in prose(read(path)).splitlines():
-        cells = [cell.strip() for cell in line.strip()[1:-1].split("|")] if line.startswith("|") else []
-        if cells and inside and not set("".join(cells)) <= set("-:"):
-            rows.append(cells)
-        inside = bool(cells) and (inside or cells[0] == first)
+    tables = tables_in(read(path), first)
+    rows = [row for each in tables for row in each]
     assert rows, f"{path} has no table that begins with {first}"
     assert len({len(row) for row in rows}) == 1, f"{path}: a row has more or fewer cells than the others"
     return rows
+
+
+def tables_in(text: str, first: str) -> list[list[list[str]]]:
+    """The tables of a text whose first column has this title, each as its rows, cells stripped."""
+    tables: list[list[list[str]]] = []
+    inside = False
+    for line in prose(text).splitlines():
+        cells = [cell.strip() for cell in line.strip()[1:-1].split("|")] if line.startswith("|") else []
+        if cells and cells[0] == first and not inside:
+            tables.append([])
+        elif cells and inside and not set("".join(cells)) <= set("-:"):
+            tables[-1].append(cells)
+        inside = bool(cells) and (inside or cells[0] == first)
+    return tables
 
 
 def code_in(cell: str) -> list[str]:
@@ -113,6 +123,16 @@ def test_the_example_of_a_dotenv_file_names_only_settings_that_exist() -> None:
 # --- routes ---------------------------------------------------------------------------------------
 
 
+# What stands in a curl line for a parameter of the path.
+PATH_EXAMPLES = {
+    "code": r"[\w-]+",
+    "key": r"\$KEY",
+    "ticket": r"\$TICKET",
+    "upload_id": r"\$UPLOAD",
+    "number": r"\d+",
+}
+
+
 @cache
 def openapi() -> dict[str, Any]:
     settings = load({"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1"})
@@ -141,10 +161,13 @@ def test_every_route_is_documented_and_no_other() -> None:
 
 
 def test_every_route_is_documented_with_exactly_the_codes_it_can_answer() -> None:
-    documented = {}
+    documented: dict[str, set[str]] = {}
     for route, text in sections().items():
         listed = re.search(r"^- Codes: (.*?)(?=\n\n|\n- )", text, re.MULTILINE | re.DOTALL)
-        documented[route] = set(code_in(listed[1])) if listed else set()
+        assert listed, route
+        same = re.fullmatch(r"the same as `([^`]+)`", listed[1])
+        # Only a section before this one can be referred to.
+        documented[route] = documented[same[1]] if same else set(code_in(listed[1]))
     assert documented == {
         route: {
             code
@@ -158,18 +181,72 @@ def test_every_route_is_documented_with_exactly_the_codes_it_can_answer() -> Non
 
 def test_every_route_says_what_it_expects_and_returns_and_has_a_curl_line() -> None:
     for route, text in sections().items():
-        path = re.escape(route.partition(" ")[2]).replace(r"\{code\}", r"[\w-]+").replace(r"\{key\}", r"\$KEY")
+        path = re.escape(route.partition(" ")[2])
+        for name, example in PATH_EXAMPLES.items():
+            path = path.replace(rf"\{{{name}\}}", example)
         assert "Expects" in text, route
         assert "Returns" in text, route
         assert re.search(rf"```bash\n[^`]*curl[^`]*http://localhost:8000{path}(?=[\s\"?])", text), route
 
 
-def test_every_field_of_the_minting_route_is_documented() -> None:
-    text = sections()["POST /uploads"]
+def fields_of(schema: dict[str, Any]) -> set[str]:
+    """The names of an object's members; of a list's, those of what is in it."""
     schemas = openapi()["components"]["schemas"]
-    fields = [line for line in text.splitlines() if line.startswith("| `")]
-    documented = {name for line in fields for name in code_in(line.split("|")[1])}
-    assert documented == set(schemas["UploadRequest"]["properties"]) | set(schemas["MintedUpload"]["properties"])
+    while "$ref" in schema or "items" in schema:
+        schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema["items"]
+    return set(schema.get("properties", ()))
+
+
+def request_and_answer(operation: dict[str, Any]) -> tuple[set[str], set[str]]:
+    """The names that a route reads (from body and query), and those that it writes."""
+    bodies = operation.get("requestBody", {}).get("content", {}).values()
+    read = {name for body in bodies for name in fields_of(body["schema"])}
+    read |= {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "query"}
+    answers = operation["responses"].get("200", {}).get("content", {}).values()
+    return read, {name for answer in answers for name in fields_of(answer["schema"])}
+
+
+def test_every_field_of_the_minting_route_is_documented_and_no_other() -> None:
+    tables = tables_in(sections()["POST /uploads"], "Field")
+    documented = [[name for row in rows for name in code_in(row[0])] for rows in tables]
+    for names in documented:
+        no_row_twice(names)
+    read, written = request_and_answer(operations()["POST /uploads"])
+    # The length that an answer repeats is that of the request.
+    assert [set(names) for names in documented] == [read, written | {"size"}]
+
+
+def test_every_field_that_a_route_reads_or_writes_is_named_in_its_section() -> None:
+    unnamed = {}
+    for route, text in sections().items():
+        read, written = request_and_answer(operations()[route])
+        if missing := (read | written) - set(code_in(prose(text))):
+            unnamed[route] = missing
+    assert unnamed == {}
+
+
+def test_every_strategy_is_documented_in_the_order_of_preference() -> None:
+    (rows,) = tables_in(sections()["POST /uploads"], "Strategy")
+    properties = openapi()["components"]["schemas"]["UploadRequest"]["properties"]
+    (accepted,) = (kind["items"]["enum"] for kind in properties["accepts"]["anyOf"] if "items" in kind)
+    assert [row[0] for row in rows] == accepted
+    assert {row[0]: re.split("[;,]", row[2])[0] for row in rows} == {
+        "put": "up to 5 GiB",
+        "post": "up to 5 GiB",
+        "multipart": "up to 48.8 TiB",
+        "proxy": "up to 5 GiB",
+    }
+    assert {f"### {name}" for name in accepted} <= set(sections()["POST /uploads"].splitlines())
+
+
+def test_the_part_lengths_of_the_documents_are_those_of_the_code() -> None:
+    documented: dict[str, bool] = {}
+    for file, part, parts in table("docs/decisions/part-size.md", "File"):
+        number, unit = file.split()
+        size = limits.S3_OBJECT_MAX_BYTES if file == "48.8 TiB" else round(float(number) * ({"byte": 1} | _UNITS)[unit])
+        length = part_length(size)
+        documented[file] = (part, parts) == (f"{length // limits.MIB} MiB", f"{-(-size // length):,}")
+    assert documented == dict.fromkeys(documented, True)
 
 
 def test_routes_in_the_readme_are_all_routes() -> None:
@@ -234,6 +311,20 @@ def test_every_purpose_is_documented_with_the_types_and_extensions_it_takes(allo
             groups.setdefault(name, {})[code_in(media_type)[0]] = tuple(code_in(extensions))
     documented = {code_in(row[0])[0]: groups[row[3]] for row in table("docs/purposes.md", "Purpose")}
     assert documented == {name: dict(row.types) for name, row in purposes.table(allow_gif=allow_gif).items()}
+
+
+def test_the_internal_purpose_is_documented_and_cannot_be_named() -> None:
+    (row,) = table("docs/purposes.md", "Minted by")
+    own = purposes.USER_FILE
+    assert (code_in(row[0])[0], code_in(row[1])[0], days_of(row[2])) == (
+        "POST /files/upload-url",
+        own.key,
+        own.kept_days,
+    )
+    (any_type,) = ({code_in(media)[0] for group, media, _ in table("docs/purposes.md", "Group") if group == row[3]},)
+    assert any_type == set(own.types)
+    assert same_size(row[4], own.max_bytes)
+    assert own.name not in purposes.table(allow_gif=False)
 
 
 # --- limits, events, modules, targets -------------------------------------------------------------

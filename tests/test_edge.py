@@ -132,17 +132,29 @@ def test_configured_logging_keeps_foreign_urls_out(s3: EmbeddedS3, capsys: pytes
     before = root.handlers[:], root.level
     try:
         logs.configure(settings_for(s3, LOG_LEVEL="DEBUG"))
-        for name in ("httpx", "httpcore", "botocore", "urllib3"):
+        for name in logs.CHATTY:
             assert not logging.getLogger(name).isEnabledFor(logging.INFO)
         logging.getLogger("x").warning(
             "PUT /a?X-Amz-Credential=AKIA%%2F&X-Amz-Signature=%s Bearer %s", "c0ffee", "t.o.k"
         )
     finally:
         root.handlers[:], root.level = before
-        for name in ("httpx", "httpcore", "botocore", "boto3", "urllib3", "python_multipart"):
+        for name in logs.CHATTY:
             logging.getLogger(name).setLevel(logging.NOTSET)
     line = json.loads(capsys.readouterr().err)
     assert line["message"] == "PUT /a?X-Amz-Credential=[redacted]&X-Amz-Signature=[redacted] Bearer [redacted]"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("GET /u/eyJhbGciOi.eyJzdWIi.c2ln/s3/params", "GET /u/eyJ[redacted]/s3/params"),
+        ("GET /uploads/upl1.WyJmaWxlcy9h.bWFj/parts", "GET /uploads/upl1.[redacted]/parts"),
+        ("GET /images/uploads/monkeyJump.jpg", "GET /images/uploads/monkeyJump.jpg"),
+    ],
+)
+def test_tokens_and_tickets_in_a_path_are_not_logged(line: str, shown: str) -> None:
+    assert logs.redact(line) == shown
 
 
 def test_a_listed_origin_may_call_and_others_may_not(start: Start, web: httpx.Client) -> None:

@@ -8,6 +8,9 @@ from image_upload.accounts.tokens import ANONYMOUS, Principal, verify
 from image_upload.errors import InvalidToken, NotSignedIn
 from image_upload.settings import Settings
 
+# Where a ring in front of the routes leaves a token that came in the path.
+PATH_TOKEN = "path_token"
+
 PrincipalOf = Callable[[Request], Awaitable[Principal]]
 
 
@@ -20,6 +23,8 @@ def principal_of(settings: Settings) -> PrincipalOf:
 
     async def principal(request: Request) -> Principal:
         header = request.headers.get("authorization")
+        if PATH_TOKEN in request.scope:
+            header = f"Bearer {request.scope[PATH_TOKEN]}"
         if header is None:
             if settings.auth_required:
                 raise NotSignedIn("This route needs a token. Send it as: Authorization: Bearer <token>.")

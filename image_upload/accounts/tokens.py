@@ -1,6 +1,6 @@
 """Bearer tokens: verify a JWT and say whose it is. RFC 7519, RFC 8725."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from image_upload.errors import InvalidToken
 from image_upload.settings import Settings
@@ -11,8 +11,7 @@ TOKEN_MAX_CHARS = 8192
 ANONYMOUS_ID = "anonymous"
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(NamedTuple):
     """Who is asking: a signed-in user's id, or `anonymous`."""
 
     user_id: str

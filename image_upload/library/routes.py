@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
 
 from image_upload import keys
 from image_upload.accounts.dependencies import PrincipalOf
@@ -17,19 +16,10 @@ from image_upload.errors import (
     NotSignedIn,
 )
 from image_upload.library.disposition import content_disposition
-from image_upload.openapi import problems
+from image_upload.openapi import documented
 from image_upload.s3.bucket import Bucket
 
 READ_URL_EXPIRES_S = 900
-
-
-class ReadUrl(BaseModel):
-    """A presigned GET."""
-
-    url: str = Field(description="GET it before it expires; it needs no further header.")
-    key: str
-    expiresIn: int = Field(description="Seconds.", examples=[READ_URL_EXPIRES_S])  # noqa: N815  the contract's name
-    download: bool
 
 
 def router(bucket: Bucket, principal_of: PrincipalOf) -> APIRouter:
@@ -42,9 +32,14 @@ def router(bucket: Bucket, principal_of: PrincipalOf) -> APIRouter:
     @routes.get(
         "/images/{key:path}",
         summary="A URL to read a stored file",
-        response_model=ReadUrl,
-        responses=problems(
-            InvalidKey, InvalidFilename, NotSignedIn, InvalidToken, InvalidRequest, CredentialsUnavailable
+        openapi_extra=documented(
+            InvalidKey,
+            InvalidFilename,
+            NotSignedIn,
+            InvalidToken,
+            InvalidRequest,
+            CredentialsUnavailable,
+            answer="library.answers:ReadUrl",
         ),
         dependencies=[Depends(principal_of)],
     )
@@ -61,9 +56,8 @@ def router(bucket: Bucket, principal_of: PrincipalOf) -> APIRouter:
         name = keys.check_filename(filename) if filename is not None else None
         disposition = content_disposition(name, attachment=as_download)
         query = {"response-content-disposition": disposition} if disposition else None
-        presigned = await bucket.presign("GET", key, expires_s=READ_URL_EXPIRES_S, query=query)
-        return JSONResponse(
-            {"url": presigned.url, "key": key, "expiresIn": presigned.expires_s, "download": as_download}
-        )
+        pen = await bucket.pen(READ_URL_EXPIRES_S)
+        url = pen.url("GET", key, query=query)
+        return JSONResponse({"url": url, "key": key, "expiresIn": pen.validity.seconds, "download": as_download})
 
     return routes

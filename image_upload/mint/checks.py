@@ -9,7 +9,7 @@ from email.header import Header
 
 from image_upload import keys
 from image_upload.errors import FileTooLarge, InvalidMetadata, InvalidRequest, UnsupportedFileType
-from image_upload.limits import S3_METADATA_MAX_BYTES, S3_PUT_MAX_BYTES
+from image_upload.limits import S3_METADATA_MAX_BYTES
 from image_upload.mint.plans import Wish
 from image_upload.purposes import Purpose
 
@@ -29,8 +29,11 @@ def media_type(content_type: str) -> str:
     return match[1].lower()
 
 
-def file_type(purpose: Purpose, content_type: str, filename: str) -> str:
-    """The extension that the key will carry. Type and extension must agree with the purpose and each other."""
+def file_type(purpose: Purpose, content_type: str, filename: str | None) -> str:
+    """The extension that the key will carry. Type and extension must agree with the purpose and each other.
+
+    Without a name it is the type's usual one.
+    """
     plain = media_type(content_type)
     allowed = purpose.extensions_of(plain)
     if allowed is None:
@@ -38,6 +41,8 @@ def file_type(purpose: Purpose, content_type: str, filename: str) -> str:
             f"The purpose {purpose.name} does not take {plain}. It takes: {', '.join(purpose.types)}.",
             allowed=list(purpose.types),
         )
+    if filename is None:
+        return allowed[0] if allowed else ""
     ext = keys.extension(filename)
     if allowed and ext not in allowed:
         found = f"ends in .{ext}" if ext else "has no extension"
@@ -49,12 +54,12 @@ def file_type(purpose: Purpose, content_type: str, filename: str) -> str:
     return ext
 
 
-def size(purpose: Purpose, size_bytes: int) -> None:
-    """Raises `FileTooLarge` above the purpose's limit, or above what one PUT can carry."""
-    most = min(purpose.max_bytes, S3_PUT_MAX_BYTES)
-    if size_bytes > most:
+def size(purpose: Purpose, size_bytes: int | None, *, most_bytes: int) -> None:
+    """Raises `FileTooLarge` above the purpose's limit, or above what the strategy can carry."""
+    most = min(purpose.max_bytes, most_bytes)
+    if size_bytes is not None and size_bytes > most:
         raise FileTooLarge(
-            f"The file has {size_bytes} bytes; the purpose {purpose.name} takes at most {most}.",
+            f"The file has {size_bytes} bytes; the purpose {purpose.name} takes at most {most} this way.",
             max_bytes=most,
         )
 
@@ -82,15 +87,17 @@ def metadata_headers(wish: Wish, given: Mapping[str, str], now: datetime) -> dic
     values = {
         **given,
         "user_id": wish.user_id,
-        "original_filename": wish.filename,
+        "original_filename": wish.filename or "",
         "content_type": wish.content_type,
         "upload_timestamp": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     headers = {}
     for name, value in values.items():
+        if not value and name not in given:
+            continue  # nothing to say, such as the name of a file that has none
         if not _META_NAME.fullmatch(name):
             raise InvalidMetadata("A metadata name is 1 to 64 of a-z, 0-9, hyphen and underscore.")
-        if not value.isprintable():
+        if keys.NOT_TEXT.search(value):
             raise InvalidMetadata(f"The metadata value of {name} holds control characters. Send printable text.")
         plain = value.isascii() and value == " ".join(value.split())
         # An infinite line length: S3 stores a header, and a header has no folding.

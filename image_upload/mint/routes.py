@@ -1,133 +1,213 @@
 """Routes that mint."""
 
-from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
 
+from image_upload import errors
 from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.tokens import Principal
-from image_upload.errors import (
-    BodyTooLarge,
-    CredentialsUnavailable,
-    FileTooLarge,
-    InvalidFilename,
-    InvalidMetadata,
-    InvalidRequest,
-    InvalidToken,
-    NotSignedIn,
-    UnsupportedFileType,
-)
+from image_upload.errors import BatchRefused
+from image_upload.json_body import read_json
+from image_upload.limits import RESPONSE_PAGE_BYTES, S3_PARTS_MAX
+from image_upload.mint import as_json
+from image_upload.mint.desk import Desk
 from image_upload.mint.minting import Mint
-from image_upload.mint.plans import PutPlan, Wish
-from image_upload.openapi import problems
-from image_upload.purposes import Purpose
+from image_upload.mint.multipart import MultipartUploads
+from image_upload.mint.requests import BatchRequest, CompleteRequest, PartsRequest, UploadRequest
+from image_upload.openapi import DirectRoute, documented
 
-# The contract's JSON names are camelCase in this family; the rest of the code is not.
-# ruff: noqa: N815
-
-
-class UploadRequest(BaseModel):
-    """What a client wants to store."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"filename": "cat.jpg", "contentType": "image/jpeg", "size": 123456}]}
-    )
-
-    filename: str = Field(description="The bare file name, in any script.")
-    contentType: str = Field(description="Its media type; the PUT must send exactly this.")
-    size: int = Field(
-        ge=1,
-        # Above S3's own limit there is no upload at all; below, the purpose decides (400 file-too-large).
-        lt=2**63,
-        strict=True,
-        description="Its size in bytes; S3 refuses a body of any other length.",
-    )
-    purpose: str = Field("upload", description="What it is for; decides key, types, size and life time.")
-    sha256: str | None = Field(None, description="Its SHA-256, hexadecimal or base64: S3 then refuses other bytes.")
-    metadata: dict[str, str] | None = Field(
-        None,
-        description="Stored with the object, together with user_id, original_filename, content_type and "
-        "upload_timestamp. Send {} for just those. The PUT must then send all `headers`.",
-    )
+SIGNED_IN = (errors.NotSignedIn, errors.InvalidToken)
+WISH_PROBLEMS = (
+    errors.FileTooLarge,
+    errors.UnsupportedFileType,
+    errors.InvalidFilename,
+    errors.InvalidMetadata,
+    *SIGNED_IN,
+    errors.InvalidRequest,
+    errors.BodyTooLarge,
+    errors.CredentialsUnavailable,
+)
+_S3_PROBLEMS = (errors.StorageDenied, errors.StorageUnavailable, errors.CredentialsUnavailable)
+_TICKET_PROBLEMS = (
+    *SIGNED_IN,
+    errors.InvalidTicket,
+    errors.ForeignTicket,
+    errors.ExpiredTicket,
+    errors.TicketsNotConfigured,
+    errors.InvalidRequest,
+)
 
 
-class MintedUpload(BaseModel):
-    """How to store it."""
-
-    presignedUrl: str = Field(description="PUT the file's bytes here.")
-    objectKey: str = Field(description="Pass it to GET /images/{key} later.")
-    strategy: str = Field(examples=["put"])
-    method: str = Field(examples=["PUT"])
-    headers: dict[str, str] = Field(
-        description="Send all of them, unchanged. Every HTTP client sets Content-Length by itself."
-    )
-    expiresAt: datetime
-    expiresIn: int = Field(description="Seconds.", examples=[300])
-    cdnUrl: str | None = Field(description="Where the CDN will serve it; null without a CDN.")
-
-
-def as_minted_upload(plan: PutPlan) -> dict[str, Any]:
-    """A plan in the JSON of `POST /uploads`."""
-    return {
-        "presignedUrl": plan.url,
-        "objectKey": plan.key,
-        "strategy": plan.strategy,
-        "method": plan.method,
-        "headers": dict(plan.headers),
-        "expiresAt": plan.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "expiresIn": plan.expires_s,
-        "cdnUrl": plan.cdn_url,
-    }
-
-
-def router(mint: Mint, purposes: Mapping[str, Purpose], principal_of: PrincipalOf) -> APIRouter:
+def router(desk: Desk, principal_of: PrincipalOf) -> APIRouter:
     """The minting routes."""
     routes = APIRouter(tags=["Minting"])
+    caller = Annotated[Principal, Depends(principal_of)]
+    _mint_routes(routes, desk, caller, principal_of)
+    _ticket_routes(routes, desk.uploads, desk.mint, caller)
+    return routes
 
-    # expects: JSON filename, contentType, size; purpose, sha256, metadata
-    # returns: 200 with a presigned PUT that enforces type and length (and sha256, metadata if given)
-    # codes: 400 file-too-large, unsupported-file-type, invalid-filename, invalid-metadata · 401 · 422 · 503
+
+def _mint_routes(routes: APIRouter, desk: Desk, caller: Any, principal_of: PrincipalOf) -> None:
+    # expects: JSON filename, contentType, size; purpose, sha256, metadata, ifNoneMatch, accepts, compact
+    # returns: 200 with the whole plan; a multipart upload has been begun in S3
+    # codes: 400 for the wish, no-strategy · 401 · 413 · 422 · 502, 503
+    async def mint_upload(request: Request) -> JSONResponse:
+        """Returns a presigned PUT, or another plan the client `accepts`. Nothing is stored until the file is sent."""
+        principal = await principal_of(request)
+        wanted = await read_json(request, UploadRequest)
+        return JSONResponse(await desk.plan(wanted, principal))
+
+    routes.routes.append(
+        DirectRoute(
+            "/uploads",
+            mint_upload,
+            "POST",
+            summary="How to upload one file",
+            tags=["Minting"],
+            openapi_extra=documented(
+                *WISH_PROBLEMS,
+                errors.NoStrategy,
+                errors.TicketsNotConfigured,
+                *_S3_PROBLEMS,
+                answer="mint.answers:MintedUpload",
+                body="mint.requests:UploadRequest",
+            ),
+        )
+    )
+
+    # expects: JSON uploads, 1 to 1,000 of the above
+    # returns: 200 with a plan for each, or nothing minted at all
+    # codes: 400 batch-refused with every fault · 401 · 413 · 422 · 503
     @routes.post(
-        "/uploads",
-        summary="A URL to upload one file",
-        response_model=MintedUpload,
-        responses=problems(
-            FileTooLarge,
-            UnsupportedFileType,
-            InvalidFilename,
-            InvalidMetadata,
-            NotSignedIn,
-            InvalidToken,
-            InvalidRequest,
-            BodyTooLarge,
-            CredentialsUnavailable,
+        "/uploads/batch",
+        summary="How to upload many files",
+        openapi_extra=documented(
+            errors.BatchRefused,
+            *SIGNED_IN,
+            errors.InvalidRequest,
+            errors.BodyTooLarge,
+            errors.CredentialsUnavailable,
+            answer="mint.answers:MintedBatch",
         ),
     )
-    async def mint_upload(
-        wanted: UploadRequest, principal: Annotated[Principal, Depends(principal_of)]
-    ) -> JSONResponse:
-        """Returns a presigned PUT URL. Nothing is stored until the file is sent to it."""
-        purpose = purposes.get(wanted.purpose)
-        if purpose is None:
-            raise InvalidRequest(
-                f"There is no such purpose. The purposes are: {', '.join(purposes)}.",
-                errors=[{"field": "purpose", "message": "unknown"}],
-            )
-        plan = await mint.put(
-            Wish(
-                filename=wanted.filename,
-                content_type=wanted.contentType,
-                size_bytes=wanted.size,
-                purpose=purpose,
-                user_id=principal.user_id,
-                sha256=wanted.sha256,
-                metadata=wanted.metadata,
-            )
-        )
-        return JSONResponse(as_minted_upload(plan))
+    async def mint_batch(request: Request, principal: caller) -> JSONResponse:
+        """Returns one plan a file, in the order of the request."""
+        wanted = await read_json(request, BatchRequest)
+        answer = JSONResponse({"uploads": await desk.batch(wanted.uploads, principal)})
+        if as_json.bytes_on_lambda(answer.body) > RESPONSE_PAGE_BYTES:
+            raise BatchRefused("The plans of so many files do not fit one answer. Send fewer at a time.", errors=[])
+        return answer
 
-    return routes
+
+def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, mint: Mint, caller: Any) -> None:
+    # expects: a ticket
+    # returns: 200 with the parts S3 has and the numbers it lacks
+    # codes: 400 size-mismatch, file-too-large · 401 · 403, 410 for the ticket · 404 upload-not-found · 502, 503
+    @routes.get(
+        "/uploads/{ticket}",
+        summary="What S3 has of an upload",
+        openapi_extra=documented(
+            *_TICKET_PROBLEMS,
+            errors.UploadNotFound,
+            errors.SizeMismatch,
+            errors.FileTooLarge,
+            *_S3_PROBLEMS,
+            answer="mint.answers:UploadProgress",
+        ),
+    )
+    async def progress(ticket: str, principal: caller) -> JSONResponse:
+        """For going on after an interruption, also on another device."""
+        return JSONResponse(as_json.as_progress(await uploads.progress(uploads.ticket(ticket, principal.user_id))))
+
+    # expects: a ticket; from, compact
+    # returns: 200 with URLs from that part on, and `next` where they do not fit one answer
+    # codes: 400 parts-invalid · 401 · 403, 410 · 503
+    @routes.get(
+        "/uploads/{ticket}/parts",
+        summary="URLs of further parts",
+        openapi_extra=documented(
+            *_TICKET_PROBLEMS, errors.InvalidParts, errors.CredentialsUnavailable, answer="mint.answers:PartUrlPage"
+        ),
+    )
+    async def part_page(
+        ticket: str,
+        principal: caller,
+        first: Annotated[int, Query(alias="from", ge=1, le=S3_PARTS_MAX, description="The first part's number.")] = 1,
+        *,
+        compact: bool = False,
+    ) -> JSONResponse:
+        """The pages that `next` links lead through."""
+        known = uploads.ticket(ticket, principal.user_id)
+        page = await uploads.page(known, first, compact=compact)
+        return JSONResponse(as_json.as_page(page, known, ticket, compact=compact))
+
+    # expects: a ticket; JSON partNumbers
+    # returns: 200 with fresh URLs of exactly these parts
+    # codes: 400 parts-invalid · 401 · 403, 410 · 422 · 503
+    @routes.post(
+        "/uploads/{ticket}/parts",
+        summary="Fresh URLs of some parts",
+        openapi_extra=documented(
+            *_TICKET_PROBLEMS,
+            errors.InvalidParts,
+            errors.BodyTooLarge,
+            errors.CredentialsUnavailable,
+            answer="mint.answers:PartUrlPage",
+        ),
+    )
+    async def sign_parts(ticket: str, request: Request, principal: caller) -> JSONResponse:
+        """For URLs that have expired, and for going on where an upload stopped."""
+        wanted = await read_json(request, PartsRequest)
+        known = uploads.ticket(ticket, principal.user_id)
+        page = await uploads.sign(known, wanted.partNumbers)
+        return JSONResponse(as_json.as_page(page, known, ticket, compact=False))
+
+    # expects: a ticket; JSON parts (partNumber, etag), or nothing: then all that S3 has
+    # returns: 200 once S3 has the object with the right length; the same when called again
+    # codes: 400 parts-invalid, parts-refused, size-mismatch, file-too-large · 401 · 403, 410 · 404 · 412 · 502, 503
+    @routes.post(
+        "/uploads/{ticket}/complete",
+        summary="End an upload",
+        openapi_extra=documented(
+            *_TICKET_PROBLEMS,
+            errors.InvalidParts,
+            errors.PartsRefused,
+            errors.SizeMismatch,
+            errors.FileTooLarge,
+            errors.AlreadyExists,
+            errors.UploadNotFound,
+            errors.BodyTooLarge,
+            *_S3_PROBLEMS,
+            answer="mint.answers:CompletedUpload",
+        ),
+    )
+    async def complete(ticket: str, request: Request, principal: caller) -> JSONResponse:
+        """Makes the object of its parts. Safe to repeat."""
+        listed = (await read_json(request, CompleteRequest, empty=CompleteRequest(parts=None))).parts
+        parts = None if listed is None else [(part.partNumber, part.etag) for part in listed]
+        done = await uploads.complete(uploads.ticket(ticket, principal.user_id), parts)
+        return JSONResponse(
+            {
+                "objectKey": done.ticket.key,
+                "size": done.size_bytes,
+                "etag": done.etag,
+                "cdnUrl": mint.cdn_url(done.ticket.key),
+            }
+        )
+
+    # expects: a ticket
+    # returns: 204; the parts are gone, a finished object stays
+    # codes: 401 · 403, 410 · 404 upload-not-found · 502, 503
+    @routes.delete(
+        "/uploads/{ticket}",
+        summary="Give an upload up",
+        status_code=204,
+        response_class=Response,
+        openapi_extra=documented(*_TICKET_PROBLEMS, errors.UploadNotFound, *_S3_PROBLEMS),
+    )
+    async def abort(ticket: str, principal: caller) -> Response:
+        """Makes S3 forget the parts that were sent."""
+        await uploads.abort(uploads.ticket(ticket, principal.user_id))
+        return Response(status_code=204)

@@ -1,15 +1,14 @@
 """How long a proxied upload may still take."""
 
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from starlette.types import Scope
 
 from image_upload.limits import LAMBDA_DEADLINE_MARGIN_S
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(NamedTuple):
     """A moment on the monotonic clock."""
 
     at: float

@@ -1,11 +1,11 @@
 """Routes that take a form and store its file through a presigned URL."""
 
+import functools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
 
 from image_upload import keys
 from image_upload.errors import (
@@ -25,15 +25,15 @@ from image_upload.errors import (
     UpstreamUnavailable,
 )
 from image_upload.limits import RETRIES_MAX
-from image_upload.openapi import problems
+from image_upload.openapi import documented
 from image_upload.proxy.deadline import Deadline, deadline_of
-from image_upload.proxy.target import TargetRule
 from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings
 
 if TYPE_CHECKING:
     from image_upload.proxy.form import Form
     from image_upload.proxy.send import Sent
+    from image_upload.proxy.target import TargetRule
 
 PLAIN_PATH = "/upload-with-presigned"
 RETRY_PATH = "/upload-with-presigned-retry"
@@ -53,7 +53,7 @@ _RETRY_FIELDS: dict[str, Any] = {
         "description": "Attempts beyond the first.",
     }
 }
-_PROBLEMS = problems(
+_PROBLEMS = (
     InvalidRequest,
     NotAForm,
     MalformedForm,
@@ -71,26 +71,9 @@ _PROBLEMS = problems(
 )
 
 
-class Stored(BaseModel):
-    """S3 has confirmed the file."""
-
-    success: bool = Field(examples=[True])
-    message: str
-    status: int = Field(description="S3's own status.", examples=[200])
-    file_size: int = Field(description="Bytes.")
-    filename: str
-
-
-class StoredWithRetry(Stored):
-    """S3 has confirmed the file, after `attempts`."""
-
-    attempts: int = Field(examples=[1])
-
-
-def _form_body(fields: dict[str, Any]) -> dict[str, Any]:
+def _form(fields: dict[str, Any]) -> dict[str, Any]:
     """The form in OpenAPI: it is read from the stream, so FastAPI cannot see its fields."""
-    schema = {"type": "object", "required": ["file", "uploadUrl"], "properties": fields}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+    return {"type": "object", "required": ["file", "uploadUrl"], "properties": fields}
 
 
 class Proxy:
@@ -98,12 +81,18 @@ class Proxy:
 
     def __init__(self, settings: Settings, bucket: Bucket) -> None:
         self._bucket = bucket
+        self._settings = settings
         self._timeout_s = settings.timeout_s
-        self._rule = TargetRule(
-            bucket.address,
-            bucket.public_address,
-            buckets={bucket.name, *settings.proxy_allowed_buckets},
-            hosts=settings.proxy_allowed_hosts,
+
+    @functools.cached_property
+    def _rule(self) -> "TargetRule":
+        from image_upload.proxy.target import TargetRule  # noqa: PLC0415  its patterns are not minting's to pay
+
+        return TargetRule(
+            self._bucket.address,
+            self._bucket.public_address,
+            buckets={self._bucket.name, *self._settings.proxy_allowed_buckets},
+            hosts=self._settings.proxy_allowed_hosts,
         )
 
     async def handle(self, request: Request, *, retrying: bool) -> tuple["Form", "Sent"]:
@@ -160,9 +149,7 @@ def router(proxy: Proxy) -> APIRouter:
     @routes.post(
         PLAIN_PATH,
         summary="Store a form's file, one attempt",
-        response_model=Stored,
-        responses=_PROBLEMS,
-        openapi_extra=_form_body(_FORM_FIELDS),
+        openapi_extra=documented(*_PROBLEMS, answer="proxy.answers:Stored", form=_form(_FORM_FIELDS)),
     )
     async def upload(request: Request) -> JSONResponse:
         """For clients that cannot talk to S3 themselves. Reports success only after S3 has confirmed the file."""
@@ -175,9 +162,9 @@ def router(proxy: Proxy) -> APIRouter:
     @routes.post(
         RETRY_PATH,
         summary="Store a form's file, with retry",
-        response_model=StoredWithRetry,
-        responses=_PROBLEMS,
-        openapi_extra=_form_body(_FORM_FIELDS | _RETRY_FIELDS),
+        openapi_extra=documented(
+            *_PROBLEMS, answer="proxy.answers:StoredWithRetry", form=_form(_FORM_FIELDS | _RETRY_FIELDS)
+        ),
     )
     async def upload_with_retry(request: Request) -> JSONResponse:
         """Tries again after connection errors, time-outs, 408, 429 and 5xx, with growing random pauses."""

@@ -1,11 +1,9 @@
 """PUT a received file to a checked target, again if that can help, within a deadline."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import httpx
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt
@@ -15,18 +13,17 @@ from image_upload.errors import OutOfTime, RefusedTarget, UpstreamRedirected, Up
 from image_upload.limits import UPSTREAM_ERROR_MAX_BYTES
 from image_upload.proxy.deadline import Deadline
 from image_upload.proxy.form import Form
-from image_upload.proxy.retry import RETRYABLE_STATUSES, RetryPause, Transient, retry_after_s
 from image_upload.proxy.target import Target
 from image_upload.s3.connection import AddressRefused
+from image_upload.s3.failures import error_code
+from image_upload.s3.retry import RETRYABLE_STATUSES, RetryPause, Transient, retry_after_s
 
 CHUNK_BYTES = 256 * 1024
-_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
 Sleep = Callable[[float], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """S3's 2xx and the attempts it took."""
 
     status: int
@@ -137,10 +134,7 @@ async def _judge(response: httpx.Response, number: int) -> int:
 
 
 async def _error_code(response: httpx.Response) -> str | None:
-    """The Code of S3's XML error document, if there is one within its first bytes.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
-    """
+    """The Code of S3's error document, if there is one within its first bytes."""
     document = b""
     try:
         async for chunk in response.aiter_raw():
@@ -149,8 +143,7 @@ async def _error_code(response: httpx.Response) -> str | None:
                 break
     except httpx.HTTPError:
         pass  # the status alone has to do; it is already known
-    match = _CODE.search(document)
-    return match[1].decode() if match else None
+    return error_code(document)
 
 
 def _gave_up(error: RetryError, number: int) -> UpstreamRefused | UpstreamUnavailable:

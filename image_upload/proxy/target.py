@@ -6,8 +6,8 @@ name is checked once more when the connection is made (`s3/connection.py`).
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from image_upload.errors import ExpiredUploadUrl, InvalidUploadUrl, NeedsHeaders, RefusedTarget
@@ -35,8 +35,7 @@ SUPPLIED_HEADERS = frozenset({"host", "content-type", "content-length", "if-none
 _WHAT_WOULD_DO = "Pass the presignedUrl of POST /uploads unchanged."
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A checked place to PUT to.
 
     `url` is where to connect, `host` the Host header that was signed: they differ where clients see

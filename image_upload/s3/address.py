@@ -5,22 +5,22 @@ https://docs.aws.amazon.com/general/latest/gr/s3.html
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """One bucket as clients reach it.
 
     `host` is the Host header: lower case, with the port unless it is the scheme's own.
     `path_prefix` is "" in virtual-host style and "/bucket" in path style.
     """
 
+    bucket: str
+    region: str
     scheme: str
     host: str
     path_prefix: str
-    region: str
 
     @property
     def origin(self) -> str:
@@ -37,12 +37,12 @@ def locate(bucket: str, region: str, endpoint: str | None = None, *, use_ssl: bo
     """
     if endpoint is not None:
         parts = urlsplit(endpoint)
-        return Address(parts.scheme, canonical_host(parts.scheme, parts.netloc), f"/{bucket}", region)
+        return Address(bucket, region, parts.scheme, canonical_host(parts.scheme, parts.netloc), f"/{bucket}")
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     scheme = "https" if use_ssl else "http"
     if "." in bucket:
-        return Address(scheme, f"s3.{region}.{suffix}", f"/{bucket}", region)
-    return Address(scheme, f"{bucket}.s3.{region}.{suffix}", "", region)
+        return Address(bucket, region, scheme, f"s3.{region}.{suffix}", f"/{bucket}")
+    return Address(bucket, region, scheme, f"{bucket}.s3.{region}.{suffix}", "")
 
 
 def canonical_host(scheme: str, netloc: str) -> str:

@@ -1,18 +1,18 @@
-"""The one bucket this service stores into: sign for it, ask whether it answers, reach it."""
+"""The one bucket this service stores into: sign for clients, call S3 itself, ask whether it answers."""
 
 import asyncio
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from image_upload.errors import CredentialsUnavailable
-from image_upload.limits import HEALTH_CACHE_S, HEALTH_TIMEOUT_S
+from image_upload.limits import HEALTH_CACHE_S, HEALTH_TIMEOUT_S, S3_CALL_ATTEMPTS, S3_CALL_EXPIRES_S
 from image_upload.s3.address import Address, locate
 from image_upload.s3.credentials import CredentialSource
-from image_upload.s3.signing import presign
+from image_upload.s3.failures import S3Failure, error_code
+from image_upload.s3.signing import Credentials, Signer
 from image_upload.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,13 +24,51 @@ BucketState = Literal["ok", "missing", "denied", "error", "unreachable", "no-cre
 _STATE_OF_STATUS: Final[Mapping[int, BucketState]] = {200: "ok", 403: "denied", 404: "missing"}
 
 
-@dataclass(frozen=True, slots=True)
-class Presigned:
-    """A presigned URL and the truth about its end, as a moment and as seconds from now."""
+class Validity(NamedTuple):
+    """From when a signature counts, and the truth about its end: as a moment and as seconds from then."""
 
-    url: str
-    expires_at: datetime
-    expires_s: int
+    starts_at: datetime
+    ends_at: datetime
+    seconds: int
+
+
+class PartUrls(NamedTuple):
+    """URLs of the parts of an upload: `f"{head}{number}{tail}{signature}"`, one signature a part."""
+
+    head: str
+    tail: str
+    signatures: Iterator[str]
+
+
+class Pen:
+    """Signs any number of requests at one moment, with credentials that were fetched once."""
+
+    def __init__(self, signer: Signer, validity: Validity) -> None:
+        self._signer = signer
+        self.validity = validity
+
+    def url(
+        self, method: str, key: str, *, headers: Mapping[str, str] | None = None, query: Mapping[str, str] | None = None
+    ) -> str:
+        """A presigned URL; see `Signer.presign`."""
+        valid = self.validity
+        return self._signer.presign(
+            method, key, now=valid.starts_at, expires_s=valid.seconds, headers=headers, query=query
+        )
+
+    def part_urls(self, key: str, upload_id: str, parts: Iterable[tuple[int, int | None]]) -> PartUrls:
+        """URLs for (number, length) of each part; see `Signer.presign_parts`."""
+        valid = self.validity
+        return PartUrls(
+            *self._signer.presign_parts(key, upload_id, parts, now=valid.starts_at, expires_s=valid.seconds)
+        )
+
+    def form(self, key: str, conditions: Iterable[object], fields: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+        """URL and fields of a presigned POST. The URL ends with a slash: Uppy 6 appends the key to it."""
+        valid = self.validity
+        signed = self._signer.sign_policy(key, conditions, fields, now=valid.starts_at, expires_s=valid.seconds)
+        address = self._signer.address
+        return f"{address.origin}{address.path_prefix}/", signed
 
 
 class Bucket:
@@ -46,6 +84,7 @@ class Bucket:
         public = settings.s3_public_endpoint_url or inner
         self.address = locate(self.name, settings.aws_region, inner, use_ssl=settings.use_ssl)
         self.public_address = locate(self.name, settings.aws_region, public, use_ssl=settings.use_ssl)
+        self._signers: dict[Address, Signer] = {}
 
     @property
     def client(self) -> "httpx.AsyncClient":
@@ -68,37 +107,88 @@ class Bucket:
             if endpoint is not None
         )
 
-    async def presign(
-        self,
-        method: str,
-        key: str,
-        *,
-        expires_s: int,
-        headers: Mapping[str, str] | None = None,
-        query: Mapping[str, str] | None = None,
-    ) -> Presigned:
-        """A URL for clients. It ends after `expires_s`, or with the credentials if those end before.
+    def _signer(self, address: Address, credentials: Credentials) -> Signer:
+        signer = self._signers.get(address)
+        if signer is None or signer.credentials is not credentials:
+            signer = self._signers[address] = Signer(address, credentials)
+        return signer
 
+    async def pen(self, expires_s: int) -> Pen:
+        """To sign URLs for clients. They end after `expires_s`, or with the credentials if those end before.
+
+        https://repost.aws/knowledge-center/presigned-url-s3-bucket-expiration
         Raises `CredentialsUnavailable`.
         """
         credentials = await self._credentials.current()
         now = datetime.now(UTC).replace(microsecond=0)
-        expires_at = now + timedelta(seconds=expires_s)
-        if credentials.expires_at is not None and credentials.expires_at < expires_at:
-            # https://repost.aws/knowledge-center/presigned-url-s3-bucket-expiration
-            expires_at = credentials.expires_at
-        lives_s = max(1, int((expires_at - now).total_seconds()))
-        url = presign(
-            method,
-            self.public_address,
-            key,
-            credentials,
-            now=now,
-            expires_s=lives_s,
-            headers=headers,
-            query=query,
+        ends_at = now + timedelta(seconds=expires_s)
+        if credentials.expires_at is not None and credentials.expires_at < ends_at:
+            ends_at = credentials.expires_at
+            expires_s = max(1, int((ends_at - now).total_seconds()))
+        return Pen(self._signer(self.public_address, credentials), Validity(now, ends_at, expires_s))
+
+    async def call(
+        self,
+        operation: str,
+        method: str,
+        key: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> "httpx.Response":
+        """One call of S3's API by the service itself, again after 5xx and lost connections. The answer is a 2xx.
+
+        Raises `S3Failure` with S3's own status and code, `CredentialsUnavailable`.
+        """
+        from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt  # noqa: PLC0415  see `client`
+
+        from image_upload.s3.retry import RetryPause, Transient  # noqa: PLC0415
+
+        attempts = AsyncRetrying(
+            retry=retry_if_exception_type(Transient),
+            stop=stop_after_attempt(S3_CALL_ATTEMPTS),
+            wait=RetryPause(),
+            reraise=True,
         )
-        return Presigned(url, expires_at, lives_s)
+        try:
+            async for attempt in attempts:
+                with attempt:
+                    return await self._attempt(operation, method, key, query=query, headers=headers, body=body)
+        except Transient as last:
+            raise S3Failure(operation, last.status, last.code) from None
+        raise AssertionError("tenacity ends with an answer or an error")
+
+    async def _attempt(
+        self,
+        operation: str,
+        method: str,
+        key: str,
+        *,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        body: bytes,
+    ) -> "httpx.Response":
+        import httpx  # noqa: PLC0415  see `client`
+
+        from image_upload.s3.retry import RETRYABLE_STATUSES, Transient, retry_after_s  # noqa: PLC0415
+
+        signer = self._signer(self.address, await self._credentials.current())
+        now = datetime.now(UTC)
+        url = signer.presign(
+            method, key, now=now.replace(microsecond=0), expires_s=S3_CALL_EXPIRES_S, headers=headers, query=query
+        )
+        try:
+            response = await self.client.request(method, url, headers=dict(headers or {}), content=body or None)
+        except httpx.HTTPError as error:
+            raise Transient(type(error).__name__) from None
+        if response.is_success:
+            return response
+        code = error_code(response.content)
+        if response.status_code in RETRYABLE_STATUSES:
+            pause = retry_after_s(response.headers.get("retry-after"), now)
+            raise Transient(operation, status=response.status_code, code=code, retry_after_s=pause)
+        raise S3Failure(operation, response.status_code, code)
 
     async def state(self) -> BucketState:
         """Whether the bucket answers a signed HeadBucket, within `HEALTH_TIMEOUT_S`; reused for `HEALTH_CACHE_S`."""
@@ -112,9 +202,9 @@ class Bucket:
 
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT_S):
-                credentials = await self._credentials.current()
-                url = presign("HEAD", self.address, "", credentials, now=datetime.now(UTC), expires_s=60)
-                response = await self.client.head(url)
+                signer = self._signer(self.address, await self._credentials.current())
+                now = datetime.now(UTC).replace(microsecond=0)
+                response = await self.client.head(signer.presign("HEAD", "", now=now, expires_s=S3_CALL_EXPIRES_S))
         except (httpx.HTTPError, TimeoutError):
             return "unreachable"
         except CredentialsUnavailable:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from image_upload.s3.address import locate
-from image_upload.s3.signing import Credentials, presign
+from image_upload.s3.signing import Credentials, Signer
 from tests.conftest import Mint, Start, problem
 from tests.proxy.stores import OK, ScriptedStore, answer, form, scripted_store
 
@@ -19,11 +19,9 @@ URL = 'name="uploadUrl"'
 
 
 def signed_for(endpoint_url: str, bucket: str = "local-uploads", *, age_s: int = 0) -> str:
-    return presign(
+    return Signer(locate(bucket, "us-east-1", endpoint_url), Credentials("local", "local-secret")).presign(
         "PUT",
-        locate(bucket, "us-east-1", endpoint_url),
         "uploads/a.jpg",
-        Credentials("local", "local-secret"),
         now=datetime.now(UTC) - timedelta(seconds=age_s),
         expires_s=300,
         headers={"Content-Type": "image/jpeg"},

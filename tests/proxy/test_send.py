@@ -9,10 +9,10 @@ import pytest
 from image_upload.errors import OutOfTime, RefusedTarget, UpstreamUnavailable
 from image_upload.proxy.deadline import Deadline, deadline_of
 from image_upload.proxy.form import Form
-from image_upload.proxy.retry import BACKOFF_FIRST_S, BACKOFF_MAX_S, retry_after_s
 from image_upload.proxy.send import Sender, Sent
 from image_upload.proxy.target import Target
 from image_upload.s3.connection import open_client
+from image_upload.s3.retry import BACKOFF_FIRST_S, BACKOFF_MAX_S, retry_after_s
 from tests.proxy.stores import OK, answer, scripted_store
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

@@ -5,7 +5,7 @@ import pytest
 from image_upload.errors import ExpiredUploadUrl, InvalidUploadUrl, NeedsHeaders, RefusedTarget
 from image_upload.proxy.target import TargetRule
 from image_upload.s3.address import Address, locate
-from image_upload.s3.signing import Credentials, presign
+from image_upload.s3.signing import Credentials, Signer
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 AWS = locate("photos", "ap-northeast-2")
@@ -16,11 +16,9 @@ def signed(
     address: Address = AWS, key: str = "uploads/a.jpg", *, method: str = "PUT", age_s: int = 0, **more: object
 ) -> str:
     headers = {"Content-Type": "image/jpeg"} | dict(more.pop("headers", {}))  # type: ignore[call-overload]
-    return presign(
+    return Signer(address, CREDENTIALS).presign(
         method,
-        address,
         key,
-        CREDENTIALS,
         now=NOW - timedelta(seconds=age_s),
         expires_s=int(str(more.pop("expires_s", 300))),
         headers=headers,
@@ -154,7 +152,7 @@ def test_a_listed_bucket_is_a_target_and_a_star_means_any_on_aws() -> None:
 def test_a_listed_host_is_a_target_in_both_styles_but_only_by_https() -> None:
     listed = rule(hosts=("minio.example:9000",))
     assert listed.check(signed(locate("photos", "x", "https://minio.example:9000")), NOW).bucket == "photos"
-    virtual = Address("https", "photos.minio.example:9000", "", "x")
+    virtual = Address("photos", "x", "https", "photos.minio.example:9000", "")
     assert listed.check(signed(virtual), NOW).key == "uploads/a.jpg"
     for refused in ("http://minio.example:9000", "https://minio.example", "https://minio.example:9001"):
         with pytest.raises(RefusedTarget):

@@ -1,138 +1,265 @@
+import json
+from base64 import b64decode
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 from unittest.mock import patch
 
 import boto3
 import botocore.auth
+import botocore.signers
 import pytest
 from botocore.config import Config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from image_upload.s3.address import locate
-from image_upload.s3.signing import Credentials, presign
+from image_upload.s3.signing import Credentials, Signer
 
 NOW = datetime(2026, 11, 20, 9, 30, 15, tzinfo=UTC)
-TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
 TOKEN = "IQoJb3JpZ2luX2VjE+/=" * 45
+ACCESS_KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG"
 
-
-class _Clock:
-    """botocore reads the time through its own helper; here it stands still."""
-
-    def __call__(self, *_: object, **__: object) -> datetime:
-        return NOW.replace(tzinfo=None)
-
-
-def botocore_url(
-    operation: str, endpoint: str | None, bucket: str, region: str, token: str | None, **params: object
-) -> str:
-    client = boto3.client(
-        "s3",
-        region_name=region,
-        endpoint_url=endpoint,
-        aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
-        aws_secret_access_key="wJalrXUtnFEMI/K7MDENG",
-        aws_session_token=token,
-        config=Config(
-            signature_version="s3v4",
-            s3={
-                "addressing_style": "path" if endpoint or "." in bucket else "virtual",
-                # Else botocore signs for the global host, whose redirect kills a browser's preflight.
-                "us_east_1_regional_endpoint": "regional",
-            },
-            request_checksum_calculation="when_required",
-        ),
-    )
-    with patch.object(botocore.auth, "get_current_datetime", _Clock()):
-        url: str = client.generate_presigned_url(operation, Params={"Bucket": bucket, **params}, ExpiresIn=300)
-    client.close()
-    return url
-
-
-def parts(url: str) -> tuple[str, frozenset[str]]:
-    """A URL up to its query, and the query's parameters: their order is no part of a signature."""
-    head, _, query = url.partition("?")
-    return head, frozenset(query.split("&"))
-
-
-@pytest.mark.parametrize("token", [None, TOKEN])
-@pytest.mark.parametrize(
-    ("bucket", "region", "endpoint"),
+# What S3 takes as a key, up to 1,024 bytes of UTF-8, the awkward ones first.
+KEYS = st.one_of(
+    st.sampled_from(
+        [
+            "a b.jpg",
+            "a+b.jpg",
+            "a%2Fb.jpg",
+            "a%b",
+            "//a//b",
+            "/a",
+            "사진/고양이.jpg",
+            "~a-b_c.d",
+            "a'(b)*!.jpg",
+            "?a#b&c=d",
+            "😀" * 256,
+        ]
+    ),
+    st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=250),
+)
+PLACES = st.sampled_from(
     [
         ("photos", "ap-northeast-2", None),
         ("photos", "us-east-1", None),
         ("photos", "cn-north-1", None),
+        ("photos", "us-gov-west-1", None),
         ("my.photos", "eu-west-1", None),
         ("photos", "us-east-1", "http://127.0.0.1:9000"),
-        ("photos", "us-east-1", "https://minio.example:9443"),
-    ],
+        ("photos", "auto", "https://minio.example:9443"),
+    ]
 )
-def test_a_url_equals_botocores(bucket: str, region: str, endpoint: str | None, token: str | None) -> None:
-    key = "사진/cat 1+2%20~(a)'*!.jpg"
-    ours = presign(
-        "PUT",
-        locate(bucket, region, endpoint),
-        key,
-        Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG", token),
-        now=NOW,
-        expires_s=300,
-        headers={"Content-Type": "image/jpeg", "Content-Length": "12345"},
-    )
-    theirs = botocore_url(
-        "put_object", endpoint, bucket, region, token, Key=key, ContentType="image/jpeg", ContentLength=12345
-    )
-    assert parts(ours) == parts(theirs)
+TOKENS = st.sampled_from([None, TOKEN])
+TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2099, 1, 1)).map(lambda at: at.replace(microsecond=0, tzinfo=UTC))  # noqa: DTZ001
+HEADER_TEXT = st.from_regex(r"[!-~]([ -~]{0,30}[!-~])?", fullmatch=True)
+
+# Parameters of boto3's client and the headers that they become.
+HEADERS: Mapping[str, str] = {
+    "ContentType": "Content-Type",
+    "ContentDisposition": "Content-Disposition",
+    "CacheControl": "Cache-Control",
+    "IfNoneMatch": "If-None-Match",
+    "ChecksumSHA256": "x-amz-checksum-sha256",
+    "Tagging": "x-amz-tagging",
+}
+
+Place = tuple[str, str, str | None]
+_clients: dict[object, Any] = {}
 
 
-@settings(max_examples=60, deadline=None)
+def client_for(place: Place, token: str | None) -> Any:
+    """boto3's client for a place, set so that it signs what S3 enforces."""
+    if (place, token) not in _clients:
+        bucket, region, endpoint = place
+        _clients[place, token] = boto3.client(
+            "s3",
+            region_name=region,
+            endpoint_url=endpoint,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET,
+            aws_session_token=token,
+            config=Config(
+                signature_version="s3v4",
+                s3={
+                    "addressing_style": "path" if endpoint or "." in bucket else "virtual",
+                    # Else botocore signs for the global host, whose redirect kills a browser's preflight.
+                    "us_east_1_regional_endpoint": "regional",
+                },
+                request_checksum_calculation="when_required",
+            ),
+        )
+    return _clients[place, token]
+
+
+def theirs(operation: str, place: Place, token: str | None, now: datetime, expires_s: int, **params: Any) -> str:
+    """Botocore's URL for the same request, at the same time."""
+    with patch.object(botocore.auth, "get_current_datetime", lambda **_: now.replace(tzinfo=None)):
+        url: str = client_for(place, token).generate_presigned_url(
+            operation, Params={"Bucket": place[0], **params}, ExpiresIn=expires_s
+        )
+    return url
+
+
+def signer(place: Place, token: str | None) -> Signer:
+    return Signer(locate(*place), Credentials(ACCESS_KEY, SECRET, token))
+
+
+@settings(max_examples=300, deadline=None)
 @given(
-    key=TEXT, content_type=st.from_regex(r"[a-z]{1,9}/[a-z0-9.+-]{1,20}", fullmatch=True), size=st.integers(0, 2**40)
-)
-def test_any_key_is_signed_as_botocore_signs_it(key: str, content_type: str, size: int) -> None:
-    ours = presign(
-        "PUT",
-        locate("photos", "us-east-1", "http://127.0.0.1:9000"),
-        key,
-        Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG"),
-        now=NOW,
-        expires_s=300,
-        headers={"Content-Type": content_type, "Content-Length": str(size)},
-    )
-    theirs = botocore_url(
-        "put_object", "http://127.0.0.1:9000", "photos", "us-east-1", None,
-        Key=key, ContentType=content_type, ContentLength=size,
-    )  # fmt: skip
-    assert parts(ours) == parts(theirs)
+    place=PLACES, key=KEYS, token=TOKENS, now=TIMES, expires_s=st.integers(1, 604_800), size=st.integers(0, 2**40),
+    given=st.dictionaries(st.sampled_from(sorted(HEADERS)), HEADER_TEXT, max_size=6),
+    meta=st.dictionaries(st.from_regex(r"[a-z][a-z0-9_-]{0,10}", fullmatch=True), HEADER_TEXT, max_size=3),
+)  # fmt: skip
+def test_a_put_equals_botocores_byte_for_byte(
+    place: Place, key: str, token: str | None, now: datetime, expires_s: int, size: int,
+    given: dict[str, str], meta: dict[str, str],
+) -> None:  # fmt: skip
+    headers = {"Content-Length": str(size)} | {HEADERS[name]: value for name, value in given.items()}
+    headers |= {f"x-amz-meta-{name}": value for name, value in meta.items()}
+    more: dict[str, Any] = {"Metadata": meta} if meta else {}
+    expected = theirs("put_object", place, token, now, expires_s, Key=key, ContentLength=size, **given, **more)
+    assert signer(place, token).presign("PUT", key, now=now, expires_s=expires_s, headers=headers) == expected
 
 
-def test_a_read_url_with_its_response_headers_equals_botocores() -> None:
-    disposition = "attachment; filename=\"__.jpg\"; filename*=UTF-8''%EC%82%AC%EC%A7%84.jpg"
-    ours = presign(
-        "GET",
-        locate("photos", "ap-northeast-2"),
-        "uploads/a.jpg",
-        Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG"),
-        now=NOW,
-        expires_s=300,
-        query={"response-content-disposition": disposition},
-    )
-    theirs = botocore_url(
+# Operation of boto3, method, its own parameters, our query, our headers.
+OPERATIONS: list[tuple[str, str, dict[str, Any], dict[str, str], dict[str, str]]] = [
+    ("get_object", "GET", {}, {}, {}),
+    ("head_object", "HEAD", {}, {}, {}),
+    ("delete_object", "DELETE", {}, {}, {}),
+    (
         "get_object",
-        None,
-        "photos",
-        "ap-northeast-2",
-        None,
-        Key="uploads/a.jpg",
-        ResponseContentDisposition=disposition,
+        "GET",
+        {"ResponseContentDisposition": "attachment; filename=\"_.jpg\"; filename*=UTF-8''%EC%82%AC.jpg"},
+        {"response-content-disposition": "attachment; filename=\"_.jpg\"; filename*=UTF-8''%EC%82%AC.jpg"},
+        {},
+    ),
+    ("create_multipart_upload", "POST", {"ContentType": "image/png"}, {"uploads": ""}, {"Content-Type": "image/png"}),
+    (
+        "upload_part",
+        "PUT",
+        {"UploadId": "2~a/b+c=", "PartNumber": 7, "ContentLength": 5},
+        {"partNumber": "7", "uploadId": "2~a/b+c="},
+        {"Content-Length": "5"},
+    ),
+    ("list_parts", "GET", {"UploadId": "u"}, {"uploadId": "u"}, {}),
+    ("list_parts", "GET", {"UploadId": "u", "PartNumberMarker": 9}, {"part-number-marker": "9", "uploadId": "u"}, {}),
+    (
+        "complete_multipart_upload",
+        "POST",
+        {"UploadId": "u", "IfNoneMatch": "*", "MpuObjectSize": 12},
+        {"uploadId": "u"},
+        {"If-None-Match": "*", "x-amz-mp-object-size": "12"},
+    ),
+    ("abort_multipart_upload", "DELETE", {"UploadId": "u"}, {"uploadId": "u"}, {}),
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(OPERATIONS), PLACES, KEYS, TOKENS, TIMES)
+def test_every_operation_equals_botocores_byte_for_byte(
+    operation: tuple[str, str, dict[str, Any], dict[str, str], dict[str, str]],
+    place: Place,
+    key: str,
+    token: str | None,
+    now: datetime,
+) -> None:
+    name, method, params, query, headers = operation
+    ours = signer(place, token).presign(method, key, now=now, expires_s=900, headers=headers, query=query)
+    assert canonical(ours) == canonical(theirs(name, place, token, now, 900, Key=key, **params))
+
+
+def canonical(url: str) -> tuple[str, list[str]]:
+    """The order of several own parameters is the caller's choice; S3 sorts for itself before it compares."""
+    head, _, query = url.partition("?")
+    return head, sorted(query.split("&"))
+
+
+@settings(max_examples=100, deadline=None)
+@given(PLACES, KEYS, TOKENS, TIMES, st.text("abcXYZ019._~-/+=", min_size=1, max_size=80), st.booleans())
+def test_part_urls_equal_botocores_byte_for_byte(
+    place: Place, key: str, token: str | None, now: datetime, upload_id: str, sized: bool
+) -> None:
+    lengths = [(1, 8_388_608), (2, 8_388_608), (10_000, 17)] if sized else [(1, None), (2, None), (10_000, None)]
+    head, tail, signatures = signer(place, token).presign_parts(key, upload_id, lengths, now=now, expires_s=3600)
+    for (number, length), signature in zip(lengths, signatures, strict=True):
+        more = {"ContentLength": length} if sized else {}
+        expected = theirs(
+            "upload_part", place, token, now, 3600, Key=key, UploadId=upload_id, PartNumber=number, **more
+        )
+        assert canonical(f"{head}{number}{tail}{signature}") == canonical(expected)
+
+
+@pytest.mark.parametrize("query", [{"A": "1", "z": "2"}, {"X-Amz-Zz": "1"}, {"X-Amz-AA": "1", "x-id": "PutObject"}])
+def test_own_parameters_sort_into_place(query: dict[str, str]) -> None:
+    """Against a second, plain implementation: all parameters sorted, in one go."""
+    import hashlib  # noqa: PLC0415
+    import hmac  # noqa: PLC0415
+
+    url = signer(("photos", "us-east-1", None), TOKEN).presign("GET", "a", now=NOW, expires_s=60, query=query)
+    head, _, text = url.partition("?")
+    pairs, signature = text.split("&X-Amz-Signature=")
+    request = f"GET\n/a\n{'&'.join(sorted(pairs.split('&')))}\nhost:{head.split('/')[2]}\n\nhost\nUNSIGNED-PAYLOAD"
+    key = f"AWS4{SECRET}".encode()
+    for step in ("20261120", "us-east-1", "s3", "aws4_request"):
+        key = hmac.digest(key, step.encode(), "sha256")
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    to_sign = f"AWS4-HMAC-SHA256\n20261120T093015Z\n20261120/us-east-1/s3/aws4_request\n{digest}"
+    assert hmac.digest(key, to_sign.encode(), "sha256").hex() == signature
+
+
+@settings(max_examples=100, deadline=None)
+@given(PLACES, KEYS, TOKENS, st.integers(1, 604_800), st.integers(0, 2**40))
+def test_a_post_policy_equals_botocores(place: Place, key: str, token: str | None, expires_s: int, size: int) -> None:
+    fields = {"Content-Type": "image/png", "success_action_status": "201"}
+    with (
+        patch.object(botocore.auth, "get_current_datetime", lambda **_: NOW.replace(tzinfo=None)),
+        patch.object(botocore.signers, "get_current_datetime", lambda **_: NOW.replace(tzinfo=None)),
+    ):
+        expected = client_for(place, token).generate_presigned_post(
+            place[0],
+            key,
+            Fields=dict(fields),
+            Conditions=[["content-length-range", size, size], *({name: value} for name, value in fields.items())],
+            ExpiresIn=expires_s,
+        )["fields"]
+    ours = signer(place, token).sign_policy(
+        key, [["content-length-range", size, size]], fields, now=NOW, expires_s=expires_s
     )
-    assert parts(ours) == parts(theirs)
+    our_policy, their_policy = (json.loads(b64decode(each.pop("policy"))) for each in (ours, expected))
+    assert our_policy["expiration"] == their_policy["expiration"]
+    assert sorted(map(str, our_policy["conditions"])) == sorted(map(str, their_policy["conditions"]))
+    # The order of the conditions differs, and with it the signature of the document; nothing else does.
+    del ours["x-amz-signature"], expected["x-amz-signature"]
+    assert ours == expected
 
 
-def test_credentials_never_show_their_secrets() -> None:
-    shown = repr(Credentials("AKIA", "the-secret", "the-token"))
-    assert "the-" not in shown
+def test_a_post_policy_is_signed_as_botocore_signs_it() -> None:
+    from botocore.awsrequest import AWSRequest  # noqa: PLC0415
+    from botocore.credentials import Credentials as TheirCredentials  # noqa: PLC0415
+
+    ours = signer(("photos", "us-east-1", None), TOKEN).sign_policy(
+        "a.jpg", [["content-length-range", 1, 2]], {}, now=NOW, expires_s=60
+    )
+    auth = botocore.auth.S3SigV4PostAuth(TheirCredentials(ACCESS_KEY, SECRET, TOKEN), "s3", "us-east-1")
+    request = AWSRequest("POST", "https://photos.s3.amazonaws.com/")
+    request.context["timestamp"] = "20261120T093015Z"
+    auth._region_name = "us-east-1"
+    assert auth.signature(ours["policy"], request) == ours["x-amz-signature"]
+
+
+def test_the_key_of_the_day_changes_at_midnight() -> None:
+    place: Place = ("photos", "us-east-1", None)
+    ours = signer(place, None)
+    for now in (datetime(2026, 11, 20, 23, 59, 59, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC), NOW):
+        assert ours.presign("GET", "a", now=now, expires_s=60) == theirs("get_object", place, None, now, 60, Key="a")
 
 
 def test_a_default_port_is_not_signed_because_clients_do_not_send_it() -> None:
     assert locate("photos", "us-east-1", "https://MinIO.example:443").host == "minio.example"
     assert locate("photos", "us-east-1", "http://minio.example:443").host == "minio.example:443"
+
+
+def test_credentials_never_show_their_secrets() -> None:
+    shown = repr(Credentials("AKIA", "the-secret", "the-token"))
+    assert "the-" not in shown

@@ -22,10 +22,12 @@ BACKOFF_MAX_S = 10.0
 class Transient(Exception):
     """An attempt failed in a way that the next one may not. `retry_after_s` is what the store asked for."""
 
-    def __init__(self, reason: str, *, status: int | None = None, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, reason: str, *, status: int | None = None, code: str | None = None, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(reason)
-        self.reason = reason
         self.status = status
+        self.code = code
         self.retry_after_s = retry_after_s
 
 

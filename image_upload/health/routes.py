@@ -4,31 +4,12 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
 
 from image_upload import __version__
 from image_upload.errors import InvalidRequest, NotFound, every_problem
-from image_upload.openapi import problems
+from image_upload.openapi import documented
 from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings
-
-
-class Health(BaseModel):
-    """The service answers; `bucket` says whether S3 does."""
-
-    message: str = Field(examples=["Image upload service is running"])
-    version: str = Field(examples=[__version__])
-    environment: str = Field(examples=["production"])
-    bucket: str = Field(description="ok, missing, denied, error, unreachable or no-credentials", examples=["ok"])
-
-
-class ErrorCode(BaseModel):
-    """One kind of problem."""
-
-    code: str = Field(examples=["file-too-large"])
-    title: str
-    status: int
-    meaning: str
 
 
 def _explain() -> dict[str, dict[str, Any]]:
@@ -50,7 +31,7 @@ def router(settings: Settings, bucket: Bucket) -> APIRouter:
     # expects: nothing
     # returns: 200, also when S3 is down; the state of the bucket is at most 5 s old
     # codes: none
-    @routes.get("/", summary="Health", response_model=Health, responses=problems())
+    @routes.get("/", summary="Health", openapi_extra=documented(answer="health.answers:Health"))
     async def health() -> JSONResponse:
         """Says that the service runs, and whether its bucket answers within two seconds."""
         return JSONResponse(
@@ -65,7 +46,7 @@ def router(settings: Settings, bucket: Bucket) -> APIRouter:
     # expects: nothing
     # returns: 200 with every code that this service can answer with
     # codes: none
-    @routes.get("/errors", summary="All error codes", response_model=list[ErrorCode], responses=problems())
+    @routes.get("/errors", summary="All error codes", openapi_extra=documented(answer="health.answers:ErrorCodes"))
     async def error_codes() -> JSONResponse:
         """Lists every `code` with its status and what to do about it."""
         return JSONResponse(list(_explain().values()))
@@ -76,8 +57,7 @@ def router(settings: Settings, bucket: Bucket) -> APIRouter:
     @routes.get(
         "/errors/{code}",
         summary="One error code",
-        response_model=ErrorCode,
-        responses=problems(NotFound, InvalidRequest),
+        openapi_extra=documented(NotFound, InvalidRequest, answer="health.answers:ErrorCode"),
     )
     async def error_code(code: str) -> JSONResponse:
         """Explains one `code`."""

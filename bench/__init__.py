@@ -1,0 +1,1 @@
+"""The project's own measurements against its peers: `python -m bench.mint`."""

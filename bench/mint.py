@@ -1,0 +1,275 @@
+"""Measures the minting engine against its peers, all in one run on one machine: `python -m bench.mint`.
+
+Nothing here is a test: a slow machine fails nothing. What cannot be installed is reported as not measured.
+docs/performance.md says what the numbers mean.
+"""
+
+import argparse
+import contextlib
+import functools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench import surroundings
+from bench.measuring import NotMeasured, Result, Worker, free_port, interleaved, serving
+from bench.surroundings import BENCH, BODY, ON_LAMBDA, environment
+
+DEADLINE_S = 420
+SERVICE = "this service"
+JS = "AWS SDK for JavaScript"
+CONNECTIONS = 8
+LOAD_S = 2.0
+WARM_UP_S = 1.5
+PARAMS = "/s3/params?filename=cat.jpg&type=image%2Fjpeg"
+
+
+class Bench:
+    """One run: where its processes live, and which peers there are."""
+
+    def __init__(self, stack: contextlib.ExitStack, home: Path, no_node: str | None) -> None:
+        self.stack = stack
+        self.home = home
+        self.no_node = no_node
+
+    def worker(self, *command: str, **settings: str) -> Worker:
+        """A process that is ended with the run."""
+        worker = Worker(command, environment(self.home, **settings), self.home)
+        self.stack.callback(worker.close)
+        return worker
+
+    def python(self, subject: str, **settings: str) -> Worker:
+        """A subject of `bench.worker`."""
+        return self.worker(sys.executable, "-m", "bench.worker", subject, **settings)
+
+
+def _warm(peers: Mapping[str, tuple[Worker, int]], scale: float, clock: str = "ns") -> dict[str, Callable[[], float]]:
+    """Each peer's next value in units of 1/scale seconds, after as many calls as a round has."""
+
+    def take(worker: Worker, count: int) -> float:
+        return worker.seconds(count, clock) * scale
+
+    for worker, count in peers.values():
+        worker.seconds(count)
+    return {name: functools.partial(take, worker, count) for name, (worker, count) in peers.items()}
+
+
+def sign(bench: Bench) -> Result:
+    """One presigned PUT URL."""
+    peers = {SERVICE: (bench.python("sign service"), 20_000), "boto3": (bench.python("sign boto3"), 500)}
+    notes = []
+    try:
+        if bench.no_node is not None:
+            raise NotMeasured(bench.no_node)
+        peers[JS] = (bench.worker("node", str(BENCH / "peers/sign.mjs")), 500)
+    except NotMeasured as why:
+        notes.append(f"{JS}: not measured, {why}")
+    signed = {name: re.findall(r"X-Amz-SignedHeaders=([^&]+)", worker.sample)[0] for name, (worker, _) in peers.items()}
+    assert set(signed.values()) == {"content-length%3Bcontent-type%3Bhost"}, signed
+    title = "1. One presigned PUT URL (content-length, content-type signed; session token of 900 characters)"
+    result = Result("sign", title, "µs", interleaved(_warm(peers, 1e6), 9), notes=notes)
+    result.compare("as fast as boto3", "boto3", SERVICE, 20)
+    result.compare(f"as fast as the {JS}", JS, SERVICE, 30)
+    return result
+
+
+def parts(bench: Bench) -> Result:
+    """A plan of 10,000 parts."""
+    ours, boto3 = bench.python("parts service", **ON_LAMBDA), bench.python("parts boto3")
+    tenth = "boto3, whole URLs, 1,000 parts"
+    values = interleaved(_warm({SERVICE: (ours, 1), tenth: (boto3, 1)}, 1e3, "cpu_ns"), 7)
+    result = Result(
+        "parts", "2. The compact plan of a 10,000-part upload, S3's one answer being a stub", "ms of CPU time", values
+    )
+    result.compare("as fast as boto3 (its 1,000 parts counted ten times)", tenth, SERVICE, factor=10)
+    result.limit("ms of this service", median(values[SERVICE]), 50)
+    result.limit("bytes of its JSON", ours.sample["bytes"], 1_000_000)
+    result.notes.append(f"bytes of JSON of boto3's 1,000 URLs: {boto3.sample['bytes']:,}")
+    return result
+
+
+def handler(bench: Bench) -> Result:
+    """A warm invocation."""
+
+    def on_lambda(subject: str) -> Worker:
+        return bench.python(subject, **ON_LAMBDA)
+
+    hello, body, naive = "FastAPI + Mangum, GET hello", "FastAPI + Mangum, POST hello", "FastAPI + boto3, naive mint"
+    peers = {
+        SERVICE: (on_lambda("handler service"), 400),
+        f"{SERVICE}, with a bearer token": (on_lambda("handler service token"), 400),
+        hello: (on_lambda("handler hello"), 800),
+        body: (on_lambda("handler hello_body"), 800),
+        naive: (on_lambda("handler naive"), 400),
+    }
+    title = "3. A warm invocation of POST /uploads through upload.handler"
+    result = Result("handler", title, "ms of CPU time", interleaved(_warm(peers, 1e3, "cpu_ns"), 11))
+    result.compare("the time of GET hello", SERVICE, hello, 2, at_least=False)
+    result.compare("the time of POST hello, whose body pydantic checks", SERVICE, body)
+    result.compare("as fast as the naive mint", naive, SERVICE)
+    return result
+
+
+def _wrk(url: str, body: str | None, seconds: float) -> float:
+    script = ["-s", str(BENCH / "post.lua")] if body is not None else []
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", *script, url]
+    environ = {**os.environ, "BENCH_BODY": body or ""}
+    said = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=60).stdout
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise NotMeasured(f"wrk saw errors:\n{said}")
+    return float(re.findall(r"Requests/sec:\s+([\d.]+)", said)[0])
+
+
+def _own_load(url: str, body: str | None, seconds: float) -> float:
+    more = [body] if body is not None else []
+    command = [sys.executable, "-m", "bench.load", url, str(CONNECTIONS), str(seconds), *more]
+    environ = environment(BENCH)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=60)
+    seen: dict[str, Any] = json.loads(done.stdout)
+    if seen["failures"]:
+        raise NotMeasured(f"{seen['failures']} requests failed")
+    return float(seen["requests"] / seen["seconds"])
+
+
+def http(bench: Bench) -> Result:
+    """Requests a second over HTTP."""
+    load, generator = (_wrk, "wrk") if shutil.which("wrk") else (_own_load, "bench/load.py (there is no wrk)")
+    companion = "Companion, GET /s3/params"
+    ours, params = f"{SERVICE}, POST /uploads", f"{SERVICE}, GET /s3/params"
+    naive, hello = "FastAPI + boto3, naive mint", "FastAPI, GET hello"
+    urls: dict[str, tuple[str, str | None]] = {}
+    notes = [f"load: {generator}, {CONNECTIONS} connections, {LOAD_S:g} s a round; one worker each"]
+
+    def uvicorn(name: str, module: str, path: str, body: str | None) -> None:
+        port = free_port()
+        # The service writes its own line a request, so uvicorn's second one is off for all.
+        options = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--no-access-log"]
+        command = [sys.executable, "-m", "uvicorn", f"{module}:app", *options, "--log-level", "warning"]
+        environ = environment(bench.home)
+        url = bench.stack.enter_context(serving(command, environ, bench.home, port=port, path=path, body=body))
+        urls[name] = (url, body)
+
+    uvicorn(ours, "upload", "/uploads", BODY)
+    urls[params] = (urls[ours][0].removesuffix("/uploads") + PARAMS, None)
+    try:
+        if bench.no_node is not None:
+            raise NotMeasured(bench.no_node)
+        port = free_port()
+        environ = environment(bench.home, **surroundings.companion_settings(bench.home, port))
+        command = ["node", str(BENCH / "peers/companion.mjs")]
+        started = bench.stack.enter_context(serving(command, environ, bench.home, port=port, path=PARAMS, body=None))
+        urls[companion] = (started, None)
+    except NotMeasured as why:
+        notes.append(f"Companion: not measured, {why}")
+    uvicorn(naive, "bench.peers.naive", "/uploads", BODY)
+    uvicorn(hello, "bench.peers.hello", "/", None)
+    print("  warming up", flush=True)
+    for url, body in urls.values():
+        load(url, body, WARM_UP_S)
+    values = interleaved({name: functools.partial(load, url, body, LOAD_S) for name, (url, body) in urls.items()}, 5)
+    result = Result("http", "4. Over HTTP, uvicorn with one worker", "requests a second", values, notes=notes)
+    result.compare("Companion's requests a second", ours, companion, 4)
+    result.compare("Companion's, both answering GET /s3/params", params, companion)
+    result.compare("the naive mint's", ours, naive)
+    result.compare("those of GET hello", ours, hello)
+    return result
+
+
+def imports(bench: Bench) -> Result:
+    """What a cold start pays for imports."""
+    environ = environment(bench.home, **ON_LAMBDA)
+
+    def take(statement: str) -> float:
+        # CPU time: nothing is waited for, and on a busy machine the clock measures the others.
+        code = f"import time; t = time.process_time(); {statement}; print(time.process_time() - t)"
+        command = [sys.executable, "-c", code]
+        return float(subprocess.check_output(command, env=environ, cwd=bench.home, timeout=60)) * 1e3
+
+    bare, naive = "import fastapi, mangum", "FastAPI + boto3, naive mint"
+    peers = {SERVICE: "import upload", bare: "import fastapi, mangum", naive: "import bench.peers.naive"}
+    takes = {name: functools.partial(take, statement) for name, statement in peers.items()}
+    for each in takes.values():
+        each()  # compiles to .pyc
+    title = "5. `import upload` on Lambda's path: everything before the first event"
+    result = Result("import", title, "ms of CPU time", interleaved(takes, 15))
+    result.compare("the time of `import fastapi, mangum`", SERVICE, bare, 1.15, at_least=False)
+    result.compare("that of the naive mint", SERVICE, naive)
+    return result
+
+
+MEASUREMENTS: Mapping[str, Callable[[Bench], Result]] = {
+    "sign": sign,
+    "parts": parts,
+    "handler": handler,
+    "http": http,
+    "import": imports,
+}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.mint", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, help="just these measurements")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there instead of as the last line")
+    return parser.parse_args()
+
+
+def _stop(number: int, _: object) -> None:
+    # As an exception, so that every process of the run is ended on the way out.
+    raise SystemExit("bench: out of time" if number == signal.SIGALRM else 128 + number)
+
+
+def main() -> None:
+    """Run the measurements."""
+    arguments = _arguments()
+    chosen = [name for name in MEASUREMENTS if arguments.only is None or name in arguments.only]
+    signal.signal(signal.SIGTERM, _stop)
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, _stop)
+        signal.alarm(DEADLINE_S)
+    began = time.monotonic()
+    print(f"measuring {', '.join(chosen)}: about three minutes for all", flush=True)
+    no_node = surroundings.install_node_peers() if {"sign", "http"} & set(chosen) else "not asked for"
+    machine, versions = surroundings.machine(), surroundings.versions(node=no_node is None)
+    print(f"  {machine['cores']} cores, {machine['kind']}, load {machine['load_before']}")
+    print(f"  {', '.join(f'{name} {version}' for name, version in versions.items())}\n", flush=True)
+    results = []
+    for name in chosen:
+        print(f"{name} …", flush=True)
+        with contextlib.ExitStack() as stack:
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+            try:
+                result = MEASUREMENTS[name](Bench(stack, home, no_node))
+            except (NotMeasured, subprocess.SubprocessError, OSError) as why:
+                print(f"  not measured: {why}\n", flush=True)
+                continue
+        result.show()
+        results.append(result.as_json())
+    print(f"took {time.monotonic() - began:.0f} s; the machine's load is now {surroundings.machine()['load_before']}")
+    document = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine,
+        "versions": versions,
+        "results": results,
+    }
+    if arguments.json:
+        arguments.json.write_text(json.dumps(document, indent=2) + "\n")
+    else:
+        print(json.dumps(document))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

@@ -1,0 +1,120 @@
+"""What every measured process is given: settings, an empty home, and nothing of this machine's own configuration."""
+
+import base64
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+BENCH = Path(__file__).parent
+ROOT = BENCH.parent
+NODE_MODULES = BENCH / "node_modules"
+
+# As long as the tokens that Lambda's roles get, and with characters that a URL must escape.
+TOKEN_CHARS = 900
+SESSION_TOKEN = "".join(
+    base64.b64encode(hashlib.sha512(str(number).encode()).digest()).decode() for number in range(12)
+)[:TOKEN_CHARS]
+
+WANTED = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 123456}
+BODY = json.dumps(WANTED)
+JWT_SECRET = "a secret of the benchmark, longer than thirty-two bytes"
+
+# AWS's own example keys: https://docs.aws.amazon.com/IAM/latest/UserGuide/security-creds.html
+AWS = {
+    "AWS_ACCESS_KEY_ID": "ASIAIOSFODNN7EXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "AWS_SESSION_TOKEN": SESSION_TOKEN,
+    "AWS_REGION": "ap-northeast-2",
+    "AWS_DEFAULT_REGION": "ap-northeast-2",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+# No peer asks who is calling, so by default we do not either; a row with a token says what that costs.
+SERVICE = {
+    "S3_BUCKET_NAME": "example-bucket",
+    "ENVIRONMENT": "production",
+    "AUTH_REQUIRED": "false",
+    "JWT_SECRET": JWT_SECRET,
+}
+ON_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "image-upload", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024"}
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH", "NODE_EXTRA_CA_CERTS")
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """The environment of a measured process that starts in `home`, where there is no .env and no ~/.aws."""
+    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return {**passed, "HOME": str(home), "PYTHONPATH": str(ROOT), **AWS, **SERVICE, **more}
+
+
+def companion_settings(home: Path, port: int) -> Mapping[str, str]:
+    """What Companion's standalone server wants before it answers GET /s3/params."""
+    return {
+        "NODE_ENV": "production",
+        "PORT": str(port),
+        "COMPANION_DOMAIN": f"127.0.0.1:{port}",
+        "COMPANION_DATADIR": str(home),
+        "COMPANION_SECRET": "a secret of the benchmark",
+        "COMPANION_PREAUTH_SECRET": "another one",
+        "COMPANION_CLIENT_ORIGINS": "true",
+        "COMPANION_UPLOAD_URLS": "https://example.com/",
+        "COMPANION_AWS_KEY": AWS["AWS_ACCESS_KEY_ID"],
+        "COMPANION_AWS_SECRET": AWS["AWS_SECRET_ACCESS_KEY"],
+        "COMPANION_AWS_BUCKET": SERVICE["S3_BUCKET_NAME"],
+        "COMPANION_AWS_REGION": AWS["AWS_REGION"],
+        "COMPANION_AWS_EXPIRES": "300",
+    }
+
+
+def install_node_peers() -> str | None:
+    """`npm ci` unless it was done for this lock file already. Returns why there are no node peers, or None."""
+    if shutil.which("node") is None:
+        return "there is no node"
+    done, lock = NODE_MODULES / ".package-lock.json", BENCH / "package-lock.json"
+    if done.exists() and done.stat().st_mtime >= lock.stat().st_mtime:
+        return None
+    if shutil.which("npm") is None:
+        return "there is no npm to install them with"
+    print("  npm ci in bench/, once", flush=True)
+    try:
+        # A package's own install script is nothing that a benchmark needs to run.
+        subprocess.run(
+            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+            cwd=BENCH,
+            check=True,
+            timeout=150,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+        )
+    except (subprocess.SubprocessError, OSError) as error:
+        return f"npm ci failed ({type(error).__name__})"
+    done.touch()
+    return None
+
+
+def versions(*, node: bool) -> dict[str, str]:
+    """The versions of everything that is measured."""
+    found = {"python": platform.python_version()}
+    for name in ("fastapi", "starlette", "pydantic", "mangum", "uvicorn", "boto3", "botocore"):
+        found[name] = importlib.metadata.version(name)
+    for name in ("uvloop", "httptools"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "none"
+    if node:
+        found["node"] = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        for name in ("@aws-sdk/client-s3", "@aws-sdk/s3-request-presigner", "@uppy/companion"):
+            found[name] = json.loads((NODE_MODULES / name / "package.json").read_text())["version"]
+    return found
+
+
+def machine() -> dict[str, object]:
+    """Cores and kind, and how busy the machine is with other things."""
+    kind = f"{platform.system()} {platform.machine()}"
+    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+    return {"cores": os.cpu_count(), "kind": kind, "load_before": load}

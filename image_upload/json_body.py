@@ -1,0 +1,44 @@
+"""JSON bodies: read one into a model, and say what is wrong with it without repeating it."""
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from image_upload.errors import InvalidRequest
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+async def read_json(request: Request, model: type[Model], *, empty: Model | None = None) -> Model:
+    """The request's JSON body as a model; `empty` is what no body, or null, means. Raises `InvalidRequest`.
+
+    The Content-Type must say JSON: a page on another site can send text/plain without a preflight.
+    """
+    body = await request.body()
+    if empty is not None and body.strip() in (b"", b"null"):
+        return empty
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise InvalidRequest(
+            "The body is not JSON. Send it with Content-Type: application/json.",
+            errors=[{"field": "body", "message": "not application/json"}],
+        )
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid_request(error.errors(include_url=False, include_input=False)) from None
+
+
+def invalid_request(faults: Iterable[Any], *, skip: int = 0) -> InvalidRequest:
+    """Validation faults as a problem, without the refused input: it may hold a signed URL.
+
+    `skip` elements at the start of each fault's place say where it is (body, query), not what it is.
+    """
+    listed = [
+        {"field": ".".join(str(part) for part in fault["loc"][skip:]) or "body", "message": fault["msg"]}
+        for fault in faults
+    ]
+    sentence = "; ".join(f"{fault['field']}: {fault['message']}" for fault in listed)
+    return InvalidRequest(f"Correct these fields and send the request again. {sentence}.", errors=listed)

@@ -1,0 +1,102 @@
+"""The one desk behind all minting routes: what a request wishes, which strategy it gets, the plan as JSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from image_upload.accounts.tokens import Principal
+from image_upload.errors import BatchRefused, InvalidRequest, Problem
+from image_upload.limits import S3_OBJECT_MAX_BYTES
+from image_upload.mint import as_json
+from image_upload.mint.choosing import choose, part_length
+from image_upload.mint.minting import Mint, approve
+from image_upload.mint.multipart import MultipartUploads
+from image_upload.mint.plans import Strategy, Wish
+from image_upload.mint.requests import UploadRequest
+from image_upload.purposes import Purpose
+
+
+class Desk:
+    """Turns requests into wishes and plans. `form_path` is the route that a proxy plan leads to."""
+
+    def __init__(
+        self,
+        mint: Mint,
+        uploads: MultipartUploads,
+        table: Mapping[str, Purpose],
+        *,
+        form_path: str,
+        form_max_bytes: int,
+    ) -> None:
+        self.mint = mint
+        self.uploads = uploads
+        self.table = table
+        self._form_path = form_path
+        self._form_max_bytes = form_max_bytes
+
+    def purpose(self, name: str, among: Sequence[str] | None = None) -> Purpose:
+        """The purpose of a name. Raises `InvalidRequest`."""
+        if name not in (among or self.table):
+            raise InvalidRequest(
+                f"There is no such purpose here. The purposes are: {', '.join(among or self.table)}.",
+                errors=[{"field": "purpose", "message": "unknown"}],
+            )
+        return self.table[name]
+
+    def wish(self, wanted: UploadRequest, principal: Principal) -> Wish:
+        """The request as a wish."""
+        return Wish(
+            filename=wanted.filename,
+            content_type=wanted.contentType,
+            size_bytes=wanted.size,
+            purpose=self.purpose(wanted.purpose),
+            user_id=principal.user_id,
+            sha256=wanted.sha256,
+            metadata=wanted.metadata,
+            once=wanted.ifNoneMatch,
+        )
+
+    def strategy(self, wanted: UploadRequest) -> Strategy:
+        """How the file will go."""
+        return choose(
+            wanted.size,
+            wanted.accepts,
+            form_max_bytes=self._form_max_bytes,
+            has_sha256=wanted.sha256 is not None,
+            has_metadata=wanted.metadata is not None,
+            once=wanted.ifNoneMatch,
+        )
+
+    async def plan(self, wanted: UploadRequest, principal: Principal) -> dict[str, Any]:
+        """The plan of one upload as JSON."""
+        wish = self.wish(wanted, principal)
+        match self.strategy(wanted):
+            case "put":
+                return as_json.as_upload(await self.mint.put(wish))
+            case "post":
+                return as_json.as_upload(await self.mint.post(wish))
+            case "proxy":
+                return as_json.as_upload(await self.mint.proxy(wish, self._form_path))
+            case "multipart":
+                plan = await self.uploads.plan(wish, part_length(wanted.size), compact=wanted.compact)
+                return as_json.as_multipart(plan, compact=wanted.compact)
+
+    async def batch(self, wanted: Sequence[UploadRequest], principal: Principal) -> list[dict[str, Any]]:
+        """The plans of many uploads, all of them or none. A multipart upload is minted alone."""
+        plans, refused = [], []
+        for index, each in enumerate(wanted):
+            try:
+                approve(self.wish(each, principal), S3_OBJECT_MAX_BYTES)
+                if self.strategy(each) == "multipart":
+                    raise InvalidRequest("This file needs a multipart upload. Mint it alone with POST /uploads.")
+                plans.append(await self.plan(each, principal))
+            except Problem as problem:
+                if problem.status >= 500:  # noqa: PLR2004
+                    raise
+                refused.append({"index": index, "code": problem.code, "detail": problem.detail})
+        if refused:
+            raise BatchRefused(
+                f"{len(refused)} of {len(wanted)} files are not allowed, so nothing was minted. Correct or drop them. "
+                f"File {refused[0]['index']}: {refused[0]['detail']}",
+                errors=refused,
+            )
+        return plans

@@ -1,0 +1,106 @@
+"""The documents' own families of routes, images and files: thin skins over the same plan."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse
+
+from image_upload import errors, purposes
+from image_upload.accounts.dependencies import PrincipalOf
+from image_upload.accounts.tokens import Principal
+from image_upload.json_body import read_json
+from image_upload.limits import MULTIPART_URL_EXPIRES_S
+from image_upload.mint.desk import Desk
+from image_upload.mint.plans import Wish
+from image_upload.mint.requests import ImageRequest
+from image_upload.mint.routes import SIGNED_IN, WISH_PROBLEMS
+from image_upload.openapi import documented
+
+IMAGE_PURPOSES = ("upload", "scan", "profile", "chat")
+
+
+def router(desk: Desk, principal_of: PrincipalOf) -> APIRouter:
+    """The images and files families."""
+    routes = APIRouter(tags=["Minting"])
+    caller = Annotated[Principal, Depends(principal_of)]
+
+    async def image_url(request: Request, purpose: str | None, principal: Principal) -> JSONResponse:
+        wanted = await read_json(request, ImageRequest)
+        plan = await desk.mint.put(
+            Wish(
+                content_type=wanted.content_type,
+                size_bytes=wanted.size,
+                purpose=desk.purpose(purpose or wanted.purpose, IMAGE_PURPOSES),
+                user_id=principal.user_id,
+            )
+        )
+        return JSONResponse(
+            {
+                "upload_url": plan.url,
+                "cdn_url": plan.cdn_url,
+                "key": plan.key,
+                "expires_in": plan.valid.seconds,
+                "headers": dict(plan.headers),
+            }
+        )
+
+    # expects: JSON content_type; purpose, size
+    # returns: 200 with a presigned PUT
+    # codes: 400 file-too-large, unsupported-file-type · 401 · 413 · 422 · 503
+    image = documented(*WISH_PROBLEMS, answer="mint.answers:ImageUrl", body="mint.requests:ImageRequest")
+
+    @routes.post("/images/presigned-url", summary="A URL to upload an image", openapi_extra=dict(image))
+    async def image_presigned_url(request: Request, principal: caller) -> JSONResponse:
+        """The plan of `POST /uploads` in the names of the images family."""
+        return await image_url(request, None, principal)
+
+    def fix(purpose: str) -> None:
+        @routes.post(
+            f"/images/presigned-url/{purpose}",
+            summary=f"A URL to upload a {purpose} image",
+            operation_id=f"image_presigned_url_{purpose}",
+            openapi_extra=dict(image),
+        )
+        async def fixed(request: Request, principal: caller) -> JSONResponse:
+            """The same with the purpose fixed, whatever the body says."""
+            return await image_url(request, purpose, principal)
+
+    for purpose in ("scan", "profile", "chat"):
+        fix(purpose)
+
+    # expects: query filename
+    # returns: 200 with a presigned PUT of application/octet-stream, key users/{user}/{id}/{filename}
+    # codes: 400 invalid-filename · 401 · 422 · 503
+    @routes.post(
+        "/files/upload-url",
+        summary="A URL to upload a file under its name",
+        openapi_extra=documented(
+            errors.InvalidFilename,
+            *SIGNED_IN,
+            errors.InvalidRequest,
+            errors.CredentialsUnavailable,
+            answer="mint.answers:FileUrl",
+        ),
+    )
+    async def file_upload_url(
+        filename: Annotated[str, Query(description="The bare file name, in any script.", examples=["보고서.pdf"])],
+        principal: caller,
+    ) -> JSONResponse:
+        """Valid for an hour. The PUT must send `Content-Type: application/octet-stream`."""
+        wish = Wish(
+            filename=filename,
+            content_type="application/octet-stream",
+            purpose=purposes.USER_FILE,
+            user_id=principal.user_id,
+        )
+        plan = await desk.mint.put(wish, MULTIPART_URL_EXPIRES_S)
+        return JSONResponse(
+            {
+                "presigned_url": plan.url,
+                "object_key": plan.key,
+                "expires_in": plan.valid.seconds,
+                "headers": dict(plan.headers),
+            }
+        )
+
+    return routes

@@ -1,0 +1,324 @@
+"""Multipart uploads from the first call to the last, without a database: the ticket carries what must survive."""
+
+import re
+import secrets
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from image_upload.errors import (
+    AlreadyExists,
+    FileTooLarge,
+    InvalidParts,
+    PartsRefused,
+    SizeMismatch,
+    StorageDenied,
+    StorageUnavailable,
+    TicketsNotConfigured,
+    UploadNotFound,
+)
+from image_upload.limits import (
+    MULTIPART_URL_EXPIRES_S,
+    RESPONSE_PAGE_BYTES,
+    S3_OBJECT_MAX_BYTES,
+    S3_PARTS_MAX,
+)
+from image_upload.mint import tickets
+from image_upload.mint.minting import Mint, approve
+from image_upload.mint.plans import MultipartPlan, PartPage, SignedRequest, Wish
+from image_upload.mint.tickets import Ticket, TicketOffice
+from image_upload.s3 import multipart as s3
+from image_upload.s3.bucket import Bucket, PartUrls, Pen
+from image_upload.s3.failures import S3Failure
+from image_upload.s3.multipart import StoredObject, StoredPart
+from image_upload.settings import Settings
+
+_ETAG = re.compile(r'"?[A-Za-z0-9-]{1,128}"?', re.ASCII)
+# What a part costs in an answer beside its URL: names, number, length, and Lambda's escapes of its quotes.
+_PART_JSON_BYTES = 96
+_REFUSED_PARTS = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "InvalidRequest"})
+_ACTIONS = {
+    "CreateMultipartUpload": "s3:PutObject",
+    "CompleteMultipartUpload": "s3:PutObject",
+    "ListParts": "s3:ListMultipartUploadParts",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "HeadObject": "s3:GetObject and s3:ListBucket",
+    "DeleteObject": "s3:DeleteObject",
+}
+
+
+class Progress(NamedTuple):
+    """What S3 has of an upload: its parts, or the finished object."""
+
+    ticket: Ticket
+    parts: Sequence[StoredPart]
+    stored: StoredObject | None
+
+
+class Completed(NamedTuple):
+    """A stored object, as S3 confirmed it."""
+
+    ticket: Ticket
+    size_bytes: int
+    etag: str
+
+
+class MultipartUploads:
+    """Starts, goes on with, and ends multipart uploads in one bucket."""
+
+    def __init__(self, settings: Settings, bucket: Bucket, mint: Mint) -> None:
+        self._bucket = bucket
+        self._mint = mint
+        self._expires_s = max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
+        secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
+        if secret is None and settings.environment != "production":
+            # One process, gone at exit: good enough to develop against, and never for production.
+            secret = secrets.token_hex()
+        self._office = TicketOffice(secret.encode()) if secret else None
+
+    @property
+    def _tickets(self) -> TicketOffice:
+        if self._office is None:
+            raise TicketsNotConfigured(
+                "Multipart uploads are not configured. The operator sets JWT_SECRET; until then send files up to "
+                "5 GiB with a presigned PUT."
+            )
+        return self._office
+
+    def ticket(self, text: str, user_id: str) -> Ticket:
+        """The ticket behind a text; see `TicketOffice.read`."""
+        return self._tickets.read(text, user_id)
+
+    async def begin(self, wish: Wish, part_bytes: int) -> tuple[Ticket, str]:
+        """Begin an upload in S3: its ticket, and the ticket's text. Nothing is begun if the wish is not allowed."""
+        office = self._tickets
+        approved = approve(wish, S3_OBJECT_MAX_BYTES)
+        async with _translated():
+            upload_id = await s3.create(self._bucket, approved.key, approved.headers)
+        ticket = Ticket(
+            key=approved.key,
+            upload_id=upload_id,
+            user_id=wish.user_id,
+            purpose=wish.purpose.name,
+            content_type=wish.content_type,
+            size_bytes=wish.size_bytes,
+            part_bytes=part_bytes,
+            max_bytes=wish.purpose.max_bytes,
+            once=wish.once,
+            expires_at_s=tickets.expiry(),
+        )
+        return ticket, office.issue(ticket)
+
+    async def plan(self, wish: Wish, part_bytes: int, *, compact: bool) -> MultipartPlan:
+        """Begin an upload of known size and sign everything a client needs to do it without us."""
+        ticket, text = await self.begin(wish, part_bytes)
+        pen = await self._pen()
+        query = {"uploadId": ticket.upload_id}
+        complete = completion_headers(ticket)
+        return MultipartPlan(
+            ticket=ticket,
+            ticket_text=text,
+            page=self._page(ticket, pen, 1, compact=compact),
+            complete=SignedRequest("POST", pen.url("POST", ticket.key, query=query, headers=complete), complete),
+            abort=SignedRequest("DELETE", pen.url("DELETE", ticket.key, query=query), {}),
+            list_parts=SignedRequest("GET", pen.url("GET", ticket.key, query=query), {}),
+            cdn_url=self._mint.cdn_url(ticket.key),
+        )
+
+    async def page(self, ticket: Ticket, first: int, *, compact: bool) -> PartPage:
+        """URLs of the parts from `first` on, as many as one answer holds."""
+        _check_number(first, ticket)
+        return self._page(ticket, await self._pen(), first, compact=compact)
+
+    async def sign(self, ticket: Ticket, numbers: Sequence[int]) -> PartPage:
+        """Fresh URLs of the parts named, each once."""
+        if not numbers:
+            raise InvalidParts("No part is named. Send partNumbers such as [1, 2, 3].")
+        if len(set(numbers)) != len(numbers):
+            raise InvalidParts("A part number is named twice. Send each one once.")
+        for number in numbers:
+            _check_number(number, ticket)
+        pen = await self._pen()
+        fits = self._fits(ticket, pen)
+        if len(numbers) > fits:
+            raise InvalidParts(f"At most {fits} parts fit one answer. Name fewer of them.", max_parts=fits)
+        chosen = tuple(numbers)
+        return PartPage(chosen, self._urls(ticket, pen, chosen), pen.validity)
+
+    async def progress(self, ticket: Ticket) -> Progress:
+        """What S3 has of the upload. Raises `UploadNotFound` if neither upload nor object is there, `SizeMismatch`."""
+        progress = await self._look(ticket)
+        if progress.stored is not None:
+            _check_length(ticket, progress.stored.size_bytes)
+        return progress
+
+    async def _look(self, ticket: Ticket) -> Progress:
+        async with _translated():
+            try:
+                return Progress(ticket, await s3.list_parts(self._bucket, ticket.key, ticket.upload_id), None)
+            except S3Failure as failure:
+                if not failure.is_missing:
+                    raise
+                stored = await s3.head(self._bucket, ticket.key)
+                if stored is None:
+                    raise _gone() from None
+                return Progress(ticket, (), stored)
+
+    async def complete(self, ticket: Ticket, parts: Sequence[tuple[int, str]] | None) -> Completed:
+        """Make the object of the parts (number, etag), or of all that S3 has where none are given.
+
+        Done once more, it gives the same answer: where S3 knows no such upload any more, the object is
+        there with the right length or the upload is lost.
+        """
+        if parts is None:
+            progress = await self._look(ticket)
+            parts = [(part.number, part.etag) for part in progress.parts]
+            if progress.stored is not None:
+                return await self._confirmed(ticket)
+        listed = _check_parts(parts, ticket)
+        async with _translated():
+            try:
+                await s3.complete(self._bucket, ticket.key, ticket.upload_id, listed, completion_headers(ticket))
+            except S3Failure as failure:
+                await self._settle(failure, ticket)
+        return await self._confirmed(ticket)
+
+    async def abort(self, ticket: Ticket) -> None:
+        """Forget the upload and its parts. A finished object stays. Raises `UploadNotFound`."""
+        async with _translated():
+            try:
+                await s3.abort(self._bucket, ticket.key, ticket.upload_id)
+            except S3Failure as failure:
+                if failure.is_missing:
+                    raise _gone() from None
+                raise
+
+    async def _pen(self) -> Pen:
+        return await self._bucket.pen(self._expires_s)
+
+    def _urls(self, ticket: Ticket, pen: Pen, numbers: Iterable[int]) -> PartUrls:
+        return pen.part_urls(ticket.key, ticket.upload_id, [(number, ticket.part_length(number)) for number in numbers])
+
+    def _fits(self, ticket: Ticket, pen: Pen) -> int:
+        """How many whole part URLs one answer holds."""
+        sample = self._urls(ticket, pen, [S3_PARTS_MAX])
+        length = len(sample.head) + len(str(S3_PARTS_MAX)) + len(sample.tail) + 64
+        return RESPONSE_PAGE_BYTES // (length + _PART_JSON_BYTES)
+
+    def _page(self, ticket: Ticket, pen: Pen, first: int, *, compact: bool) -> PartPage:
+        count = ticket.part_count or S3_PARTS_MAX
+        # A signature is 64 characters: all parts of the largest upload fit one compact answer.
+        last = count if compact else min(count, first - 1 + self._fits(ticket, pen))
+        numbers = range(first, last + 1)
+        following = last + 1 if last < count else None
+        return PartPage(numbers, self._urls(ticket, pen, numbers), pen.validity, following)
+
+    async def _settle(self, failure: S3Failure, ticket: Ticket) -> None:
+        """A completion that failed, or only seems to: returns if the object is there after all."""
+        if failure.code in _REFUSED_PARTS:
+            raise PartsRefused(
+                f"S3 refused the parts ({failure.code}). GET /uploads/{{ticket}} lists those it has; send the "
+                "missing ones again, then complete.",
+                upstream_code=failure.code,
+            )
+        # Whatever else S3 said, or if it said nothing: what is there now is the truth.
+        if (await self._look(ticket)).stored is not None:
+            return
+        if failure.status in (409, 412):
+            raise AlreadyExists("There is an object under this key, and it is not overwritten. Start a new upload.")
+        raise failure
+
+    async def _confirmed(self, ticket: Ticket) -> Completed:
+        """Success is what S3 has: an object of another length than allowed is removed again."""
+        async with _translated():
+            stored = await s3.head(self._bucket, ticket.key)
+            if stored is None:
+                raise _gone()
+            try:
+                _check_length(ticket, stored.size_bytes)
+            except (SizeMismatch, FileTooLarge):
+                await s3.delete(self._bucket, ticket.key)
+                raise
+            return Completed(ticket, stored.size_bytes, stored.etag)
+
+
+def completion_headers(ticket: Ticket) -> dict[str, str]:
+    """What is signed into CompleteMultipartUpload, so that S3 itself checks length and overwriting.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+    """
+    headers = {}
+    if ticket.size_bytes is not None:
+        headers["x-amz-mp-object-size"] = str(ticket.size_bytes)
+    if ticket.once:
+        headers["If-None-Match"] = "*"
+    return headers
+
+
+def _check_length(ticket: Ticket, stored_bytes: int) -> None:
+    """Raises `SizeMismatch` or `FileTooLarge` for an object that must not stay."""
+    if ticket.size_bytes not in (None, stored_bytes):
+        raise SizeMismatch(
+            f"{stored_bytes} bytes arrived where {ticket.size_bytes} were announced; they are not kept. Start a new "
+            "upload with the right size.",
+            expected_bytes=ticket.size_bytes,
+            stored_bytes=stored_bytes,
+        )
+    if stored_bytes > ticket.max_bytes:
+        raise FileTooLarge(
+            f"The file has {stored_bytes} bytes; its purpose takes at most {ticket.max_bytes}. It is not kept.",
+            max_bytes=ticket.max_bytes,
+        )
+
+
+def _check_number(number: int, ticket: Ticket) -> None:
+    last = ticket.part_count or S3_PARTS_MAX
+    if not 1 <= number <= last:
+        raise InvalidParts(f"There is no part {number}. This upload's parts are numbered from 1 to {last}.", last=last)
+
+
+def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[tuple[int, str]]:
+    """The parts by ascending number with quoted ETags, if they can make up the whole upload."""
+    ordered = sorted(parts)
+    numbers = [number for number, _ in ordered]
+    for number, etag in ordered:
+        _check_number(number, ticket)
+        if not _ETAG.fullmatch(etag):
+            raise InvalidParts(f"The ETag of part {number} is none. Send the ETag header of S3's answer to that part.")
+    if len(set(numbers)) != len(numbers):
+        raise InvalidParts("A part number is named twice. Name each part once.")
+    wanted = range(1, (ticket.part_count or len(numbers) or 1) + 1)
+    missing = sorted(set(wanted) - set(numbers))
+    if missing:
+        raise InvalidParts(
+            f"{len(missing)} of {len(wanted)} parts are missing, the first is {missing[0]}. Send them, then complete.",
+            missing=missing[:100],
+        )
+    return [(number, f'"{etag.strip(chr(34))}"') for number, etag in ordered]
+
+
+def _gone() -> UploadNotFound:
+    return UploadNotFound(
+        "S3 knows no such upload: it was aborted, completed, or cleaned up after a day. Start a new one with "
+        "POST /uploads."
+    )
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    """A failure of S3 that nobody expected, as a problem that says who can mend it."""
+    try:
+        yield
+    except S3Failure as failure:
+        if failure.status == 403:  # noqa: PLR2004
+            action = _ACTIONS[failure.operation]
+            raise StorageDenied(
+                f"S3 denied {failure.operation}. The service's operator grants {action} to its role.",
+                action=action,
+                upstream_code=failure.code,
+            ) from None
+        raise StorageUnavailable(
+            f"S3 failed at {failure.operation}. Try again in a moment.",
+            upstream_status=failure.status,
+            upstream_code=failure.code,
+        ) from None

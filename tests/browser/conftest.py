@@ -1,0 +1,218 @@
+"""Uppy's pages in a real browser, the service, and the strict S3 servers behind it."""
+
+import contextlib
+import functools
+import hashlib
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import boto3
+import jwt
+import pytest
+from botocore.config import Config
+
+from image_upload.settings import load
+from local.service import local_environ
+from tests.browser.driving import Browser, Outcome, Uppy
+from tests.browser.storage import BUCKET, REGION, Storage
+from tests.conftest import serving
+from tests.contract.conftest import chosen_servers, running
+
+HERE = Path(__file__).resolve().parent
+DOCUMENT = HERE.parent.parent / "docs" / "uppy.md"
+SECRET = "a-secret-of-more-than-thirty-two-bytes"
+
+NPM_SECONDS = 300
+END_SECONDS = 10
+
+
+def unavailable(reason: str) -> NoReturn:
+    """A tool is missing: a skip at a developer's desk, a failure in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}, and CI must run every test")
+    pytest.skip(reason)
+
+
+def tool(*names: str) -> str:
+    for name in names:
+        if found := shutil.which(name):
+            return found
+    unavailable(f"{' or '.join(names)} is not on PATH")
+
+
+def documented(language: str) -> list[str]:
+    """The fenced blocks of docs/uppy.md in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    return os.environ.get("CHROMIUM") or tool("chromium", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sources, the packages, and the two pages built into `dist`."""
+    node, npm = tool("node"), tool("npm")
+    folder = tmp_path_factory.mktemp("uppy")
+    for source in HERE.glob("*.mjs"):
+        shutil.copy(source, folder)
+    for major, code in zip((5, 6), documented("js"), strict=True):
+        (folder / f"documented-v{major}.mjs").write_text(code, encoding="utf-8")
+    (folder / "node_modules").symlink_to(_installed(npm))
+    subprocess.run([node, "build.mjs", "dist"], cwd=folder, check=True, timeout=NPM_SECONDS)
+    return folder
+
+
+def _installed(npm: str) -> Path:
+    """The packages of the lock file, installed once into the cache that the S3 servers use as well."""
+    manifests = [HERE / name for name in ("package.json", "package-lock.json", ".npmrc")]
+    digest = hashlib.sha256(b"\0".join(manifest.read_bytes() for manifest in manifests)).hexdigest()[:16]
+    default = Path.home() / ".cache" / "image-upload-tests"
+    cache = Path(os.environ.get("TEST_SERVERS_DIR") or default).absolute()
+    target = cache / f"uppy-{digest}"
+    if not target.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.partial-", dir=cache))
+        for manifest in manifests:
+            shutil.copy(manifest, partial)
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=partial, capture_output=True, text=True, timeout=NPM_SECONDS, check=False)
+        if done.returncode:
+            shutil.rmtree(partial)
+            pytest.fail(f"npm ci failed:\n{done.stderr[-2000:]}")
+        try:
+            partial.rename(target)
+        except OSError:  # another run was faster
+            shutil.rmtree(partial)
+    return target / "node_modules"
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
+        pass
+
+
+@pytest.fixture(scope="session")
+def origin(workshop: Path) -> Iterator[str]:
+    """The origin of the front end, which serves the pages and nothing else."""
+    handler = functools.partial(_Quiet, directory=str(workshop / "dist"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, name="pages", daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str, workshop: Path) -> Iterator[Browser]:
+    errors = workshop / "drive.log"
+    with (
+        errors.open("w", encoding="utf-8") as stderr,
+        subprocess.Popen(
+            [tool("node"), "drive.mjs"],
+            cwd=workshop,
+            env=os.environ | {"CHROMIUM": chromium},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            encoding="utf-8",
+            # Ctrl-C is for us; drive.mjs ends when its stdin does, however we end.
+            start_new_session=True,
+        ) as process,
+    ):
+        yield Browser(process, errors)
+        assert process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def cors_rules(origin: str) -> list[dict[str, Any]]:
+    """The bucket's CORS rules exactly as docs/uppy.md shows them, for this front end."""
+    (block,) = documented("json")
+    rules: list[dict[str, Any]] = json.loads(block.replace("https://app.example.com", origin))
+    return rules
+
+
+# moto checks nothing of what is tested here, so LocalStack is always among them.
+SERVERS = ["localstack", *(name for name in chosen_servers() if name == "ceph")]
+
+
+@pytest.fixture(scope="session", params=SERVERS)
+def storage(request: pytest.FixtureRequest, browser: Browser, cors_rules: list[dict[str, Any]]) -> Iterator[Storage]:  # noqa: ARG001  without a browser no server need start
+    """The bucket on each server in turn.
+
+    LocalStack lets origins that it knows through by rules of its own. Our page's is none of them, so that on both
+    servers it is the bucket's rules that count; `test_the_bucket_s_cors_rules_…` holds them to it.
+    """
+    name: str = request.param
+    with running(name) as server:
+        client = boto3.client(
+            "s3",
+            endpoint_url=server.endpoint_url,
+            region_name=REGION,
+            aws_access_key_id=server.access_key,
+            aws_secret_access_key=server.secret_key,
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+        )
+        with contextlib.closing(client):
+            client.create_bucket(Bucket=BUCKET)
+            storage = Storage(name, server, client)
+            storage.allow(cors_rules)
+            yield storage
+
+
+@pytest.fixture(scope="session")
+def backend(storage: Storage, origin: str) -> Iterator[str]:
+    """The service before that bucket, which asks for a token."""
+    environ = {"AUTH_REQUIRED": "true", "JWT_SECRET": SECRET, "CORS_ALLOW_ORIGINS": origin}
+    with serving(load(local_environ({}, storage.environ) | environ)) as url:
+        yield url
+
+
+@pytest.fixture
+def user() -> str:
+    """A user of one test, whose files have a prefix of their own."""
+    return f"user-{uuid.uuid4().hex[:12]}"
+
+
+def token_of(user: str, *, secret: str = SECRET, lives_s: int = 600) -> str:
+    return jwt.encode({"sub": user, "exp": int(time.time()) + lives_s}, secret, algorithm="HS256")
+
+
+@pytest.fixture(params=[5, 6], ids="v{}".format)
+def uppy(request: pytest.FixtureRequest, browser: Browser, origin: str, backend: str, storage: Storage) -> Uppy:
+    return Uppy(request.param, browser, f"{origin}/v{request.param}.html", backend, storage.server.endpoint_url)
+
+
+Stored = Callable[..., str]
+
+
+@pytest.fixture
+def stored(storage: Storage, user: str) -> Stored:
+    """Checks that the user's one object is the file, byte for byte, and that no upload is left; returns its key."""
+
+    def check(outcome: Outcome, prefix: str | None = None) -> str:
+        (key,) = storage.keys(prefix or f"files/{user}/")
+        assert storage.sha256(key) == outcome.sha256
+        assert storage.open_uploads() == []
+        return key
+
+    return check

@@ -1,0 +1,109 @@
+"""The service in front of each S3 server that S3_SERVERS names."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from image_upload.settings import load
+from local.embedded_s3 import ACCESS_KEY, BUCKET, SECRET_KEY, EmbeddedS3
+from local.service import local_environ
+from tests.conftest import Start, serving
+from tests.contract import servers
+from tests.contract.gaps import GAPS
+from tests.contract.plans import PUTS, Put, minted, wish
+from tests.contract.store import Store, opened
+
+# Strict about types and lengths, and quick to install. Ceph, which verifies everything else, is in `make test-strict`.
+DEFAULT_SERVERS = "moto,localstack"
+# Every service here reads the tickets of the others.
+SECRET = "a-secret-of-more-than-thirty-two-bytes"
+CLOCK_WITHIN_S = 10.0
+POLL_S = 0.05
+
+
+def chosen_servers() -> list[str]:
+    """The servers to run on, in the order of the table of gaps. Raises for a name that is none."""
+    names = {name.strip() for name in (os.environ.get("S3_SERVERS") or DEFAULT_SERVERS).split(",")}
+    if unknown := names - GAPS.keys():
+        raise pytest.UsageError(f"S3_SERVERS names {', '.join(sorted(unknown))}. There are: {', '.join(GAPS)}.")
+    return [name for name in GAPS if name in names]
+
+
+@contextlib.contextmanager
+def running(name: str) -> Iterator[servers.S3Server]:
+    """A strict server. On a machine that cannot have it the tests are skipped, but never in CI."""
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context({"localstack": servers.localstack, "ceph": servers.ceph}[name]())
+        except servers.UnsupportedError as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"no {name}: {error}")
+        yield server
+
+
+@pytest.fixture(scope="session", params=chosen_servers())
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """A bucket on each server in turn."""
+    name: str = request.param
+    if name == "moto":
+        s3: EmbeddedS3 = request.getfixturevalue("s3")
+        with opened(name, s3.endpoint_url, ACCESS_KEY, SECRET_KEY, BUCKET) as store:
+            yield store
+    else:
+        with (
+            running(name) as server,
+            opened(name, server.endpoint_url, server.access_key, server.secret_key, "contract") as store,
+        ):
+            yield store
+
+
+@contextlib.contextmanager
+def service_on(store: Store, **environ: str) -> Iterator[str]:
+    """A service in front of the store."""
+    with serving(load(local_environ({"JWT_SECRET": SECRET}, store.environ) | environ)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def service(store: Store) -> Iterator[str]:
+    with service_on(store) as url:
+        yield url
+
+
+@pytest.fixture
+def start(store: Store) -> Iterator[Start]:
+    with contextlib.ExitStack() as stack:
+        yield lambda **environ: stack.enter_context(service_on(store, **environ))
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Plans whose URLs have ended, as the service minted them."""
+
+    puts: dict[str, Put]
+    form: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def ended(store: Store, web: httpx.Client) -> Ended:
+    """Plans of a service whose URLs end after a second, all minted at once and waited for together."""
+    with service_on(store, UPLOAD_URL_EXPIRES_SECONDS="1") as service:
+        # The files family says an hour of its own.
+        puts = {name: mint(web, service) for name, mint in PUTS.items() if name != "files"}
+        form = minted(web, f"{service}/uploads", json=wish(accepts=["post"]))
+    assert {form["expiresIn"], *(put.expires_in for put in puts.values())} == {1}
+    # S3's clock is this machine's. It counts whole seconds.
+    last = datetime.now(UTC) + timedelta(seconds=2)
+    deadline = time.monotonic() + CLOCK_WITHIN_S
+    while datetime.now(UTC) <= last:
+        assert time.monotonic() < deadline, "the clock stands still"
+        time.sleep(POLL_S)
+    return Ended(puts, form)

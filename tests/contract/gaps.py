@@ -1,0 +1,70 @@
+"""What each server is known to answer otherwise than AWS.
+
+No free server refuses everything that AWS refuses. A test that meets a gap asserts the known wrong answer,
+then skips: a server that gets better fails the test, and its gap goes.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+# Gap → (what is asked of S3, what AWS documents as its answer).
+PROMISES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "anonymous-write": ("a PUT without a signature", "403 AccessDenied"),
+        "anonymous-read": ("a GET without a signature", "403 AccessDenied"),
+        "signature": ("a presigned request that was changed: URL, length, type, signed header", "403"),
+        "expiry": ("a presigned request after its end", "403 AccessDenied"),
+        "unsigned-header": ("a PUT with an x-amz header that was not signed", "403 AccessDenied"),
+        "checksum": ("a PUT of another SHA-256 than signed", "400 BadDigest"),
+        "form-checksum": ("a form with a file of another SHA-256 than its policy's", "400 BadDigest"),
+        "policy": ("a form against its policy: length, type, key, end", "400 or 403"),
+        "policy-signature": ("a form whose policy or signature was changed", "403"),
+        "policy-field": ("a form with a field that its policy does not name", "403 AccessDenied"),
+        "aborted-part": ("a part of an aborted upload", "404 NoSuchUpload"),
+        "aborted-complete": ("completing an aborted upload", "404 NoSuchUpload"),
+        "object-size": ("completing to another length than signed", "400 InvalidRequest"),
+        "complete-once": ("completing with If-None-Match onto an object", "412 PreconditionFailed"),
+    }
+)
+
+# Server → gap → its answer. `2xx` is any success.
+GAPS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "moto": {
+            "anonymous-write": "2xx",
+            "signature": "2xx",
+            "expiry": "2xx",
+            "unsigned-header": "2xx",
+            "checksum": "2xx",
+            "form-checksum": "2xx",
+            "policy": "2xx",
+            "policy-signature": "2xx",
+            "policy-field": "2xx",
+            "aborted-part": "500",
+            "aborted-complete": "500",
+            "object-size": "2xx",
+        },
+        "localstack": {
+            "anonymous-write": "2xx",
+            "anonymous-read": "2xx",
+            "form-checksum": "2xx",
+            "policy-signature": "2xx",
+            "policy-field": "2xx",
+        },
+        "ceph": {
+            "unsigned-header": "2xx",
+            "checksum": "2xx",
+            "form-checksum": "2xx",
+            "aborted-complete": "500 InternalError",
+            "object-size": "2xx",
+            "complete-once": "2xx",
+        },
+    }
+)
+
+# What none of the servers refuses: it is promised by AWS's documentation alone.
+UNPROVEN: Final = frozenset({"form-checksum"})
+
+# A header `x-amz-meta-original_filename` comes back as `original-filename`; a form's field keeps its name.
+HYPHENS_METADATA: Final = frozenset({"ceph"})

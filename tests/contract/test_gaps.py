@@ -1,0 +1,53 @@
+"""Every promise is kept by a strict server, and the table of gaps in README.md is the one that the tests use."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.contract.conftest import chosen_servers
+from tests.contract.gaps import GAPS, PROMISES, UNPROVEN
+
+STRICT = ("localstack", "ceph")
+TESTS = Path(__file__).parent
+
+
+def test_no_promise_is_left_to_moto_alone() -> None:
+    missed = {gap for gap in PROMISES if all(gap in GAPS[server] for server in STRICT)}
+    assert missed == UNPROVEN
+
+
+def test_every_gap_belongs_to_a_promise_and_a_test() -> None:
+    assert {gap for gaps in GAPS.values() for gap in gaps} == set(PROMISES)
+    sources = "".join(path.read_text(encoding="utf-8") for path in TESTS.glob("test_*.py"))
+    assert {gap for gap in PROMISES if f'gap="{gap}"' not in sources} == set()
+
+
+def test_the_table_of_gaps_is_documented() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \|(.*)\|$", (TESTS / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    documented = {gap: tuple(cell.strip() for cell in cells.split("|")) for gap, cells in rows}
+    assert documented == {
+        gap: (asked, answer, *(GAPS[server].get(gap, "") for server in ("ceph", "localstack", "moto")))
+        for gap, (asked, answer) in PROMISES.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("", ["moto", "localstack"]),
+        ("ceph, moto", ["moto", "ceph"]),
+        ("moto,localstack,ceph", ["moto", "localstack", "ceph"]),
+    ],
+)
+def test_the_servers_are_those_that_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, value: str, names: list[str]
+) -> None:
+    monkeypatch.setenv("S3_SERVERS", value)
+    assert chosen_servers() == names
+
+
+def test_a_server_that_there_is_not_is_no_silent_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S3_SERVERS", "moto,minio")
+    with pytest.raises(pytest.UsageError, match=r"names minio\. There are: moto, localstack, ceph\."):
+        chosen_servers()
