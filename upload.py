@@ -21,6 +21,7 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from image_upload import logs
 from image_upload.app import create_app
 from image_upload.errors import MEDIA_TYPE
+from image_upload.function_url import FunctionUrl
 from image_upload.settings import SettingsError, load, read_dotenv
 
 try:
@@ -34,4 +35,6 @@ app = create_app(settings)
 
 # Lifespan off: Mangum would run it on every call. Problem documents are text; without saying so
 # they would travel as base64.
-handler = Mangum(app, lifespan="off", text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE])
+handler = Mangum(
+    app, lifespan="off", custom_handlers=[FunctionUrl], text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE]
+)

@@ -21,7 +21,6 @@ from image_upload.limits import (
     FORM_OVERHEAD_MAX_BYTES,
     JSON_BODY_MAX_BYTES,
     LAMBDA_FORM_MAX_BYTES,
-    S3_PUT_MAX_BYTES,
 )
 from image_upload.mint import families
 from image_upload.mint import routes as mint
@@ -30,6 +29,7 @@ from image_upload.mint.minting import Mint
 from image_upload.mint.multipart import MultipartUploads
 from image_upload.mint.uppy_path import UppyPath
 from image_upload.proxy import routes as proxy
+from image_upload.proxy.proxying import Proxy
 from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings
 
@@ -50,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     def open_uppy() -> None:
         from image_upload.mint import companion  # noqa: PLC0415  see `UppyPath`
 
-        app.router.routes.extend(companion.router(companion.Companion(desk, bucket.name), principal).routes)
+        app.router.routes.extend(companion.router(companion.Companion(desk, bucket), principal).routes)
 
     def openapi_document() -> dict[str, Any]:
         open_uppy()
@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     for room in (
         # The last one is asked first: minting is what most requests want.
         health.router(settings, bucket),
-        proxy.router(proxy.Proxy(settings, bucket)),
+        proxy.router(Proxy(settings, bucket), principal),
         library.router(bucket, principal),
         families.router(desk, principal),
         mint.router(desk, principal),
@@ -82,25 +82,22 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _desk(settings: Settings, bucket: Bucket) -> Desk:
     """The one mint, which every family of routes shares."""
-    signing = Mint(settings, bucket)
     return Desk(
-        signing,
-        MultipartUploads(settings, bucket, signing),
+        Mint(settings, bucket),
+        MultipartUploads(settings, bucket),
         purposes.table(allow_gif=settings.allow_gif),
         form_path=proxy.RETRY_PATH,
-        form_max_bytes=_form_max_bytes(settings) - FORM_OVERHEAD_MAX_BYTES,
+        form_max_bytes=(LAMBDA_FORM_MAX_BYTES if settings.on_lambda else proxy.FORM_MAX_BYTES[proxy.RETRY_PATH])
+        - FORM_OVERHEAD_MAX_BYTES,
     )
-
-
-def _form_max_bytes(settings: Settings) -> int:
-    return LAMBDA_FORM_MAX_BYTES if settings.on_lambda else S3_PUT_MAX_BYTES + FORM_OVERHEAD_MAX_BYTES
 
 
 def _ring(settings: Settings, open_uppy: Callable[[], None]) -> list[Middleware]:
     """What surrounds every request, outermost first."""
 
     def max_bytes_of(path: str) -> int:
-        return _form_max_bytes(settings) if path in proxy.PATHS else JSON_BODY_MAX_BYTES
+        most = proxy.FORM_MAX_BYTES.get(path, JSON_BODY_MAX_BYTES)
+        return min(most, LAMBDA_FORM_MAX_BYTES) if settings.on_lambda else most
 
     ring = [Middleware(RequestLog)]
     if settings.cors_allow_origins and not settings.on_lambda:

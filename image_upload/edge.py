@@ -115,6 +115,7 @@ def _too_large(most: int) -> BodyTooLarge:
     return BodyTooLarge(
         f"This route takes at most {most} bytes. Ask POST /uploads for a presigned URL and send the file to S3 itself.",
         max_bytes=most,
+        use="/uploads",
     )
 
 

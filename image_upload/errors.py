@@ -33,6 +33,9 @@
     ├── UpstreamRefused         400  upstream-refused         S3 said 4xx: trying again cannot help
     ├── UpstreamRedirected      400  upstream-redirected      S3 pointed elsewhere; never followed
     ├── UpstreamUnavailable     502  upstream-unavailable     5xx or no connection after the last attempt
+    ├── OutcomeUnknown          502  outcome-unknown          the connection broke after the last byte
+    ├── TooSlow                 408  client-too-slow          the form arrives too slowly
+    ├── TooBusy                 503  too-many-uploads         all places are taken
     ├── OutOfTime               504  upload-timed-out         the time for the whole upload is over
     ├── StorageDenied           502  storage-denied           S3 lets the service do less than it needs
     ├── StorageUnavailable      502  storage-unavailable      S3 did not answer a call of the service's own
@@ -261,6 +264,24 @@ class UpstreamUnavailable(Problem):
     """S3 answered 5xx or not at all, also to the last attempt (`attempts`). The file was not stored by us."""
 
     status, code, title = 502, "upstream-unavailable", "S3 unavailable"
+
+
+class OutcomeUnknown(Problem):
+    """The connection to S3 broke after the last byte: the file may be stored. Look before you send it again."""
+
+    status, code, title = 502, "outcome-unknown", "Outcome unknown"
+
+
+class TooSlow(Problem):
+    """The form arrives too slowly, or not any more. Send it again over a faster line."""
+
+    status, code, title = 408, "client-too-slow", "Client too slow"
+
+
+class TooBusy(Problem):
+    """The service takes no more uploads at the moment. Try again after `Retry-After` seconds."""
+
+    status, code, title = 503, "too-many-uploads", "Too many uploads"
 
 
 class OutOfTime(Problem):

@@ -21,13 +21,18 @@ NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
 _EXTENSION = re.compile(r"[a-z0-9]{1,10}", re.ASCII)
 
 
+def new_id() -> str:
+    """128 random bits in hexadecimal."""
+    return secrets.token_hex(ID_BYTES)
+
+
 def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filename: str = "", now: datetime) -> str:
     """A new key for a purpose. Without an extension (`ext` empty) the pattern's dot goes too.
 
     `filename` must have passed `check_filename`.
     """
     key = purpose.key.format(
-        id=secrets.token_hex(ID_BYTES),
+        id=new_id(),
         yyyymmdd=now.astimezone(UTC).strftime("%Y%m%d"),
         user=segment(user_id),
         class_id=segment(class_id) if class_id else "",

@@ -105,6 +105,28 @@ FORM_PARTS_MAX: Final = 16
 # One form field that is not the file. A part URL signed with a role's session token is about 1.4 kB.
 FORM_FIELD_MAX_BYTES: Final = 16 * KIB
 
+# From this length on a file streams through to S3 as it arrives; a smaller one is received first, which
+# costs one buffer and allows everything (any order of fields, retry). FORM_SPOOL_BYTES of it stay in memory.
+STREAM_FROM_BYTES: Final = 1 * MIB
+
+# Longest silence of a client in the middle of a form, and the least it must send on average once it has had
+# as long. Below: its connection and one of the places in `UPLOADS_AT_ONCE` are held for nothing.
+CLIENT_IDLE_S: Final = 30.0
+CLIENT_MIN_BYTES_PER_S: Final = 1 * KIB
+
+# Forms that one process takes at once, each with two sockets and perhaps a file. Above: 503 and Retry-After.
+UPLOADS_AT_ONCE: Final = 256
+
+# A file sent through the service into its own bucket goes in parts of this length, each in memory until S3
+# has it, so that it can be sent again. Longer where a file would need more than 10,000 of them.
+UPLOAD_PART_BYTES: Final = 8 * MIB
+
+# Bytes of such parts under way at once: what one upload costs in memory, and enough to fill a line.
+UPLOAD_IN_FLIGHT_BYTES: Final = 32 * MIB
+
+# Longest wait for a connection to S3.
+CONNECT_TIMEOUT_S: Final = 10.0
+
 # Bytes of a form's file that stay in memory; the rest goes to the temporary directory.
 FORM_SPOOL_BYTES: Final = 1 * MIB
 

@@ -3,21 +3,15 @@
 import base64
 import binascii
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.header import Header
 
 from image_upload import keys
-from image_upload.errors import FileTooLarge, InvalidMetadata, InvalidRequest, UnsupportedFileType
-from image_upload.limits import S3_METADATA_MAX_BYTES
-from image_upload.mint.plans import Wish
+from image_upload.errors import FileTooLarge, InvalidRequest, UnsupportedFileType
 from image_upload.purposes import Purpose
 
 # RFC 9110 section 5.6.2 tokens and section 8.3.1 media types. One space at most after a semicolon:
 # a signature covers the header's exact bytes, and clients collapse more than that.
 _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _MEDIA_TYPE = re.compile(rf'({_TOKEN}/{_TOKEN})(?:; ?{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*"))*', re.ASCII)
-_META_NAME = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
 _SHA256_BYTES = 32
 
 
@@ -76,36 +70,3 @@ def sha256(digest: str) -> str:
             errors=[{"field": "sha256", "message": "not a SHA-256 digest"}],
         )
     return base64.b64encode(raw).decode()
-
-
-def metadata_headers(wish: Wish, given: Mapping[str, str], now: datetime) -> dict[str, str]:
-    """The x-amz-meta-* headers of an upload: the standard ones and the client's own.
-
-    Values outside ASCII travel as RFC 2047 words, as S3 itself returns them.
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
-    """
-    values = {
-        **given,
-        "user_id": wish.user_id,
-        "original_filename": wish.filename or "",
-        "content_type": wish.content_type,
-        "upload_timestamp": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
-    headers = {}
-    for name, value in values.items():
-        if not value and name not in given:
-            continue  # nothing to say, such as the name of a file that has none
-        if not _META_NAME.fullmatch(name):
-            raise InvalidMetadata("A metadata name is 1 to 64 of a-z, 0-9, hyphen and underscore.")
-        if keys.NOT_TEXT.search(value):
-            raise InvalidMetadata(f"The metadata value of {name} holds control characters. Send printable text.")
-        plain = value.isascii() and value == " ".join(value.split())
-        # An infinite line length: S3 stores a header, and a header has no folding.
-        headers[f"x-amz-meta-{name}"] = value if plain else Header(value, "utf-8", maxlinelen=2**31).encode()
-    total = sum(len(name) - len("x-amz-meta-") + len(value) for name, value in headers.items())
-    if total > S3_METADATA_MAX_BYTES:
-        raise InvalidMetadata(
-            f"The metadata takes {total} bytes with what the service adds; S3 stores at most {S3_METADATA_MAX_BYTES}.",
-            max_bytes=S3_METADATA_MAX_BYTES,
-        )
-    return headers

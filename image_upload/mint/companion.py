@@ -28,6 +28,7 @@ from image_upload.mint.multipart import MultipartUploads
 from image_upload.mint.plans import Wish
 from image_upload.mint.tickets import Ticket
 from image_upload.openapi import documented
+from image_upload.s3.bucket import Bucket
 
 # Uppy 6 writes these for metadata that a file does not have.
 _NOTHING = frozenset({"", "undefined", "null"})
@@ -91,9 +92,9 @@ class UppyComplete(BaseModel):
 class Companion:
     """The protocol over one mint."""
 
-    def __init__(self, desk: Desk, bucket_name: str) -> None:
+    def __init__(self, desk: Desk, bucket: Bucket) -> None:
         self._desk = desk
-        self._bucket_name = bucket_name
+        self._bucket = bucket
 
     @property
     def uploads(self) -> MultipartUploads:
@@ -128,7 +129,7 @@ class Companion:
             told = {name: str(value) for name, value in metadata.items() if value is not None}
             part_bytes = _uppy_part_bytes(wish.size_bytes, _count(told, "chunkSize"))
         ticket, text = await self.uploads.begin(wish, part_bytes)
-        return {"key": ticket.key, "uploadId": text, "bucket": self._bucket_name}
+        return {"key": ticket.key, "uploadId": text, "bucket": self._bucket.name}
 
     def ticket(self, upload_id: str, key: str | None, principal: Principal) -> Ticket:
         """The ticket that Uppy calls uploadId; the key it repeats must be the ticket's."""
@@ -139,7 +140,7 @@ class Companion:
 
     def location(self, ticket: Ticket) -> dict[str, str]:
         """Where a finished upload is; Uppy shows `location` as its uploadURL."""
-        return {"location": self._desk.mint.location(ticket.key), "key": ticket.key, "bucket": self._bucket_name}
+        return {"location": self._bucket.location(ticket.key), "key": ticket.key, "bucket": self._bucket.name}
 
     async def signed(self, ticket: Ticket, numbers: list[int]) -> tuple[dict[str, str], int]:
         """URLs by part number, and how long they live."""

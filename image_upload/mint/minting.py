@@ -2,9 +2,8 @@
 
 from datetime import UTC, datetime
 from typing import NamedTuple
-from urllib.parse import quote
 
-from image_upload import keys
+from image_upload import keys, metadata
 from image_upload.errors import InvalidMetadata
 from image_upload.limits import S3_PUT_MAX_BYTES
 from image_upload.mint import checks
@@ -36,7 +35,9 @@ def approve(wish: Wish, most_bytes: int = S3_PUT_MAX_BYTES) -> Approved:
     if wish.sha256 is not None:
         headers["x-amz-checksum-sha256"] = checks.sha256(wish.sha256)
     if wish.metadata is not None:
-        headers |= checks.metadata_headers(wish, wish.metadata, now)
+        headers |= metadata.headers_of(
+            wish.metadata, user_id=wish.user_id, filename=filename, content_type=wish.content_type, now=now
+        )
     class_id = (wish.metadata or {}).get("class_id", "")
     if "{class_id}" in purpose.key and not class_id:
         raise InvalidMetadata(f'The purpose {purpose.name} needs metadata such as {{"class_id": "class123"}}.')
@@ -50,7 +51,6 @@ class Mint:
     def __init__(self, settings: Settings, bucket: Bucket) -> None:
         self._bucket = bucket
         self._expires_s = settings.upload_url_expires_s
-        self._cdn_base_url = settings.cdn_base_url.rstrip("/") if settings.cdn_base_url else None
 
     async def put(self, wish: Wish, expires_s: int | None = None) -> PutPlan:
         """A presigned PUT whose type S3 enforces, and length, checksum, metadata and `once` where the wish has them.
@@ -66,7 +66,7 @@ class Mint:
             headers["If-None-Match"] = "*"
         pen = await self._bucket.pen(expires_s or self._expires_s)
         url = pen.url("PUT", approved.key, headers=headers)
-        return PutPlan(approved.key, url, headers, pen.validity, self.cdn_url(approved.key))
+        return PutPlan(approved.key, url, headers, pen.validity, self._bucket.cdn_url(approved.key))
 
     async def post(self, wish: Wish) -> PostPlan:
         """A presigned form POST whose policy pins key, type, length, checksum and metadata.
@@ -82,17 +82,8 @@ class Mint:
         pen = await self._bucket.pen(self._expires_s)
         fields = {**approved.headers, "success_action_status": "201"}
         url, signed = pen.form(approved.key, [["content-length-range", *lengths]], fields)
-        return PostPlan(approved.key, url, signed, pen.validity, self.cdn_url(approved.key))
+        return PostPlan(approved.key, url, signed, pen.validity, self._bucket.cdn_url(approved.key))
 
     async def proxy(self, wish: Wish, path: str) -> ProxyPlan:
         """A presigned PUT for a client that sends it, with the file, to this service's own route at `path`."""
         return ProxyPlan(await self.put(wish), path)
-
-    def location(self, key: str) -> str:
-        """The key's address: on the CDN where there is one, else in the bucket (which answers signed requests only)."""
-        address = self._bucket.public_address
-        return self.cdn_url(key) or f"{address.origin}{address.path_prefix}/{quote(key, safe='/~')}"
-
-    def cdn_url(self, key: str) -> str | None:
-        """The key's address on the CDN, None where no CDN is configured."""
-        return f"{self._cdn_base_url}/{quote(key, safe='/~')}" if self._cdn_base_url else None

@@ -2,8 +2,7 @@
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from image_upload.errors import (
@@ -12,8 +11,6 @@ from image_upload.errors import (
     InvalidParts,
     PartsRefused,
     SizeMismatch,
-    StorageDenied,
-    StorageUnavailable,
     TicketsNotConfigured,
     UploadNotFound,
 )
@@ -24,12 +21,12 @@ from image_upload.limits import (
     S3_PARTS_MAX,
 )
 from image_upload.mint import tickets
-from image_upload.mint.minting import Mint, approve
+from image_upload.mint.minting import approve
 from image_upload.mint.plans import MultipartPlan, PartPage, SignedRequest, Wish
 from image_upload.mint.tickets import Ticket, TicketOffice
 from image_upload.s3 import multipart as s3
 from image_upload.s3.bucket import Bucket, PartUrls, Pen
-from image_upload.s3.failures import S3Failure
+from image_upload.s3.failures import S3Failure, translated
 from image_upload.s3.multipart import StoredObject, StoredPart
 from image_upload.settings import Settings
 
@@ -37,14 +34,6 @@ _ETAG = re.compile(r'"?[A-Za-z0-9-]{1,128}"?', re.ASCII)
 # What a part costs in an answer beside its URL: names, number, length, and Lambda's escapes of its quotes.
 _PART_JSON_BYTES = 96
 _REFUSED_PARTS = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "InvalidRequest"})
-_ACTIONS = {
-    "CreateMultipartUpload": "s3:PutObject",
-    "CompleteMultipartUpload": "s3:PutObject",
-    "ListParts": "s3:ListMultipartUploadParts",
-    "AbortMultipartUpload": "s3:AbortMultipartUpload",
-    "HeadObject": "s3:GetObject and s3:ListBucket",
-    "DeleteObject": "s3:DeleteObject",
-}
 
 
 class Progress(NamedTuple):
@@ -61,14 +50,14 @@ class Completed(NamedTuple):
     ticket: Ticket
     size_bytes: int
     etag: str
+    cdn_url: str | None
 
 
 class MultipartUploads:
     """Starts, goes on with, and ends multipart uploads in one bucket."""
 
-    def __init__(self, settings: Settings, bucket: Bucket, mint: Mint) -> None:
+    def __init__(self, settings: Settings, bucket: Bucket) -> None:
         self._bucket = bucket
-        self._mint = mint
         self._expires_s = max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
         secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
         if secret is None and settings.environment != "production":
@@ -93,7 +82,7 @@ class MultipartUploads:
         """Begin an upload in S3: its ticket, and the ticket's text. Nothing is begun if the wish is not allowed."""
         office = self._tickets
         approved = approve(wish, S3_OBJECT_MAX_BYTES)
-        async with _translated():
+        async with translated():
             upload_id = await s3.create(self._bucket, approved.key, approved.headers)
         ticket = Ticket(
             key=approved.key,
@@ -122,7 +111,7 @@ class MultipartUploads:
             complete=SignedRequest("POST", pen.url("POST", ticket.key, query=query, headers=complete), complete),
             abort=SignedRequest("DELETE", pen.url("DELETE", ticket.key, query=query), {}),
             list_parts=SignedRequest("GET", pen.url("GET", ticket.key, query=query), {}),
-            cdn_url=self._mint.cdn_url(ticket.key),
+            cdn_url=self._bucket.cdn_url(ticket.key),
         )
 
     async def page(self, ticket: Ticket, first: int, *, compact: bool) -> PartPage:
@@ -153,7 +142,7 @@ class MultipartUploads:
         return progress
 
     async def _look(self, ticket: Ticket) -> Progress:
-        async with _translated():
+        async with translated():
             try:
                 return Progress(ticket, await s3.list_parts(self._bucket, ticket.key, ticket.upload_id), None)
             except S3Failure as failure:
@@ -176,7 +165,7 @@ class MultipartUploads:
             if progress.stored is not None:
                 return await self._confirmed(ticket)
         listed = _check_parts(parts, ticket)
-        async with _translated():
+        async with translated():
             try:
                 await s3.complete(self._bucket, ticket.key, ticket.upload_id, listed, completion_headers(ticket))
             except S3Failure as failure:
@@ -185,7 +174,7 @@ class MultipartUploads:
 
     async def abort(self, ticket: Ticket) -> None:
         """Forget the upload and its parts. A finished object stays. Raises `UploadNotFound`."""
-        async with _translated():
+        async with translated():
             try:
                 await s3.abort(self._bucket, ticket.key, ticket.upload_id)
             except S3Failure as failure:
@@ -230,7 +219,7 @@ class MultipartUploads:
 
     async def _confirmed(self, ticket: Ticket) -> Completed:
         """Success is what S3 has: an object of another length than allowed is removed again."""
-        async with _translated():
+        async with translated():
             stored = await s3.head(self._bucket, ticket.key)
             if stored is None:
                 raise _gone()
@@ -239,7 +228,7 @@ class MultipartUploads:
             except (SizeMismatch, FileTooLarge):
                 await s3.delete(self._bucket, ticket.key)
                 raise
-            return Completed(ticket, stored.size_bytes, stored.etag)
+            return Completed(ticket, stored.size_bytes, stored.etag, self._bucket.cdn_url(ticket.key))
 
 
 def completion_headers(ticket: Ticket) -> dict[str, str]:
@@ -302,23 +291,3 @@ def _gone() -> UploadNotFound:
         "S3 knows no such upload: it was aborted, completed, or cleaned up after a day. Start a new one with "
         "POST /uploads."
     )
-
-
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    """A failure of S3 that nobody expected, as a problem that says who can mend it."""
-    try:
-        yield
-    except S3Failure as failure:
-        if failure.status == 403:  # noqa: PLR2004
-            action = _ACTIONS[failure.operation]
-            raise StorageDenied(
-                f"S3 denied {failure.operation}. The service's operator grants {action} to its role.",
-                action=action,
-                upstream_code=failure.code,
-            ) from None
-        raise StorageUnavailable(
-            f"S3 failed at {failure.operation}. Try again in a moment.",
-            upstream_status=failure.status,
-            upstream_code=failure.code,
-        ) from None

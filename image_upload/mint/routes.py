@@ -13,7 +13,6 @@ from image_upload.json_body import read_json
 from image_upload.limits import RESPONSE_PAGE_BYTES, S3_PARTS_MAX
 from image_upload.mint import as_json
 from image_upload.mint.desk import Desk
-from image_upload.mint.minting import Mint
 from image_upload.mint.multipart import MultipartUploads
 from image_upload.mint.requests import BatchRequest, CompleteRequest, PartsRequest, UploadRequest
 from image_upload.openapi import DirectRoute, documented
@@ -45,7 +44,7 @@ def router(desk: Desk, principal_of: PrincipalOf) -> APIRouter:
     routes = APIRouter(tags=["Minting"])
     caller = Annotated[Principal, Depends(principal_of)]
     _mint_routes(routes, desk, caller, principal_of)
-    _ticket_routes(routes, desk.uploads, desk.mint, caller)
+    _ticket_routes(routes, desk.uploads, caller)
     return routes
 
 
@@ -101,7 +100,7 @@ def _mint_routes(routes: APIRouter, desk: Desk, caller: Any, principal_of: Princ
         return answer
 
 
-def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, mint: Mint, caller: Any) -> None:
+def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) -> None:
     # expects: a ticket
     # returns: 200 with the parts S3 has and the numbers it lacks
     # codes: 400 size-mismatch, file-too-large · 401 · 403, 410 for the ticket · 404 upload-not-found · 502, 503
@@ -193,7 +192,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, mint: Mint, cal
                 "objectKey": done.ticket.key,
                 "size": done.size_bytes,
                 "etag": done.etag,
-                "cdnUrl": mint.cdn_url(done.ticket.key),
+                "cdnUrl": done.cdn_url,
             }
         )
 

@@ -1,27 +1,24 @@
 """Read multipart/form-data as it arrives, bounded in every direction. RFC 7578.
 
-The parts come as events, so that nobody has to hold more than one chunk: `receive` spools the file
-to the temporary directory while it arrives.
+Nobody has to hold more than one chunk: `Incoming` gives the file's bytes out as they come.
 """
 
-import asyncio
-import tempfile
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from typing import BinaryIO, Literal, cast
+from dataclasses import dataclass
+from typing import Literal
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from image_upload.errors import InvalidRequest, MalformedForm, NotAForm, OutOfTime
-from image_upload.limits import FORM_FIELD_MAX_BYTES, FORM_PARTS_MAX, FORM_SPOOL_BYTES
-from image_upload.proxy.deadline import Deadline
+from image_upload.errors import InvalidRequest, MalformedForm, NotAForm
+from image_upload.limits import FORM_FIELD_MAX_BYTES, FORM_PARTS_MAX
 
 FILE_FIELD = "file"
 _BOUNDARY_MAX_CHARS = 70  # RFC 2046 section 5.1.1
 _HINT = "Send multipart/form-data; in browsers pass a FormData and set no Content-Type yourself."
 
-Event = tuple[Literal["part", "data", "end"], "Part | bytes"]
+Event = tuple[Literal["part", "data", "end"], "Part | memoryview"]
 
 
 @dataclass(slots=True)
@@ -31,22 +28,6 @@ class Part:
     name: str
     filename: str | None
     content_type: str | None
-
-
-@dataclass(slots=True)
-class Form:
-    """A form that arrived whole. `file` is positioned at its start; None if there was no such part."""
-
-    fields: dict[str, str] = field(default_factory=dict)
-    file: BinaryIO | None = None
-    filename: str = ""
-    content_type: str | None = None
-    size_bytes: int = 0
-
-    def close(self) -> None:
-        """Remove the spooled file."""
-        if self.file is not None:
-            self.file.close()
 
 
 def boundary_of(content_type: str | None) -> bytes:
@@ -66,6 +47,10 @@ class _Reader:
     def __init__(self, boundary: bytes) -> None:
         self.events: list[Event] = []
         self.complete = False
+        # Where in the body the current part's content begins; None until its first byte came.
+        self.data_offset: int | None = None
+        self._chunk = b""
+        self._consumed = 0
         self._parts = 0
         self._header = bytearray()
         self._value = bytearray()
@@ -86,8 +71,10 @@ class _Reader:
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """Events of the next chunk."""
+        self._chunk = chunk
         try:
             self._parser.write(chunk)
+            self._consumed += len(chunk)
         except FormParserError:
             raise MalformedForm(f"The form is not well formed. {_HINT}") from None
         events, self.events = self.events, []
@@ -114,7 +101,9 @@ class _Reader:
         try:
             # Browsers and curl send UTF-8 here (RFC 7578 section 5.1).
             disposition = self._headers.get(b"content-disposition", b"").decode()
-            content_type = self._headers[b"content-type"].decode("ascii") if b"content-type" in self._headers else None
+            content_type = (
+                self._headers[b"content-type"].decode("ascii").strip() if b"content-type" in self._headers else None
+            )
         except UnicodeDecodeError:
             raise MalformedForm("A part's headers are not UTF-8. Name fields and files in UTF-8.") from None
         if content_type is not None and not content_type.isprintable():
@@ -122,13 +111,18 @@ class _Reader:
         kind, options = _disposition(disposition)
         if kind != "form-data" or "name" not in options:
             raise MalformedForm(f"A part of the form has no name. {_HINT}")
+        self.data_offset = None
         self.events.append(("part", Part(options["name"], options.get("filename"), content_type)))
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
-        self.events.append(("data", data[start:end]))
+        if self.data_offset is None:
+            # What looked like a boundary at the end of the last chunk comes as bytes of the parser's own.
+            before = start if data is self._chunk else start - end
+            self.data_offset = self._consumed + before
+        self.events.append(("data", memoryview(data)[start:end]))
 
     def _on_part_end(self) -> None:
-        self.events.append(("end", b""))
+        self.events.append(("end", memoryview(b"")))
 
     def _on_end(self) -> None:
         self.complete = True
@@ -141,67 +135,103 @@ def _disposition(value: str) -> tuple[str, dict[str, str]]:
     return kind.decode("latin-1"), {name.decode("latin-1"): text.decode() for name, text in options.items()}
 
 
-async def read(stream: AsyncIterator[bytes], boundary: bytes) -> AsyncIterator[Event]:
-    """The events of a form: ("part", Part), then ("data", bytes) …, then ("end", b"") for each part.
+class Incoming:
+    """A form that is still arriving: its fields so far, and the file's bytes as they come.
 
-    Raises `MalformedForm`, also when the stream ends before the closing boundary.
+    Call `reach_file`, then read `chunks` to their end, then `finish`; without a file `finish` is enough.
+    All of them raise `MalformedForm`, also when the stream ends before the closing boundary.
     """
-    reader = _Reader(boundary)
-    async for chunk in stream:
-        for event in reader.feed(chunk):
-            yield event
-    if not reader.complete:
-        raise MalformedForm("The form was cut off before its end; nothing was stored. Send it again.")
 
+    def __init__(self, stream: AsyncIterator[bytes], content_type: str | None, content_length: int | None) -> None:
+        self._boundary = boundary_of(content_type)
+        self._content_length = content_length
+        self._stream = stream
+        self._reader = _Reader(self._boundary)
+        self._events: deque[Event] = deque()
+        self._part = Part("", None, None)
+        self._value = bytearray()
+        self.fields: dict[str, str] = {}
+        self.filename = ""
+        self.content_type: str | None = None
+        self.has_file = False
+        self.size_bytes = 0
+        self._file_ended = False
 
-async def receive_within(stream: AsyncIterator[bytes], content_type: str | None, deadline: Deadline) -> Form:
-    """`receive`, or `OutOfTime` when the client takes longer than the whole upload may."""
-    try:
-        async with asyncio.timeout(deadline.left_s):
-            return await receive(stream, content_type)
-    except TimeoutError:
-        raise OutOfTime("The form did not arrive in time. Send it again over a faster line.", attempts=0) from None
+    async def reach_file(self) -> bool:
+        """Read fields up to the file's first byte; False if the form ended without a file. May be called twice."""
+        if self.has_file:
+            return True
+        while (event := await self._next()) is not None:
+            if self._takes(event):
+                await self._fill()
+                return True
+        return False
 
+    def length_if_last(self) -> int | None:
+        """The file's length, computed from the form's own, if nothing but the closing boundary follows it.
 
-async def receive(stream: AsyncIterator[bytes], content_type: str | None) -> Form:
-    """The whole form, its file spooled. The caller closes it.
+        None where the form came without a length, or the file is empty.
+        """
+        if self._content_length is None or self._reader.data_offset is None:
+            return None
+        closing = len(b"\r\n--") + len(self._boundary) + len(b"--\r\n")
+        return max(0, self._content_length - self._reader.data_offset - closing)
 
-    Raises `NotAForm`, `MalformedForm`, `InvalidRequest`; then nothing stays behind on disk.
-    """
-    boundary = boundary_of(content_type)
-    form = Form()
-    try:
-        await _collect(read(stream, boundary), form)
-    except BaseException:
-        form.close()
-        raise
-    if form.file is not None:
-        form.file.seek(0)
-    return form
+    async def chunks(self) -> AsyncIterator[memoryview]:
+        """The file's bytes, from where the last reader of this stopped. `size_bytes` counts what was given out."""
+        while not self._file_ended and (event := await self._next()) is not None:
+            kind, payload = event
+            if kind == "end":
+                self._file_ended = True
+                return
+            assert isinstance(payload, memoryview)  # noqa: S101  only data stands between a part and its end
+            self.size_bytes += len(payload)
+            yield payload
 
+    async def finish(self) -> None:
+        """Read the fields behind the file, to the closing boundary."""
+        while (event := await self._next()) is not None:
+            if self._takes(event):
+                raise MalformedForm("The form holds more than one 'file' part. Send one file a request.")
 
-async def _collect(events: AsyncIterator[Event], form: Form) -> None:
-    part = Part("", None, None)
-    value = bytearray()
-    async for kind, payload in events:
+    async def _fill(self) -> None:
+        """Have the next event at hand, if there is one."""
+        while not self._events:
+            try:
+                chunk = await anext(self._stream)
+            except StopAsyncIteration:
+                return
+            self._events.extend(self._reader.feed(chunk))
+
+    async def _next(self) -> Event | None:
+        await self._fill()
+        if self._events:
+            return self._events.popleft()
+        if not self._reader.complete:
+            raise MalformedForm("The form was cut off before its end; nothing was stored. Send it again.")
+        return None
+
+    def _takes(self, event: Event) -> bool:
+        """Take in what belongs to a plain field; True for the head of the file."""
+        kind, payload = event
         if isinstance(payload, Part):
-            part, value = payload, bytearray()
-            if part.name in form.fields or (part.name == FILE_FIELD and form.file is not None):
-                raise MalformedForm(f"The form holds more than one {part.name!r} part. Send one file a request.")
-            if part.name == FILE_FIELD:
-                if not part.filename:  # text, or a file input that was left empty
+            self._part, self._value = payload, bytearray()
+            if payload.name in self.fields:
+                raise MalformedForm(f"The form holds more than one {payload.name[:40]!r} part. Send each field once.")
+            if payload.name == FILE_FIELD:
+                if not payload.filename:  # text, or a file input that was left empty
                     raise _not_a_file()
-                form.file = _spool()
-                form.filename, form.content_type = part.filename, part.content_type
-        elif kind == "data" and part.name == FILE_FIELD and form.file is not None:
-            form.file.write(payload)
-            form.size_bytes += len(payload)
+                if not self.has_file:
+                    self.filename, self.content_type = payload.filename, payload.content_type
+                    self.has_file = True
+                return True
         elif kind == "data":
-            value += payload
-            if len(value) > FORM_FIELD_MAX_BYTES:
-                raise MalformedForm(f"The field {part.name[:40]!r} is longer than {FORM_FIELD_MAX_BYTES} bytes.")
-        elif part.name != FILE_FIELD:
-            form.fields[part.name] = _text(part.name, value)
+            self._value += payload
+            if len(self._value) > FORM_FIELD_MAX_BYTES:
+                raise MalformedForm(f"The field {self._part.name[:40]!r} is longer than {FORM_FIELD_MAX_BYTES} bytes.")
+        else:
+            self.fields[self._part.name] = _text(self._part.name, self._value)
+        return False
 
 
 def _text(name: str, value: bytearray) -> str:
@@ -217,8 +247,3 @@ def _not_a_file() -> InvalidRequest:
         "a File or Blob.",
         errors=[{"field": FILE_FIELD, "message": "not a file"}],
     )
-
-
-def _spool() -> BinaryIO:
-    """A file without a name, in memory up to `FORM_SPOOL_BYTES`; gone when it is closed."""
-    return cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=FORM_SPOOL_BYTES))

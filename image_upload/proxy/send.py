@@ -1,7 +1,8 @@
 """PUT a received file to a checked target, again if that can help, within a deadline."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import BinaryIO, NamedTuple
 
@@ -9,25 +10,37 @@ import httpx
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt
 from tenacity.stop import stop_base
 
-from image_upload.errors import OutOfTime, RefusedTarget, UpstreamRedirected, UpstreamRefused, UpstreamUnavailable
+from image_upload.errors import (
+    OutcomeUnknown,
+    OutOfTime,
+    Problem,
+    RefusedTarget,
+    UpstreamRedirected,
+    UpstreamRefused,
+    UpstreamUnavailable,
+)
 from image_upload.limits import UPSTREAM_ERROR_MAX_BYTES
 from image_upload.proxy.deadline import Deadline
-from image_upload.proxy.form import Form
+from image_upload.proxy.outcome import unknown
+from image_upload.proxy.spool import Form
 from image_upload.proxy.target import Target
 from image_upload.s3.connection import AddressRefused
 from image_upload.s3.failures import error_code
-from image_upload.s3.retry import RETRYABLE_STATUSES, RetryPause, Transient, retry_after_s
+from image_upload.s3.retry import BACKOFF_FIRST_S, RETRYABLE_STATUSES, RetryPause, Transient, retry_after_s
 
 CHUNK_BYTES = 256 * 1024
 
 Sleep = Callable[[float], Awaitable[None]]
+# Whether a target holds this file.
+Ask = Callable[[Target, BinaryIO], Awaitable[bool]]
 
 
 class Sent(NamedTuple):
-    """S3's 2xx and the attempts it took."""
+    """S3's 2xx, the attempts it took, and why the last one but it failed."""
 
     status: int
     attempts: int
+    last_failure: str | None = None
 
 
 class _StopWhenTooLate(stop_base):
@@ -41,11 +54,37 @@ class _StopWhenTooLate(stop_base):
 
 
 class Sender:
-    """Sends files over one HTTP client. `sleep` is replaceable, so that tests need not wait."""
+    """Sends files over one HTTP client.
 
-    def __init__(self, client: httpx.AsyncClient, sleep: Sleep = asyncio.sleep) -> None:
+    `is_stored` is asked where a connection broke behind the last byte; `sleep` is replaceable, so that tests
+    need not wait.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, is_stored: Ask, sleep: Sleep = asyncio.sleep) -> None:
         self._client = client
+        self._is_stored = is_stored
         self._sleep = sleep
+
+    async def again(
+        self, form: Form, target: Target, *, after: Transient | None, max_retries: int, deadline: Deadline
+    ) -> Sent:
+        """`send`, after a first attempt that failed with `after`.
+
+        None: it was broken off by ourselves, and does not count.
+        """
+        if after is None:
+            return await self.send(form, target, max_retries=max_retries, deadline=deadline)
+        pause = after.retry_after_s if after.retry_after_s is not None else random.uniform(0, BACKOFF_FIRST_S)  # noqa: S311  jitter
+        if max_retries == 0 or pause >= deadline.left_s:
+            raise gave_up(after, 1)
+        await self._sleep(pause)
+        try:
+            sent = await self.send(form, target, max_retries=max_retries - 1, deadline=deadline)
+        except Problem as problem:
+            if "attempts" in problem.extras:
+                problem.extras["attempts"] += 1
+            raise
+        return Sent(sent.status, sent.attempts + 1, sent.last_failure or str(after))
 
     async def send(self, form: Form, target: Target, *, max_retries: int, deadline: Deadline) -> Sent:
         """Store the form's file. Returns only after S3's 2xx.
@@ -59,71 +98,88 @@ class Sender:
             wait=RetryPause(),
             sleep=self._sleep,
         )
-        number = 0
+        number, last_failure = 0, None
         try:
             async with asyncio.timeout(deadline.left_s):
                 async for attempt in attempts:
                     number = attempt.retry_state.attempt_number
                     with attempt:
-                        status = await self._attempt(form, target, number)
+                        try:
+                            status = await self._attempt(form, target, number)
+                        except Transient as transient:
+                            last_failure = str(transient)
+                            raise
         except TimeoutError:
             raise OutOfTime(
                 "The upload did not end in time. Send the file again, or straight to S3 with the presigned URL.",
                 attempts=number,
             ) from None
         except RetryError as error:
-            raise _gave_up(error, number) from None
-        return Sent(status, number)
+            raise gave_up(error.last_attempt.exception(), number) from None
+        return Sent(status, number, last_failure)
 
     async def _attempt(self, form: Form, target: Target, number: int) -> int:
         """One PUT from the file's first byte. Returns S3's 2xx; raises `Transient` where another try may help."""
         assert form.file is not None  # noqa: S101  the routes refuse a form without a file
         form.file.seek(0)
-        request = self._client.build_request(
-            "PUT", target.url, content=_chunks(form.file), headers=_headers(form, target)
-        )
+        # Content-Length in place of chunks: S3 refuses a PUT of unknown length (411 MissingContentLength).
+        headers = {**put_headers(target, form.content_type), "Content-Length": str(form.size_bytes)}
+        body = _Body(form.file)
+        request = self._client.build_request("PUT", target.url, content=body.chunks(), headers=headers)
         try:
             response = await self._client.send(request, stream=True)
         except AddressRefused:
             raise RefusedTarget("The URL's host leads to an address that is not public.") from None
         except httpx.RequestError as error:
-            raise Transient(type(error).__name__) from None
+            if body.ended and await self._is_stored(target, form.file):
+                return 200
+            raise Transient(type(error).__name__, ambiguous=body.ended) from None
         try:
-            return await _judge(response, number)
+            code = None if response.is_success else await _error_code(response)
+            return judge(response.status_code, response.headers, code, number)
         finally:
             await response.aclose()
 
 
-def _headers(form: Form, target: Target) -> dict[str, str]:
-    # Content-Length in place of chunks: S3 refuses a PUT of unknown length (411 MissingContentLength).
-    headers = {"Host": target.host, "Content-Length": str(form.size_bytes)}
-    if form.content_type:
-        headers["Content-Type"] = form.content_type
+def put_headers(target: Target, content_type: str | None) -> dict[str, str]:
+    """What goes with a file beside its Content-Length."""
+    headers = {"Host": target.host}
+    if content_type:
+        headers["Content-Type"] = content_type
     if "if-none-match" in target.signed_headers:
         headers["If-None-Match"] = "*"
     return headers
 
 
-async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
-    while chunk := file.read(CHUNK_BYTES):
-        yield chunk
+class _Body:
+    """A file as a request's body, which knows when its last byte was handed over."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.ended = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while chunk := self._file.read(CHUNK_BYTES):
+            yield chunk
+        self.ended = True
 
 
-async def _judge(response: httpx.Response, number: int) -> int:
-    """The meaning of S3's answer: a 2xx status, or an error of ours."""
-    status = response.status_code
-    if response.is_success:
+def judge(status: int, headers: Mapping[str, str], code: str | None, number: int) -> int:
+    """The meaning of S3's answer to attempt `number`: a 2xx status, or an error of ours.
+
+    Raises `Transient`, `UpstreamRedirected`, `UpstreamRefused`.
+    """
+    if 200 <= status < 300:  # noqa: PLR2004
         return status
     if status in RETRYABLE_STATUSES:
-        pause = retry_after_s(response.headers.get("retry-after"), datetime.now(UTC))
-        raise Transient(f"HTTP {status}", status=status, retry_after_s=pause)
-    if response.is_redirect or status < 400:  # noqa: PLR2004
+        pause = retry_after_s(headers.get("retry-after"), datetime.now(UTC))
+        raise Transient(f"{status} {code or ''}".strip(), status=status, code=code, retry_after_s=pause)
+    if status < 400:  # noqa: PLR2004
         raise UpstreamRedirected(
             "The store answered with a redirect, which is not followed. Sign the URL for the bucket's regional host.",
             upstream_status=status,
             attempts=number,
         )
-    code = await _error_code(response)
     raise UpstreamRefused(
         f"S3 refused the upload ({code or status}). If the URL has expired mint a new one; if not, send exactly the "
         "type and length that it was minted for.",
@@ -146,19 +202,21 @@ async def _error_code(response: httpx.Response) -> str | None:
     return error_code(document)
 
 
-def _gave_up(error: RetryError, number: int) -> UpstreamRefused | UpstreamUnavailable:
+def gave_up(last: BaseException | None, number: int) -> UpstreamRefused | UpstreamUnavailable | OutcomeUnknown:
     """The last attempt's failure as the answer."""
-    last = error.last_attempt.exception()
-    status = last.status if isinstance(last, Transient) else None
-    if status is not None and status < 500:  # noqa: PLR2004
+    failure = last if isinstance(last, Transient) else Transient(type(last).__name__)
+    if failure.ambiguous:
+        return unknown(number)
+    if failure.status is not None and failure.status < 500:  # noqa: PLR2004
         return UpstreamRefused(
             "S3 asks to slow down. Wait a little, then send the file again.",
-            upstream_status=status,
-            upstream_code=None,
+            upstream_status=failure.status,
+            upstream_code=failure.code,
             attempts=number,
         )
     return UpstreamUnavailable(
         "S3 could not be reached or answered with an error of its own, also to the last attempt. Send the file again.",
-        upstream_status=status,
+        upstream_status=failure.status,
+        upstream_code=failure.code,
         attempts=number,
     )

@@ -1,11 +1,12 @@
 """The one bucket this service stores into: sign for clients, call S3 itself, ask whether it answers."""
 
 import asyncio
+import functools
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
+from urllib.parse import quote, urlsplit
 
 from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import HEALTH_CACHE_S, HEALTH_TIMEOUT_S, S3_CALL_ATTEMPTS, S3_CALL_EXPIRES_S
@@ -18,10 +19,15 @@ from image_upload.settings import Settings
 if TYPE_CHECKING:
     import httpx
 
+    from image_upload.s3.wire import Wire
+
 BucketState = Literal["ok", "missing", "denied", "error", "unreachable", "no-credentials"]
 
 # 403 never means missing: without s3:ListBucket S3 hides whether there is anything.
 _STATE_OF_STATUS: Final[Mapping[int, BucketState]] = {200: "ok", 403: "denied", 404: "missing"}
+
+
+_PIECE_BYTES: Final = 256 * 1024
 
 
 class Validity(NamedTuple):
@@ -78,6 +84,7 @@ class Bucket:
         self._settings = settings
         self._credentials = CredentialSource(settings)
         self._client: httpx.AsyncClient | None = None
+        self._wire: Wire | None = None
         self._state: tuple[float, BucketState] | None = None
         self.name = settings.s3_bucket_name
         inner = settings.s3_endpoint_url
@@ -95,6 +102,16 @@ class Bucket:
 
             self._client = open_client(self._trusted(), verify=self._settings.verify_ssl)
         return self._client
+
+    @property
+    def wire(self) -> "Wire":
+        """For bodies in transit; see `wire.py`."""
+        if self._wire is None:
+            from image_upload.s3.connection import tls_context  # noqa: PLC0415  see `client`
+            from image_upload.s3.wire import Wire  # noqa: PLC0415
+
+            self._wire = Wire(self._trusted(), functools.cache(lambda: tls_context(verify=self._settings.verify_ssl)))
+        return self._wire
 
     def _trusted(self) -> frozenset[tuple[str, int]]:
         """Endpoints the operator configured: they may be on a private network."""
@@ -179,7 +196,7 @@ class Bucket:
             method, key, now=now.replace(microsecond=0), expires_s=S3_CALL_EXPIRES_S, headers=headers, query=query
         )
         try:
-            response = await self.client.request(method, url, headers=dict(headers or {}), content=body or None)
+            response = await self.client.request(method, url, headers=dict(headers or {}), content=_pieces(body))
         except httpx.HTTPError as error:
             raise Transient(type(error).__name__) from None
         if response.is_success:
@@ -189,6 +206,16 @@ class Bucket:
             pause = retry_after_s(response.headers.get("retry-after"), now)
             raise Transient(operation, status=response.status_code, code=code, retry_after_s=pause)
         raise S3Failure(operation, response.status_code, code)
+
+    def cdn_url(self, key: str) -> str | None:
+        """The key's address on the CDN, None where no CDN is configured."""
+        base = self._settings.cdn_base_url
+        return f"{base.rstrip('/')}/{quote(key, safe='/~')}" if base else None
+
+    def location(self, key: str) -> str:
+        """The key's address: on the CDN where there is one, else in the bucket (which answers signed requests only)."""
+        address = self.public_address
+        return self.cdn_url(key) or f"{address.origin}{address.path_prefix}/{quote(key, safe='/~')}"
 
     async def state(self) -> BucketState:
         """Whether the bucket answers a signed HeadBucket, within `HEALTH_TIMEOUT_S`; reused for `HEALTH_CACHE_S`."""
@@ -215,6 +242,19 @@ class Bucket:
         """Close the HTTP client's connections."""
         if self._client is not None:
             await self._client.aclose()
+
+
+def _pieces(body: bytes) -> bytes | AsyncIterator[bytes] | None:
+    """A large body in pieces: whole, the HTTP client and the event loop would each make a copy of all of it."""
+    if len(body) <= _PIECE_BYTES:
+        return body or None
+
+    async def pieces() -> AsyncIterator[bytes]:
+        view = memoryview(body)
+        for start in range(0, len(body), _PIECE_BYTES):
+            yield cast("bytes", view[start : start + _PIECE_BYTES])  # a view will do: it only has to be sent
+
+    return pieces()
 
 
 def _host_and_port(address: Address) -> tuple[str, int]:

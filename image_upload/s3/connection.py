@@ -10,6 +10,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import httpcore
 import httpx
@@ -74,11 +75,45 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
             if not addresses or not all(is_public(address) for address in addresses):
                 raise AddressRefused(f"{host} leads to an address that is not public")
             target = addresses[0]
-        return await self._inner.connect_tcp(target, port, timeout, local_address, socket_options)
+        return _Stream(await self._inner.connect_tcp(target, port, timeout, local_address, socket_options))
 
     async def sleep(self, seconds: float) -> None:
         """As httpcore wants it for its own connection retries, which are off here."""
         await self._inner.sleep(seconds)
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """A connection that may be gone when it is asked about itself.
+
+    uvloop closes a socket that was reset at once, and anyio then stumbles over its address with an
+    AttributeError that no caller takes for a lost connection.
+    """
+
+    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+        self._inner = inner
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  httpcore's signature
+        return await self._inner.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  the same
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  the same
+    ) -> httpcore.AsyncNetworkStream:
+        return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        try:
+            return self._inner.get_extra_info(info)
+        except (AttributeError, OSError):
+            return None
 
 
 class CheckedTransport(httpx.AsyncHTTPTransport):
@@ -101,13 +136,17 @@ class CheckedTransport(httpx.AsyncHTTPTransport):
         )
 
 
+def tls_context(*, verify: bool) -> ssl.SSLContext:
+    """How certificates are checked: against certifi's authorities or those of SSL_CERT_FILE."""
+    return httpx.create_ssl_context(verify=verify, trust_env=True)
+
+
 def open_client(
     trusted: frozenset[tuple[str, int]], *, verify: bool, resolver: Resolver = resolve
 ) -> httpx.AsyncClient:
     """An HTTP client for S3. `trusted` lists (host, port) of endpoints that may be private."""
-    context = httpx.create_ssl_context(verify=verify, trust_env=True)
     return httpx.AsyncClient(
-        transport=CheckedTransport(CheckedBackend(trusted, resolver), context),
+        transport=CheckedTransport(CheckedBackend(trusted, resolver), tls_context(verify=verify)),
         trust_env=False,
         follow_redirects=False,
         timeout=httpx.Timeout(10.0, read=60.0, write=60.0),

@@ -4,6 +4,22 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 """
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from image_upload.errors import StorageDenied, StorageUnavailable
+
+# What the service's role must be allowed for each call it makes.
+_ACTIONS = {
+    "CreateMultipartUpload": "s3:PutObject",
+    "CompleteMultipartUpload": "s3:PutObject",
+    "ListParts": "s3:ListMultipartUploadParts",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "HeadObject": "s3:GetObject and s3:ListBucket",
+    "DeleteObject": "s3:DeleteObject",
+    "PutObject": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+}
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
@@ -27,3 +43,26 @@ def error_code(document: bytes) -> str | None:
     """The Code of S3's XML error document, None if there is none."""
     match = _CODE.search(document)
     return match[1].decode() if match else None
+
+
+@asynccontextmanager
+async def translated() -> AsyncIterator[None]:
+    """A failure of S3 that nobody expected, as a problem that says who can mend it.
+
+    Raises `StorageDenied` with the IAM action that is missing, or `StorageUnavailable`.
+    """
+    try:
+        yield
+    except S3Failure as failure:
+        if failure.status == 403:  # noqa: PLR2004
+            action = _ACTIONS[failure.operation]
+            raise StorageDenied(
+                f"S3 denied {failure.operation}. The service's operator grants {action} to its role.",
+                action=action,
+                upstream_code=failure.code,
+            ) from None
+        raise StorageUnavailable(
+            f"S3 failed at {failure.operation}. Try again in a moment.",
+            upstream_status=failure.status,
+            upstream_code=failure.code,
+        ) from None

@@ -4,6 +4,8 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from image_upload.s3.bucket import Bucket
@@ -22,11 +24,21 @@ class StoredPart(NamedTuple):
     last_modified: str
 
 
+class SentPart(NamedTuple):
+    """A part that the service has sent itself."""
+
+    number: int
+    etag: str
+    sha256: str
+
+
 class StoredObject(NamedTuple):
-    """An object as HeadObject describes it."""
+    """An object as HeadObject describes it; `seen_at` is S3's own time of that answer."""
 
     size_bytes: int
     etag: str
+    last_modified: datetime
+    seen_at: datetime
 
 
 async def create(bucket: Bucket, key: str, headers: Mapping[str, str]) -> str:
@@ -61,6 +73,35 @@ async def list_parts(bucket: Bucket, key: str, upload_id: str) -> list[StoredPar
         marker = following
 
 
+async def send_part(bucket: Bucket, key: str, upload_id: str, number: int, data: bytes, *, sha256: str) -> str:
+    """UploadPart with a SHA-256 (base64) that S3 compares; the part's ETag.
+
+    Raises `S3Failure` also if S3 names another digest than was sent.
+    """
+    response = await bucket.call(
+        "UploadPart",
+        "PUT",
+        key,
+        query={"partNumber": str(number), "uploadId": upload_id},
+        headers={"Content-Length": str(len(data)), "x-amz-checksum-sha256": sha256},
+        body=data,
+    )
+    if response.headers.get("x-amz-checksum-sha256", sha256) != sha256:
+        raise S3Failure("UploadPart", response.status_code, "BadDigest")
+    etag: str = response.headers["etag"]
+    return etag
+
+
+async def complete_with_checksums(bucket: Bucket, key: str, upload_id: str, parts: Iterable["SentPart"]) -> None:
+    """CompleteMultipartUpload of parts that the service has sent itself, their digests named once more."""
+    listed = "".join(
+        f"<Part><PartNumber>{part.number}</PartNumber><ETag>{part.etag}</ETag>"
+        f"<ChecksumSHA256>{part.sha256}</ChecksumSHA256></Part>"
+        for part in parts
+    )
+    await _complete(bucket, key, upload_id, listed, {})
+
+
 async def complete(
     bucket: Bucket, key: str, upload_id: str, parts: Iterable[tuple[int, str]], headers: Mapping[str, str]
 ) -> None:
@@ -70,9 +111,12 @@ async def complete(
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
     """
     listed = "".join(f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>" for number, etag in parts)
-    body = (
-        f'<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{listed}</CompleteMultipartUpload>'
-    )
+    await _complete(bucket, key, upload_id, listed, headers)
+
+
+async def _complete(bucket: Bucket, key: str, upload_id: str, listed: str, headers: Mapping[str, str]) -> None:
+    namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
+    body = f'<CompleteMultipartUpload xmlns="{namespace}">{listed}</CompleteMultipartUpload>'
     response = await bucket.call(
         "CompleteMultipartUpload", "POST", key, query={"uploadId": upload_id}, headers=headers, body=body.encode()
     )
@@ -93,7 +137,13 @@ async def head(bucket: Bucket, key: str) -> StoredObject | None:
         if failure.is_missing:
             return None
         raise
-    return StoredObject(int(response.headers["content-length"]), response.headers.get("etag", ""))
+    headers = response.headers
+    try:
+        last_modified = parsedate_to_datetime(headers.get("last-modified", ""))
+        seen_at = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
+        return StoredObject(int(headers["content-length"]), headers.get("etag", ""), last_modified, seen_at)
+    except (KeyError, ValueError):
+        raise S3Failure("HeadObject", response.status_code) from None
 
 
 async def delete(bucket: Bucket, key: str) -> None:

@@ -23,9 +23,17 @@ class Transient(Exception):
     """An attempt failed in a way that the next one may not. `retry_after_s` is what the store asked for."""
 
     def __init__(
-        self, reason: str, *, status: int | None = None, code: str | None = None, retry_after_s: float | None = None
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        retry_after_s: float | None = None,
+        ambiguous: bool = False,
     ) -> None:
         super().__init__(reason)
+        # It broke after the last byte: the store may have everything.
+        self.ambiguous = ambiguous
         self.status = status
         self.code = code
         self.retry_after_s = retry_after_s

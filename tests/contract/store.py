@@ -84,6 +84,14 @@ class Store:
         listed = self.s3.list_multipart_uploads(Bucket=self.bucket, Prefix=key).get("Uploads", ())
         return [upload["UploadId"] for upload in listed if upload["Key"] == key]
 
+    def left(self, folder: str) -> tuple[list[str], list[str]]:
+        """The keys of a folder, and the keys of multipart uploads under way in it."""
+        objects = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=f"{folder}/").get("Contents", ())
+        uploads = self.s3.list_multipart_uploads(Bucket=self.bucket, Prefix=f"{folder}/").get("Uploads", ())
+        # moto lists the uploads of all prefixes
+        begun = [each["Key"] for each in uploads if each["Key"].startswith(f"{folder}/")]
+        return [each["Key"] for each in objects], begun
+
     def refused(
         self, response: httpx.Response, *expected: str, gap: str | None, key: str, keeps: bytes | None = None
     ) -> None:

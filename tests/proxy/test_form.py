@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from image_upload.errors import InvalidRequest, MalformedForm, NotAForm, Problem
-from image_upload.proxy.form import Form, receive
+from image_upload.proxy.form import Incoming
+from image_upload.proxy.spool import Form, receive
 from tests.proxy.stores import form
 
 JPEG_HEAD = 'name="file"; filename="cat.jpg"\r\nContent-Type: image/jpeg'
@@ -20,7 +21,10 @@ async def in_chunks(body: bytes, cuts: list[int]) -> AsyncIterator[bytes]:
 
 
 def received(body: bytes, content_type: str, cuts: list[int] | None = None) -> Form:
-    return asyncio.run(receive(in_chunks(body, cuts or []), content_type))
+    async def whole() -> Form:
+        return await receive(Incoming(in_chunks(body, cuts or []), content_type, len(body)))
+
+    return asyncio.run(whole())
 
 
 def outcome(body: bytes, content_type: str, cuts: list[int]) -> object:
@@ -142,3 +146,29 @@ def test_text_in_place_of_a_file_is_refused(head: str) -> None:
 def test_a_body_that_is_no_form_at_all_is_refused(body: bytes) -> None:
     with pytest.raises(MalformedForm):
         received(body, "multipart/form-data; boundary=x")
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=st.binary(min_size=1, max_size=300), cuts=st.lists(st.integers(0, 1000), max_size=30))
+def test_the_length_of_a_last_file_is_known_at_its_first_byte(content: bytes, cuts: list[int]) -> None:
+    body, headers = form(('name="uploadUrl"', b"https://x"), (JPEG_HEAD, content), boundary="b0undary")
+
+    async def first_byte() -> int | None:
+        incoming = Incoming(in_chunks(body, cuts), headers["Content-Type"], len(body))
+        assert await incoming.reach_file()
+        return incoming.length_if_last()
+
+    assert asyncio.run(first_byte()) == len(content)
+
+
+@given(content=st.sampled_from([b"\r", b"\r\n", b"\r\n--b0", b"\r\n--b0undar", b"\r\r\n-"]), cut=st.integers(0, 400))
+def test_content_that_begins_like_a_boundary_does_not_shift_it(content: bytes, cut: int) -> None:
+    content += b"x"
+    body, headers = form((JPEG_HEAD, content), boundary="b0undary")
+
+    async def first_byte() -> int | None:
+        incoming = Incoming(in_chunks(body, [cut, cut + 1, cut + 3]), headers["Content-Type"], len(body))
+        assert await incoming.reach_file()
+        return incoming.length_if_last()
+
+    assert asyncio.run(first_byte()) == len(content)

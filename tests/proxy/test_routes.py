@@ -1,7 +1,9 @@
+import hashlib
 import http.client
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -44,7 +46,8 @@ def test_a_form_is_stored_byte_for_byte(
     assert response.status_code == 200, response.text
     said = response.json()
     assert said.pop("message")
-    attempts = {"attempts": 1} if path == RETRY else {}
+    assert said.pop("elapsed_ms") >= 0
+    attempts = {"attempts": 1, "last_failure": None} if path == RETRY else {}
     assert said == {"success": True, "status": 200, "file_size": len(jpeg), "filename": "cat.jpg", **attempts}
     read = web.get(web.get(f"{service}/images/{plan['objectKey']}").json()["url"])
     assert read.content == jpeg
@@ -189,6 +192,7 @@ def test_every_attempt_sends_the_whole_file_with_its_length_and_type(start: Star
         response = send(start, web, store, RETRY)
         assert response.status_code == 200, response.text
         assert response.json()["attempts"] == 4
+        assert response.json()["last_failure"] == "408"
         assert [received.body for received in store.requests] == [b"12345"] * 4
         for received in store.requests:
             assert received.line.startswith("PUT /local-uploads/uploads/a.jpg?")
@@ -211,8 +215,32 @@ def test_the_plain_route_tries_once(start: Start, web: httpx.Client) -> None:
 
 
 def test_a_connection_that_breaks_is_tried_again(start: Start, web: httpx.Client) -> None:
-    with scripted_store([None, OK]) as store:
+    # It broke behind the last byte: the service looks whether the file is there, before it sends it again.
+    with scripted_store([None, answer(404), OK]) as store:
         assert send(start, web, store, RETRY).json()["attempts"] == 2
+        assert [received.line[:4] for received in store.requests] == ["PUT ", "HEAD", "PUT "]
+
+
+def test_a_file_that_is_there_after_all_is_not_sent_again(start: Start, web: httpx.Client) -> None:
+    now = format_datetime(datetime.now(UTC), usegmt=True)
+    etag = hashlib.md5(b"12345", usedforsecurity=False).hexdigest()
+    there = (
+        f'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: "{etag}"\r\nLast-Modified: {now}\r\nConnection: close\r\n\r\n'
+    ).encode()
+    with scripted_store([None, there]) as store:
+        assert send(start, web, store, PLAIN).json()["success"] is True
+
+
+@pytest.mark.parametrize("path", [PLAIN, RETRY])
+def test_an_end_that_nobody_saw_is_reported_as_unknown(start: Start, web: httpx.Client, path: str) -> None:
+    """The bucket is somebody else's: we may send to it, but not look into it."""
+    with scripted_store([None, None]) as store:
+        service = start(AWS_S3_ENDPOINT_URL=store.endpoint_url, PROXY_ALLOWED_BUCKETS="theirs")
+        url = signed_for(store.endpoint_url, bucket="theirs").encode()
+        response = post(web, service + path, (FILE, b"12345"), (URL, url), ("name=max_retries", b"1"))
+        attempts = 1 if path == PLAIN else 2
+        assert problem(response, 502, "outcome-unknown")["attempts"] == attempts
+        assert len(store.requests) == attempts
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 411, 412, 416])

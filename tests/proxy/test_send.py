@@ -3,13 +3,14 @@ import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import BinaryIO
 
 import pytest
 
 from image_upload.errors import OutOfTime, RefusedTarget, UpstreamUnavailable
 from image_upload.proxy.deadline import Deadline, deadline_of
-from image_upload.proxy.form import Form
 from image_upload.proxy.send import Sender, Sent
+from image_upload.proxy.spool import Form
 from image_upload.proxy.target import Target
 from image_upload.s3.connection import open_client
 from image_upload.s3.retry import BACKOFF_FIRST_S, BACKOFF_MAX_S, retry_after_s
@@ -20,6 +21,10 @@ NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 def target(endpoint_url: str) -> Target:
     return Target(f"{endpoint_url}/b/a.jpg?x=y", endpoint_url.partition("//")[2], "b", "a.jpg", frozenset())
+
+
+async def never_stored(_: Target, __: BinaryIO) -> bool:
+    return False
 
 
 def send(endpoint_url: str, *, retries: int, time_s: float = 60.0, trusted: bool = True) -> tuple[Sent, list[float]]:
@@ -36,7 +41,7 @@ def send(endpoint_url: str, *, retries: int, time_s: float = 60.0, trusted: bool
                 file.write(b"12345")
                 form = Form(file=file, filename="a.jpg", size_bytes=5)
                 deadline = Deadline(time.monotonic() + time_s)
-                return await Sender(client, sleep).send(
+                return await Sender(client, never_stored, sleep).send(
                     form, target(endpoint_url), max_retries=retries, deadline=deadline
                 )
 

@@ -1,0 +1,184 @@
+"""The whole way of a form: which way its file goes, within what time, and what the client hears."""
+
+import asyncio
+import functools
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from starlette.requests import Request
+
+from image_upload import keys
+from image_upload.errors import EmptyFile, InvalidRequest, OutOfTime, Problem
+from image_upload.limits import RETRIES_MAX, STREAM_FROM_BYTES
+from image_upload.proxy.deadline import Deadline, deadline_of
+from image_upload.proxy.pace import Places
+from image_upload.s3.bucket import Bucket
+from image_upload.settings import Settings
+
+if TYPE_CHECKING:
+    from image_upload.proxy.form import Incoming
+    from image_upload.proxy.send import Sender, Sent
+    from image_upload.proxy.spool import Form
+    from image_upload.proxy.storing import Kept
+    from image_upload.proxy.target import TargetRule
+
+RETRIES_DEFAULT = 3
+
+
+class Done(NamedTuple):
+    """A stored file."""
+
+    filename: str
+    size_bytes: int
+    sent: "Sent"
+    elapsed_ms: int
+
+
+class Proxy:
+    """Takes a form, checks it and its target, and sends the file."""
+
+    def __init__(self, settings: Settings, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._settings = settings
+        self._places = Places()
+
+    @functools.cached_property
+    def _rule(self) -> "TargetRule":
+        from image_upload.proxy.target import TargetRule  # noqa: PLC0415  its patterns are not minting's to pay
+
+        return TargetRule(
+            self._bucket.address,
+            self._bucket.public_address,
+            buckets={self._bucket.name, *self._settings.proxy_allowed_buckets},
+            hosts=self._settings.proxy_allowed_hosts,
+        )
+
+    async def handle(self, request: Request, *, retrying: bool) -> "Done":
+        """The whole way of one request. Raises a problem before any byte leaves, or S3's own."""
+        started = time.monotonic()
+        with self._places.one():
+            deadline, incoming = self._arriving(request)
+            try:
+                sent = await self._pass_on(incoming, deadline, retrying=retrying)
+            except Problem as problem:
+                if "attempts" in problem.extras:
+                    problem.extras["elapsed_ms"] = _elapsed_ms(started)
+                raise
+        return Done(incoming.filename, incoming.size_bytes, sent, _elapsed_ms(started))
+
+    def cdn_url(self, key: str) -> str | None:
+        """The key's address on the CDN."""
+        return self._bucket.cdn_url(key)
+
+    async def keep(self, request: Request, user_id: str) -> "Kept":
+        """The form's file into our own bucket; see `storing.keep`."""
+        from image_upload.proxy.storing import keep  # noqa: PLC0415
+
+        with self._places.one():
+            deadline, incoming = self._arriving(request)
+            async with _until(deadline):
+                return await keep(self._bucket, incoming, user_id, on_disk=not self._settings.on_lambda)
+
+    def _sender(self) -> "Sender":
+        from image_upload.proxy.outcome import is_stored  # noqa: PLC0415
+        from image_upload.proxy.send import Sender  # noqa: PLC0415
+
+        return Sender(self._bucket.client, functools.partial(is_stored, self._bucket))
+
+    def _arriving(self, request: Request) -> tuple[Deadline, "Incoming"]:
+        # httpx, tenacity and the form parser cost 60 ms of import that minting need not pay.
+        from image_upload.proxy.form import Incoming  # noqa: PLC0415
+        from image_upload.proxy.pace import paced  # noqa: PLC0415
+
+        length = request.headers.get("content-length", "")
+        incoming = Incoming(
+            paced(request.stream()), request.headers.get("content-type"), int(length) if length.isdigit() else None
+        )
+        return deadline_of(request.scope, self._settings.timeout_s), incoming
+
+    async def _pass_on(self, incoming: "Incoming", deadline: Deadline, *, retrying: bool) -> "Sent":
+        from image_upload.proxy import spool as spools  # noqa: PLC0415
+
+        length = None
+        async with _until(deadline):
+            if not self._settings.on_lambda and await incoming.reach_file() and "uploadUrl" in incoming.fields:
+                length = incoming.length_if_last()
+        if length is not None and length >= STREAM_FROM_BYTES:
+            return await self._through(incoming, length, deadline, retrying=retrying)
+        async with _until(deadline):
+            form = await spools.receive(incoming, on_disk=not self._settings.on_lambda)
+        try:
+            return await self._send(form, deadline, retrying=retrying)
+        finally:
+            form.close()
+
+    async def _through(self, incoming: "Incoming", length: int, deadline: Deadline, *, retrying: bool) -> "Sent":
+        """The file as it arrives; where retries are wanted a copy is spooled on the way."""
+        from image_upload.proxy import spool as spools  # noqa: PLC0415
+        from image_upload.proxy.through import Broken, Through  # noqa: PLC0415
+
+        keys.check_filename(incoming.filename)
+        target = self._rule.check(incoming.fields["uploadUrl"].strip(), datetime.now(UTC))
+        spool = spools.spool() if retrying and _max_retries(incoming.fields.get("max_retries")) else None
+        through = Through(self._bucket, incoming, target, length, spool)
+        try:
+            async with _until(deadline, attempts=1):
+                try:
+                    return await through.send()
+                except Broken as broken:
+                    cause = broken.cause
+                    form = await through.rest()
+            max_retries = _max_retries(form.fields.get("max_retries"))
+            return await self._sender().again(form, target, after=cause, max_retries=max_retries, deadline=deadline)
+        finally:
+            if spool is not None:
+                spool.close()
+
+    async def _send(self, form: "Form", deadline: Deadline, *, retrying: bool) -> "Sent":
+        missing = [
+            name for name, there in (("file", form.file), ("uploadUrl", form.fields.get("uploadUrl"))) if not there
+        ]
+        if missing:
+            raise InvalidRequest(
+                f"The form lacks: {', '.join(missing)}. Send file (the picture) and uploadUrl (the presignedUrl of "
+                "POST /uploads).",
+                errors=[{"field": name, "message": "missing"} for name in missing],
+            )
+        keys.check_filename(form.filename)
+        max_retries = _max_retries(form.fields.get("max_retries")) if retrying else 0
+        target = self._rule.check(form.fields["uploadUrl"].strip(), datetime.now(UTC))
+        if form.size_bytes == 0:
+            raise EmptyFile("The file is empty; nothing was stored. Choose a file with content.")
+        return await self._sender().send(form, target, max_retries=max_retries, deadline=deadline)
+
+
+@asynccontextmanager
+async def _until(deadline: Deadline, *, attempts: int = 0) -> AsyncIterator[None]:
+    """Raises `OutOfTime` when the deadline passes inside."""
+    try:
+        async with asyncio.timeout(deadline.left_s):
+            yield
+    except TimeoutError:
+        raise OutOfTime(
+            "The upload did not end in time. Send the file again, or straight to S3 with the presigned URL.",
+            attempts=attempts,
+        ) from None
+
+
+def _elapsed_ms(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)
+
+
+def _max_retries(text: str | None) -> int:
+    if text is None or not text.strip():
+        return RETRIES_DEFAULT
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= RETRIES_MAX):  # noqa: PLR2004
+        raise InvalidRequest(
+            f"max_retries is a whole number from 0 to {RETRIES_MAX}.",
+            errors=[{"field": "max_retries", "message": f"not a whole number from 0 to {RETRIES_MAX}"}],
+        )
+    return int(text)

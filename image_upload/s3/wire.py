@@ -1,0 +1,226 @@
+"""One PUT whose body is not there yet: written to a socket as it arrives, with back-pressure both ways.
+
+What the HTTP client of `connection.py` does for bodies that lie ready, this does for bodies in transit: it
+knows how many bytes have left (so that nobody repeats what cannot be repeated), stops sending when the
+store answers early, and never ends a body that came out shorter than announced.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import NamedTuple, cast
+from urllib.parse import urlsplit
+
+import h11
+
+from image_upload.limits import CONNECT_TIMEOUT_S, UPSTREAM_ERROR_MAX_BYTES
+from image_upload.s3.connection import AddressRefused, Resolver, is_public, resolve
+
+# Above this many bytes in the socket's buffer we stop reading from the client.
+_HIGH_WATER_BYTES = 512 * 1024
+
+
+class Reply(NamedTuple):
+    """The store's answer; of the body only its first bytes, which is where an error document says what it is.
+
+    `sent_bytes` of the request's body had left when it came to an end.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    sent_bytes: int
+
+
+class WireError(Exception):
+    """The exchange broke. `sent_bytes` of the body had left before: 0 means that nothing was used up."""
+
+    def __init__(self, reason: str, sent_bytes: int) -> None:
+        super().__init__(reason)
+        self.sent_bytes = sent_bytes
+
+
+class LengthError(Exception):
+    """The body was not as long as announced. The request was broken off; the store has kept nothing."""
+
+
+class Wire:
+    """Opens connections to checked addresses. `trusted` lists (host, port) that may be private."""
+
+    def __init__(
+        self, trusted: frozenset[tuple[str, int]], context: Callable[[], ssl.SSLContext], resolver: Resolver = resolve
+    ) -> None:
+        self._trusted = trusted
+        self._context = context
+        self._resolve = resolver
+
+    async def put(
+        self, url: str, headers: Mapping[str, str], length: int, body: AsyncIterator[bytes | memoryview]
+    ) -> Reply:
+        """PUT exactly `length` bytes.
+
+        Raises `WireError`, `LengthError`, `AddressRefused`, and whatever `body` raises.
+        """
+        parts = urlsplit(url)
+        exchange = _Exchange()
+        await self._connect(parts.scheme, parts.hostname or "", parts.port, exchange)
+        try:
+            exchange.write(_head(f"{parts.path}?{parts.query}", headers, length))
+            await _send(exchange, body, length)
+            return await exchange.reply()
+        finally:
+            exchange.close()
+
+    async def _connect(self, scheme: str, host: str, port: int | None, exchange: "_Exchange") -> None:
+        port = port or {"http": 80, "https": 443}[scheme]
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                target = host
+                if (host, port) not in self._trusted:
+                    addresses = await self._resolve(host, port)
+                    if not addresses or not all(is_public(address) for address in addresses):
+                        raise AddressRefused(f"{host} leads to an address that is not public")
+                    target = addresses[0]
+                secure = scheme == "https"
+                await asyncio.get_running_loop().create_connection(
+                    lambda: exchange,
+                    target,
+                    port,
+                    ssl=self._context() if secure else None,
+                    server_hostname=host if secure else None,
+                )
+        except (OSError, TimeoutError) as error:
+            raise WireError(type(error).__name__, 0) from None
+
+
+def _head(target: str, headers: Mapping[str, str], length: int) -> bytes:
+    """The request up to its body. h11 refuses what would not be one header each."""
+    request = h11.Request(
+        method="PUT",
+        target=target,
+        headers=[*headers.items(), ("Content-Length", str(length)), ("Connection", "close")],
+    )
+    return h11.Connection(our_role=h11.CLIENT).send(request) or b""
+
+
+async def _send(exchange: "_Exchange", body: AsyncIterator[bytes | memoryview], length: int) -> None:
+    async with contextlib.aclosing(body) as chunks:  # type: ignore[type-var]
+        async for chunk in chunks:
+            if exchange.answered:
+                # The store has made up its mind; the rest of the file would only be thrown away.
+                return
+            if exchange.sent_bytes + len(chunk) > length:
+                raise LengthError(f"more than {length} bytes")
+            exchange.send(chunk)
+            await exchange.drained()
+    if exchange.sent_bytes != length and not exchange.answered:
+        raise LengthError(f"{exchange.sent_bytes} of {length} bytes")
+
+
+class _Exchange(asyncio.Protocol):
+    """One request and its answer on one connection."""
+
+    def __init__(self) -> None:
+        self.sent_bytes = 0
+        self.answered = False
+        self._transport: asyncio.Transport | None = None
+        self._answer = h11.Connection(our_role=h11.CLIENT)
+        self._answer.send(h11.Request(method="PUT", target="/", headers=[("Host", "x")]))
+        self._body = bytearray()
+        self._status = 0
+        self._headers: dict[str, str] = {}
+        self._ended = asyncio.get_running_loop().create_future()
+        self._room: asyncio.Future[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not isinstance: uvloop's transports are none of asyncio's classes.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)
+
+    def write(self, data: bytes | memoryview) -> None:
+        assert self._transport is not None  # noqa: S101  connected before
+        try:
+            self._transport.write(data)
+        except RuntimeError:  # uvloop's word for a connection that has been closed meanwhile
+            self._fail("closed")
+            self.check()
+
+    def send(self, chunk: bytes | memoryview) -> None:
+        self.check()
+        self.write(chunk)
+        self.sent_bytes += len(chunk)
+
+    def check(self) -> None:
+        """Raise what ended the exchange, if something did."""
+        if self._ended.done():
+            self._ended.result()
+
+    async def drained(self) -> None:
+        """Wait until the store has taken enough of what was sent."""
+        if self._room is not None:
+            await self._room
+        self.check()
+
+    def pause_writing(self) -> None:
+        self._room = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        self._room = None
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._answer.receive_data(data)
+            self._read()
+        except h11.RemoteProtocolError:
+            self._fail("not HTTP")
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        try:
+            self._answer.receive_data(b"")
+            self._read()
+        except h11.RemoteProtocolError:
+            pass
+        self._fail(type(exc).__name__ if exc else "closed without an answer")
+
+    def _read(self) -> None:
+        while True:
+            event = self._answer.next_event()
+            if isinstance(event, h11.Response):
+                self.answered, self._status = True, event.status_code
+                self._headers = {name.decode(): value.decode("latin-1") for name, value in event.headers}
+                self.resume_writing()
+            elif isinstance(event, h11.Data):
+                self._body += event.data[: UPSTREAM_ERROR_MAX_BYTES - len(self._body)]
+            elif isinstance(event, h11.InformationalResponse):
+                continue
+            else:
+                break
+            if len(self._body) >= UPSTREAM_ERROR_MAX_BYTES:
+                break
+        if self.answered and (isinstance(event, h11.EndOfMessage) or len(self._body) >= UPSTREAM_ERROR_MAX_BYTES):
+            self._finish()
+
+    def _finish(self) -> None:
+        if not self._ended.done():
+            self._ended.set_result(Reply(self._status, self._headers, bytes(self._body), self.sent_bytes))
+
+    def _fail(self, reason: str) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(WireError(reason, self.sent_bytes))
+            # Whoever is still writing finds it at the next chunk; nobody else may be waiting.
+            self._ended.exception()
+            self.resume_writing()
+
+    async def reply(self) -> Reply:
+        reply: Reply = await self._ended
+        return reply
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()

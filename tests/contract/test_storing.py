@@ -1,0 +1,142 @@
+"""`POST /api/v1/s3/upload`: a form's file into the service's own bucket, one request or many parts."""
+
+import hashlib
+import http.client
+import random
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.conftest import problem
+from tests.contract.store import Store
+
+MIB = 1024 * 1024
+PATH = "/api/v1/s3/upload"
+BOUNDARY = "b0undary"
+GONE_WITHIN_S = 20.0
+POLL_S = 0.05
+
+
+def content_of(size: int) -> bytes:
+    return random.Random(size).randbytes(size)  # noqa: S311  the same bytes in every run
+
+
+def part(head: str, content: bytes) -> bytes:
+    return f"--{BOUNDARY}\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + content + b"\r\n"
+
+
+FILE = 'name="file"; filename="녹음 1.bin"\r\nContent-Type: audio/mpeg'
+END = f"--{BOUNDARY}--\r\n".encode()
+HEADERS = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+
+
+def send(web: httpx.Client, service: str, *parts: bytes, chunked: bool = False) -> httpx.Response:
+    body = b"".join([*parts, END])
+
+    def pieces() -> Iterator[bytes]:
+        yield from (body[start : start + MIB] for start in range(0, len(body), MIB))
+
+    return web.post(service + PATH, content=pieces() if chunked else body, headers=HEADERS)
+
+
+@pytest.mark.parametrize("folder_first", [True, False])
+@pytest.mark.parametrize("size", [1, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 64 * MIB])
+def test_a_file_of_any_size_is_stored_byte_for_byte(
+    store: Store, service: str, web: httpx.Client, size: int, folder_first: bool
+) -> None:
+    content = content_of(size)
+    parts = [part("name=folder", b"lectures/2026"), part(FILE, content)]
+    response = send(web, service, *(parts if folder_first else parts[::-1]))
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert answer["key"].startswith("lectures/2026/anonymous/")
+    assert answer["key"].endswith(".bin")
+    assert (answer["size"], answer["content_type"], answer["cdn_url"]) == (size, "audio/mpeg", None)
+    stored = store.head(answer["key"])
+    assert stored is not None
+    assert stored["ETag"] == answer["etag"]
+    back = store.read(answer["key"])
+    assert back is not None
+    assert hashlib.sha256(back).digest() == hashlib.sha256(content).digest()
+    assert store.left("lectures/2026")[1] == []
+
+
+@pytest.mark.parametrize("size", [1, 20 * MIB])
+def test_a_form_without_a_length_is_stored(store: Store, service: str, web: httpx.Client, size: int) -> None:
+    content = content_of(size)
+    response = send(web, service, part("name=folder", b""), part(FILE, content), chunked=True)
+    assert response.json()["key"].startswith("uploads/anonymous/")
+    assert store.read(response.json()["key"]) == content
+
+
+@pytest.mark.parametrize("size", [5 * MIB, 20 * MIB])
+@pytest.mark.parametrize("folder_first", [True, False])
+def test_a_form_cut_in_the_file_leaves_nothing(
+    store: Store, service: str, web: httpx.Client, size: int, folder_first: bool
+) -> None:
+    name = "cut" if folder_first else "uploads"
+    before = store.left(name)[0]
+    folder = part("name=folder", name.encode()) if folder_first else b""
+    body = folder + part(FILE, content_of(size))[:-1000]
+    problem(web.post(service + PATH, content=body, headers=HEADERS), 400, "malformed-form")
+    assert store.left(name) == (before, [])
+
+
+def test_a_form_cut_behind_the_file_leaves_nothing(store: Store, service: str, web: httpx.Client) -> None:
+    body = part("name=folder", b"cut-behind") + part(FILE, content_of(9 * MIB)) + END[:-6]
+    problem(web.post(service + PATH, content=body, headers=HEADERS), 400, "malformed-form")
+    assert store.left("cut-behind") == ([], [])
+
+
+def test_a_client_that_goes_away_leaves_nothing(store: Store, service: str) -> None:
+    body = part("name=folder", b"gone") + part(FILE, content_of(20 * MIB)) + END
+    connection = http.client.HTTPConnection(service.removeprefix("http://"))
+    connection.putrequest("POST", PATH)
+    for name, value in {**HEADERS, "Content-Length": str(len(body))}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    connection.send(body[: 18 * MIB])
+    connection.close()
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while store.left("gone")[1]:
+        assert time.monotonic() < deadline, "the upload was not aborted"
+        time.sleep(POLL_S)
+    assert store.left("gone") == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("parts", "status", "code"),
+    [
+        ([], 422, "validation-failed"),
+        ([part("name=folder", b"x")], 422, "validation-failed"),
+        ([part("name=folder", b"x"), part(FILE, b"")], 400, "empty-file"),
+        ([part(FILE, b"")], 400, "empty-file"),
+        ([part("name=folder", b"../x"), part(FILE, b"x")], 400, "invalid-key"),
+        ([part("name=folder", b"a\\b"), part(FILE, b"x")], 400, "invalid-key"),
+        ([part("name=folder", b"a\x00b"), part(FILE, b"x")], 400, "invalid-key"),
+        ([part("name=folder", b"x" * 1020), part(FILE, b"x")], 400, "invalid-key"),
+        ([part(FILE.replace("녹음 1", "../1"), b"x")], 400, "invalid-filename"),
+        ([part(FILE, b"x"), part(FILE, b"y")], 400, "malformed-form"),
+        ([part("name=folder", b"two"), part(FILE, b"x"), part(FILE, b"y")], 400, "malformed-form"),
+    ],
+)
+def test_a_bad_form_is_refused_and_leaves_nothing(
+    store: Store, service: str, web: httpx.Client, parts: list[bytes], status: int, code: str
+) -> None:
+    before = [store.left(folder) for folder in ("uploads", "x", "two")]
+    problem(send(web, service, *parts), status, code)
+    assert [store.left(folder) for folder in ("uploads", "x", "two")] == before
+
+
+def test_what_was_sent_is_known_afterwards(store: Store, service: str, web: httpx.Client) -> None:
+    answer = send(web, service, part("name=folder", "수업/1교시".encode()), part(FILE, b"12345")).json()
+    assert answer["key"].startswith("수업/1교시/anonymous/")
+    stored = store.head(answer["key"])
+    assert stored is not None
+    metadata = {name.replace("-", "_"): value for name, value in stored["Metadata"].items()}
+    assert metadata["user_id"] == "anonymous"
+    assert metadata["content_type"] == "audio/mpeg"
+    assert stored["ContentType"] == "audio/mpeg"
+    assert "original_filename" in metadata
