@@ -2,6 +2,9 @@
 
 import contextlib
 import json
+import math
+import os
+import re
 import socket
 import subprocess
 import sys
@@ -81,16 +84,51 @@ def serving(
     command: Sequence[str], environ: Mapping[str, str], home: Path, *, port: int, path: str, body: str | None
 ) -> Iterator[str]:
     """A server on a loopback port, once it answers 200."""
+    with process_serving(command, environ, home, port=port, path=path, body=body):
+        yield f"http://127.0.0.1:{port}{path}"
+
+
+@contextlib.contextmanager
+def process_serving(
+    command: Sequence[str], environ: Mapping[str, str], home: Path, *, port: int, path: str, body: str | None = None
+) -> Iterator["Usage"]:
+    """The same, when what it uses is of interest."""
     process = subprocess.Popen(
         command, env=dict(environ), cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        url = f"http://127.0.0.1:{port}{path}"
-        _wait_for(process, url, body)
-        yield url
+        _wait_for(process, f"http://127.0.0.1:{port}{path}", body)
+        yield Usage(process.pid)
     finally:
         end(process)
+
+
+class Usage:
+    """What a process and its children have used, as Linux counts it. Elsewhere everything is NaN."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def _family(self) -> list[Path]:
+        found, pids = [], [self._pid]
+        while pids:
+            process = Path("/proc", str(pids.pop()))
+            with contextlib.suppress(OSError):
+                pids += map(int, (process / "task" / process.name / "children").read_text().split())
+                found.append(process)
+        return found
+
+    def peak_mib(self) -> float:
+        """The most memory that was resident at any time."""
+        peaks = [re.findall(r"VmHWM:\s+(\d+) kB", (each / "status").read_text()) for each in self._family()]
+        return sum(int(peak[0]) for peak in peaks) / 1024 if peaks else math.nan
+
+    def cpu_s(self) -> float:
+        """CPU time so far, its own and the kernel's on its behalf."""
+        # Behind the name, which may hold spaces, the 12th and 13th field: proc(5), utime and stime.
+        fields = [(each / "stat").read_text().rpartition(")")[2].split() for each in self._family()]
+        return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK") if fields else math.nan
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", url: str, body: str | None) -> None:

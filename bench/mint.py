@@ -4,54 +4,28 @@ Nothing here is a test: a slow machine fails nothing. What cannot be installed i
 docs/performance.md says what the numbers mean.
 """
 
-import argparse
-import contextlib
 import functools
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench import surroundings
 from bench.measuring import NotMeasured, Result, Worker, free_port, interleaved, serving
+from bench.run import Bench, Plan, run
 from bench.surroundings import BENCH, BODY, ON_LAMBDA, environment
 
-DEADLINE_S = 420
 SERVICE = "this service"
 JS = "AWS SDK for JavaScript"
 CONNECTIONS = 8
 LOAD_S = 2.0
 WARM_UP_S = 1.5
 PARAMS = "/s3/params?filename=cat.jpg&type=image%2Fjpeg"
-
-
-class Bench:
-    """One run: where its processes live, and which peers there are."""
-
-    def __init__(self, stack: contextlib.ExitStack, home: Path, no_node: str | None) -> None:
-        self.stack = stack
-        self.home = home
-        self.no_node = no_node
-
-    def worker(self, *command: str, **settings: str) -> Worker:
-        """A process that is ended with the run."""
-        worker = Worker(command, environment(self.home, **settings), self.home)
-        self.stack.callback(worker.close)
-        return worker
-
-    def python(self, subject: str, **settings: str) -> Worker:
-        """A subject of `bench.worker`."""
-        return self.worker(sys.executable, "-m", "bench.worker", subject, **settings)
 
 
 def _warm(peers: Mapping[str, tuple[Worker, int]], scale: float, clock: str = "ns") -> dict[str, Callable[[], float]]:
@@ -208,68 +182,16 @@ def imports(bench: Bench) -> Result:
     return result
 
 
-MEASUREMENTS: Mapping[str, Callable[[Bench], Result]] = {
-    "sign": sign,
-    "parts": parts,
-    "handler": handler,
-    "http": http,
-    "import": imports,
-}
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.mint", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, help="just these measurements")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there instead of as the last line")
-    return parser.parse_args()
-
-
-def _stop(number: int, _: object) -> None:
-    # As an exception, so that every process of the run is ended on the way out.
-    raise SystemExit("bench: out of time" if number == signal.SIGALRM else 128 + number)
-
-
-def main() -> None:
-    """Run the measurements."""
-    arguments = _arguments()
-    chosen = [name for name in MEASUREMENTS if arguments.only is None or name in arguments.only]
-    signal.signal(signal.SIGTERM, _stop)
-    if hasattr(signal, "SIGALRM"):
-        signal.signal(signal.SIGALRM, _stop)
-        signal.alarm(DEADLINE_S)
-    began = time.monotonic()
-    print(f"measuring {', '.join(chosen)}: about three minutes for all", flush=True)
-    no_node = surroundings.install_node_peers() if {"sign", "http"} & set(chosen) else "not asked for"
-    machine, versions = surroundings.machine(), surroundings.versions(node=no_node is None)
-    print(f"  {machine['cores']} cores, {machine['kind']}, load {machine['load_before']}")
-    print(f"  {', '.join(f'{name} {version}' for name, version in versions.items())}\n", flush=True)
-    results = []
-    for name in chosen:
-        print(f"{name} …", flush=True)
-        with contextlib.ExitStack() as stack:
-            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-            try:
-                result = MEASUREMENTS[name](Bench(stack, home, no_node))
-            except (NotMeasured, subprocess.SubprocessError, OSError) as why:
-                print(f"  not measured: {why}\n", flush=True)
-                continue
-        result.show()
-        results.append(result.as_json())
-    print(f"took {time.monotonic() - began:.0f} s; the machine's load is now {surroundings.machine()['load_before']}")
-    document = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine,
-        "versions": versions,
-        "results": results,
-    }
-    if arguments.json:
-        arguments.json.write_text(json.dumps(document, indent=2) + "\n")
-    else:
-        print(json.dumps(document))
-
+PLAN = Plan(
+    program="python -m bench.mint",
+    about=__doc__,
+    duration="three minutes",
+    deadline_s=420,
+    measurements={"sign": sign, "parts": parts, "handler": handler, "http": http, "import": imports},
+    with_node=frozenset({"sign", "http"}),
+    packages=("fastapi", "starlette", "pydantic", "mangum", "uvicorn", "uvloop", "httptools", "boto3", "botocore"),
+    node_packages=("@aws-sdk/client-s3", "@aws-sdk/s3-request-presigner", "@uppy/companion"),
+)
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
+    run(PLAN)

@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 BENCH = Path(__file__).parent
@@ -96,20 +96,19 @@ def install_node_peers() -> str | None:
     return None
 
 
-def versions(*, node: bool) -> dict[str, str]:
-    """The versions of everything that is measured."""
+def versions(packages: Iterable[str], node_packages: Iterable[str]) -> dict[str, str]:
+    """The versions of everything that is measured; of Node.js too if any of its packages are."""
     found = {"python": platform.python_version()}
-    for name in ("fastapi", "starlette", "pydantic", "mangum", "uvicorn", "boto3", "botocore"):
-        found[name] = importlib.metadata.version(name)
-    for name in ("uvloop", "httptools"):
+    for name in packages:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = "none"
-    if node:
-        found["node"] = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-        for name in ("@aws-sdk/client-s3", "@aws-sdk/s3-request-presigner", "@uppy/companion"):
-            found[name] = json.loads((NODE_MODULES / name / "package.json").read_text())["version"]
+    for name in node_packages:
+        if "node" not in found:
+            said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+            found["node"] = said.strip()
+        found[name] = json.loads((NODE_MODULES / name / "package.json").read_text())["version"]
     return found
 
 

@@ -4,9 +4,11 @@ The first line it writes is a sample of what it makes; each further one holds th
 by the clock and of CPU time.
 """
 
+import base64
 import importlib
 import itertools
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from bench.surroundings import AWS, BODY, SERVICE
 
 PARTS = 10_000
 PART_BYTES = 1024**3
+FORM_FILE_BYTES = 4_300_000
 # One part URL of boto3 takes so long that a tenth of the plan is enough to know.
 BOTO3_PARTS = PARTS // 10
 UPLOAD_ID = "2~" + "VXBsb2FkIElEIGZvciA2aWWpbmcncyBteS1tb3ZpZS5tMnRzIHVwbG9hZA" * 2
@@ -124,6 +127,18 @@ class Context:
         return 30_000
 
 
+def form_event(path: str) -> dict[str, Any]:
+    """A form with a file of 4.3 MB, as a Function URL hands it over: in base64."""
+    boundary = "----WebKitFormBoundary7MA4YWxkTrZu0gW7"
+    head = f"--{boundary}\r\nContent-Disposition: form-data; name="
+    picture = f'{head}"file"; filename="cat.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+    fields = f'{head}"uploadUrl"\r\n\r\n{os.environ["BENCH_UPLOAD_URL"]}\r\n'
+    body = f"{fields}{picture}".encode() + os.urandom(FORM_FILE_BYTES) + f"\r\n--{boundary}--\r\n".encode()
+    made = event("POST", path, None, None)
+    made["headers"] |= {"content-type": f"multipart/form-data; boundary={boundary}", "content-length": str(len(body))}
+    return {**made, "body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+
+
 def event(method: str, path: str, body: str | None, token: str | None) -> dict[str, Any]:
     """A Function URL's event: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html ."""
     host = "abcdefghijklmnopqrstuvwxyz012345.lambda-url.ap-northeast-2.on.aws"
@@ -204,6 +219,10 @@ SUBJECTS: dict[str, Subject] = {
     "handler service token": _with_token,
     "handler naive": lambda: handler_of("bench.peers.naive", _posted()),
     "handler hello": lambda: handler_of("bench.peers.hello", event("GET", "/", None, None)),
+    "form service": lambda: handler_of("upload", form_event("/upload-with-presigned")),
+    "form service retry": lambda: handler_of("upload", form_event("/upload-with-presigned-retry")),
+    "form naive": lambda: handler_of("bench.peers.naive_proxy", form_event("/upload-with-presigned")),
+    "form read": lambda: handler_of("bench.peers.naive_proxy", form_event("/read")),
     "handler hello_body": lambda: handler_of("bench.peers.hello_body", _posted()),
 }
 

@@ -3,6 +3,8 @@
 https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
 """
 
+import binascii
+
 from mangum.handlers import HTTPGateway
 
 
@@ -16,4 +18,9 @@ class FunctionUrl(HTTPGateway):
             return super().body
         import pybase64  # noqa: PLC0415  minting's JSON comes as text
 
-        return pybase64.b64decode(self.event.get("body") or "")
+        body = self.event.get("body") or ""
+        try:
+            # Strict is six times as fast, because nothing has to be skipped.
+            return pybase64.b64decode(body, validate=True)
+        except binascii.Error:
+            return pybase64.b64decode(body)
