@@ -50,7 +50,7 @@ format: $(READY) ## rewrite the sources in the project's style
 pins: $(READY) ## pin the newest versions into requirements.txt and requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --no-config --universal --upgrade --python-version 3.11 --no-header \
-		--no-emit-index-url pyproject.toml --output-file requirements.txt
+		--no-emit-index-url --generate-hashes pyproject.toml --output-file requirements.txt
 	@$(BIN)/uv pip compile --quiet --no-config --universal --upgrade --python-version 3.11 --no-header \
 		--no-emit-index-url pyproject.toml --group dev --constraint requirements.txt \
 		--output-file requirements-dev.txt
