@@ -41,8 +41,8 @@ def main() -> int:
 
         print(json.dumps(replay(arguments.file), indent=2, ensure_ascii=False))
     elif arguments.command == "test":
+        from image_upload.commands.smoke import Client, smoke
         from local.service import local_service
-        from local.smoke import Client, smoke
 
         if arguments.url:
             return 0 if smoke(Client(arguments.url, arguments.token)) else 1

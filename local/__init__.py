@@ -1,1 +1,1 @@
-"""For a developer's machine only: embedded S3, smoke test, event replay. Not part of the image."""
+"""For a developer's machine only: embedded S3, event replay. Not part of the image."""

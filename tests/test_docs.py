@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from image_upload import limits, purposes
+from image_upload.__main__ import COMMANDS
 from image_upload.app import create_app
 from image_upload.errors import every_problem
 from image_upload.mint.choosing import part_length
@@ -325,6 +326,15 @@ def test_the_internal_purpose_is_documented_and_cannot_be_named() -> None:
     assert any_type == set(own.types)
     assert same_size(row[4], own.max_bytes)
     assert own.name not in purposes.table(allow_gif=False)
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def test_every_command_is_documented_and_no_other() -> None:
+    rows = table("docs/commands.md", "Command")
+    no_row_twice([row[0] for row in rows])
+    assert {code_in(row[0])[0].split()[0] for row in rows} == set(COMMANDS)
 
 
 # --- limits, events, modules, targets -------------------------------------------------------------

@@ -1,0 +1,43 @@
+"""`python -m image_upload COMMAND`: the operator's door, beside the front door in upload.py."""
+
+import importlib
+import sys
+from typing import Final
+
+# Command → the module of `commands` that carries it out, and what it does.
+COMMANDS: Final = {
+    "smoke": ("smoke", "store pictures in a running service in every way, compare the bytes"),
+}
+
+
+def usage() -> str:
+    """The commands, a line each."""
+    width = max(map(len, COMMANDS))
+    return "\n".join(
+        [
+            "usage: python -m image_upload COMMAND [--help]",
+            "",
+            *(f"  {name:{width}}  {does}" for name, (_, does) in COMMANDS.items()),
+        ]
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out one command; its exit code."""
+    name, *rest = arguments or ["--help"]
+    if name in ("-h", "--help"):
+        print(usage())  # noqa: T201  a command speaks to a person
+        return 0
+    if name not in COMMANDS:
+        print(f"There is no command {name!r}.\n{usage()}", file=sys.stderr)  # noqa: T201  the same
+        return 2
+    module = importlib.import_module(f"image_upload.commands.{COMMANDS[name][0]}")
+    code: int = module.run(rest)
+    return code
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell says it of a program that Ctrl-C ended

@@ -1,0 +1,63 @@
+"""The operator's door."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from image_upload.__main__ import COMMANDS
+from local.ports import claim_port
+from tests.conftest import Start
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "a-secret-of-more-than-thirty-two-bytes"
+
+
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "JWT_", "SMOKE_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "image_upload", *arguments],
+        cwd=ROOT,
+        env=inherited | environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_without_a_command_all_are_listed() -> None:
+    done = run()
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == list(COMMANDS)
+
+
+def test_a_command_that_is_none_gives_the_list_and_2() -> None:
+    done = run("smook")
+    assert done.returncode == 2
+    assert "no command 'smook'" in done.stderr
+    assert "smoke" in done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_what_it_takes(name: str) -> None:
+    done = run(name, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: python -m image_upload {name}")
+
+
+def test_the_smoke_test_makes_its_own_token_where_it_knows_the_secret(start: Start) -> None:
+    url = start(AUTH_REQUIRED="true", JWT_SECRET=SECRET)
+    assert "401" in run("smoke", url).stdout
+    done = run("smoke", url, JWT_SECRET=SECRET)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_smoke_test_fails_where_nobody_answers() -> None:
+    with claim_port("127.0.0.1", 0, "PORT") as listening:
+        port = listening.getsockname()[1]
+    done = run("smoke", f"http://127.0.0.1:{port}")
+    assert done.returncode == 1
+    assert "0 of 7 steps passed" in done.stdout
