@@ -147,6 +147,9 @@ class Stack:
             case "Fn::If":
                 condition, yes, no = operand
                 return self.resolve(yes if self.condition(condition) else no)
+            case "Fn::Join":
+                separator, parts = operand
+                return separator.join(self.resolve(parts))
             case "Fn::Split":
                 separator, text = operand
                 return self.resolve(text).split(separator)

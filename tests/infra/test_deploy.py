@@ -214,6 +214,7 @@ def test_two_stacks_live_side_by_side_and_a_deleted_one_leaves_only_its_bucket(c
     # And the bucket that was left behind can be taken over.
     again = cloud.create("first", ExistingBucketName=first["BucketName"])
     assert again["BucketName"] == first["BucketName"]
+    assert again["BucketRulesCommand"] == f"python -m image_upload bucket-rules --bucket {first['BucketName']}"
 
 
 # --- moto -----------------------------------------------------------------------------------------

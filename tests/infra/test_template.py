@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from image_upload import purposes
 from image_upload.app import create_app
+from image_upload.commands import bucket_rules
 from image_upload.edge import Problems, RequestLog
 from image_upload.errors import StorageUnavailable
 from image_upload.logs import JsonFormatter
@@ -330,8 +331,20 @@ def test_an_existing_bucket_is_used_and_left_alone() -> None:
     assert environment_of(stack)["S3_BUCKET_NAME"] == stack.outputs["BucketName"] == "mine"
     config = stack.resources["Distribution"]["Properties"]["DistributionConfig"]
     assert config["Origins"][0]["DomainName"] == "mine.s3.eu-north-1.amazonaws.com"
-    assert "bucket-rules" in stack.outputs["BucketRulesCommand"]
     assert "BucketRulesCommand" not in Stack().outputs
+
+
+def test_the_stack_says_how_an_existing_bucket_gets_its_rules() -> None:
+    plain = Stack(ExistingBucketName="mine").outputs["BucketRulesCommand"]
+    assert plain == "python -m image_upload bucket-rules --bucket mine"
+    options = {"IaAfterDays": "40", "GlacierAfterDays": "90", "Versioning": "true", "KmsKeyArn": KEY, "Cdn": "true"}
+    command = Stack(ExistingBucketName="mine", AllowedOrigins=ORIGINS, **options).outputs["BucketRulesCommand"]
+    words = command.replace("<Distribution>", "E1").split()
+    assert words[:4] == ["python", "-m", "image_upload", "bucket-rules"]
+    # The command takes what the stack says.
+    chosen = bucket_rules._parsed(words[4:])
+    assert (chosen.bucket, chosen.ia_after_days, chosen.glacier_after_days, chosen.versioning) == ("mine", 40, 90, True)
+    assert chosen.distribution_arn == "arn:aws:cloudfront::123456789012:distribution/E1"
 
 
 def lifecycle_of(**parameters: str) -> list[dict[str, Any]]:
