@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help dev bench bench-proxy e2e load smoke test test-strict lint types unit format pins clean
+.PHONY: help dev infra bench bench-proxy e2e load smoke test test-strict lint types unit format pins clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -31,6 +31,9 @@ lint: $(READY) ## style, import rules
 types: $(READY) ## mypy, strict
 	@echo "types"
 	@$(BIN)/mypy --no-error-summary
+
+infra: $(READY) ## write what the code knows into infra/template.yaml
+	@$(BIN)/python -m infra.generate
 
 bench: $(READY) ## measure minting against its peers, side by side (2 minutes)
 	@$(BIN)/python -m bench.mint

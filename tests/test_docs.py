@@ -14,6 +14,8 @@ from image_upload.app import create_app
 from image_upload.errors import every_problem
 from image_upload.mint.choosing import part_length
 from image_upload.settings import Settings, aliases, load
+from infra import generate
+from tests.infra.template import TEMPLATE
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -345,6 +347,34 @@ def test_every_command_is_documented_and_no_other() -> None:
     rows = table("docs/commands.md", "Command")
     no_row_twice([row[0] for row in rows])
     assert {code_in(row[0])[0].split()[0] for row in rows} == set(COMMANDS)
+
+
+# --- the stack ------------------------------------------------------------------------------------
+
+
+def test_every_parameter_of_the_stack_is_documented_with_its_default_and_no_other() -> None:
+    rows = table("docs/stack.md", "Parameter")
+    no_row_twice([row[0] for row in rows])
+    defaults = {name: each.get("Default") for name, each in TEMPLATE["Parameters"].items()}
+    written = {None: "required", "": "empty"}
+    assert {code_in(row[0])[0]: row[1] for row in rows} == {
+        name: written.get(default, f"`{default}`")
+        for name, default in defaults.items()
+        if name not in generate.setting_parameters()
+    }
+
+
+def test_every_setting_that_is_no_parameter_of_the_stack_is_documented() -> None:
+    named = [name for row in table("docs/stack.md", "Setting") for name in code_in(row[0])]
+    no_row_twice(named)
+    assert set(named) == set(generate.NOT_PARAMETERS)
+
+
+def test_every_resource_and_output_of_the_stack_is_documented_and_no_other() -> None:
+    for section, first in (("Resources", "Resource"), ("Outputs", "Output")):
+        named = [name for row in table("docs/stack.md", first) for name in code_in(row[0])]
+        no_row_twice(named)
+        assert set(named) == set(TEMPLATE[section])
 
 
 # --- limits, events, modules, targets -------------------------------------------------------------
