@@ -10,6 +10,7 @@ elsewhere. The namespaces end with everything in them.
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address
@@ -83,12 +84,13 @@ def world(prepared: Prepared, scratch: Path) -> Iterator[World]:
     home = scratch / "home"
     home.mkdir()
     own = {
-        "PATH": f"{prepared.aws_cli}:{os.environ['PATH']}",
+        "PATH": f"{scratch}/bin:{os.environ['PATH']}",
         "HOME": str(home),
-        "TMPDIR": str(scratch),
         "LANG": "C.UTF-8",
         **prepared.engine,
+        "TMPDIR": str(scratch),
     }
+    _wrapped(scratch / "bin/aws", prepared.aws_cli)
     project = scratch / "project"
     _clone(project)
     with ExitStack() as stack:
@@ -112,6 +114,13 @@ def world(prepared: Prepared, scratch: Path) -> Iterator[World]:
         )
 
 
+def _wrapped(program: Path, script: Path) -> None:
+    """A program that runs a script of a virtual environment, whose first line names a folder that was renamed."""
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{script.parent}/python" "{script}" "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+
+
 def _clone(project: Path) -> None:
     """The checkout as a clone of it would be, with what is not committed yet."""
     listed = subprocess.run(
@@ -126,15 +135,15 @@ def _clone(project: Path) -> None:
         if source.is_file():
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, project / name)
-    (project / ".venv").symlink_to(Path(os.environ["VIRTUAL_ENV_FOR_E2E"]))
+    (project / ".venv").symlink_to(sys.prefix)
 
 
 @contextmanager
 def _engine(environ: dict[str, str], scratch: Path) -> Iterator[None]:
     """Podman's service, which speaks Docker's protocol."""
     command = ["podman", "system", "service", "--time", "0", "unix:///run/engine.sock"]
-    with servers.running(command, environ, scratch / "podman.log") as process:
-        servers.wait_until(lambda: Path("/run/engine.sock").exists(), [process], scratch)
+    with servers._running(command, environ, scratch / "podman.log") as process:
+        servers._await(lambda: Path("/run/engine.sock").exists(), [process], scratch)
         yield
 
 
@@ -152,7 +161,7 @@ def _ministack(environ: dict[str, str], prepared: Prepared, scratch: Path) -> It
     }
     url = f"https://sts.{REGION}.amazonaws.com/_ministack/health"
     with (
-        servers.running([str(prepared.ministack)], environ | variables, scratch / "ministack.log") as process,
+        servers._running([str(prepared.ministack.parent / "python"), "-m", "ministack"], environ | variables, scratch / "ministack.log") as process,
         httpx.Client(trust_env=False, verify=str(prepared.certificates.bundle)) as client,
     ):
 
@@ -162,5 +171,5 @@ def _ministack(environ: dict[str, str], prepared: Prepared, scratch: Path) -> It
             except httpx.HTTPError:
                 return False  # not listening yet
 
-        servers.wait_until(answers, [process], scratch)
+        servers._await(answers, [process], scratch)
         yield

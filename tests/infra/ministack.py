@@ -3,8 +3,6 @@
 It is installed on first use beside the strict S3 servers, in a virtual environment of its own.
 """
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +13,15 @@ VERSION = "1.5.33"
 REGION = "eu-north-1"
 
 
+def installed() -> Path:
+    """Its virtual environment. The Docker SDK lets it run functions that are images."""
+    return servers.virtual_environment("ministack", f"{VERSION}-docker", f"ministack=={VERSION}", "docker==7.2.0")
+
+
 @contextmanager
 def ministack() -> Iterator[str]:
     """Run it; its URL for the AWS SDK."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    root = servers._installed(f"ministack-{VERSION}-py{version}", _install)
+    root = installed()
     (port,) = servers._free_ports(1)
     with servers._scratch("ministack") as scratch:
         environ = servers._without(("AWS_", "MINISTACK_", "LAMBDA_", "PYTHON", "S3_")) | {
@@ -37,10 +39,3 @@ def ministack() -> Iterator[str]:
         with servers._running(command, environ, scratch / "ministack.log") as process:
             servers._await(lambda: b"cloudformation" in servers._get(port, "/_ministack/health"), [process], scratch)
             yield f"http://127.0.0.1:{port}"
-
-
-def _install(target: Path) -> None:
-    log = target / "install.log"
-    pip = [str(target / "bin/python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
-    servers._run([sys.executable, "-m", "venv", str(target)], os.environ, log, servers.INSTALL_WITHIN_S)
-    servers._run([*pip, f"ministack=={VERSION}"], os.environ, log, servers.INSTALL_WITHIN_S)

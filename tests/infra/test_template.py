@@ -508,13 +508,12 @@ def test_the_alarm_looks_at_the_metric_that_the_filter_writes() -> None:
     assert stack.resources["ServerErrors"]["Properties"]["LogGroupName"] == "<LogGroup>"
 
 
-def test_slow_is_measured_against_the_timeout() -> None:
-    alarm = Stack(TimeoutSeconds="60").resources["SlowAlarm"]["Properties"]
-    expression, metric = alarm["Metrics"]
-    assert expression["Expression"] == "duration / (60 * 10)"
-    # 54 s of 60 s are 54,000 ms / 600 = 90 %.
-    assert alarm["Threshold"] == 54_000 / (60 * 10)
-    assert (metric["Id"], metric["MetricStat"]["Stat"]) == ("duration", "p99")
+def test_slow_is_nine_tenths_of_the_timeout_unless_it_is_set() -> None:
+    stack = Stack()
+    alarm = stack.resources["SlowAlarm"]["Properties"]
+    assert (alarm["MetricName"], alarm["ExtendedStatistic"]) == ("Duration", "p99")
+    assert float(alarm["Threshold"]) == float(stack.resources["Function"]["Properties"]["Timeout"]) * 1000 * 0.9
+    assert float(Stack(SlowAlarmMs="5000").resources["SlowAlarm"]["Properties"]["Threshold"]) == 5000
 
 
 def test_alarms_write_to_the_address_if_there_is_one_and_can_be_turned_off() -> None:
