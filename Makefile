@@ -46,7 +46,7 @@ load: $(READY) ## keep 200 uploads of 5 MB going for a minute, compare every obj
 
 e2e: $(READY) ## deploy.sh against an emulated AWS, in namespaces of its own (needs root, podman)
 	@$(BIN)/python -m tests.e2e.prepare
-	@unshare --net --mount --pid --fork --mount-proc $(BIN)/python -m pytest -q -s tests/e2e
+	@unshare --net --mount --pid --fork --mount-proc $(BIN)/python -m pytest -q -s --force-enable-socket tests/e2e
 
 unit: $(READY) ## the tests alone
 	@$(BIN)/python -m pytest -q

@@ -5,6 +5,7 @@ What the emulator cannot show is in docs/unverified.md.
 
 import json
 import re
+import ssl
 from typing import Any
 
 import httpx
@@ -53,7 +54,7 @@ def function(aws: World) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def web(aws: World) -> httpx.Client:
-    return httpx.Client(trust_env=False, verify=aws.environ["SSL_CERT_FILE"], timeout=60)
+    return httpx.Client(trust_env=False, verify=ssl.create_default_context(cafile=aws.environ["SSL_CERT_FILE"]), timeout=60)
 
 
 def test_a_dry_run_says_what_would_be_made_and_makes_nothing(aws: World) -> None:
