@@ -339,7 +339,7 @@ change_stack() { # template parameters -> 0 changed, 3 nothing to change; anythi
     set=deploy-$(date -u +%Y%m%d%H%M%S)-$$
     case $(stack StackStatus) in '' | REVIEW_IN_PROGRESS) kind=CREATE ;; esac
     aws cloudformation create-change-set --stack-name "$name" --change-set-name "$set" --change-set-type "$kind" \
-        --template-body "file://$1" --parameters "file://$2" --capabilities CAPABILITY_IAM CAPABILITY_NAMED_IAM \
+        --template-body "file://$1" --parameters "file://$2" --capabilities CAPABILITY_IAM \
         --tags "Key=project,Value=$name" >/dev/null || return 1
     if [ "$(until_over change_set "$set" Status)" != CREATE_COMPLETE ]; then
         reason=$(change_set "$set" StatusReason)
@@ -482,6 +482,6 @@ and these into the page (README.md, "From Next.js", has them with the checks):
 END
 if [ -n "$(deployed ExistingBucketName)" ]; then
     say ""
-    say "The bucket is not the stack's. Compare its rules with what the service needs, and add --apply to set them:"
-    say "  S3_BUCKET_NAME=$bucket AWS_REGION=$region python -m image_upload bucket-rules"
+    say "The bucket is not the stack's. See what it lacks, and add --apply to set it:"
+    say "  $(output BucketRulesCommand)"
 fi

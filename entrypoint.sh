@@ -25,6 +25,8 @@ if [ -n "${AWS_LAMBDA_RUNTIME_API-}" ]; then
     exec python -m awslambdaric "$@"
 fi
 if [ -x "$EMULATOR" ]; then
+    # The emulator reads this one too, and stops at an empty value, which a stack's unset parameter is.
+    [ -n "${LOG_LEVEL-}" ] || unset LOG_LEVEL
     exec "$EMULATOR" python -m awslambdaric "$@"
 fi
 echo "There is no Lambda here: AWS_LAMBDA_RUNTIME_API is not set, and this image has no emulator at $EMULATOR." >&2

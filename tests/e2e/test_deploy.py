@@ -6,6 +6,7 @@ What the emulator cannot show is in docs/unverified.md.
 import json
 import re
 import ssl
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -53,8 +54,11 @@ def function(aws: World) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def web(aws: World) -> httpx.Client:
-    return httpx.Client(trust_env=False, verify=ssl.create_default_context(cafile=aws.environ["SSL_CERT_FILE"]), timeout=60)
+def web(aws: World) -> Iterator[httpx.Client]:
+    with httpx.Client(
+        trust_env=False, verify=ssl.create_default_context(cafile=aws.environ["SSL_CERT_FILE"]), timeout=60
+    ) as client:
+        yield client
 
 
 def test_a_dry_run_says_what_would_be_made_and_makes_nothing(aws: World) -> None:
@@ -70,7 +74,9 @@ def test_the_first_run_makes_everything_and_proves_it(aws: World) -> None:
     assert re.search(r"^(\d+) of \1 steps passed\.$", said, re.MULTILINE)
     assert f"NEXT_PUBLIC_UPLOAD_SERVICE_URL={output(aws, 'FunctionUrl').rstrip('/')}\n" in said
     deployed = function(aws)
-    assert re.fullmatch(rf"\d{{12}}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/{NAME}@sha256:[0-9a-f]{{64}}", deployed["image"])
+    assert re.fullmatch(
+        rf"\d{{12}}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/{NAME}@sha256:[0-9a-f]{{64}}", deployed["image"]
+    )
     assert (deployed["MemorySize"], deployed["Timeout"]) == (1024, 300)
     secret = deployed["Environment"]["Variables"]["JWT_SECRET"]
     assert re.fullmatch(r"[0-9a-f]{64}", secret)
@@ -93,7 +99,9 @@ def test_the_bucket_is_closed_and_has_its_rules(aws: World) -> None:
 def test_curl_stores_a_picture_through_the_function_url(aws: World) -> None:
     assert "stored: 200" in shell(aws, UPLOAD)
     bucket = output(aws, "BucketName")
-    newest = max(ask(aws, "s3api", "list-objects-v2", "--bucket", bucket)["Contents"], key=lambda each: each["LastModified"])
+    newest = max(
+        ask(aws, "s3api", "list-objects-v2", "--bucket", bucket)["Contents"], key=lambda each: each["LastModified"]
+    )
     aws.run("aws", "s3", "cp", f"s3://{bucket}/{newest['Key']}", "back.jpg")
     assert (aws.project / "back.jpg").read_bytes() == PICTURE
 

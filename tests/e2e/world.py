@@ -164,7 +164,11 @@ def _ministack(environ: dict[str, str], prepared: Prepared, scratch: Path) -> It
     }
     url = f"https://sts.{REGION}.amazonaws.com/_ministack/health"
     with (
-        servers._running([str(prepared.ministack.parent / "python"), "-m", "ministack"], environ | variables, scratch / "ministack.log") as process,
+        servers._running(
+            [str(prepared.ministack.parent / "python"), "-m", "ministack"],
+            environ | variables,
+            scratch / "ministack.log",
+        ) as process,
         httpx.Client(trust_env=False, verify=ssl.create_default_context(cafile=prepared.certificates.bundle)) as client,
     ):
 

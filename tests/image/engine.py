@@ -92,13 +92,18 @@ def _configured() -> Path:
     return cache
 
 
-def _environ() -> dict[str, str]:
+def configuration() -> dict[str, str]:
+    """The environment that makes podman use this storage."""
     cache = _configured()
-    return os.environ | {
+    return {
         "CONTAINERS_STORAGE_CONF": str(cache / "storage.conf"),
         "CONTAINERS_CONF": str(cache / "containers.conf"),
         "TMPDIR": str(cache),
     }
+
+
+def _environ() -> dict[str, str]:
+    return os.environ | configuration()
 
 
 def podman(*arguments: str, within_s: float = RUN_WITHIN_S) -> str:
