@@ -88,6 +88,10 @@ LAMBDA_FORM_MAX_BYTES: Final = 4_400_000
 # is killed; hence answers are paged well below.
 RESPONSE_PAGE_BYTES: Final = 5 * MIB
 
+# The emulator that AWS publishes says this number. An answer whose JSON is longer ends the runtime's process with
+# everything that it keeps warm, and the client gets 502.
+LAMBDA_RESPONSE_MAX_BYTES: Final = 6_291_556
+
 # Time kept back before Lambda's deadline, to answer instead of being killed without a word.
 LAMBDA_DEADLINE_MARGIN_S: Final = 2.0
 
@@ -95,6 +99,9 @@ LAMBDA_DEADLINE_MARGIN_S: Final = 2.0
 
 # Largest JSON body we read into memory.
 JSON_BODY_MAX_BYTES: Final = 1 * MIB
+
+# Faults of one body that are listed. A body of 1 MiB can hold a hundred thousand, and their list is 40 times as long.
+FAULTS_LISTED_MAX: Final = 100
 
 # A form may be this much larger than the file in it: part headers, boundaries, the signed URL.
 FORM_OVERHEAD_MAX_BYTES: Final = 64 * KIB

@@ -135,7 +135,12 @@ class Sender:
                 return 200
             raise Transient(type(error).__name__, ambiguous=body.ended) from None
         try:
-            code = None if response.is_success else await _error_code(response)
+            code = None
+            if not response.is_success:
+                code = await _error_code(response)
+            elif response.headers.get("Content-Length") == "0":
+                # Nothing to wait for, but only a connection that was read to the end is kept for the next upload.
+                await response.aread()
             return judge(response.status_code, response.headers, code, number)
         finally:
             await response.aclose()

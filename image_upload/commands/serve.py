@@ -1,0 +1,45 @@
+"""The service as a plain server: what the container runs where there is no Lambda."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import uvicorn
+
+# Other than test_local.py's, so that both can run beside each other.
+PORT = "8080"
+PORT_MAX = 65_535
+
+
+def configuration(app: Any, **options: Any) -> uvicorn.Config:
+    """Uvicorn as everything here runs it: its own access log off, because ours has the request ids."""
+    return uvicorn.Config(app, log_config=None, access_log=False, server_header=False, **options)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= PORT_MAX):
+        raise argparse.ArgumentTypeError(f"{text!r} is no port. Expected: a number from 0 to {PORT_MAX}.")
+    return int(text)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """`serve`: until SIGTERM or Ctrl-C, and then until the requests that have begun are answered."""
+    parser = argparse.ArgumentParser(
+        prog="python -m image_upload serve",
+        description="Run the service as a plain server until SIGTERM. Requests that have begun are finished first, "
+        "however long they take: whoever sends the signal decides when to insist.",
+        epilog="Behind a proxy on another host, FORWARDED_ALLOW_IPS names the addresses whose X-Forwarded-For and "
+        "X-Forwarded-Proto are believed.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=os.environ.get("PORT") or PORT,
+        help=f"port (PORT from the environment, or {PORT})",
+    )
+    chosen = parser.parse_args(arguments)
+    server = uvicorn.Server(configuration("upload:app", host=chosen.host, port=chosen.port))
+    server.run()
+    return 0 if server.started else 1
