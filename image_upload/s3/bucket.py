@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 from urllib.parse import quote, urlsplit
 
+from image_upload import purposes
 from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import HEALTH_CACHE_S, HEALTH_TIMEOUT_S, MIB, S3_CALL_ATTEMPTS, S3_CALL_EXPIRES_S
 from image_upload.s3.address import Address, locate
@@ -93,6 +94,7 @@ class Bucket:
         self.address = locate(self.name, settings.aws_region, inner, use_ssl=settings.use_ssl)
         self.public_address = locate(self.name, settings.aws_region, public, use_ssl=settings.use_ssl)
         self._signers: dict[Address, Signer] = {}
+        self._purposes = purposes.every()
 
     @property
     def client(self) -> "httpx.AsyncClient":
@@ -213,12 +215,13 @@ class Bucket:
         raise S3Failure(operation, response.status_code, code)
 
     def cdn_url(self, key: str) -> str | None:
-        """The key's address on the CDN, None where no CDN is configured."""
+        """The key's address on the CDN; None where no CDN is configured, or where its purpose is not served by one."""
         base = self._settings.cdn_base_url
-        return f"{base.rstrip('/')}/{quote(key, safe='/~')}" if base else None
+        purpose = purposes.of_key(key, self._purposes) if base else None
+        return f"{base.rstrip('/')}/{quote(key, safe='/~')}" if base and purpose and purpose.cdn else None
 
     def location(self, key: str) -> str:
-        """The key's address: on the CDN where there is one, else in the bucket (which answers signed requests only)."""
+        """The key's address: on the CDN where it is served, else in the bucket (which answers signed requests only)."""
         address = self.public_address
         return self.cdn_url(key) or f"{address.origin}{address.path_prefix}/{quote(key, safe='/~')}"
 

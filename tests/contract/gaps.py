@@ -68,3 +68,8 @@ UNPROVEN: Final = frozenset({"form-checksum"})
 
 # A header `x-amz-meta-original_filename` comes back as `original-filename`; a form's field keeps its name.
 HYPHENS_METADATA: Final = frozenset({"ceph"})
+
+# Settings of a bucket that a server does not have: it answers as if another question had been asked.
+NO_BUCKET_SETTINGS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {"ceph": frozenset({"ownership", "encryption"})}
+)
