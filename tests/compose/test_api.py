@@ -23,12 +23,14 @@ from tests.compose.tools import podman_compose
 from tests.contract.conftest import running
 from tests.contract.servers import S3Server, ServerError
 from tests.image import engine
+from tests.image.conftest import image  # noqa: F401  the fixture
 from tests.image.engine import HOST, NETWORK, Container, podman
 
 READY_WITHIN_S = 60.0
 RUN_WITHIN_S = 120.0
 POLL_S = 0.1
 BUCKET = "made-for-compose"
+ORIGIN = "http://localhost:3000"
 OVERRIDE = f"""
 services:
   api:
@@ -42,6 +44,12 @@ services:
     environment:
       AWS_S3_ENDPOINT_URL: ${{AWS_S3_ENDPOINT_URL}}
       S3_PUBLIC_ENDPOINT_URL: ${{AWS_S3_ENDPOINT_URL}}
+  bucket-rules:
+    image: ${{IMAGE}}
+    depends_on: !reset {{}}
+    network_mode: {NETWORK.removeprefix("--network=")}
+    environment:
+      AWS_S3_ENDPOINT_URL: ${{AWS_S3_ENDPOINT_URL}}
   api-test:
     image: ${{IMAGE}}
     depends_on: !reset {{}}
@@ -116,7 +124,12 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def stack(image: str, s3: S3Server, port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(
+    image: str,  # noqa: F811  the same fixture
+    s3: S3Server,
+    port: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
     given = {
         "IMAGE": image,
         "ENVIRONMENT": "local",
@@ -124,6 +137,7 @@ def stack(image: str, s3: S3Server, port: int, tmp_path_factory: pytest.TempPath
         "AWS_REGION": "ap-northeast-2",
         "AWS_ACCESS_KEY_ID": s3.access_key,
         "AWS_SECRET_ACCESS_KEY": s3.secret_key,
+        "CORS_ALLOW_ORIGINS": ORIGIN,
         "S3_ROOT_USER": s3.access_key,
         "S3_ROOT_PASSWORD": s3.secret_key,
         "AWS_S3_ENDPOINT_URL": f"http://{HOST}:{urlsplit(s3.endpoint_url).port}",
@@ -185,6 +199,18 @@ def test_it_runs_as_nobody_with_no_capability_on_a_file_system_it_cannot_write_t
     assert lines["NoNewPrivs"].strip() == "1"
     tried = "touch /tmp/x && ! touch /var/task/x 2>/dev/null && ! touch /etc/x 2>/dev/null && echo held"
     assert podman("exec", name, "sh", "-c", tried).strip() == "held"
+
+
+def test_the_buckets_rules_let_the_front_end_send_and_no_other(stack: Stack, api: str) -> None:
+    stack.run("run", "--rm", "--no-deps", "-T", "bucket-rules", profile="infra")
+    wish = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 3}
+    url = httpx.post(f"{api}/uploads", json=wish, trust_env=False).json()["presignedUrl"]
+    allowed = {}
+    for origin in (ORIGIN, "https://elsewhere.example.com"):
+        asked = {"Origin": origin, "Access-Control-Request-Method": "PUT"}
+        answer = httpx.options(url, headers=asked, trust_env=False)
+        allowed[origin] = answer.headers.get("access-control-allow-origin")
+    assert allowed == {ORIGIN: ORIGIN, "https://elsewhere.example.com": None}
 
 
 @pytest.mark.usefixtures("api")

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from image_upload.__main__ import COMMANDS
 from image_upload.settings import Settings, aliases, load
 from tests.compose.stack import ROOT, example, filled, services, settings_names, variables, volumes
 from tests.test_docs import code_in, read, table
@@ -14,6 +15,7 @@ PORTS = {"api": [8080], "s3": [9000, 9001], "localstack": [4566], "postgres": [5
 PROFILES = {
     "s3": {"infra", "test"},
     "bucket": {"infra", "test"},
+    "bucket-rules": {"infra"},
     "localstack": {"infra"},
     "postgres": {"infra"},
     "pgadmin": {"infra"},
@@ -21,7 +23,9 @@ PROFILES = {
     "api-under-test": {"test"},
     "api-test": {"test"},
 }
-OURS = ("api", "api-under-test", "api-test")
+OURS = ("api", "api-under-test", "api-test", "bucket-rules")
+# What may talk to the local S3 and to no other, whatever the env file says.
+LOCAL = ("api-under-test", "bucket-rules")
 SECRETS = re.compile("PASSWORD|SECRET|TOKEN|KEY")
 
 
@@ -118,7 +122,7 @@ def test_data_lives_in_named_volumes_and_files_of_the_checkout_are_read_only() -
 # --- what the service is told ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["api", "api-under-test"])
+@pytest.mark.parametrize("name", ["api", *LOCAL])
 def test_every_name_that_the_service_is_given_is_a_setting_of_it(name: str) -> None:
     assert set(services()[name]["environment"]) - {"PORT"} <= settings_names()
 
@@ -129,6 +133,12 @@ def test_every_setting_of_an_env_file_reaches_the_service() -> None:
     fields = set(Settings.model_fields) - {"lambda_function_name"}
     assert {aliases(field)[0] for field in fields} - set(given) == set(), "add it to x-settings in docker-compose.yml"
     assert {name for name in given if name != "PORT" and not given[name].startswith(f"${{{name}:")} == set()
+
+
+def test_every_command_that_our_image_is_told_is_one_of_its_own() -> None:
+    told = [services()[name]["command"] for name in OURS if "command" in services()[name]]
+    assert all(command[:3] == ["python", "-m", "image_upload"] for command in told)
+    assert {command[3] for command in told} == {"smoke", "bucket-rules"} <= set(COMMANDS)
 
 
 def environment_of(name: str, given: dict[str, str]) -> dict[str, str]:
@@ -153,7 +163,8 @@ def test_the_lines_that_are_commented_out_lead_it_to_localstack() -> None:
     assert settings.aws_access_key_id == "test"
 
 
-def test_the_service_under_test_never_leaves_the_network_whatever_the_env_file_says() -> None:
+@pytest.mark.parametrize("name", LOCAL)
+def test_what_belongs_to_the_local_s3_never_leaves_the_network_whatever_the_env_file_says(name: str) -> None:
     production = {
         "ENVIRONMENT": "production",
         "S3_BUCKET_NAME": "bucket",
@@ -164,9 +175,10 @@ def test_the_service_under_test_never_leaves_the_network_whatever_the_env_file_s
         "S3_ROOT_USER": "root",
         "S3_ROOT_PASSWORD": "root-secret",
     }
-    environ = environment_of("api-under-test", production)
+    environ = environment_of(name, production)
     settings = load(environ)
-    assert (settings.s3_endpoint_url, settings.s3_public_endpoint_url) == ("http://s3:9000", "http://s3:9000")
+    assert settings.s3_endpoint_url == "http://s3:9000"
+    assert settings.s3_public_endpoint_url in {None, "http://s3:9000"}
     assert "real" not in " ".join(environ.values())
 
 
