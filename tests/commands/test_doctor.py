@@ -373,7 +373,7 @@ def test_a_role_that_may_not_remove_versions_leaves_one_and_says_so(
     with in_front(s3, no_versions) as url:
         report = doctor(S3_BUCKET_NAME="versions-stay", AWS_S3_ENDPOINT_URL=url)
     assert report.code == 0
-    assert "old version" in report.said("clean-up")
+    assert "old versions" in report.said("clean-up")
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def run(arguments: Sequence[str]) -> int:
         return 2
     if asked.url and not given.get("JWT_SECRET"):
         # The service over there has its secret; this machine need not know it.
-        given.setdefault("AUTH_REQUIRED", "false")
+        given["AUTH_REQUIRED"] = "false"
     try:
         settings = load(given)
     except SettingsError as error:

@@ -160,5 +160,5 @@ def _remove(patient: Patient, versions: Mapping[str, str | None]) -> Finding | N
             "clean-up", "FAIL", f"an object in {patient.settings.s3_bucket_name} may stay", type(error).__name__
         )
     if kept:
-        return Finding("clean-up", "ok", f"removed; {kept} old version of 1 KiB ends with the life times")
+        return Finding("clean-up", "ok", f"removed; old versions that stay until the life times end them: {kept}")
     return None
