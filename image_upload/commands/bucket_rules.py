@@ -15,7 +15,8 @@ from image_upload.s3.configuration import Configuration, Part, Refused, Unreacha
 from image_upload.s3.fitting import TO_DO, Fit, Line
 from image_upload.settings import Settings, SettingsError, load, read_dotenv
 
-_ORIGIN = re.compile(r"\*|https?://[^\s/?#,]+")
+# An origin as browsers send it (RFC 6454), or any.
+ORIGIN = re.compile(r"\*|https?://[^\s/?#,]+")
 _DISTRIBUTION = re.compile(r"arn:aws[a-z-]*:cloudfront::\d{12}:distribution/[A-Z0-9]+")
 
 
@@ -74,7 +75,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _origins(text: str) -> list[str]:
     origins = [origin for origin in (part.strip() for part in text.split(",")) if origin]
-    if not origins or not all(_ORIGIN.fullmatch(origin) for origin in origins):
+    if not origins or not all(ORIGIN.fullmatch(origin) for origin in origins):
         raise argparse.ArgumentTypeError(f"{text!r} is no list of origins such as https://app.example.com")
     return origins
 
@@ -97,7 +98,7 @@ def _steps(settings: Settings, asked: argparse.Namespace) -> Callable[[str], lis
 
     def steps(partition: str) -> list[Step]:
         policy = rules.bucket_policy(partition, settings.s3_bucket_name, every, asked.distribution_arn)
-        enabled = {"Status": "Enabled"}
+        blocks, enabled = rules.public_access_block(on_aws=settings.s3_endpoint_url is None), {"Status": "Enabled"}
         chosen = [
             Step(configuration.OWNERSHIP, partial(_whole, rules.ownership(), "the bucket's owner owns every object")),
             Step(configuration.ENCRYPTION, partial(_encryption, rules.encryption(asked.kms_key_id))),
@@ -105,7 +106,7 @@ def _steps(settings: Settings, asked: argparse.Namespace) -> Callable[[str], lis
             Step(configuration.LIFECYCLE, lambda found: fitting.fit_lifecycle(found, lifecycle, every)),
             # Before the blocks: S3 takes no policy with a public statement, not even one that was there, behind them.
             Step(configuration.POLICY, lambda found: fitting.fit_policy(found, policy, keep=[f"{rules.OURS}cdn"])),
-            Step(configuration.PUBLIC_ACCESS, partial(_whole, rules.public_access_block(), "all four blocks")),
+            Step(configuration.PUBLIC_ACCESS, partial(_whole, blocks, f"{len(blocks)} blocks")),
             Step(configuration.VERSIONING, partial(_whole, enabled, "versions are kept")),
         ]
         left_out = set()

@@ -180,6 +180,7 @@ class Configuration:
                 return None
             raise self._refused(error, part.read_action) from None
         answer.pop("ResponseMetadata", None)
+        answer.pop("MFADelete", None)  # it can be set only together with a code of the device
         value = answer.get(part.member, answer)
         if part is POLICY:
             return json.loads(value)

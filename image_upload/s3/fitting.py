@@ -66,12 +66,12 @@ def fit_policy(found: Any | None, wanted: Sequence[Rule], *, keep: Sequence[str]
 
 
 def fit_whole(found: Any | None, wanted: Rule, what: str) -> Fit:
-    """A part that is one value: every member that is wanted must be there with its value."""
+    """A part that is one value: every member that is wanted must be there with its value; others stay."""
     if found is None:
         return Fit([Line("missing", what)], wanted)
     if all(_same(found.get(name), value) for name, value in wanted.items()):
         return Fit([Line("ok", what)], None)
-    return Fit([Line("differs", what)], wanted)
+    return Fit([Line("differs", what)], {**found, **wanted})
 
 
 def fit_encryption(found: Any | None, wanted: Rule) -> Fit:

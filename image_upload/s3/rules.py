@@ -123,12 +123,15 @@ def _transitions(ia_after_days: int | None, glacier_after_days: int | None) -> l
     return [{"Days": after, "StorageClass": name} for name, after in days if after is not None]
 
 
-def public_access_block() -> dict[str, bool]:
+def public_access_block(*, on_aws: bool = True) -> dict[str, bool]:
     """PublicAccessBlockConfiguration: nothing in the bucket can be made public, by anybody, by accident.
 
+    Not `on_aws` without BlockPublicAcls, with which Ceph refuses every PUT. Public ACLs are ignored all the same.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html
+    https://github.com/ceph/ceph/pull/30033
     """
-    return dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
+    blocks = ("IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    return dict.fromkeys(("BlockPublicAcls", *blocks) if on_aws else blocks, True)
 
 
 def ownership() -> Rule:

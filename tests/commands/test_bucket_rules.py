@@ -1,14 +1,16 @@
 """`bucket-rules` where it cannot do its work; tests/contract/test_bucket_rules.py has it do it."""
 
 import json
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from image_upload.commands.bucket_rules import run
-from local.embedded_s3 import EmbeddedS3
+from local.embedded_s3 import ACCESS_KEY, SECRET_KEY, EmbeddedS3
 from local.ports import claim_port
 from tests.commands.altered import Answer, Asked, altered, denied
 
@@ -19,11 +21,21 @@ Command = Callable[..., tuple[int, str, str]]
 def command(
     s3: EmbeddedS3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Command:
-    """Run the command with these environment variables; exit code, output and errors."""
+    """Run the command with these environment variables on a bucket of its own; exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
+    bucket = f"rules-{secrets.token_hex(6)}"
+    storage = boto3.client(
+        "s3",
+        endpoint_url=s3.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+    )
+    storage.create_bucket(Bucket=bucket)
+    storage.close()
 
     def go(*arguments: str, **environ: str) -> tuple[int, str, str]:
-        for name, value in (s3.environ | {"ENVIRONMENT": "local"} | environ).items():
+        for name, value in (s3.environ | {"ENVIRONMENT": "local", "S3_BUCKET_NAME": bucket} | environ).items():
             monkeypatch.setenv(name, value)
         try:
             code = run(arguments)
@@ -85,12 +97,13 @@ def test_what_may_not_be_looked_at_is_not_taken_for_missing(command: Command, s3
     def no_cors(asked: Asked, behind: Callable[[], Answer]) -> Answer:
         return denied() if asked.target.endswith("?cors") else behind()
 
+    assert command("--origins", "https://a.example.com", "--apply")[0] == 0
     with altered(s3.endpoint_url, no_cors) as url:
         code, out, _ = command("--origins", "https://a.example.com", AWS_S3_ENDPOINT_URL=url)
     (line,) = [line for line in out.splitlines() if "CORS" in line]
     assert line.split()[0] == "FAILED"
     assert "grant s3:GetBucketCORS" in line
-    assert code == 1
+    assert code == 1, "a bucket that was not looked at is not said to fit"
 
 
 def test_what_may_not_be_set_names_the_right_and_everything_else_is_set(command: Command, s3: EmbeddedS3) -> None:

@@ -196,6 +196,7 @@ def test_the_cdn_reads_pictures_for_one_distribution_and_nothing_else() -> None:
 def test_nothing_can_be_made_public() -> None:
     assert set(rules.public_access_block().values()) == {True}
     assert len(rules.public_access_block()) == 4
+    assert rules.public_access_block().keys() - rules.public_access_block(on_aws=False).keys() == {"BlockPublicAcls"}
     assert rules.ownership() == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
 
 
