@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from local.embedded_s3 import ACCESS_KEY, SECRET_KEY, EmbeddedS3
 from tests.compose.stack import ROOT, services

@@ -2,32 +2,23 @@
 
 import os
 import subprocess
-import sys
 from functools import cache
-from pathlib import Path
 
 from tests.compose.stack import ROOT
-from tests.contract.servers import INSTALL_WITHIN_S, _installed, _run
+from tests.contract import servers
 
-PODMAN_COMPOSE = "podman-compose==1.6.0"
+PODMAN_COMPOSE_VERSION = "1.6.0"
 # It brings the schema of the Compose specification.
-CHECK_JSONSCHEMA = "check-jsonschema==0.39.0"
+CHECK_JSONSCHEMA_VERSION = "0.39.0"
 READ_WITHIN_S = 60.0
-
-
-def _install(target: Path) -> None:
-    log = target / "install.log"
-    pip = [str(target / "bin/python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
-    _run([sys.executable, "-m", "venv", str(target)], os.environ, log, INSTALL_WITHIN_S)
-    _run([*pip, PODMAN_COMPOSE, CHECK_JSONSCHEMA], os.environ, log, INSTALL_WITHIN_S)
 
 
 @cache
 def python() -> str:
     """The interpreter that has both, installed now if it is not there."""
-    pins = f"{PODMAN_COMPOSE}-{CHECK_JSONSCHEMA}".replace("==", "-")
-    version = f"py{sys.version_info.major}.{sys.version_info.minor}"
-    return str(_installed(f"{pins}-{version}", _install) / "bin/python")
+    wanted = (f"podman-compose=={PODMAN_COMPOSE_VERSION}", f"check-jsonschema=={CHECK_JSONSCHEMA_VERSION}")
+    versions = f"{PODMAN_COMPOSE_VERSION}-check-jsonschema-{CHECK_JSONSCHEMA_VERSION}"
+    return str(servers.virtual_environment("podman-compose", versions, *wanted) / "bin/python")
 
 
 def podman_compose(*arguments: str) -> list[str]:

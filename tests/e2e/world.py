@@ -58,7 +58,8 @@ class World(NamedTuple):
 def is_isolated() -> bool:
     """Whether this process has a network namespace to itself, as `make e2e` gives it: one that leads nowhere."""
     routes = Path("/proc/net/route")
-    # https://man7.org/linux/man-pages/man5/proc_net.5.html: a line a route below the headings, which come with the first.
+    # A line a route below the headings, which come with the first.
+    # https://man7.org/linux/man-pages/man5/proc_net.5.html
     return os.geteuid() == 0 and routes.exists() and len(routes.read_text(encoding="ascii").splitlines()) <= 1
 
 
@@ -81,7 +82,7 @@ def world(prepared: Prepared, scratch: Path) -> Iterator[World]:
     _covered(_RESOLV_CONF, resolv_conf)
     _covered(_CA_BUNDLE, prepared.certificates.bundle)
     # The engine keeps locks and sockets here, which are not this namespace's.
-    for folder in ("/run", "/dev/shm"):
+    for folder in ("/run", "/dev/shm"):  # noqa: S108  to cover it, not to write there
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
     Path("/run/lock").mkdir()
     home = scratch / "home"
