@@ -200,7 +200,7 @@ def test_as_a_plain_server_it_passes_its_own_smoke_test_and_ends_when_it_is_aske
 
 def test_as_a_plain_server_wrong_settings_end_it_with_one_message(image: str) -> None:
     with engine.running(image, "--network=none") as container:
-        assert container.exit_code() == 1
+        assert container.exit_code() == 2
         _, said = container.logs()
     assert said.startswith("The service cannot start: 3 settings are missing or wrong.")
     assert "Traceback" not in said
