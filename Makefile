@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help dev infra bench bench-proxy e2e load smoke test test-strict lint types unit format pins clean
+.PHONY: help dev infra bench bench-proxy bench-cold e2e load smoke test test-strict lint types unit format pins clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -40,6 +40,9 @@ bench: $(READY) ## measure minting against its peers, side by side (2 minutes)
 
 bench-proxy: $(READY) ## measure the form proxy against its peers, side by side (4 minutes)
 	@$(BIN)/python -m bench.proxy
+
+bench-cold: $(READY) ## measure cold starts against the least and the usual, side by side (half a minute)
+	@$(BIN)/python -m bench.cold
 
 load: $(READY) ## keep 200 uploads of 5 MB going for a minute, compare every object
 	@LOAD_SECONDS=60 S3_SERVERS=ceph $(BIN)/python -m pytest -q -s tests/faults/test_load.py

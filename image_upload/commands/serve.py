@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,5 +42,11 @@ def run(arguments: Sequence[str]) -> int:
     )
     chosen = parser.parse_args(arguments)
     server = uvicorn.Server(configuration("upload:app", host=chosen.host, port=chosen.port))
-    server.run()
-    return 0 if server.started else 1
+    try:
+        server.run()
+    except SystemExit as ended:
+        # Wrong settings, with their message; or a port that is taken, which uvicorn has logged.
+        if isinstance(ended.code, str):
+            print(ended.code, file=sys.stderr)
+        return 2
+    return 0

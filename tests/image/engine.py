@@ -9,7 +9,9 @@ or configuration is read or changed, apart from the packages' policy.json.
 
 import contextlib
 import fcntl
+import functools
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -69,36 +71,64 @@ class Container(NamedTuple):
         podman("kill", f"--signal={name}", self.name)
 
 
-def _cache() -> Path:
-    return base().parent / "podman"
+class _Storage(NamedTuple):
+    """Where images lie for ever, and where sockets lie until the machine starts anew.
+
+    A socket's path may have 107 characters (unix(7)), so those are near the root.
+    """
+
+    images: Path
+    sockets: Path
 
 
-def _configured() -> Path:
-    """The folder with the storage and its configuration, made on first use."""
-    cache = _cache()
-    cache.mkdir(exist_ok=True)
+@functools.cache
+def _storage() -> _Storage:
+    """The storage and its configuration, made on first use."""
+    images = base().parent.parent / "podman"
+    sockets = Path("/run") / f"image-upload-{hashlib.sha256(str(images).encode()).hexdigest()[:8]}"
+    for folder in (images, sockets):
+        folder.mkdir(mode=0o700, exist_ok=True)
     # An overlay on an overlay, as in a container, is refused by the kernel.
-    kind = subprocess.run(["stat", "-f", "-c", "%T", cache], capture_output=True, text=True, check=True).stdout.strip()
-    driver = "vfs" if kind == "overlayfs" else "overlay"
-    files = {
-        "storage.conf": f'[storage]\ndriver = "{driver}"\ngraphroot = "{cache}/graph"\nrunroot = "{cache}/run"\n',
-        "containers.conf": f'[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
-        f'[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "runc"\n'
-        f'tmp_dir = "{cache}/engine"\n[engine.runtimes]\nrunc = ["{shutil.which("runc")}"]\n',
+    kind = subprocess.run(["stat", "-f", "-c", "%T", images], capture_output=True, text=True, check=True).stdout.strip()
+    files: dict[str, dict[str, dict[str, object]]] = {
+        "storage.conf": {
+            "storage": {
+                "driver": "vfs" if kind == "overlayfs" else "overlay",
+                "graphroot": str(images / "graph"),
+                "runroot": str(sockets / "run"),
+            }
+        },
+        "containers.conf": {
+            "containers": {"default_ulimits": ["nofile=1024:1024", "nproc=1024:1024"]},
+            "engine": {
+                "cgroup_manager": "cgroupfs",
+                "events_logger": "file",
+                "runtime": "runc",
+                "tmp_dir": str(sockets / "engine"),
+            },
+            "engine.runtimes": {"runc": [shutil.which("runc")]},
+        },
     }
-    for name, text in files.items():
-        if not (cache / name).exists() or (cache / name).read_text(encoding="utf-8") != text:
-            (cache / name).write_text(text, encoding="utf-8")
-    return cache
+    for name, tables in files.items():
+        # What TOML and JSON write alike.
+        lines = [
+            line
+            for table, values in tables.items()
+            for line in (f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items()))
+        ]
+        partial = images / f"{name}.{os.getpid()}"
+        partial.write_text("\n".join([*lines, ""]), encoding="utf-8")
+        partial.rename(images / name)
+    return _Storage(images, sockets)
 
 
 def configuration() -> dict[str, str]:
     """The environment that makes podman use this storage."""
-    cache = _configured()
+    storage = _storage()
     return {
-        "CONTAINERS_STORAGE_CONF": str(cache / "storage.conf"),
-        "CONTAINERS_CONF": str(cache / "containers.conf"),
-        "TMPDIR": str(cache),
+        "CONTAINERS_STORAGE_CONF": str(storage.images / "storage.conf"),
+        "CONTAINERS_CONF": str(storage.images / "containers.conf"),
+        "TMPDIR": str(storage.images),
     }
 
 
@@ -156,7 +186,7 @@ def build() -> str:
 
 @contextlib.contextmanager
 def _locked(name: str) -> Iterator[None]:
-    with (_configured() / f"{name}.lock").open("w", encoding="utf-8") as lock:
+    with (_storage().images / f"{name}.lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

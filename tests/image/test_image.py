@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from image_upload.limits import LAMBDA_FORM_MAX_BYTES
 from local.embedded_s3 import EmbeddedS3
 from local.replay import read_event
 from local.service import local_environ
@@ -18,6 +19,7 @@ from tests.image.engine import AS_ON_LAMBDA, HOST, NETWORK
 from tests.runtime.api import runtime_api
 from tests.runtime.emulator import INVOKE_PATH
 from tests.runtime.process import ON_LAMBDA, ROOT
+from tests.runtime.test_function import form_event
 
 MIB = 1024 * 1024
 # What the layers above the base may hold, compiled.
@@ -105,7 +107,9 @@ def test_another_user_can_read_everything_and_write_nothing_that_the_base_did_no
     of_packages = "$(python -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))')"
     assert shell(image, f"find /var/task {of_packages} ! -readable -o -type d ! -executable") == set()
     writable = "find / -xdev -writable ! -type l ! -path '/proc/*' ! -path '/dev/*' 2>/dev/null; true"
-    assert shell(image, writable) == shell(engine.base_image(), writable)
+    # An engine makes a working folder that is not there, and makes it the user's.
+    elsewhere = "--workdir=/"
+    assert shell(image, writable, elsewhere) == shell(engine.base_image(), writable, elsewhere)
 
 
 def test_it_says_what_it_is(image: str) -> None:
@@ -133,6 +137,18 @@ def test_on_lambda_it_stores_an_upload(image: str, s3: EmbeddedS3, web: httpx.Cl
             url = json.loads(api.answer(read)["body"])["url"]
             assert web.get(url).content == (ROOT / "examples/photo.jpg").read_bytes()
             assert container.exit_code(0) is None
+
+
+def test_on_lambda_a_form_as_large_as_can_be_needs_no_disk(image: str, s3: EmbeddedS3) -> None:
+    """Nothing at all can be written to: neither /tmp nor any other place for temporary files."""
+    nowhere = [option for option in AS_ON_LAMBDA if not option.startswith("--tmpfs")]
+    file = bytes(LAMBDA_FORM_MAX_BYTES - 4_096)
+    with runtime_api() as api:
+        environ = {**local_environ({}, s3.environ), **ON_LAMBDA, "AWS_LAMBDA_RUNTIME_API": api.address}
+        with engine.running(image, "--network=host", *nowhere, environ=environ):
+            answer = api.answer(form_event(file, s3.endpoint_url))
+    assert answer["statusCode"] == 200, answer
+    assert json.loads(answer["body"])["file_size"] == len(file)
 
 
 def test_on_lambda_wrong_settings_are_reported(image: str) -> None:
@@ -198,7 +214,7 @@ def test_as_a_plain_server_it_passes_its_own_smoke_test_and_ends_when_it_is_aske
 
 def test_as_a_plain_server_wrong_settings_end_it_with_one_message(image: str) -> None:
     with engine.running(image, "--network=none") as container:
-        assert container.exit_code() == 1
+        assert container.exit_code() == 2
         _, said = container.logs()
     assert said.startswith("The service cannot start: 3 settings are missing or wrong.")
     assert "Traceback" not in said

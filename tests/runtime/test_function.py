@@ -101,8 +101,8 @@ def test_a_body_that_is_wrong_in_a_hundred_thousand_places_gets_a_short_answer(s
     assert document(answer)["detail"].endswith("; and 149900 more.")
 
 
-def test_nothing_is_written_to_the_disk(service: Function) -> None:
-    """Last of those that share the process: Managed Instances share the folder between processes, too."""
+def test_nothing_is_left_behind_on_the_disk(service: Function) -> None:
+    """Last of those that share the process. That nothing is written at all is shown by the image's tests."""
     assert list(service.temporary.iterdir()) == []
 
 
