@@ -90,3 +90,10 @@ def table(*, allow_gif: bool) -> Mapping[str, Purpose]:
         Purpose("file", "files/{user}/{id}.{ext}", None, ANY_TYPE, S3_OBJECT_MAX_BYTES),
     )
     return {row.name: row for row in rows}
+
+
+def of_key(key: str) -> Purpose | None:
+    """The purpose whose keys begin as this one does, None where no purpose's do."""
+    first = key.partition("/")[0]
+    rows = (*table(allow_gif=False).values(), USER_FILE)
+    return next((row for row in rows if row.key.partition("/")[0] == first), None)
