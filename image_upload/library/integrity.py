@@ -81,7 +81,9 @@ def fingerprint_of(stored: StoredObject, first_part_bytes: int | None) -> Finger
     as this service sends them, can be told apart in a stream.
     """
     if stored.sha256 is not None:
-        digest, _, count = stored.sha256.partition("-")
+        digest = stored.sha256.partition("-")[0]
+        # A count behind the ETag tells parts, too: no SHA-256 of an object in parts is one of the whole.
+        count = stored.sha256.partition("-")[2] or stored.etag.strip('"').partition("-")[2]
         if not count:
             return Whole("sha256", base64.b64decode(digest))
         if first_part_bytes and -(-stored.size_bytes // first_part_bytes) == int(count):

@@ -152,7 +152,7 @@ class Library:
         from image_upload.library.integrity import fingerprint_of  # noqa: PLC0415  only downloads need it
 
         first = None
-        if "-" in (stored.sha256 or ""):
+        if stored.sha256 is not None and "-" in stored.sha256 + stored.etag:
             async with _in_time():
                 first = await objects.head(self._bucket, key, part=1)
         return fingerprint_of(stored, first.size_bytes if first else None)

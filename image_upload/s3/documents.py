@@ -8,14 +8,18 @@ if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
 
 
+class Unreadable(S3Failure):
+    """An answer that is no XML."""
+
+
 def parse(document: bytes) -> "ET.Element":
-    """The root of an answer. Raises `S3Failure` where it is no XML."""
+    """The root of an answer. Raises `Unreadable`."""
     from xml.etree import ElementTree as ET  # noqa: PLC0415  minting a PUT need not pay for it
 
     try:
         return ET.fromstring(document)  # noqa: S314  our own bucket's answer; expat refuses entity bombs
     except ET.ParseError as error:
-        raise S3Failure("an answer", None) from error
+        raise Unreadable("an answer", None) from error
 
 
 def children(element: "ET.Element", name: str) -> "list[ET.Element]":

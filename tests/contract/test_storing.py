@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import random
 import time
 from collections.abc import Iterator
 
@@ -10,6 +9,7 @@ import httpx
 import pytest
 
 from tests.conftest import problem
+from tests.contract.plans import content_of
 from tests.contract.store import Store
 
 MIB = 1024 * 1024
@@ -17,10 +17,6 @@ PATH = "/api/v1/s3/upload"
 BOUNDARY = "b0undary"
 GONE_WITHIN_S = 20.0
 POLL_S = 0.05
-
-
-def content_of(size: int) -> bytes:
-    return random.Random(size).randbytes(size)  # noqa: S311  the same bytes in every run
 
 
 def part(head: str, content: bytes) -> bytes:
