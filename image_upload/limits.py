@@ -49,6 +49,19 @@ CLOCK_SKEW_MAX_S: Final = 15 * 60
 # How long a URL lives that the service signs for a call of its own.
 S3_CALL_EXPIRES_S: Final = 60
 
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-transition-general-considerations.html
+# Below: PutBucketLifecycleConfiguration answers InvalidArgument to a transition into Standard-IA, or out of it
+# again, sooner than this.
+S3_IA_MIN_DAYS: Final = 30
+
+# How long a version is kept that was overwritten or deleted, in a bucket with versioning: a month to notice a
+# mistake. What ends by itself (scan, chat) ends for good a day after it was due.
+OLD_VERSIONS_KEPT_DAYS: Final = 30
+EXPIRED_VERSIONS_KEPT_DAYS: Final = 1
+
+# How long a browser may remember the bucket's answer to a preflight. Chromium keeps none longer than two hours.
+CORS_MAX_AGE_S: Final = 3_600
+
 # Attempts at a call of our own: 503 SlowDown and lost connections are S3's daily life.
 S3_CALL_ATTEMPTS: Final = 3
 

@@ -230,7 +230,7 @@ class Settings(BaseModel):
     @field_validator("s3_storage_classes")
     @classmethod
     def _storage_classes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        known = [*purposes.table(allow_gif=False), purposes.USER_FILE.name]
+        known = [purpose.name for purpose in purposes.every()]
         named = [item.partition(":")[0] for item in value]
         for item, purpose in zip(value, named, strict=True):
             if purpose not in known:

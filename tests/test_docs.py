@@ -294,6 +294,12 @@ def same_size(cell: str, max_bytes: int) -> bool:
     return f"{max_bytes / _UNITS[unit]:.{decimals}f}" == number
 
 
+def flags(row: list[str]) -> tuple[bool, bool]:
+    """The columns that say yes or no: CDN and Cools."""
+    assert set(row[5:7]) <= {"yes", "no"}, row
+    return row[5] == "yes", row[6] == "yes"
+
+
 def test_every_purpose_is_documented_with_its_key_its_life_time_and_its_size() -> None:
     rows = {code_in(row[0])[0]: row for row in table("docs/purposes.md", "Purpose")}
     code = purposes.table(allow_gif=False)
@@ -301,6 +307,9 @@ def test_every_purpose_is_documented_with_its_key_its_life_time_and_its_size() -
         name: (purpose.key, purpose.kept_days) for name, purpose in code.items()
     }
     assert {name: row[4] for name, row in rows.items() if not same_size(row[4], code[name].max_bytes)} == {}
+    assert {name: flags(row) for name, row in rows.items()} == {
+        name: (purpose.cdn, purpose.cools) for name, purpose in code.items()
+    }
 
 
 @pytest.mark.parametrize("allow_gif", [False, True])
@@ -325,6 +334,7 @@ def test_the_internal_purpose_is_documented_and_cannot_be_named() -> None:
     (any_type,) = ({code_in(media)[0] for group, media, _ in table("docs/purposes.md", "Group") if group == row[3]},)
     assert any_type == set(own.types)
     assert same_size(row[4], own.max_bytes)
+    assert flags(row) == (own.cdn, own.cools)
     assert own.name not in purposes.table(allow_gif=False)
 
 

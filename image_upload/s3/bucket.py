@@ -95,6 +95,7 @@ class Bucket:
         self.address = locate(self.name, settings.aws_region, inner, use_ssl=settings.use_ssl)
         self.public_address = locate(self.name, settings.aws_region, public, use_ssl=settings.use_ssl)
         self._signers: dict[Address, Signer] = {}
+        self._purposes = purposes.every()
 
     @property
     def client(self) -> "httpx.AsyncClient":
@@ -239,7 +240,7 @@ class Bucket:
         """
         settings = self._settings
         headers = {}
-        if settings.s3_storage_classes and (purpose := purposes.of_key(key)):
+        if settings.s3_storage_classes and (purpose := purposes.of_key(key, self._purposes)):
             storage_class = settings.storage_class_of(purpose.name)
             if storage_class is not None:
                 headers["x-amz-storage-class"] = storage_class
@@ -250,12 +251,13 @@ class Bucket:
         return headers
 
     def cdn_url(self, key: str) -> str | None:
-        """The key's address on the CDN, None where no CDN is configured."""
+        """The key's address on the CDN; None where no CDN is configured, or where its purpose is not served by one."""
         base = self._settings.cdn_base_url
-        return f"{base.rstrip('/')}/{quote(key, safe='/~')}" if base else None
+        purpose = purposes.of_key(key, self._purposes) if base else None
+        return f"{base.rstrip('/')}/{quote(key, safe='/~')}" if base and purpose and purpose.cdn else None
 
     def location(self, key: str) -> str:
-        """The key's address: on the CDN where there is one, else in the bucket (which answers signed requests only)."""
+        """The key's address: on the CDN where it is served, else in the bucket (which answers signed requests only)."""
         address = self.public_address
         return self.cdn_url(key) or f"{address.origin}{address.path_prefix}/{quote(key, safe='/~')}"
 

@@ -35,7 +35,8 @@ def refused(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("size", ["12582912", 12582912])
-def test_a_file_in_parts_from_create_to_complete(service: str, web: httpx.Client, size: object) -> None:
+def test_a_file_in_parts_from_create_to_complete(start: Start, web: httpx.Client, size: object) -> None:
+    service = start(CDN_BASE_URL="https://cdn.example.com")  # which serves no such files
     upload = begin(web, service, size=size)
     assert upload["key"].startswith("files/anonymous/")
     assert upload["bucket"] == "local-uploads"
