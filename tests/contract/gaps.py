@@ -25,6 +25,10 @@ PROMISES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "aborted-complete": ("completing an aborted upload", "404 NoSuchUpload"),
         "object-size": ("completing to another length than signed", "400 InvalidRequest"),
         "raw-metadata": ("a PUT with a signed metadata header in plain UTF-8", "200"),
+        "storage-class": ("a PUT with the class STANDARD_IA", "200"),
+        "form-at-rest": ("a form's fields for storage class and encryption", "kept"),
+        "encryption": ("the encryption of an object that was sent for AES256", "AES256"),
+        "kms": ("a PUT to be encrypted with a key of KMS", "200"),
         "kept-checksum": ("the SHA-256 of an object that was sent with one", "the SHA-256"),
         "complete-once": ("completing with If-None-Match onto an object", "412 PreconditionFailed"),
     }
@@ -47,6 +51,7 @@ GAPS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "aborted-complete": "500",
             "object-size": "2xx",
             "kept-checksum": "none",
+            "form-at-rest": "ignored",
         },
         "localstack": {
             "anonymous-write": "2xx",
@@ -64,6 +69,9 @@ GAPS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "object-size": "2xx",
             "complete-once": "2xx",
             "kept-checksum": "none",
+            "storage-class": "400 InvalidArgument",
+            "encryption": "none",
+            "kms": "400 InvalidArgument",
         },
     }
 )
