@@ -31,7 +31,7 @@ class SentPart(NamedTuple):
 async def create(bucket: Bucket, key: str, headers: Mapping[str, str]) -> str:
     """CreateMultipartUpload: the upload id. `headers` become the object's: type, metadata, checksum algorithm."""
     response = await bucket.call("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=headers)
-    upload_id = documents.text(documents.parse(response.content), "UploadId")
+    upload_id = documents.text(documents.parse(response.content, "InitiateMultipartUploadResult"), "UploadId")
     if not upload_id:
         raise S3Failure("CreateMultipartUpload", response.status_code, error_code(response.content))
     return upload_id

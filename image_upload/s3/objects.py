@@ -138,11 +138,11 @@ async def _listed(bucket: Bucket, query: Mapping[str, str]) -> "ET.Element":
     """
     try:
         response = await bucket.call("ListObjectsV2", "GET", "", query=query, timeout_s=S3_ATTEMPT_TIMEOUT_S)
-        return documents.parse(response.content)
+        return documents.parse(response.content, "ListBucketResult")
     except documents.Unreadable:
         query = {**query, "encoding-type": "url"}
         response = await bucket.call("ListObjectsV2", "GET", "", query=query, timeout_s=S3_ATTEMPT_TIMEOUT_S)
-        return documents.parse(response.content)
+        return documents.parse(response.content, "ListBucketResult")
 
 
 async def read(bucket: Bucket, key: str, stored: StoredObject) -> AsyncGenerator[bytes, None]:
