@@ -170,7 +170,7 @@ async def read(bucket: Bucket, key: str, stored: StoredObject) -> AsyncGenerator
                         raise S3Failure("GetObject", response.status_code, "WrongLength")
                     yield chunk
         except Transient as broken:
-            futile = futile + 1 if received == before else 1
+            futile = futile + 1 if received == before else 0
             if futile == S3_CALL_ATTEMPTS:
                 raise S3Failure("GetObject", broken.status, broken.code) from None
             pause = broken.retry_after_s
