@@ -6,7 +6,7 @@ from typing import Final
 
 # Command → the module of `commands` that carries it out, and what it does.
 COMMANDS: Final = {
-    "smoke": ("smoke", "store pictures in a running service in every way, compare the bytes"),
+    "smoke": ("smoke", "store pictures in a running service in every way, compare the bytes, delete them"),
 }
 
 
