@@ -117,8 +117,13 @@ def test_a_word_at_the_end_of_a_path_belongs_to_the_route(service: str, web: htt
     assert web.get(f"{service}{FILE}/{key}/exists").json()["exists"] is False
 
 
-def test_a_path_without_a_word_is_only_for_deleting(service: str, web: httpx.Client) -> None:
-    assert problem(web.get(f"{service}{FILE}/a"), 405, "method-not-allowed")["detail"].endswith("takes: DELETE.")
+@pytest.mark.parametrize(
+    ("path", "takes"), [(f"{FILE}/a", "DELETE"), ("/images/a", "DELETE, GET"), ("/images/a/metadata", "DELETE, GET")]
+)
+def test_a_path_says_which_methods_it_takes(service: str, web: httpx.Client, path: str, takes: str) -> None:
+    response = web.put(service + path)
+    assert problem(response, 405, "method-not-allowed")["detail"].endswith(f"takes: {takes}.")
+    assert response.headers["allow"] == takes
 
 
 # --- what is asked --------------------------------------------------------------------------------
