@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from image_upload import errors
 from image_upload.accounts.dependencies import PrincipalOf
@@ -22,6 +23,15 @@ from image_upload.s3.objects import StoredObject
 from image_upload.settings import Settings
 
 READ_URL_EXPIRES_S = 900
+
+
+class _Key(PathConvertor):
+    """The framework's `path` with line breaks: what is no key is to be refused as one, not as an unknown path."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("key", _Key())
 
 _CALLER = (errors.InvalidKey, errors.NotSignedIn, errors.InvalidToken, errors.InvalidRequest)
 _SIGNING = (*_CALLER, errors.InvalidFilename, errors.CredentialsUnavailable)
@@ -73,7 +83,7 @@ def _images(routes: APIRouter, library: Library, access: Access, caller: Any) ->
     # expects: a key with slashes
     # returns: 200 with what S3 says of the object
     # codes: 400 invalid-key · 401 · 404 object-missing · 422 · 502, 503, 504
-    @routes.get("/images/{key:path}/metadata", summary="What is known of a stored file", openapi_extra=dict(_METADATA))
+    @routes.get("/images/{key:key}/metadata", summary="What is known of a stored file", openapi_extra=dict(_METADATA))
     async def image_metadata(key: str, principal: caller) -> JSONResponse:
         """Size, type, ETag, time, user metadata, and where the CDN serves it."""
         key = access.check(principal, "read", key)
@@ -83,7 +93,7 @@ def _images(routes: APIRouter, library: Library, access: Access, caller: Any) ->
     # returns: 200 with a presigned GET, whether or not the object exists (S3 answers that)
     # codes: 400 invalid-key, invalid-filename · 401 · 422 · 503
     @routes.get(
-        "/images/{key:path}",
+        "/images/{key:key}",
         summary="A URL to read a stored file",
         openapi_extra=documented(*_SIGNING, answer="library.answers:ReadUrl"),
     )
@@ -99,7 +109,7 @@ def _images(routes: APIRouter, library: Library, access: Access, caller: Any) ->
     # returns: 204, also when there is nothing (any more)
     # codes: 400 invalid-key · 401 · 422 · 502, 503, 504
     @routes.delete(
-        "/images/{key:path}",
+        "/images/{key:key}",
         summary="Delete a stored file",
         status_code=204,
         response_class=Response,
@@ -147,7 +157,7 @@ def _files(routes: APIRouter, library: Library, access: Access, caller: Any) -> 
     # returns: 200 with a presigned GET, whether or not the object exists (S3 answers that)
     # codes: 400 invalid-key, invalid-filename · 401 · 422 · 503
     @routes.get(
-        "/api/v1/s3/file/{key:path}/url",
+        "/api/v1/s3/file/{key:key}/url",
         summary="A URL to read a stored file, for a time of your choice",
         openapi_extra=documented(*_SIGNING, answer="library.answers:FileReadUrl"),
     )
@@ -170,7 +180,7 @@ def _files(routes: APIRouter, library: Library, access: Access, caller: Any) -> 
     # returns: 200 with what S3 says of the object
     # codes: 400 invalid-key · 401 · 404 object-missing · 422 · 502, 503, 504
     @routes.get(
-        "/api/v1/s3/file/{key:path}/metadata",
+        "/api/v1/s3/file/{key:key}/metadata",
         summary="The same as GET /images/{key}/metadata",
         openapi_extra=dict(_METADATA),
     )
@@ -183,7 +193,7 @@ def _files(routes: APIRouter, library: Library, access: Access, caller: Any) -> 
     # returns: 200 with exists, true or false; never false because S3 refused or was silent
     # codes: 400 invalid-key · 401 · 422 · 502, 503, 504
     @routes.get(
-        "/api/v1/s3/file/{key:path}/exists",
+        "/api/v1/s3/file/{key:key}/exists",
         summary="Whether there is such a file",
         openapi_extra=documented(*_ASKING, answer="library.answers:Exists"),
     )
@@ -196,7 +206,7 @@ def _files(routes: APIRouter, library: Library, access: Access, caller: Any) -> 
     # returns: 204, also when there is nothing (any more)
     # codes: 400 invalid-key · 401 · 422 · 502, 503, 504
     @routes.delete(
-        "/api/v1/s3/file/{key:path}",
+        "/api/v1/s3/file/{key:key}",
         summary="The same as DELETE /images/{key}",
         status_code=204,
         response_class=Response,

@@ -73,6 +73,8 @@ def stored(mint: Mint, web: httpx.Client, jpeg: bytes) -> str:
         "a%5cb",
         "a/%00",
         "a%09b",
+        "a%0ab",
+        "a%0d%0a",
         "%ff",
         "x" * 1025,
     ],
