@@ -154,14 +154,14 @@ def test_a_client_cannot_choose_another_storage_class(store: Store, start: Start
 
 
 def test_a_file_of_the_library_has_its_purposes_class_and_the_encryption(store: Store, tmp_path: Path) -> None:
-    path, key = tmp_path / "수업 1.mp3", "audio/class123/0.mp3"
+    path, key = tmp_path / "수업 1.mp3", "audio/class7/0.mp3"
     path.write_bytes(CONTENT)
     settings = {"ENVIRONMENT": "local", "S3_STORAGE_CLASSES": "audio:ONEZONE_IA", **AES256, **store.environ}
 
     async def there_and_back() -> tuple[str, str | None]:
         async with Library.of(settings) as library:
             try:
-                await library.upload_file(path, key, "audio/mpeg", extra_metadata={"class_id": "class123"})
+                await library.upload_file(path, key, "audio/mpeg", extra_metadata={"class_id": "class7"})
             except StorageUnavailable as refused:
                 return f"{refused.extras['upstream_status']} {refused.extras['upstream_code']}", None
             stored = await library.download_file(key, tmp_path / "back.mp3")

@@ -17,7 +17,6 @@ def test_the_example_does_what_it_says(tmp_path: Path) -> None:
     recording = bytes(range(256)) * 1000
     (tmp_path / "녹음 1.mp3").write_bytes(recording)
     (tmp_path / "example.py").write_text(example, encoding="utf-8")
-    # A bucket of its own: the example lists what is there.
     with embedded_s3() as s3:
         done = subprocess.run(
             [sys.executable, "example.py"],
