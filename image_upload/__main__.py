@@ -7,9 +7,9 @@ from typing import Final
 # Command → the module of `commands` that carries it out, and what it does.
 COMMANDS: Final = {
     "bucket-rules": ("bucket_rules", "show what a bucket is set to against what it must be, and set it"),
-    "serve": ("serve", "run the service as a plain server, as the container does outside Lambda"),
     "doctor": ("doctor", "check a set-up or a deployment against what the code expects, a line a check"),
-    "smoke": ("smoke", "store pictures in a running service in every way, compare the bytes"),
+    "serve": ("serve", "run the service as a plain server, as the container does outside Lambda"),
+    "smoke": ("smoke", "store pictures in a running service in every way, compare the bytes, delete them"),
 }
 
 

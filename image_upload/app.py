@@ -70,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
         # The last one is asked first: minting is what most requests want.
         health.router(settings, bucket),
         proxy.router(Proxy(settings, bucket), principal),
-        library.router(bucket, principal),
+        library.router(settings, bucket, principal),
         families.router(desk, principal),
         mint.router(desk, principal),
     ):

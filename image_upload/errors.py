@@ -19,6 +19,7 @@
     │   └── ExpiredTicket       410  ticket-expired           the upload's time is over
     ├── TicketsNotConfigured    503  tickets-not-configured   no secret to sign tickets with
     ├── UploadNotFound          404  upload-not-found         aborted, expired, or never there
+    ├── ObjectMissing           404  object-missing           S3 says that there is no such object
     ├── InvalidParts            400  parts-invalid            numbers or ETags that cannot be right
     │   └── PartsRefused        400  parts-refused            S3 has other parts than the client names
     ├── SizeMismatch            400  size-mismatch            the stored object has another length
@@ -39,6 +40,7 @@
     ├── OutOfTime               504  upload-timed-out         the time for the whole upload is over
     ├── StorageDenied           502  storage-denied           S3 lets the service do less than it needs
     ├── StorageUnavailable      502  storage-unavailable      S3 did not answer a call of the service's own
+    ├── StorageTimedOut         504  storage-timed-out        S3 did not answer in time: nobody knows
     ├── CredentialsUnavailable  503  credentials-unavailable  the service cannot sign
     └── InternalError           500  internal-error           a fault of ours; the log has the details
 
@@ -182,6 +184,12 @@ class UploadNotFound(Problem):
     status, code, title = 404, "upload-not-found", "Upload not found"
 
 
+class ObjectMissing(Problem):
+    """S3 says that there is no object under this key. Compare it with the `objectKey` or `key` you were given."""
+
+    status, code, title = 404, "object-missing", "No such object"
+
+
 class InvalidParts(Problem):
     """The parts cannot be right: a number out of range, twice or missing, or an ETag that is none."""
 
@@ -300,6 +308,12 @@ class StorageUnavailable(Problem):
     """S3 failed or did not answer a call that the service made itself. Try again in a moment."""
 
     status, code, title = 502, "storage-unavailable", "S3 unavailable"
+
+
+class StorageTimedOut(Problem):
+    """S3 did not answer in time, so nobody knows what is there, or whether it was done. Ask again."""
+
+    status, code, title = 504, "storage-timed-out", "S3 did not answer in time"
 
 
 class CredentialsUnavailable(Problem):

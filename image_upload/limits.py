@@ -65,6 +65,15 @@ CORS_MAX_AGE_S: Final = 3_600
 # Attempts at a call of our own: 503 SlowDown and lost connections are S3's daily life.
 S3_CALL_ATTEMPTS: Final = 3
 
+# Time for one attempt at a small call (what is there, list, delete), and for all attempts and their pauses
+# together. Above: 504 storage-timed-out, instead of a client that waits for minutes. Less: a slow second of S3 fails.
+S3_ATTEMPT_TIMEOUT_S: Final = 5.0
+S3_ANSWER_TIMEOUT_S: Final = 12.0
+
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+# Objects of one page. Above: S3 cuts it silently. With keys of 1,024 quotes such a page stays below Lambda's limit.
+LIST_MAX_KEYS: Final = 1_000
+
 # --- Multipart plans ------------------------------------------------------------------------------
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html recommends multipart from 100 MB.

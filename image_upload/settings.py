@@ -20,12 +20,17 @@ from pydantic import (
     field_validator,
 )
 
+from image_upload import purposes
 from image_upload.limits import PRESIGN_MAX_S
 
 type_of_environment = Literal["local", "development", "test", "production"]
 
 # RFC 7518 section 3.2: an HS256 key holds at least as many bits as the hash.
 JWT_SECRET_MIN_BYTES = 32
+
+# Those whose objects S3 reads out at once: from the others a read URL would get 403 InvalidObjectState.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
+STORAGE_CLASSES = ("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR")
 
 
 class SettingsError(Exception):
@@ -108,6 +113,21 @@ class Settings(BaseModel):
         validation_alias="CDN_BASE_URL",
         pattern=r"^https?://[^\s?#]+$",
         description="https://host[/path] of the CDN in front of the bucket",
+    )
+    s3_storage_classes: CommaList = Field(
+        (),
+        validation_alias="S3_STORAGE_CLASSES",
+        description="purpose:class separated by commas, such as audio:STANDARD_IA,document:INTELLIGENT_TIERING; "
+        f"classes are {', '.join(STORAGE_CLASSES)}",
+    )
+    s3_sse: Literal["none", "AES256", "aws:kms"] = Field(
+        "none", validation_alias="S3_SSE", description="one of none, AES256, aws:kms"
+    )
+    s3_sse_kms_key_id: str | None = Field(
+        None,
+        validation_alias="S3_SSE_KMS_KEY_ID",
+        pattern=r"^[A-Za-z0-9:/_-]{1,2048}$",
+        description="the id, alias or ARN of a KMS key, with S3_SSE=aws:kms",
     )
     upload_url_expires_s: int = Field(
         300,
@@ -207,6 +227,27 @@ class Settings(BaseModel):
             raise ValueError("plain http is possible only outside production")
         return f"{parts.scheme}://{parts.netloc.lower()}"
 
+    @field_validator("s3_storage_classes")
+    @classmethod
+    def _storage_classes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = [purpose.name for purpose in purposes.every()]
+        named = [item.partition(":")[0] for item in value]
+        for item, purpose in zip(value, named, strict=True):
+            if purpose not in known:
+                raise ValueError(f"there is no such purpose; there are {', '.join(known)}")
+            if item.partition(":")[2] not in STORAGE_CLASSES:
+                raise ValueError(f"no storage class that can be read at once is named for {purpose}")
+        if len(set(named)) != len(named):
+            raise ValueError("a purpose is named twice")
+        return value
+
+    @field_validator("s3_sse_kms_key_id")
+    @classmethod
+    def _kms_key(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("s3_sse") != "aws:kms":
+            raise ValueError("a key is only for S3_SSE=aws:kms")
+        return value
+
     @field_validator("auth_required")
     @classmethod
     def _auth_default(
@@ -228,6 +269,10 @@ class Settings(BaseModel):
         ):
             raise ValueError(f"shorter than {JWT_SECRET_MIN_BYTES} bytes")
         return value
+
+    def storage_class_of(self, purpose: str) -> str | None:
+        """The storage class that a purpose's objects are to have; None leaves it to S3."""
+        return dict(item.split(":", 1) for item in self.s3_storage_classes).get(purpose)
 
     @property
     def on_lambda(self) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from image_upload import checks
 from image_upload.accounts.tokens import Principal
 from image_upload.errors import BatchRefused, InvalidRequest, Problem
 from image_upload.limits import S3_OBJECT_MAX_BYTES
@@ -35,12 +36,7 @@ class Desk:
 
     def purpose(self, name: str, among: Sequence[str] | None = None) -> Purpose:
         """The purpose of a name. Raises `InvalidRequest`."""
-        if name not in (among or self.table):
-            raise InvalidRequest(
-                f"There is no such purpose here. The purposes are: {', '.join(among or self.table)}.",
-                errors=[{"field": "purpose", "message": "unknown"}],
-            )
-        return self.table[name]
+        return checks.purpose(name, {each: self.table[each] for each in among} if among else self.table)
 
     def wish(self, wanted: UploadRequest, principal: Principal) -> Wish:
         """The request as a wish."""

@@ -16,22 +16,32 @@ _ACTIONS = {
     "ListParts": "s3:ListMultipartUploadParts",
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "HeadObject": "s3:GetObject and s3:ListBucket",
+    "GetObject": "s3:GetObject",
+    "ListObjectsV2": "s3:ListBucket",
     "DeleteObject": "s3:DeleteObject",
     "PutObject": "s3:PutObject",
     "UploadPart": "s3:PutObject",
 }
 
+# As S3 words it: "User: arn:… is not authorized to perform: kms:Decrypt on resource: arn:…".
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/troubleshoot-403-errors.html
+_DENIED = re.compile(rb"not authorized to perform: ([a-z0-9-]{1,32}:[A-Za-z]{1,64})\b")
+
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
 
 class S3Failure(Exception):
-    """A call to S3 failed. `status` None: no answer came; `code` None: the answer named none."""
+    """A call to S3 failed. `status` None: no answer came; `code` None: the answer named none.
 
-    def __init__(self, operation: str, status: int | None, code: str | None = None) -> None:
+    `action` is the IAM action that S3 says is missing, where it says so.
+    """
+
+    def __init__(self, operation: str, status: int | None, code: str | None = None, action: str | None = None) -> None:
         super().__init__(f"{operation}: {status} {code}")
         self.operation = operation
         self.status = status
         self.code = code
+        self.action = action
 
     @property
     def is_missing(self) -> bool:
@@ -45,6 +55,12 @@ def error_code(document: bytes) -> str | None:
     return match[1].decode() if match else None
 
 
+def denied_action(document: bytes) -> str | None:
+    """The IAM action that S3's error document says is missing, None if it says none."""
+    match = _DENIED.search(document)
+    return match[1].decode() if match else None
+
+
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
     """A failure of S3 that nobody expected, as a problem that says who can mend it.
@@ -55,7 +71,7 @@ async def translated() -> AsyncIterator[None]:
         yield
     except S3Failure as failure:
         if failure.status == 403:  # noqa: PLR2004
-            action = _ACTIONS[failure.operation]
+            action = failure.action or _ACTIONS[failure.operation]
             raise StorageDenied(
                 f"S3 denied {failure.operation}. The service's operator grants {action} to its role.",
                 action=action,
