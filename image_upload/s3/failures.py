@@ -16,6 +16,7 @@ _ACTIONS = {
     "ListParts": "s3:ListMultipartUploadParts",
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "HeadObject": "s3:GetObject and s3:ListBucket",
+    "GetObject": "s3:GetObject",
     "DeleteObject": "s3:DeleteObject",
     "PutObject": "s3:PutObject",
     "UploadPart": "s3:PutObject",
