@@ -12,7 +12,7 @@ from image_upload.records.values import Record
 from image_upload.s3 import retry
 from local.embedded_s3 import EmbeddedS3
 from tests.arrivals.stores import CONTENT, do, promise, put
-from tests.faults.hostile import Act, answering, hostile_store, raw, resetting
+from tests.faults.hostile import Act, Exchange, answering, hostile_store, raw, resetting
 from tests.records.databases import Place
 
 
@@ -113,3 +113,30 @@ def test_a_failure_of_s3_changes_no_row(
         store.play(*[fault] * 40)
         rows = do(EmbeddedS3(store.endpoint_url), place, work)
     assert [row.state for row in rows] == ["pending", "expired"]
+
+
+@pytest.mark.parametrize("answer", [raw(204), raw(412), raw(404)], ids=["removed", "changed since", "gone"])
+def test_only_the_object_that_was_looked_at_is_removed(answer: bytes, place: Place) -> None:
+    async def work(stores: Stores) -> Record:
+        return await finish(stores, await stores.database.records.insert("post", promise()))
+
+    def describing(exchange: Exchange) -> None:
+        exchange.read_head()
+        head = [
+            "HTTP/1.1 200 OK",
+            "Content-Length: 999",
+            "Content-Type: image/jpeg",
+            'ETag: "seen"',
+            "Connection: close",
+        ]
+        exchange.say("\r\n".join([*head, "", ""]).encode())
+
+    with hostile_store() as store:
+        store.play(describing, answering(answer))
+        end = do(EmbeddedS3(store.endpoint_url), place, work)
+        looked, removed = store.exchanges
+    assert (end.state, end.fault, end.size_bytes, end.etag) == ("rejected", "size", 999, '"seen"')
+    assert looked.line.startswith("HEAD ")
+    assert looked.headers["x-amz-checksum-mode"] == "ENABLED"
+    assert removed.line.startswith("DELETE ")
+    assert removed.headers["if-match"] == '"seen"'

@@ -113,24 +113,6 @@ def test_a_digest_that_s3_does_not_keep_is_computed_from_the_bytes(
     assert state_of(web, recorded, post) == "stored"
 
 
-def test_the_end_of_a_multipart_upload_is_noticed_by_its_record(recorded: str, web: httpx.Client) -> None:
-    content = bytes(range(256)) * 4096 * 12
-    post = posted(
-        web, recorded, filename="a.bin", contentType="application/octet-stream", purpose="file", size=len(content),
-        accepts=["multipart"],
-    )  # fmt: skip
-    assert post["strategy"] == "multipart"
-    for part in post["parts"]:
-        start = (part["partNumber"] - 1) * post["partSize"]
-        assert web.put(part["url"], content=content[start : start + part["size"]]).status_code == 200
-    done = web.post(f"{recorded}/uploads/{post['ticket']}/complete", json={})
-    assert done.status_code == 200, done.text
-    # Not by this read: the row was settled before.
-    row = web.get(f"{recorded}/posts/{post['id']}").json()
-    assert row["state"] == "stored"
-    assert row["size"] == len(content)
-
-
 def test_a_file_record_from_its_url_to_its_download(recorded: str, web: httpx.Client) -> None:
     name = "보고서 1+1.pdf"
     minted = web.post(f"{recorded}/files/upload-url", params={"filename": name}).json()

@@ -59,7 +59,9 @@ def postgres() -> Iterator[Postgres]:
             as_nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
             for path in (scratch, *scratch.iterdir()):
                 os.chown(path, NOBODY, NOBODY)
-        environ = servers._without(("PG",)) | {"LC_ALL": "C", "TZ": "Asia/Seoul"}
+        # Where they were unpacked, their libraries lie beside them.
+        libraries = str(binaries.parents[2] / "x86_64-linux-gnu")
+        environ = servers._without(("PG",)) | {"LC_ALL": "C", "TZ": "Asia/Seoul", "LD_LIBRARY_PATH": libraries}
         data = str(scratch / "data")
         initdb = ["initdb", "-D", data, "-U", "owner", "-A", "scram-sha-256", "-E", "UTF8", "--no-sync"]
         initdb += ["--pwfile", str(scratch / "password")]
