@@ -180,7 +180,9 @@ def _methods(scope: Scope) -> set[str]:
     found: set[str] = set()
     for route in scope["app"].routes:
         if route.matches(scope)[0] is not Match.NONE:
-            found |= getattr(route, "methods", None) or set()
+            for each in getattr(route, "routes", (route,)):  # those that are built late
+                if each.matches(scope)[0] is not Match.NONE:
+                    found |= getattr(each, "methods", None) or set()
     return found
 
 

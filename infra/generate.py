@@ -42,10 +42,6 @@ TEMPLATE: Final = Path(__file__).with_name("template.yaml")
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 TEMPLATE_MAX_BYTES: Final = 51_200
 
-# One line decides whether the stack sends arrivals and a clock to the function. To be set once `upload.handler`
-# takes such events: until then each would be an error, and ring an alarm.
-HANDLES_EVENTS: Final = False
-
 # Settings that are no parameter of their own, and why.
 NOT_PARAMETERS: Final[Mapping[str, str]] = {
     "ENVIRONMENT": "the parameter Environment, whose default is production",
@@ -222,8 +218,6 @@ def _transition(transition: Mapping[str, Any]) -> Any:
 
 def events() -> dict[str, Any]:
     """A clock for the sweep and word of every object that arrives, both only with a database to note them in."""
-    if not HANDLES_EVENTS:
-        return {}
     rules_of_events: dict[str, dict[str, Any]] = {
         "Sweep": {
             "Description": "Looks after uploads that nobody finished",
@@ -261,8 +255,6 @@ def events() -> dict[str, Any]:
 
 def event_conditions() -> dict[str, Any]:
     """Whether there is a database, where that matters."""
-    if not HANDLES_EVENTS:
-        return {}
     return {"HasDatabase": Tag("!Not", [Tag("!Equals", [ref("DatabaseUrl"), ""])])}
 
 

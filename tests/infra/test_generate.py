@@ -83,13 +83,8 @@ def test_a_new_setting_becomes_a_parameter_by_itself() -> None:
     assert variables["DATABASE_URL"] == {"Ref": "DatabaseUrl"}
 
 
-@pytest.mark.usefixtures("grown")
-def test_one_line_switches_the_events_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generate, "HANDLES_EVENTS", True)
-    written = tmp_path / "template.yaml"
-    written.write_text(generate.generated(PATH.read_text()))
-    assert lint(written) == ""
-    resources = parse(written.read_text())["Resources"]
+def test_with_a_database_the_stack_sends_arrivals_and_a_clock() -> None:
+    resources = TEMPLATE["Resources"]
     for name in ("Sweep", "Arrival"):
         rule, permission = resources[f"{name}Rule"], resources[f"{name}Permission"]
         assert rule["Condition"] == permission["Condition"] == "HasDatabase"
