@@ -14,6 +14,7 @@ from image_upload.errors import (
     InvalidRequest,
     InvalidToken,
     NotSignedIn,
+    ScopeMissing,
 )
 from image_upload.library.disposition import content_disposition
 from image_upload.openapi import documented
@@ -37,11 +38,12 @@ def router(bucket: Bucket, principal_of: PrincipalOf) -> APIRouter:
             InvalidFilename,
             NotSignedIn,
             InvalidToken,
+            ScopeMissing,
             InvalidRequest,
             CredentialsUnavailable,
             answer="library.answers:ReadUrl",
         ),
-        dependencies=[Depends(principal_of)],
+        dependencies=[Depends(principal_of.needs("read"))],
     )
     async def image_url(
         key: str,

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from image_upload import errors, purposes
 from image_upload.accounts.dependencies import PrincipalOf
-from image_upload.accounts.tokens import Principal
+from image_upload.accounts.principals import Principal
 from image_upload.json_body import read_json
 from image_upload.limits import MULTIPART_URL_EXPIRES_S
 from image_upload.mint.desk import Desk
@@ -22,7 +22,7 @@ IMAGE_PURPOSES = ("upload", "scan", "profile", "chat")
 def router(desk: Desk, principal_of: PrincipalOf) -> APIRouter:
     """The images and files families."""
     routes = APIRouter(tags=["Minting"])
-    caller = Annotated[Principal, Depends(principal_of)]
+    caller = Annotated[Principal, Depends(principal_of.needs("mint"))]
 
     async def image_url(request: Request, purpose: str | None, principal: Principal) -> JSONResponse:
         wanted = await read_json(request, ImageRequest)
