@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from image_upload.limits import PRESIGN_MAX_S
-from image_upload.setting_values import OFF, checked_url, network, rate
+from image_upload.setting_values import OFF, checked_url, is_loopback, network, rate
 
 type_of_environment = Literal["local", "development", "test", "production"]
 
@@ -259,9 +259,12 @@ class Settings(BaseModel):
     @classmethod
     def _jwks_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None:
-            checked_url(value, ("http", "https"), production=info.data.get("environment") == "production")
-            if urlsplit(value).username is not None:
+            parts = checked_url(value, ("https", "http"))
+            if parts.username is not None:
                 raise ValueError("a user name does not belong into it")
+            production = info.data.get("environment") == "production"
+            if parts.scheme == "http" and (production or not is_loopback(parts.hostname or "")):
+                raise ValueError("plain http is possible only for this machine itself, outside production")
         return value
 
     @field_validator("jwt_secret")
@@ -300,8 +303,9 @@ class Settings(BaseModel):
     @classmethod
     def _redis_url(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is not None:
-            production = info.data.get("environment") == "production"
-            checked_url(value.get_secret_value(), ("redis", "rediss"), production=production)
+            parts = checked_url(value.get_secret_value(), ("rediss", "redis"))
+            if parts.scheme == "redis" and info.data.get("environment") == "production":
+                raise ValueError("without TLS it is possible only outside production")
         return value
 
     @field_validator("rate_limit_per_user", "rate_limit_per_address")

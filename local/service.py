@@ -29,9 +29,20 @@ def local_environ(environ: Mapping[str, str], s3: Mapping[str, str]) -> dict[str
 
 
 def server_for(app: FastAPI) -> uvicorn.Server:
-    """Uvicorn as everything here runs it: its own access log off, because ours has the request ids."""
+    """Uvicorn as everything here runs it.
+
+    Its access log is off, because ours has the request ids; and so is what it makes of X-Forwarded-For, because
+    TRUSTED_PROXIES decides about that.
+    """
     return uvicorn.Server(
-        uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5)
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=5,
+        )
     )
 
 

@@ -7,6 +7,7 @@ from image_upload.accounts.principals import ANONYMOUS, Principal
 from image_upload.accounts.rights import Right
 from image_upload.accounts.tokens import Verifier
 from image_upload.errors import InvalidToken, NotSignedIn, ScopeMissing
+from image_upload.limiting.limiter import Limit
 from image_upload.settings import Settings
 
 # Where a ring in front of the routes leaves a token that came in the path.
@@ -14,19 +15,20 @@ PATH_TOKEN = "path_token"
 
 
 class PrincipalOf:
-    """A dependency: the principal who asks, with the right that the route needs. Raises 401 and 403 problems.
+    """A dependency: the principal who asks, with the right that the route needs. Raises 401, 403 and 429 problems.
 
     A route that states nothing needs `manage`, the right that fewest tokens give; `needs` states another.
     """
 
-    def __init__(self, settings: Settings, verifier: Verifier, right: Right = "manage") -> None:
+    def __init__(self, settings: Settings, verifier: Verifier, limit: Limit | None, right: Right = "manage") -> None:
         self._settings = settings
         self._verifier = verifier
+        self._limit = limit
         self.right = right
 
     def needs(self, right: Right) -> "PrincipalOf":
         """The same dependency for a route that needs this right."""
-        return PrincipalOf(self._settings, self._verifier, right)
+        return PrincipalOf(self._settings, self._verifier, self._limit, right)
 
     async def __call__(self, request: Request) -> Principal:
         """Who is asking.
@@ -52,9 +54,11 @@ class PrincipalOf:
             raise InvalidToken("The Authorization header is not of the form: Bearer <token>.")
         principal = await self._verifier.verify(token.strip())
         request.scope["principal"] = principal
+        if self._limit is not None:
+            await self._limit.hit(principal.user_id)
         return principal
 
 
-def principal_of(settings: Settings) -> PrincipalOf:
-    """The dependency that the rooms are handed."""
-    return PrincipalOf(settings, Verifier(settings))
+def principal_of(settings: Settings, limit: Limit | None = None) -> PrincipalOf:
+    """The dependency that the rooms are handed; `limit` is the one per user."""
+    return PrincipalOf(settings, Verifier(settings), limit)

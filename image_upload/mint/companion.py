@@ -178,12 +178,7 @@ def _uppy_part_bytes(size_bytes: int, chunk_bytes: int | None) -> int:
 
 def router(companion: Companion, principal_of: PrincipalOf) -> APIRouter:
     """The routes of the protocol, below `/s3`."""
-
-    async def mark(request: Request) -> None:
-        # Uppy 5 shows `message` to its user and takes any `error` for a failure; see `edge.answer`.
-        request.scope["companion"] = True
-
-    routes = APIRouter(prefix="/s3", tags=["Uppy"], dependencies=[Depends(mark)])
+    routes = APIRouter(prefix="/s3", tags=["Uppy"])
     caller = Annotated[Principal, Depends(principal_of.needs("mint"))]
     _form_and_create(routes, companion, caller)
     _parts(routes, companion, caller)
