@@ -10,7 +10,7 @@ from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import ANONYMOUS, Principal
 from image_upload.accounts.tokens import Verifier
 from image_upload.app import create_app
-from image_upload.openapi import DirectRoute, describe
+from image_upload.openapi import DirectRoute
 from image_upload.settings import load
 from tests.accounts.provider import SECRET, own
 
@@ -83,7 +83,7 @@ PUBLIC = {"/", "/errors", "/errors/{code}", "/upload-with-presigned", "/upload-w
 
 def test_every_route_that_is_not_public_states_the_right_it_needs() -> None:
     app = create_app(load(GIVEN))
-    describe(app)  # Uppy's routes come late
+    app.openapi()  # Uppy's routes come late
     stated = {
         route.path: {each.call.right for each in route.dependant.dependencies if isinstance(each.call, PrincipalOf)}
         for route in app.routes
