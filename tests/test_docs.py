@@ -13,7 +13,7 @@ from image_upload.__main__ import COMMANDS
 from image_upload.app import create_app
 from image_upload.errors import every_problem
 from image_upload.mint.choosing import part_length
-from image_upload.settings import Settings, aliases, load
+from image_upload.settings import RATE_LIMITS_IN_PRODUCTION, Settings, aliases, load
 from infra import generate
 from tests.infra.template import TEMPLATE
 
@@ -72,6 +72,8 @@ def default_of(field: str) -> str:
     info = Settings.model_fields[field]
     if field == "auth_required":
         return "true in production, else false"
+    if field in RATE_LIMITS_IN_PRODUCTION:
+        return f"`{RATE_LIMITS_IN_PRODUCTION[field]}` in production, else `off`"
     if info.is_required():
         return "required"
     if info.default is None:
@@ -410,6 +412,7 @@ def test_the_ring_is_documented_in_its_order() -> None:
         "S3_BUCKET_NAME": "bucket",
         "AWS_REGION": "eu-north-1",
         "CORS_ALLOW_ORIGINS": "http://localhost:3000",
+        "RATE_LIMIT_PER_ADDRESS": "1/minute",
     }
     ring = [getattr(layer.cls, "__name__", "") for layer in create_app(load(given)).user_middleware]
     assert [code_in(row[0])[0] for row in table("docs/architecture.md", "Ring")] == ring

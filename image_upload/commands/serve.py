@@ -14,8 +14,12 @@ PORT_MAX = 65_535
 
 
 def configuration(app: Any, **options: Any) -> uvicorn.Config:
-    """Uvicorn as everything here runs it: its own access log off, because ours has the request ids."""
-    return uvicorn.Config(app, log_config=None, access_log=False, server_header=False, **options)
+    """Uvicorn as everything here runs it.
+
+    Its access log is off, because ours has the request ids; and so is what it makes of X-Forwarded-For, because
+    TRUSTED_PROXIES decides about that.
+    """
+    return uvicorn.Config(app, log_config=None, access_log=False, server_header=False, proxy_headers=False, **options)
 
 
 def _port(text: str) -> int:
@@ -30,8 +34,7 @@ def run(arguments: Sequence[str]) -> int:
         prog="python -m image_upload serve",
         description="Run the service as a plain server until SIGTERM. Requests that have begun are finished first, "
         "however long they take: whoever sends the signal decides when to insist.",
-        epilog="Behind a proxy on another host, FORWARDED_ALLOW_IPS names the addresses whose X-Forwarded-For and "
-        "X-Forwarded-Proto are believed.",
+        epilog="Behind a proxy on another host, TRUSTED_PROXIES names the addresses whose X-Forwarded-For is believed.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument(

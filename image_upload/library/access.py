@@ -3,7 +3,7 @@
 from typing import Literal
 
 from image_upload import keys
-from image_upload.accounts.tokens import Principal
+from image_upload.accounts.principals import Principal
 from image_upload.errors import NotSignedIn
 from image_upload.settings import Settings
 

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 from image_upload import keys, metadata
-from image_upload.accounts.tokens import ANONYMOUS_ID
+from image_upload.accounts.principals import ANONYMOUS_ID
 from image_upload.errors import EmptyFile, InvalidRequest, ObjectMissing, StorageTimedOut, StorageUnavailable
 from image_upload.library.disposition import content_disposition
 from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S, S3_ANSWER_TIMEOUT_S, S3_KEY_MAX_BYTES

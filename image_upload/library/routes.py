@@ -13,7 +13,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 
 from image_upload import errors
 from image_upload.accounts.dependencies import PrincipalOf
-from image_upload.accounts.tokens import Principal
+from image_upload.accounts.principals import Principal
 from image_upload.library.access import Access
 from image_upload.library.objects import FILE_URL_EXPIRES_S, LIST_DEFAULT_KEYS, Library
 from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
@@ -33,7 +33,13 @@ class _Key(PathConvertor):
 
 register_url_convertor("key", _Key())
 
-_CALLER = (errors.InvalidKey, errors.NotSignedIn, errors.InvalidToken, errors.InvalidRequest)
+_CALLER = (
+    errors.InvalidKey,
+    errors.NotSignedIn,
+    errors.InvalidToken,
+    errors.ScopeMissing,
+    errors.InvalidRequest,
+)
 _SIGNING = (*_CALLER, errors.InvalidFilename, errors.CredentialsUnavailable)
 _ASKING = (
     *_CALLER,
@@ -53,11 +59,12 @@ _Name = Annotated[
 def router(settings: Settings, bucket: Bucket, principal_of: PrincipalOf) -> APIRouter:
     """The library's routes over one bucket."""
     routes = APIRouter(tags=["Reading and managing"])
-    caller = Annotated[Principal, Depends(principal_of)]
+    reader = Annotated[Principal, Depends(principal_of.needs("read"))]
+    manager = Annotated[Principal, Depends(principal_of.needs("manage"))]
     library, access = Library(bucket), Access(settings)
 
-    _images(routes, library, access, caller)
-    _files(routes, library, access, caller)
+    _images(routes, library, access, reader, manager)
+    _files(routes, library, access, reader, manager)
     return routes
 
 
@@ -79,12 +86,12 @@ def _described(key: str, stored: StoredObject, cdn_url: str | None) -> JSONRespo
     )
 
 
-def _images(routes: APIRouter, library: Library, access: Access, caller: Any) -> None:
+def _images(routes: APIRouter, library: Library, access: Access, reader: Any, manager: Any) -> None:
     # expects: a key with slashes
     # returns: 200 with what S3 says of the object
     # codes: 400 invalid-key · 401 · 404 object-missing · 422 · 502, 503, 504
     @routes.get("/images/{key:key}/metadata", summary="What is known of a stored file", openapi_extra=dict(_METADATA))
-    async def image_metadata(key: str, principal: caller) -> JSONResponse:
+    async def image_metadata(key: str, principal: reader) -> JSONResponse:
         """Size, type, ETag, time, user metadata, and where the CDN serves it."""
         key = access.check(principal, "read", key)
         return _described(key, await library.get_file_metadata(key), library.cdn_url(key))
@@ -98,7 +105,7 @@ def _images(routes: APIRouter, library: Library, access: Access, caller: Any) ->
         openapi_extra=documented(*_SIGNING, answer="library.answers:ReadUrl"),
     )
     async def image_url(
-        key: str, principal: caller, *, as_download: _Download = False, filename: _Name = None
+        key: str, principal: reader, *, as_download: _Download = False, filename: _Name = None
     ) -> JSONResponse:
         """Returns a presigned GET URL that is valid for 15 minutes."""
         key = access.check(principal, "read", key)
@@ -115,13 +122,13 @@ def _images(routes: APIRouter, library: Library, access: Access, caller: Any) ->
         response_class=Response,
         openapi_extra=documented(*_ASKING),
     )
-    async def delete_image(key: str, principal: caller) -> Response:
+    async def delete_image(key: str, principal: manager) -> Response:
         """Safe to repeat. In a bucket with versions the earlier ones stay."""
         await library.delete_file(access.check(principal, "delete", key))
         return Response(status_code=204)
 
 
-def _files(routes: APIRouter, library: Library, access: Access, caller: Any) -> None:
+def _files(routes: APIRouter, library: Library, access: Access, reader: Any, manager: Any) -> None:
     # expects: prefix, max_keys, continuation_token
     # returns: 200 with a page of objects and the token of the next one
     # codes: 400 invalid-key for the prefix · 401 · 422 · 502, 503, 504
@@ -131,7 +138,7 @@ def _files(routes: APIRouter, library: Library, access: Access, caller: Any) -> 
         openapi_extra=documented(*_ASKING, answer="library.answers:FileList"),
     )
     async def list_files(
-        principal: caller,
+        principal: manager,
         prefix: Annotated[str, Query(description="How the keys begin; empty for all.", examples=["audio/"])] = "",
         max_keys: Annotated[
             int, Query(ge=1, le=LIST_MAX_KEYS, description="Objects of one page at most.")
@@ -163,7 +170,7 @@ def _files(routes: APIRouter, library: Library, access: Access, caller: Any) -> 
     )
     async def file_url(
         key: str,
-        principal: caller,
+        principal: reader,
         expires_in: Annotated[
             int, Query(ge=1, le=PRESIGN_MAX_S, description="Seconds, up to seven days.")
         ] = FILE_URL_EXPIRES_S,
@@ -184,7 +191,7 @@ def _files(routes: APIRouter, library: Library, access: Access, caller: Any) -> 
         summary="The same as GET /images/{key}/metadata",
         openapi_extra=dict(_METADATA),
     )
-    async def file_metadata(key: str, principal: caller) -> JSONResponse:
+    async def file_metadata(key: str, principal: reader) -> JSONResponse:
         """Size, type, ETag, time, user metadata, and where the CDN serves it."""
         key = access.check(principal, "read", key)
         return _described(key, await library.get_file_metadata(key), library.cdn_url(key))
@@ -197,7 +204,7 @@ def _files(routes: APIRouter, library: Library, access: Access, caller: Any) -> 
         summary="Whether there is such a file",
         openapi_extra=documented(*_ASKING, answer="library.answers:Exists"),
     )
-    async def file_exists(key: str, principal: caller) -> JSONResponse:
+    async def file_exists(key: str, principal: reader) -> JSONResponse:
         """False only if S3 says so."""
         key = access.check(principal, "read", key)
         return JSONResponse({"key": key, "exists": await library.file_exists(key)})
@@ -212,7 +219,7 @@ def _files(routes: APIRouter, library: Library, access: Access, caller: Any) -> 
         response_class=Response,
         openapi_extra=documented(*_ASKING),
     )
-    async def delete_file(key: str, principal: caller) -> Response:
+    async def delete_file(key: str, principal: manager) -> Response:
         """Safe to repeat. In a bucket with versions the earlier ones stay."""
         await library.delete_file(access.check(principal, "delete", key))
         return Response(status_code=204)

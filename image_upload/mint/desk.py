@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from image_upload import checks, keys
-from image_upload.accounts.tokens import Principal
+from image_upload.accounts.principals import Principal
 from image_upload.errors import BatchRefused, InvalidRequest, Problem
 from image_upload.limits import S3_OBJECT_MAX_BYTES
 from image_upload.mint import as_json

@@ -71,7 +71,8 @@ class MultipartUploads:
         if secret is None and settings.environment != "production":
             # One process, gone at exit: good enough to develop against, and never for production.
             secret = secrets.token_hex()
-        self._office = TicketOffice(secret.encode()) if secret else None
+        previous = settings.jwt_previous_secret.get_secret_value().encode() if settings.jwt_previous_secret else None
+        self._office = TicketOffice(secret.encode(), previous) if secret else None
 
     @property
     def _tickets(self) -> TicketOffice:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
 from image_upload.accounts.dependencies import PrincipalOf
-from image_upload.accounts.tokens import Principal
+from image_upload.accounts.principals import Principal
 from image_upload.errors import (
     BodyTooLarge,
     CredentialsUnavailable,
@@ -164,7 +164,9 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
         summary="Store a form's file in the service's bucket",
         openapi_extra=documented(*_STORE_PROBLEMS, answer="proxy.answers:KeptFile", form=_STORE_FORM),
     )
-    async def store(request: Request, principal: Annotated[Principal, Depends(principal_of)]) -> JSONResponse:
+    async def store(
+        request: Request, principal: Annotated[Principal, Depends(principal_of.needs("mint"))]
+    ) -> JSONResponse:
         """Outside Lambda of any size. With `folder` or `purpose` in front of `file` nothing is written to disk."""
         kept = await proxy.keep(request, principal.user_id)
         return JSONResponse(

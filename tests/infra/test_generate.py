@@ -16,8 +16,8 @@ from tests.infra.template import PATH, TEMPLATE, parse
 class Grown(image_upload.settings.Settings):
     """The settings of some later day."""
 
-    database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL", description="a database")
-    redis_url: str | None = Field(None, validation_alias="REDIS_URL", description="a cache")
+    some_secret: SecretStr | None = Field(None, validation_alias="SOME_SECRET", description="a secret")
+    some_url: SecretStr | None = Field(None, validation_alias="SOME_URL", description="a cache, with its password")
     mode: Literal["a", "b"] = Field("a", validation_alias="SOME_MODE", description="one of a, b")
 
 
@@ -79,8 +79,8 @@ def test_a_new_setting_becomes_a_parameter_by_itself() -> None:
     for name in new:
         assert new[name]["NoEcho"] is True, "a connection string may hold a password"
     variables = later["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
-    assert variables["REDIS_URL"] == {"Ref": "RedisUrl"}
-    assert variables["DATABASE_URL"] == {"Ref": "DatabaseUrl"}
+    assert variables["SOME_SECRET"] == {"Ref": "SomeSecret"}
+    assert variables["SOME_URL"] == {"Ref": "SomeUrl"}
 
 
 def test_with_a_database_the_stack_sends_arrivals_and_a_clock() -> None:
