@@ -10,9 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
     AliasChoices,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -23,8 +21,7 @@ from pydantic import (
 from image_upload import purposes
 from image_upload.limits import PRESIGN_MAX_S
 from image_upload.setting_values import OFF, checked_url, is_loopback, network, rate
-
-type_of_environment = Literal["local", "development", "test", "production"]
+from image_upload.sign_in_settings import SignInSettings
 
 # RFC 7518 section 3.2: a key holds at least as many bits as the hash.
 JWT_SECRET_MIN_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
@@ -60,21 +57,9 @@ def _sslmode(url: SecretStr) -> str | None:
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
-class Settings(BaseModel):
+class Settings(SignInSettings):
     """Everything an operator can decide. Field order matters: a check may look at the fields above it."""
 
-    model_config = ConfigDict(frozen=True, validate_default=True, extra="ignore")
-
-    environment: type_of_environment = Field(
-        "production",
-        validation_alias=AliasChoices("ENVIRONMENT", "ENV"),
-        description="one of local, development, test, production",
-    )
-    lambda_function_name: str | None = Field(
-        None,
-        validation_alias="AWS_LAMBDA_FUNCTION_NAME",
-        description="set by Lambda itself",
-    )
     s3_bucket_name: str = Field(
         validation_alias=AliasChoices("S3_BUCKET_NAME", "AWS_S3_BUCKET"),
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
@@ -328,6 +313,8 @@ class Settings(BaseModel):
     @field_validator("jwt_secret")
     @classmethod
     def _jwt_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None and (info.data.get("google_client_id") or info.data.get("github_client_id")):
+            raise ValueError("missing; who signs in gets a token that is signed with it")
         if value is None and info.data.get("auth_required") and info.data.get("jwt_jwks_url") is None:
             raise ValueError("missing, and JWT_JWKS_URL too; without either nobody could pass AUTH_REQUIRED")
         return cls._long_enough(value, info)
