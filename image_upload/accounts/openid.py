@@ -127,7 +127,8 @@ class OpenIdProvider:
 
 def _identity(name: str, issuer: str, claims: Mapping[str, Any]) -> Identity:
     # Some providers write a truth as text. Everything else, and saying nothing, is no.
-    verified = claims.get("email_verified") in (True, "true")
+    said = claims.get("email_verified")
+    verified = said is True or said == "true"
     return identity_of(name, issuer, claims["sub"], claims.get("email"), claims.get("name"), verified=verified)
 
 

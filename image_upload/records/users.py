@@ -79,7 +79,8 @@ async def _seen(connection: AsyncConnection, identity: Identity, now: datetime) 
         .values(email=identity.email, email_verified=identity.email_verified, seen_at=now)
         .returning(oauth_accounts.c.user_id)
     )
-    return (await connection.execute(row)).scalar_one_or_none()
+    found: int | None = (await connection.execute(row)).scalar_one_or_none()
+    return found
 
 
 async def _whose(connection: AsyncConnection, address: str | None) -> int | None:
