@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
+from image_upload.limits import ISSUER_MAX_CHARS
 from image_upload.setting_values import checked_url, is_loopback
 
 type_of_environment = Literal["local", "development", "test", "production"]
@@ -39,6 +40,7 @@ class SignInSettings(BaseModel):
     google_issuer: str = Field(
         "https://accounts.google.com",
         validation_alias="GOOGLE_ISSUER",
+        max_length=ISSUER_MAX_CHARS,
         description="https://host[/path] of an OpenID Connect provider, exactly as it writes it in `iss`",
     )
     github_client_id: str | None = Field(
@@ -48,7 +50,10 @@ class SignInSettings(BaseModel):
         None, validation_alias="GITHUB_CLIENT_SECRET", description="the secret that belongs to GITHUB_CLIENT_ID"
     )
     github_url: str = Field(
-        "https://github.com", validation_alias="GITHUB_URL", description="https://host of GitHub, or of your own"
+        "https://github.com",
+        validation_alias="GITHUB_URL",
+        max_length=ISSUER_MAX_CHARS,
+        description="https://host of GitHub, or of your own",
     )
     github_api_url: str = Field(
         "https://api.github.com",

@@ -5,6 +5,7 @@ Not Authlib's own HTTP client: it would follow neither our addresses nor our lim
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import quote_plus
 
 import httpx
 from authlib.oauth2 import OAuth2Error
@@ -55,6 +56,9 @@ async def exchange(
     calls: Outgoing, client: Client, endpoints: Endpoints, transaction: Transaction, code: str
 ) -> dict[str, Any]:
     """The provider's tokens for a code. Raises `ProviderFailed`."""
+    if endpoints.auth_method == "client_secret_basic":
+        # RFC 6749 section 2.3.1 encodes both before they go into the header, which Authlib leaves out.
+        client = client._replace(client_id=quote_plus(client.client_id), secret=quote_plus(client.secret))
     speaking = _speaking(client, endpoints, transaction)
     body = prepare_token_request(
         "authorization_code", redirect_uri=transaction.redirect_uri, code=code, code_verifier=transaction.verifier

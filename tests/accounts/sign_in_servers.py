@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit
 
 from tests.accounts import provider as keys
 
-CLIENT = "our-client"
+CLIENT = "our+client:1"
 CLIENT_SECRET = "our-client-secret+%&"
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -65,7 +65,7 @@ class SignInServer:
         if path in ("/authorize", "/login/oauth/authorize"):
             return self._authorize(path, query)
         if path in ("/token", "/login/oauth/access_token"):
-            return self._token(path, dict(parse_qs_one(body)))
+            return self._token(path, dict(parse_qs_one(body)), headers.get("authorization", ""))
         if headers.get("authorization", "").removeprefix("Bearer ") not in self._tokens:
             return as_json({"message": "Bad credentials"}, 401)
         if path == "/userinfo":
@@ -110,9 +110,14 @@ class SignInServer:
         self._codes[code] = query
         return to(query["redirect_uri"], code=code, state=query["state"], **own)
 
-    def _token(self, path: str, form: dict[str, str]) -> Answer:
+    def _token(self, path: str, form: dict[str, str], authorization: str) -> Answer:
         refusal = 400 if path == "/token" else 200  # GitHub says no with a 200
-        if (form.get("client_id"), form.get("client_secret")) != (CLIENT, CLIENT_SECRET):
+        given: tuple[str | None, ...] = form.get("client_id"), form.get("client_secret")
+        if self.discovery.get("token_endpoint_auth_methods_supported") == ["client_secret_basic"]:
+            # RFC 6749 section 2.3.1.
+            text = base64.b64decode(authorization.removeprefix("Basic ")).decode()
+            given = tuple(unquote_plus(part) for part in text.split(":"))
+        if given != (CLIENT, CLIENT_SECRET):
             return as_json({"error": "invalid_client"}, 401 if path == "/token" else 200)
         asked = self._codes.pop(form["code"], None)
         verifier = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest()).decode()
