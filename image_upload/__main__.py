@@ -7,6 +7,7 @@ from typing import Final
 # Command → the module of `commands` that carries it out, and what it does.
 COMMANDS: Final = {
     "smoke": ("smoke", "store pictures in a running service in every way, compare the bytes"),
+    "import": ("import_files.command", "move files from local storage into the bucket, resumable at any point"),
 }
 
 
