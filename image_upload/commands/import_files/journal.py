@@ -160,8 +160,9 @@ class Journal:
         try:
             self._db.execute(
                 "INSERT INTO files (path, key, size_bytes, mtime_ns, ctime_ns, inode, seen) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
-                "size_bytes = excluded.size_bytes, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, inode = excluded.inode, seen = excluded.seen, stored = 0",
+                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET stored = 0, seen = excluded.seen, "
+                "size_bytes = excluded.size_bytes, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, "
+                "inode = excluded.inode",
                 (path, key, *stat, self.run),
             )
         except sqlite3.IntegrityError:
