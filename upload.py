@@ -8,6 +8,7 @@ This is the only place that reads the environment.
 
 import os
 import sys
+from typing import Any
 
 on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
 if on_lambda:
@@ -33,8 +34,18 @@ except SettingsError as error:
 logs.configure(settings)
 app = create_app(settings)
 
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """What Lambda calls. Requests go to the app; what S3 or the clock has to say goes to `arrivals`."""
+    if "requestContext" in event:
+        return http(event, context)
+    from image_upload.arrivals.events import receive  # noqa: PLC0415  requests need none of it
+
+    return receive(event, context, app.state.stores)
+
+
 # Lifespan off: Mangum would run it on every call. Problem documents are text; without saying so
 # they would travel as base64.
-handler = Mangum(
+http = Mangum(
     app, lifespan="off", custom_handlers=[FunctionUrl], text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE]
 )

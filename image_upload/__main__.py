@@ -6,6 +6,8 @@ from typing import Final
 
 # Command → the module of `commands` that carries it out, and what it does.
 COMMANDS: Final = {
+    "migrate-db": ("migrate_db", "bring the database to the tables this version needs"),
+    "sweep": ("sweep", "end the records whose upload never came"),
     "smoke": ("smoke", "store pictures in a running service in every way, compare the bytes"),
     "import": ("import_files.command", "move files from local storage into the bucket, resumable at any point"),
 }

@@ -1,7 +1,7 @@
 """The table of contents: one line a room."""
 
 import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,12 +10,17 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.routing import BaseRoute
 
 from image_upload import __version__, openapi, purposes
 from image_upload.accounts.dependencies import principal_of
+from image_upload.accounts.tokens import Principal
+from image_upload.arrivals.finishing import Stores, notice
 from image_upload.edge import BodyLimit, Problems, RequestLog
 from image_upload.errors import Problem
 from image_upload.health import routes as health
+from image_upload.json_body import read_json
 from image_upload.library import routes as library
 from image_upload.limits import (
     FORM_OVERHEAD_MAX_BYTES,
@@ -27,24 +32,40 @@ from image_upload.mint import routes as mint
 from image_upload.mint.desk import Desk
 from image_upload.mint.minting import Mint
 from image_upload.mint.multipart import MultipartUploads
+from image_upload.mint.requests import UploadRequest
 from image_upload.mint.uppy_path import UppyPath
 from image_upload.proxy import routes as proxy
 from image_upload.proxy.proxying import Proxy
+from image_upload.records.database import Database
+from image_upload.records.values import Promise
 from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The service as an ASGI application. Nothing is connected to before the first request that needs it."""
-    bucket = Bucket(settings)
+    bucket, database = Bucket(settings), Database(settings)
+    stores = Stores(bucket, database)
     principal = principal_of(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await bucket.aclose()
+        await database.aclose()
 
-    desk = _desk(settings, bucket)
+    desk = _desk(settings, stores)
+
+    async def keep_file(promise: Promise) -> int:
+        return (await database.records.insert("file", promise)).id
+
+    async def plan_post(request: Request, principal: Principal) -> tuple[Promise, dict[str, Any]]:
+        return await desk.promise(await read_json(request, UploadRequest), principal)
+
+    def record_routes() -> Sequence[BaseRoute]:
+        from image_upload.library import record_routes as records  # noqa: PLC0415  see `LateRoutes`
+
+        return records.router(stores, plan_post, mint.PLAN_PROBLEMS, principal).routes
 
     @functools.cache
     def open_uppy() -> None:
@@ -71,20 +92,23 @@ def create_app(settings: Settings) -> FastAPI:
         health.router(settings, bucket),
         proxy.router(Proxy(settings, bucket), principal),
         library.router(bucket, principal),
-        families.router(desk, principal),
+        families.router(desk, principal, keep_file if database.is_configured else None),
         mint.router(desk, principal),
     ):
         # Not include_router: it puts a router of its own around each, 10 to 20 us on every request.
         app.router.routes[:0] = room.routes
+    app.router.routes.append(openapi.LateRoutes(("/posts", "/files/"), record_routes))
+    # For what Lambda calls with beside HTTP: the same connections.
+    app.state.stores = stores
     app.openapi = openapi_document  # type: ignore[method-assign]
     return app
 
 
-def _desk(settings: Settings, bucket: Bucket) -> Desk:
+def _desk(settings: Settings, stores: Stores) -> Desk:
     """The one mint, which every family of routes shares."""
     return Desk(
-        Mint(settings, bucket),
-        MultipartUploads(settings, bucket),
+        Mint(settings, stores.bucket),
+        MultipartUploads(settings, stores.bucket, functools.partial(notice, stores)),
         purposes.table(allow_gif=settings.allow_gif),
         form_path=proxy.RETRY_PATH,
         form_max_bytes=(LAMBDA_FORM_MAX_BYTES if settings.on_lambda else proxy.FORM_MAX_BYTES[proxy.RETRY_PATH])

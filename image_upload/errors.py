@@ -22,6 +22,8 @@
     ├── InvalidParts            400  parts-invalid            numbers or ETags that cannot be right
     │   └── PartsRefused        400  parts-refused            S3 has other parts than the client names
     ├── SizeMismatch            400  size-mismatch            the stored object has another length
+    ├── NotArrived              409  not-arrived              a record, and S3 has no object for it
+    ├── UploadRejected          409  upload-rejected          what arrived is not what was promised
     ├── AlreadyExists           412  already-exists           the key is taken and must not be overwritten
     ├── NotAForm                415  not-a-form               the body is not multipart/form-data
     ├── MalformedForm           400  malformed-form           broken, cut off, or too many parts
@@ -39,6 +41,8 @@
     ├── OutOfTime               504  upload-timed-out         the time for the whole upload is over
     ├── StorageDenied           502  storage-denied           S3 lets the service do less than it needs
     ├── StorageUnavailable      502  storage-unavailable      S3 did not answer a call of the service's own
+    ├── DatabaseNotConfigured   503  database-not-configured  the service has no database
+    ├── DatabaseUnavailable     503  database-unavailable     the database does not answer, or has no tables
     ├── CredentialsUnavailable  503  credentials-unavailable  the service cannot sign
     └── InternalError           500  internal-error           a fault of ours; the log has the details
 
@@ -200,6 +204,18 @@ class SizeMismatch(Problem):
     status, code, title = 400, "size-mismatch", "Size mismatch"
 
 
+class NotArrived(Problem):
+    """There is a record, but S3 has no object for it (`state`). Send the file first, then complete."""
+
+    status, code, title = 409, "not-arrived", "Not arrived"
+
+
+class UploadRejected(Problem):
+    """What arrived differs from what was promised (`fault`: size, type or checksum). It is not kept. Start anew."""
+
+    status, code, title = 409, "upload-rejected", "Upload rejected"
+
+
 class AlreadyExists(Problem):
     """There is an object under this key already, and the upload was minted not to overwrite one."""
 
@@ -300,6 +316,21 @@ class StorageUnavailable(Problem):
     """S3 failed or did not answer a call that the service made itself. Try again in a moment."""
 
     status, code, title = 502, "storage-unavailable", "S3 unavailable"
+
+
+class DatabaseNotConfigured(Problem):
+    """This route needs a database, and the service has none. Its operator sets `DATABASE_URL`."""
+
+    status, code, title = 503, "database-not-configured", "No database"
+
+
+class DatabaseUnavailable(Problem):
+    """The database does not answer, is too slow, or has not been migrated. Try again after `Retry-After` seconds."""
+
+    status, code, title = 503, "database-unavailable", "Database unavailable"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Retry-After": "5"})
 
 
 class CredentialsUnavailable(Problem):

@@ -91,6 +91,35 @@ RESPONSE_PAGE_BYTES: Final = 5 * MIB
 # Time kept back before Lambda's deadline, to answer instead of being killed without a word.
 LAMBDA_DEADLINE_MARGIN_S: Final = 2.0
 
+# --- The database ---------------------------------------------------------------------------------
+
+# Longest wait for a connection to the database. libpq counts in whole seconds, from 2.
+DATABASE_CONNECT_TIMEOUT_S: Final = 5
+
+# Longest time for one transaction, connecting and waiting for others included. Above: 503, and the server is told
+# to stop. Longer than any of ours takes by a hundred times, and short enough to answer before a client gives up.
+DATABASE_TIMEOUT_S: Final = 10.0
+
+# Attempts at a transaction that collided with another one.
+DATABASE_ATTEMPTS: Final = 3
+
+# Connections of one process outside Lambda. On Lambda it is one.
+DATABASE_CONNECTIONS: Final = 5
+
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.Connecting.html: 15 minutes.
+# Only connecting needs the token; a connection outlives it.
+DATABASE_TOKEN_EXPIRES_S: Final = 900
+
+# Rows that a sweep takes at once, and asks S3 about at once.
+SWEEP_BATCH: Final = 25
+
+# How long a row that one sweep has taken is left alone by others. Less than the five minutes between two scheduled
+# ones, so that the next one looks again where S3 failed.
+SWEEP_LEASE_S: Final = 240.0
+
+# Bytes that are read at a time from an object whose SHA-256 S3 does not know.
+HASH_PIECE_BYTES: Final = 8 * MIB
+
 # --- HTTP -----------------------------------------------------------------------------------------
 
 # Largest JSON body we read into memory.

@@ -6,7 +6,7 @@ docs/settings.md describes each setting and is held to this file by a test.
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
     AliasChoices,
@@ -28,6 +28,11 @@ type_of_environment = Literal["local", "development", "test", "production"]
 JWT_SECRET_MIN_BYTES = 32
 
 
+# Those under which nothing goes over the wire in the clear.
+# https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION
+_TLS_MODES = ("require", "verify-ca", "verify-full")
+
+
 class SettingsError(Exception):
     """The settings cannot be used. The message lists every fault and where to read on."""
 
@@ -37,6 +42,10 @@ def _split(value: object) -> object:
     if isinstance(value, str):
         return tuple(item for item in (part.strip() for part in value.split(",")) if item)
     return value
+
+
+def _sslmode(url: SecretStr) -> str | None:
+    return parse_qs(urlsplit(url.get_secret_value()).query).get("sslmode", [None])[-1]
 
 
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
@@ -160,6 +169,14 @@ class Settings(BaseModel):
     jwt_audience: str | None = Field(
         None, validation_alias="JWT_AUDIENCE", description="the `aud` every token must carry"
     )
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias="DATABASE_URL",
+        description="postgresql://user:password@host[:port]/database, or sqlite:///file outside production",
+    )
+    database_auth: Literal["password", "rds-iam", "dsql-iam"] = Field(
+        "password", validation_alias="DATABASE_AUTH", description="one of password, rds-iam, dsql-iam"
+    )
     debug: bool = Field(default=False, validation_alias="DEBUG", description="true or false")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias="LOG_LEVEL", description="one of DEBUG, INFO, WARNING, ERROR"
@@ -227,6 +244,35 @@ class Settings(BaseModel):
             and len(value.get_secret_value().encode()) < JWT_SECRET_MIN_BYTES
         ):
             raise ValueError(f"shorter than {JWT_SECRET_MIN_BYTES} bytes")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_url(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            return None
+        parts = urlsplit(value.get_secret_value())
+        production = info.data.get("environment") == "production"
+        if parts.scheme == "sqlite":
+            if production:
+                raise ValueError("SQLite is possible only outside production")
+        elif parts.scheme not in ("postgres", "postgresql"):
+            raise ValueError("not a URL of PostgreSQL")
+        elif production and _sslmode(value) not in (None, *_TLS_MODES):
+            raise ValueError(f"in production sslmode is one of {', '.join(_TLS_MODES)}")
+        return value
+
+    @field_validator("database_auth")
+    @classmethod
+    def _database_auth(cls, value: str, info: ValidationInfo) -> str:
+        url = info.data.get("database_url")
+        if value == "password" or url is None:
+            return value
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme == "sqlite" or not parts.hostname or not parts.username or parts.password is not None:
+            raise ValueError("a token needs a DATABASE_URL with host and user, and without a password")
+        if _sslmode(url) not in (None, "verify-ca", "verify-full"):
+            raise ValueError("a token is sent only where sslmode is verify-ca or verify-full")
         return value
 
     @property

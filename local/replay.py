@@ -9,6 +9,7 @@ from typing import Any
 
 from image_upload.s3.address import locate
 from image_upload.s3.signing import Credentials, Signer
+from local.database import local_database
 from local.embedded_s3 import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, embedded_s3
 from local.service import local_environ
 
@@ -53,16 +54,16 @@ def read_event(path: Path, endpoint_url: str) -> dict[str, Any]:
 
 
 def replay(path: Path) -> dict[str, Any]:
-    """The answer of `upload.handler` to the event in a file, with the embedded S3 behind it.
+    """The answer of `upload.handler` to the event in a file, with the embedded S3 and an empty database behind it.
 
     The process then believes to run on Lambda: call it once, in a process of its own.
     """
-    with embedded_s3() as s3:
-        environ = local_environ(os.environ, s3.environ) | {"AWS_LAMBDA_FUNCTION_NAME": FUNCTION_NAME}
+    with embedded_s3() as s3, local_database() as database:
+        environ = local_environ(os.environ, {**s3.environ, **database}) | {"AWS_LAMBDA_FUNCTION_NAME": FUNCTION_NAME}
         os.environ.clear()
         os.environ.update(environ)
         import upload  # noqa: PLC0415  it reads the environment when it is imported
 
         event = read_event(path, s3.endpoint_url)
-        answer: dict[str, Any] = upload.handler(event, Context(event["requestContext"]["requestId"]))  # type: ignore[arg-type]
-        return answer
+        request_id = event.get("requestContext", event).get("requestId", "00000000-0000-0000-0000-000000000000")
+        return upload.handler(event, Context(request_id))

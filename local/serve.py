@@ -6,6 +6,7 @@ import os
 from image_upload import logs
 from image_upload.app import create_app
 from image_upload.settings import load, read_dotenv
+from local.database import local_database
 from local.embedded_s3 import embedded_s3
 from local.ports import claim_port
 from local.service import local_environ, server_for
@@ -35,7 +36,8 @@ def serve(host: str, port: int, s3_port: int) -> None:
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(claim_port(host, port, "PORT"))
         s3 = stack.enter_context(embedded_s3(s3_port))
-        settings = load(local_environ(read_dotenv(os.environ), s3.environ))
+        database = stack.enter_context(local_database())
+        settings = load(local_environ(read_dotenv(os.environ), {**s3.environ, **database}))
         logs.configure(settings)
         app = create_app(settings)
         shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host  # noqa: S104  only printed
@@ -46,6 +48,7 @@ def serve(host: str, port: int, s3_port: int) -> None:
 Service    {url}
 API docs   {url}/docs
 S3         {s3.endpoint_url}  bucket {settings.s3_bucket_name}, in memory, gone at exit
+Database   {database["DATABASE_URL"]}  gone at exit, as its rows speak of that S3
 
 Store a picture, straight to S3 with a presigned URL:
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from image_upload.app import create_app
 from image_upload.settings import load
+from local.database import local_database
 from local.embedded_s3 import embedded_s3
 from local.ports import claim_port
 
@@ -18,14 +19,15 @@ from local.ports import claim_port
 DEVELOPMENT_ORIGINS = "http://localhost:3000,http://localhost:5173"
 
 
-def local_environ(environ: Mapping[str, str], s3: Mapping[str, str]) -> dict[str, str]:
+def local_environ(environ: Mapping[str, str], stores: Mapping[str, str]) -> dict[str, str]:
     """The environment of a local run: what the developer set, then what must not come from outside.
 
-    A shell on a developer's machine often holds production settings: ENVIRONMENT and the way to S3 are
-    replaced. What makes a process believe to run on Lambda is taken out.
+    A shell on a developer's machine often holds production settings: ENVIRONMENT and the ways to S3 and to the
+    database are replaced (`stores` are those of this run; without a database in them there is none). What makes
+    a process believe to run on Lambda is taken out.
     """
-    inherited = {name: value for name, value in environ.items() if not name.startswith("AWS_LAMBDA_")}
-    return {"CORS_ALLOW_ORIGINS": DEVELOPMENT_ORIGINS, **inherited, "ENVIRONMENT": "local", **s3}
+    kept = {name: value for name, value in environ.items() if not name.startswith(("AWS_LAMBDA_", "DATABASE_"))}
+    return {"CORS_ALLOW_ORIGINS": DEVELOPMENT_ORIGINS, **kept, "ENVIRONMENT": "local", **stores}
 
 
 def server_for(app: FastAPI) -> uvicorn.Server:
@@ -53,8 +55,9 @@ def running(app: FastAPI, listening: socket.socket) -> Iterator[str]:
 
 @contextlib.contextmanager
 def local_service(environ: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Service and embedded S3 on free ports of loopback, for tests; yields the base URL."""
-    with embedded_s3() as s3:
-        settings = load(local_environ(os.environ if environ is None else environ, s3.environ))
+    """Service, embedded S3 and database on free ports of loopback, for tests; yields the base URL."""
+    with embedded_s3() as s3, local_database() as database:
+        stores = {**s3.environ, **database}
+        settings = load(local_environ(os.environ if environ is None else environ, stores))
         with running(create_app(settings), claim_port("127.0.0.1", 0, "PORT")) as url:
             yield url

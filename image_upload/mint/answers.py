@@ -92,3 +92,4 @@ class FileUrl(BaseModel):
     object_key: str
     expires_in: int = Field(examples=[3600])
     headers: dict[str, str] = Field(description="Send all of them, unchanged.")
+    file_id: int | None = Field(None, description="With a database: names the file record in later calls.")

@@ -1,18 +1,23 @@
 """The one desk behind all minting routes: what a request wishes, which strategy it gets, the plan as JSON."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+from image_upload import keys
 from image_upload.accounts.tokens import Principal
 from image_upload.errors import BatchRefused, InvalidRequest, Problem
 from image_upload.limits import S3_OBJECT_MAX_BYTES
-from image_upload.mint import as_json
+from image_upload.mint import as_json, checks
 from image_upload.mint.choosing import choose, part_length
 from image_upload.mint.minting import Mint, approve
 from image_upload.mint.multipart import MultipartUploads
-from image_upload.mint.plans import Strategy, Wish
+from image_upload.mint.plans import MultipartPlan, PostPlan, ProxyPlan, PutPlan, Strategy, Wish
 from image_upload.mint.requests import UploadRequest
 from image_upload.purposes import Purpose
+from image_upload.records.values import Promise
+
+Plan = PutPlan | PostPlan | ProxyPlan | MultipartPlan
 
 
 class Desk:
@@ -68,17 +73,25 @@ class Desk:
 
     async def plan(self, wanted: UploadRequest, principal: Principal) -> dict[str, Any]:
         """The plan of one upload as JSON."""
-        wish = self.wish(wanted, principal)
+        return _json(await self._plan(wanted, self.wish(wanted, principal)), wanted)
+
+    async def promise(self, wanted: UploadRequest, principal: Principal) -> tuple[Promise, dict[str, Any]]:
+        """The same, and what a record has to remember of it."""
+        wish = self.wish(wanted, principal)._replace(recorded=True)
+        plan = await self._plan(wanted, wish)
+        key, ends_at = _key_and_end(plan)
+        return promise_of(wish, key, ends_at), _json(plan, wanted)
+
+    async def _plan(self, wanted: UploadRequest, wish: Wish) -> Plan:
         match self.strategy(wanted):
             case "put":
-                return as_json.as_upload(await self.mint.put(wish))
+                return await self.mint.put(wish)
             case "post":
-                return as_json.as_upload(await self.mint.post(wish))
+                return await self.mint.post(wish)
             case "proxy":
-                return as_json.as_upload(await self.mint.proxy(wish, self._form_path))
+                return await self.mint.proxy(wish, self._form_path)
             case "multipart":
-                plan = await self.uploads.plan(wish, part_length(wanted.size), compact=wanted.compact)
-                return as_json.as_multipart(plan, compact=wanted.compact)
+                return await self.uploads.plan(wish, part_length(wanted.size), compact=wanted.compact)
 
     async def batch(self, wanted: Sequence[UploadRequest], principal: Principal) -> list[dict[str, Any]]:
         """The plans of many uploads, all of them or none. A multipart upload is minted alone."""
@@ -100,3 +113,32 @@ class Desk:
                 errors=refused,
             )
         return plans
+
+
+def promise_of(wish: Wish, key: str, ends_at: datetime) -> Promise:
+    """What a record has to remember of a wish that was granted."""
+    return Promise(
+        user_id=wish.user_id,
+        key=key,
+        filename=keys.check_filename(wish.filename or ""),
+        content_type=wish.content_type,
+        size_bytes=wish.size_bytes,
+        sha256=None if wish.sha256 is None else checks.sha256(wish.sha256),
+        ends_at=ends_at,
+    )
+
+
+def _key_and_end(plan: Plan) -> tuple[str, datetime]:
+    match plan:
+        case MultipartPlan():
+            return plan.ticket.key, datetime.fromtimestamp(plan.ticket.expires_at_s, UTC)
+        case ProxyPlan():
+            return plan.put.key, plan.put.valid.ends_at
+        case _:
+            return plan.key, plan.valid.ends_at
+
+
+def _json(plan: Plan, wanted: UploadRequest) -> dict[str, Any]:
+    if isinstance(plan, MultipartPlan):
+        return as_json.as_multipart(plan, compact=wanted.compact)
+    return as_json.as_upload(plan)

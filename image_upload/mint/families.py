@@ -1,5 +1,6 @@
 """The documents' own families of routes, images and files: thin skins over the same plan."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -10,17 +11,20 @@ from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.tokens import Principal
 from image_upload.json_body import read_json
 from image_upload.limits import MULTIPART_URL_EXPIRES_S
-from image_upload.mint.desk import Desk
+from image_upload.mint.desk import Desk, promise_of
 from image_upload.mint.plans import Wish
 from image_upload.mint.requests import ImageRequest
 from image_upload.mint.routes import SIGNED_IN, WISH_PROBLEMS
 from image_upload.openapi import documented
+from image_upload.records.values import Promise
 
 IMAGE_PURPOSES = ("upload", "scan", "profile", "chat")
 
 
-def router(desk: Desk, principal_of: PrincipalOf) -> APIRouter:
-    """The images and files families."""
+def router(
+    desk: Desk, principal_of: PrincipalOf, keep_file: Callable[[Promise], Awaitable[int]] | None = None
+) -> APIRouter:
+    """The images and files families. `keep_file` writes a file record and returns its id; None: nobody keeps any."""
     routes = APIRouter(tags=["Minting"])
     caller = Annotated[Principal, Depends(principal_of)]
 
@@ -69,7 +73,7 @@ def router(desk: Desk, principal_of: PrincipalOf) -> APIRouter:
         fix(purpose)
 
     # expects: query filename
-    # returns: 200 with a presigned PUT of application/octet-stream, key users/{user}/{id}/{filename}
+    # returns: 200 with a presigned PUT of application/octet-stream, key users/{user}/{id}/{filename}; file_id
     # codes: 400 invalid-filename · 401 · 422 · 503
     @routes.post(
         "/files/upload-url",
@@ -79,6 +83,7 @@ def router(desk: Desk, principal_of: PrincipalOf) -> APIRouter:
             *SIGNED_IN,
             errors.InvalidRequest,
             errors.CredentialsUnavailable,
+            errors.DatabaseUnavailable,
             answer="mint.answers:FileUrl",
         ),
     )
@@ -94,12 +99,14 @@ def router(desk: Desk, principal_of: PrincipalOf) -> APIRouter:
             user_id=principal.user_id,
         )
         plan = await desk.mint.put(wish, MULTIPART_URL_EXPIRES_S)
+        kept = {} if keep_file is None else {"file_id": await keep_file(promise_of(wish, plan.key, plan.valid.ends_at))}
         return JSONResponse(
             {
                 "presigned_url": plan.url,
                 "object_key": plan.key,
                 "expires_in": plan.valid.seconds,
                 "headers": dict(plan.headers),
+                **kept,
             }
         )
 

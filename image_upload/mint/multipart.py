@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from image_upload.errors import (
@@ -54,10 +54,16 @@ class Completed(NamedTuple):
 
 
 class MultipartUploads:
-    """Starts, goes on with, and ends multipart uploads in one bucket."""
+    """Starts, goes on with, and ends multipart uploads in one bucket.
 
-    def __init__(self, settings: Settings, bucket: Bucket) -> None:
+    `notice` is told the key of each completed upload that has a record.
+    """
+
+    def __init__(
+        self, settings: Settings, bucket: Bucket, notice: Callable[[str], Awaitable[None]] | None = None
+    ) -> None:
         self._bucket = bucket
+        self._notice = notice
         self._expires_s = max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
         secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
         if secret is None and settings.environment != "production":
@@ -95,6 +101,7 @@ class MultipartUploads:
             max_bytes=wish.purpose.max_bytes,
             once=wish.once,
             expires_at_s=tickets.expiry(),
+            recorded=wish.recorded,
         )
         return ticket, office.issue(ticket)
 
@@ -228,7 +235,9 @@ class MultipartUploads:
             except (SizeMismatch, FileTooLarge):
                 await s3.delete(self._bucket, ticket.key)
                 raise
-            return Completed(ticket, stored.size_bytes, stored.etag, self._bucket.cdn_url(ticket.key))
+        if ticket.recorded and self._notice is not None:
+            await self._notice(ticket.key)
+        return Completed(ticket, stored.size_bytes, stored.etag, self._bucket.cdn_url(ticket.key))
 
 
 def completion_headers(ticket: Ticket) -> dict[str, str]:

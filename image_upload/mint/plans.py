@@ -17,6 +17,7 @@ class Wish(NamedTuple):
     known; then S3 enforces the purpose's limit where the strategy can carry one, and no length.
     `metadata` None asks for none; a mapping, also an empty one, asks for the standard metadata too.
     `sha256` is the file's digest in hexadecimal or base64. `once`: never overwrite an object.
+    `recorded`: there will be a row in the database that wants to know of its end.
     """
 
     content_type: str
@@ -27,6 +28,7 @@ class Wish(NamedTuple):
     sha256: str | None = None
     metadata: Mapping[str, str] | None = None
     once: bool = False
+    recorded: bool = False
 
 
 class PutPlan(NamedTuple):

@@ -29,6 +29,7 @@ WISH_PROBLEMS = (
     errors.CredentialsUnavailable,
 )
 _S3_PROBLEMS = (errors.StorageDenied, errors.StorageUnavailable, errors.CredentialsUnavailable)
+PLAN_PROBLEMS = (*WISH_PROBLEMS, errors.NoStrategy, errors.TicketsNotConfigured, *_S3_PROBLEMS)
 _TICKET_PROBLEMS = (
     *SIGNED_IN,
     errors.InvalidTicket,
@@ -66,10 +67,7 @@ def _mint_routes(routes: APIRouter, desk: Desk, caller: Any, principal_of: Princ
             summary="How to upload one file",
             tags=["Minting"],
             openapi_extra=documented(
-                *WISH_PROBLEMS,
-                errors.NoStrategy,
-                errors.TicketsNotConfigured,
-                *_S3_PROBLEMS,
+                *PLAN_PROBLEMS,
                 answer="mint.answers:MintedUpload",
                 body="mint.requests:UploadRequest",
             ),

@@ -22,7 +22,8 @@ _MAC_BYTES = 16
 class Ticket(NamedTuple):
     """One multipart upload. `size_bytes` None: not known beforehand; then no length is signed.
 
-    `max_bytes` is the purpose's limit, which completion enforces where S3 could not.
+    `max_bytes` is the purpose's limit, which completion enforces where S3 could not. `recorded`: a row in the
+    database waits for the upload's end; no other upload asks the database anything.
     """
 
     key: str
@@ -35,6 +36,7 @@ class Ticket(NamedTuple):
     max_bytes: int
     once: bool
     expires_at_s: int
+    recorded: bool = False
 
     @property
     def part_count(self) -> int | None:

@@ -17,6 +17,7 @@ _ACTIONS = {
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "HeadObject": "s3:GetObject and s3:ListBucket",
+    "GetObject": "s3:GetObject",
     "DeleteObject": "s3:DeleteObject",
     "PutObject": "s3:PutObject",
     "UploadPart": "s3:PutObject",

@@ -21,6 +21,8 @@ from image_upload.s3.address import Address
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 _UNSIGNED = "UNSIGNED-PAYLOAD"
+# Of no bytes at all: what every service but S3 wants to see signed.
+_EMPTY = hashlib.sha256().hexdigest()
 
 
 class Credentials(NamedTuple):
@@ -46,11 +48,13 @@ class _Moment(NamedTuple):
 
 
 class Signer:
-    """Signs for one bucket's address with one set of credentials."""
+    """Signs for one bucket's address with one set of credentials; for another AWS service where one is named."""
 
-    def __init__(self, address: Address, credentials: Credentials) -> None:
+    def __init__(self, address: Address, credentials: Credentials, *, service: str = "s3") -> None:
         self.address = address
         self.credentials = credentials
+        self._service = service
+        self._payload = _UNSIGNED if service == "s3" else _EMPTY
         token = credentials.session_token
         self._token = f"&X-Amz-Security-Token={_encode(token)}" if token is not None else ""
         self._day_key: tuple[str, bytes] = ("", b"")
@@ -78,7 +82,7 @@ class Signer:
         start, signed = self._auth(moment, expires_s), f"&X-Amz-SignedHeaders={names.replace(';', '%3B')}"
         canonical_query = _in_order(f"{start}{self._token}{signed}", own)
         signature = _sign(
-            moment, f"{method}\n{path}\n{canonical_query}\n{canonical_headers}\n{names}\n{_UNSIGNED}".encode()
+            moment, f"{method}\n{path}\n{canonical_query}\n{canonical_headers}\n{names}\n{self._payload}".encode()
         )
         # In front: the order that botocore writes; S3 sorts for itself.
         front = "".join(f"{name}={value}&" for name, value in own)
@@ -149,10 +153,10 @@ class Signer:
             day, region = stamp[:8], self.address.region
             if self._day_key[0] != day:
                 key = f"AWS4{self.credentials.secret_access_key}".encode()
-                for step in (day, region, "s3", "aws4_request"):
+                for step in (day, region, self._service, "aws4_request"):
                     key = hmac.digest(key, step.encode(), "sha256")
                 self._day_key = (day, key)
-            scope = f"{day}/{region}/s3/aws4_request"
+            scope = f"{day}/{region}/{self._service}/aws4_request"
             credential = _encode(f"{self.credentials.access_key_id}/{scope}")
             moment = _Moment(stamp, scope, self._day_key[1], credential)
             self._moment = (now, moment)

@@ -1,0 +1,74 @@
+"""The one place where a record learns from S3 what has become of its upload.
+
+The client that completes, a later GET, an event of S3, the end of a multipart upload and the sweep all come
+here. S3 is asked before the row is touched, and no transaction is open while S3 is asked. A failure of S3
+(403, time-out, 5xx) changes no row.
+"""
+
+import logging
+from typing import NamedTuple
+
+from image_upload.errors import Problem
+from image_upload.records.database import Database
+from image_upload.records.values import Fault, Promise, Record
+from image_upload.s3.bucket import Bucket
+from image_upload.s3.failures import translated
+from image_upload.s3.inspection import Inspected, inspect, remove, sha256_of
+
+log = logging.getLogger(__name__)
+
+
+class Stores(NamedTuple):
+    """The two places that have to agree."""
+
+    bucket: Bucket
+    database: Database
+
+
+async def finish(stores: Stores, record: Record) -> Record:
+    """Ask S3 about a record's object and settle the row; the row as it is now. Safe to repeat, at any time, at once.
+
+    A row that S3 has nothing for stays as it is. What is not what was promised is rejected and removed.
+    Raises `StorageDenied`, `StorageUnavailable`, `DatabaseUnavailable`.
+    """
+    if record.state == "stored":
+        return record
+    async with translated():
+        found = await inspect(stores.bucket, record.promise.key)
+        if found is None:
+            return record
+        records = stores.database.records
+        if record.state != "rejected":
+            fault = await _fault(stores.bucket, record.promise, found)
+            if fault is None:
+                return await records.store(record, found.size_bytes, found.etag)
+            record = await records.reject(record, fault, found.size_bytes, found.etag)
+        if record.state == "rejected":
+            # Row first: whoever is interrupted here comes back, and removes what is still there.
+            await remove(stores.bucket, found)
+    return record
+
+
+async def finish_key(stores: Stores, key: str) -> Record | None:
+    """The same for whoever knows only the object's key; None where no record has it."""
+    record = await stores.database.records.by_key(key)
+    return None if record is None else await finish(stores, record)
+
+
+async def notice(stores: Stores, key: str) -> None:
+    """The same for whoever has already succeeded: a failure is logged, and left to the next one who looks."""
+    try:
+        await finish_key(stores, key)
+    except Problem as problem:
+        log.warning("a record could not be finished yet", extra={"fields": {"code": problem.code}})
+
+
+async def _fault(bucket: Bucket, promise: Promise, found: Inspected) -> Fault | None:
+    """What of the promise was not kept."""
+    if promise.size_bytes not in (None, found.size_bytes):
+        return "size"
+    if promise.content_type.lower() != found.content_type.lower():
+        return "type"
+    if promise.sha256 is not None and promise.sha256 != await sha256_of(bucket, found):
+        return "checksum"
+    return None

@@ -1,0 +1,49 @@
+"""Bring the database to the tables that this version of the service works with."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from image_upload.errors import Problem
+from image_upload.settings import SettingsError, load, read_dotenv
+
+
+def run(arguments: Sequence[str]) -> int:
+    """`migrate-db [--check]`: 0 when the database is as it should be, 1 when --check finds that it is not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m image_upload migrate-db",
+        description="Apply the migrations that the database at DATABASE_URL lacks. Several at once do no harm.",
+    )
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if something is missing")
+    check = parser.parse_args(arguments).check
+    try:
+        settings = load(read_dotenv(os.environ))
+        if settings.database_url is None:
+            raise SettingsError("There is no database to migrate. Set DATABASE_URL; docs/records.md says how.")
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415  --help need not wait for it
+
+    from image_upload.records import migrating  # noqa: PLC0415  the same
+
+    try:
+        if check:
+            return _check(migrating.current(settings), migrating.newest())
+        before, after = migrating.migrate(settings)
+    except (DBAPIError, Problem) as error:
+        # The driver's own words; they hold no password.
+        print(f"The database could not be migrated: {getattr(error, 'orig', error)}", file=sys.stderr)
+        return 2
+    print(f"The database is at {after}." if before == after else f"Migrated from {before or 'nothing'} to {after}.")
+    return 0
+
+
+def _check(current: str | None, newest: str | None) -> int:
+    if current == newest:
+        print(f"The database is at {current}, the newest.")
+        return 0
+    print(f"The database is at {current or 'nothing'}, the newest is {newest}. Run: python -m image_upload migrate-db")
+    return 1

@@ -1,0 +1,65 @@
+"""What the routes of posts and file records answer, for the OpenAPI document only."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+# ruff: noqa: N815
+
+State = Literal["pending", "stored", "rejected", "expired"]
+
+
+class PostRow(BaseModel):
+    """A row of `posts`."""
+
+    id: int = Field(description="A whole number that nobody guesses.")
+    imageKey: str
+    state: State
+    fault: Literal["size", "type", "checksum"] | None = Field(description="rejected: what was not as promised.")
+    filename: str
+    contentType: str
+    size: int = Field(description="Bytes, as promised; once stored, as S3 has them.")
+    createdAt: datetime
+    updatedAt: datetime
+    storedAt: datetime | None = Field(description="When S3 had confirmed it.")
+
+
+class MintedPost(PostRow):
+    """A new row, and beside it all that `POST /uploads` answers."""
+
+    presignedUrl: str | None
+    objectKey: str
+    strategy: str
+    method: str
+    headers: dict[str, str]
+    expiresAt: datetime
+    expiresIn: int
+    cdnUrl: str | None
+
+
+class Post(PostRow):
+    """A row, and where to read its image."""
+
+    url: str | None = Field(description="stored: a presigned GET.")
+    expiresIn: int | None = Field(description="Seconds.", examples=[900])
+    cdnUrl: str | None
+
+
+class FileRecord(BaseModel):
+    """A row of `file_records`."""
+
+    file_id: int
+    filename: str
+    object_key: str
+    state: State
+    size: int | None = Field(description="Bytes, as S3 has them.")
+    created_at: datetime
+    stored_at: datetime | None
+
+
+class FileDownload(FileRecord):
+    """Where to download it."""
+
+    download_url: str = Field(description="A presigned GET that saves the file under its name.")
+    expires_in: int = Field(examples=[900])

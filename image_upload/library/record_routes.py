@@ -1,0 +1,146 @@
+"""Routes of posts and file records: rows in the database beside objects in S3."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Request
+from fastapi.responses import JSONResponse
+
+from image_upload import errors
+from image_upload.accounts.dependencies import PrincipalOf
+from image_upload.accounts.tokens import Principal
+from image_upload.arrivals.finishing import Stores, finish
+from image_upload.errors import NotFound
+from image_upload.library.disposition import content_disposition
+from image_upload.library.records_as_json import as_file, as_post, check_stored
+from image_upload.library.routes import READ_URL_EXPIRES_S
+from image_upload.openapi import documented
+from image_upload.records.values import Kind, Promise, Record
+
+# Mints an upload for a request, as the app has it from another room.
+Planner = Callable[[Request, Principal], Awaitable[tuple[Promise, dict[str, Any]]]]
+
+# The largest whole number that a row can have.
+_ID_MAX = 2**63 - 1
+RowId = Annotated[int, Path(ge=1, le=_ID_MAX)]
+
+_ROW_PROBLEMS = (
+    errors.NotSignedIn,
+    errors.InvalidToken,
+    errors.NotFound,
+    errors.InvalidRequest,
+    errors.DatabaseNotConfigured,
+    errors.DatabaseUnavailable,
+    errors.StorageDenied,
+    errors.StorageUnavailable,
+    errors.CredentialsUnavailable,
+)
+_UNFINISHED = (errors.NotArrived, errors.UploadRejected)
+
+
+def router(
+    stores: Stores, plan: Planner, plan_problems: tuple[type[errors.Problem], ...], principal_of: PrincipalOf
+) -> APIRouter:
+    """Posts and file records. `plan_problems` are what `plan` can raise."""
+    routes = APIRouter(tags=["Records"])
+    caller = Annotated[Principal, Depends(principal_of)]
+    _post_routes(routes, stores, plan, plan_problems, caller)
+    _file_routes(routes, stores, caller)
+    return routes
+
+
+def _post_routes(
+    routes: APIRouter, stores: Stores, plan: Planner, plan_problems: tuple[type[errors.Problem], ...], caller: Any
+) -> None:
+    # expects: the JSON of POST /uploads
+    # returns: 201 with the row and the plan; the row is pending
+    # codes: those of POST /uploads · 503 database-not-configured, database-unavailable
+    @routes.post(
+        "/posts",
+        summary="A post and the URL for its image",
+        status_code=201,
+        openapi_extra=documented(
+            *plan_problems,
+            errors.DatabaseNotConfigured,
+            errors.DatabaseUnavailable,
+            answer="library.record_answers:MintedPost",
+            body="mint.requests:UploadRequest",
+        ),
+    )
+    async def create_post(request: Request, principal: caller) -> JSONResponse:
+        """Writes the row and mints the upload in one go."""
+        records = stores.database.records
+        promise, minted = await plan(request, principal)
+        record = await records.insert("post", promise)
+        return JSONResponse({**minted, **as_post(record)}, 201, {"Location": f"/posts/{record.id}"})
+
+    # expects: an id
+    # returns: 200 with the row; once S3 has confirmed the image, with a presigned GET
+    # codes: 401 · 404 also for somebody else's · 422 · 502 where S3 had to be asked and failed · 503
+    @routes.get(
+        "/posts/{post_id}",
+        summary="A post",
+        openapi_extra=documented(*_ROW_PROBLEMS, answer="library.record_answers:Post"),
+    )
+    async def read_post(post_id: RowId, principal: caller) -> JSONResponse:
+        """Asks S3 itself where nobody has reported the image yet."""
+        return await _post_answer(stores, await _row(stores, "post", post_id, principal))
+
+    # expects: an id
+    # returns: 200 with the row, once S3 has confirmed the image; the same when called again
+    # codes: 401 · 404 · 409 not-arrived, upload-rejected · 422 · 502, 503
+    @routes.post(
+        "/posts/{post_id}/complete",
+        summary="The image of a post was sent",
+        openapi_extra=documented(*_ROW_PROBLEMS, *_UNFINISHED, answer="library.record_answers:Post"),
+    )
+    async def complete_post(post_id: RowId, principal: caller) -> JSONResponse:
+        """Safe to repeat."""
+        return await _post_answer(stores, check_stored(await _row(stores, "post", post_id, principal)))
+
+
+def _file_routes(routes: APIRouter, stores: Stores, caller: Any) -> None:
+    # expects: an id
+    # returns: 200 with a presigned GET that saves the file under its name
+    # codes: 401 · 404 also for somebody else's · 409 not-arrived, upload-rejected · 422 · 502, 503
+    @routes.get(
+        "/files/{file_id}/download-url",
+        summary="A URL to download a recorded file",
+        openapi_extra=documented(*_ROW_PROBLEMS, *_UNFINISHED, answer="library.record_answers:FileDownload"),
+    )
+    async def download_url(file_id: RowId, principal: caller) -> JSONResponse:
+        """Valid for 15 minutes."""
+        record = check_stored(await _row(stores, "file", file_id, principal))
+        disposition = content_disposition(record.promise.filename, attachment=True) or ""
+        pen = await stores.bucket.pen(READ_URL_EXPIRES_S)
+        url = pen.url("GET", record.promise.key, query={"response-content-disposition": disposition})
+        return JSONResponse({"download_url": url, "expires_in": pen.validity.seconds, **as_file(record)})
+
+    # expects: an id
+    # returns: 200 with the row, once S3 has confirmed the file; the same when called again
+    # codes: 401 · 404 · 409 not-arrived, upload-rejected · 422 · 502, 503
+    @routes.post(
+        "/files/{file_id}/complete",
+        summary="A recorded file was sent",
+        openapi_extra=documented(*_ROW_PROBLEMS, *_UNFINISHED, answer="library.record_answers:FileRecord"),
+    )
+    async def complete_file(file_id: RowId, principal: caller) -> JSONResponse:
+        """Safe to repeat."""
+        return JSONResponse(as_file(check_stored(await _row(stores, "file", file_id, principal))))
+
+
+async def _row(stores: Stores, kind: Kind, row_id: int, principal: Principal) -> Record:
+    """The caller's own row, after S3 was asked where that can change it. Somebody else's is as missing as none."""
+    record = await stores.database.records.find(kind, row_id, principal.user_id)
+    if record is None:
+        raise NotFound(f"There is no such {kind} of yours. Compare the id with the one you were given.")
+    return await finish(stores, record)
+
+
+async def _post_answer(stores: Stores, record: Record) -> JSONResponse:
+    url, seconds = None, None
+    if record.state == "stored":
+        pen = await stores.bucket.pen(READ_URL_EXPIRES_S)
+        url, seconds = pen.url("GET", record.promise.key), pen.validity.seconds
+    cdn_url = stores.bucket.cdn_url(record.promise.key)
+    return JSONResponse({**as_post(record), "url": url, "expiresIn": seconds, "cdnUrl": cdn_url})

@@ -1,0 +1,42 @@
+"""The database as the rest of the service holds it: opened by the first call that needs it, or never."""
+
+from typing import TYPE_CHECKING
+
+from image_upload.errors import DatabaseNotConfigured
+from image_upload.settings import Settings
+
+if TYPE_CHECKING:
+    from image_upload.records.records import Records
+
+
+class Database:
+    """Where the records are, if there is a database at all."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._records: Records | None = None
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether DATABASE_URL is set. It says nothing about whether anybody answers there."""
+        return self._settings.database_url is not None
+
+    @property
+    def records(self) -> "Records":
+        """The records. Connects to nothing yet. Raises `DatabaseNotConfigured`."""
+        if not self.is_configured:
+            raise DatabaseNotConfigured(
+                "This service has no database, so it keeps no posts and no file records. Its operator sets "
+                "DATABASE_URL. POST /uploads works without one."
+            )
+        if self._records is None:
+            # SQLAlchemy costs 200 ms of import, which uploads without a record do not pay.
+            from image_upload.records.records import Records  # noqa: PLC0415
+
+            self._records = Records(self._settings)
+        return self._records
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._records is not None:
+            await self._records.aclose()

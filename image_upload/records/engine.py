@@ -1,0 +1,138 @@
+"""How to reach the database: addresses, passwords or tokens, TLS, time-outs, one connection or a few.
+
+https://docs.sqlalchemy.org/en/21/core/pooling.html
+https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+"""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from image_upload.limits import (
+    DATABASE_CONNECT_TIMEOUT_S,
+    DATABASE_CONNECTIONS,
+    DATABASE_TIMEOUT_S,
+)
+from image_upload.records import tokens
+from image_upload.s3.credentials import CredentialSource
+from image_upload.settings import Settings
+
+if TYPE_CHECKING:
+    import psycopg
+
+_PORT = 5432
+
+
+class Target:
+    """Where DATABASE_URL leads, and how to get in."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.database_url is None:
+            raise ValueError("there is no DATABASE_URL")
+        text = settings.database_url.get_secret_value()
+        self.url: URL = make_url("postgresql" + text[len("postgres") :] if text.startswith("postgres:") else text)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.is_dsql = settings.database_auth == "dsql-iam"
+        self._settings = settings
+        self._credentials = CredentialSource(settings)
+
+    async def parameters(self) -> dict[str, Any]:
+        """What psycopg connects with now, its password or a fresh token among it. Raises `CredentialsUnavailable`."""
+        url, auth = self.url, self._settings.database_auth
+        parameters: dict[str, Any] = {
+            "connect_timeout": DATABASE_CONNECT_TIMEOUT_S,
+            "application_name": "image-upload",
+            # A prepared statement binds a session of RDS Proxy and of PgBouncer to one connection behind it.
+            "prepare_threshold": None,
+            **url.translate_connect_args(username="user", database="dbname"),
+            **self._tls(),
+            **url.query,
+        }
+        if auth != "password":
+            host, user, now = url.host or "", url.username or "", datetime.now(UTC).replace(microsecond=0)
+            signed: dict[str, Any] = {
+                "region": tokens.region_of(host, self._settings.aws_region),
+                "credentials": await self._credentials.current(),
+                "now": now,
+            }
+            parameters["password"] = (
+                tokens.dsql(host, user, **signed)
+                if auth == "dsql-iam"
+                else tokens.rds(host, url.port or _PORT, user, **signed)
+            )
+        return parameters
+
+    def _tls(self) -> dict[str, str]:
+        """A token goes to the right server only; a password at least not in the clear. The URL can say more."""
+        if self._settings.database_auth != "password":
+            return {"sslmode": "verify-full", "sslrootcert": "system"}
+        return {"sslmode": "require"} if self._settings.environment == "production" else {}
+
+    @property
+    def session_set_up(self) -> str:
+        """What the server itself ends when we are gone: Lambda may freeze us in the middle of a transaction.
+
+        SET, because RDS Proxy takes no such options when it is connected to; Aurora DSQL ends transactions by itself.
+        """
+        ms = DATABASE_TIMEOUT_S * 1000
+        names = () if self.is_dsql else ("statement_timeout", "idle_in_transaction_session_timeout")
+        return "; ".join(f"SET {name} = {ms:.0f}" for name in names)
+
+
+def open_engine(target: Target, *, on_lambda: bool) -> AsyncEngine:
+    """The engine behind the routes. On Lambda it holds one connection, because an environment serves one request."""
+    pool: dict[str, Any] = {
+        "pool_size": 1 if on_lambda else DATABASE_CONNECTIONS,
+        "max_overflow": 0,
+        "pool_timeout": DATABASE_TIMEOUT_S,
+        # A frozen environment wakes up with a connection that the server closed hours ago.
+        "pool_pre_ping": True,
+        # What goes wrong is logged; what users wrote is not.
+        "hide_parameters": True,
+    }
+    if target.is_sqlite:
+        url = target.url.set(drivername="sqlite+aiosqlite")
+        return create_async_engine(url, connect_args={"timeout": DATABASE_TIMEOUT_S}, **pool)
+
+    async def connect() -> "psycopg.AsyncConnection[Any]":
+        import psycopg  # noqa: PLC0415  SQLite needs none
+
+        connection = await psycopg.AsyncConnection.connect(**await target.parameters())
+        if target.session_set_up:
+            await connection.set_autocommit(True)
+            await connection.execute(target.session_set_up.encode())
+            await connection.set_autocommit(False)
+        return connection
+
+    # Without hstore, which nobody uses here, SQLAlchemy does not ask for its types, in a savepoint that DSQL lacks.
+    return create_async_engine("postgresql+psycopg://", async_creator=connect, use_native_hstore=False, **pool)
+
+
+def open_for_migrations(target: Target, parameters: dict[str, Any]) -> Engine:
+    """A plain engine for the command that migrates. SQLite then begins every transaction by locking all others out."""
+    if not target.is_sqlite:
+        import psycopg  # noqa: PLC0415  see `open_engine`
+
+        # Aurora DSQL takes one statement of DDL a transaction.
+        isolation = {"isolation_level": "AUTOCOMMIT"} if target.is_dsql else {}
+        return create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: psycopg.connect(**parameters),
+            use_native_hstore=False,
+            hide_parameters=True,
+            **isolation,
+        )
+    engine = create_engine(target.url, connect_args={"timeout": DATABASE_TIMEOUT_S}, hide_parameters=True)
+
+    @event.listens_for(engine, "connect")
+    def leave_transactions_to_us(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def lock(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN EXCLUSIVE")
+
+    return engine

@@ -1,0 +1,1 @@
+"""A migration a module, named after what it brings. Never change one that was released; add another."""
