@@ -99,15 +99,14 @@ def _loop() -> asyncio.AbstractEventLoop:
 def _begin(options: Namespace, settings: Settings, held: contextlib.ExitStack) -> _Import:
     """Open everything. Raises `CannotBegin`, `JournalError`, `DatabaseError`."""
     rules = _rules(options, settings)
+    if options.rewrite_list and not Path(options.rewrite_list).absolute().parent.is_dir():
+        raise CannotBegin(f"There is no folder for {shown(options.rewrite_list)}. Make it first.")
     try:
         tree = Tree(options.folder, options.exclude, follow=options.follow_symlinks)
     except OSError as error:
         raise CannotBegin(f"{shown(options.folder)} cannot be opened: {error.strerror}.") from None
     held.callback(tree.close)
-    column = None
-    if options.update_db is not None:
-        column = Column(_database_url(settings), options.update_db)
-        held.callback(column.close)
+    column = None if options.update_db is None else Column(settings, options.update_db)
     about = {
         "bucket": settings.s3_bucket_name,
         "endpoint": Bucket(settings).address.origin,
@@ -135,14 +134,6 @@ def _rules(options: Namespace, settings: Settings) -> Rules:
     return Rules(purpose, options.user, options.class_id, options.prefix)
 
 
-def _database_url(settings: Settings) -> str:
-    secret = getattr(settings, "database_url", None)
-    if secret is None:
-        raise CannotBegin("--update-db needs DATABASE_URL. Set it in the environment or in .env.")
-    url: str = secret.get_secret_value()
-    return url
-
-
 def _close(journal: Journal) -> None:
     with contextlib.suppress(JournalError):  # what it could not write down, S3 is asked about the next time
         journal.close()
@@ -155,8 +146,8 @@ async def _carry_out(every: _Import) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     report, code = every.report, 0
     try:
-        if (state := await storage.bucket.state()) != "ok":
-            print(_BUCKET_ADVICE[state], file=sys.stderr)
+        if wrong := await _wrong_place(every, storage):
+            print(wrong, file=sys.stderr)
             return 2
         await _look(every)
         if every.column is not None:
@@ -175,6 +166,19 @@ async def _carry_out(every: _Import) -> int:
         await storage.aclose()
     report.summary()
     return code
+
+
+async def _wrong_place(every: _Import, storage: Storage) -> str | None:
+    """Why bucket or database cannot be written to, and what to do; None if they can."""
+    state = await storage.bucket.state()
+    if state != "ok":
+        return _BUCKET_ADVICE[state]
+    if every.column is not None:
+        try:
+            await every.column.check(())
+        except DatabaseError as error:
+            return str(error)
+    return None
 
 
 async def _look(every: _Import) -> None:
@@ -225,8 +229,8 @@ def _plan(every: _Import, each: Found | Passed) -> None:
 async def _check_database(every: _Import, column: Column) -> None:
     """Raises `DatabaseError` before anything is sent, if a column is too narrow or paths and keys could be mistaken."""
     prefix = every.options.db_prefix
+    await column.check(row.key for row in every.journal.every())
     for row in every.journal.every():
-        column.check_length(row.key)
         other = every.journal.find(os.fsencode(row.key.removeprefix(prefix))) if row.key.startswith(prefix) else None
         if other is not None and other.id != row.id:
             raise DatabaseError(
@@ -258,9 +262,10 @@ async def _finish(every: _Import, storage: Storage) -> None:
             counts, did = every.column.count(every.pairs(journal.every())), "would be changed"
         else:
             counts, did = every.column.update(every.pairs(journal.all_stored())), "changed"
-        for count in counts:
-            changed += count
-            await asyncio.sleep(0)  # a Ctrl-C is seen here
+        async with contextlib.aclosing(counts) as batches:  # type: ignore[type-var]
+            async for count in batches:
+                changed += count
+                await asyncio.sleep(0)  # a Ctrl-C is seen here
         report.say(f"database: {changed:,} rows of {options.update_db} {did}")
     if options.dry_run:
         return

@@ -3,18 +3,21 @@
 Table and column are looked up in the database and quoted by SQLAlchemy; values are bound.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from image_upload.errors import Problem
 from image_upload.limits import IMPORT_DATABASE_BATCH
+from image_upload.settings import Settings
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import ColumnElement, Connection, Engine, TableClause
     from sqlalchemy.engine.interfaces import ReflectedColumn
 
-# Drivers for asyncio, as DATABASE_URL may name them for the service → the one for a command.
-_DRIVERS = {"sqlite+aiosqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+    # The table, its column, and how many characters that takes.
+    Target = tuple[TableClause, ColumnElement[str], int | None]
 
 
 class DatabaseError(Exception):
@@ -22,69 +25,93 @@ class DatabaseError(Exception):
 
 
 class Column:
-    """The column that holds old paths."""
+    """The column that holds old paths: `[SCHEMA.]TABLE.COLUMN` of DATABASE_URL."""
 
-    def __init__(self, url: str, target: str) -> None:
-        """Look up `[SCHEMA.]TABLE.COLUMN`. Raises `DatabaseError`."""
-        from sqlalchemy import column, table  # noqa: PLC0415  most imports have no database
-        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
-
-        *schemas, table_name, column_name = ["", *target.split(".")]
-        if len(schemas) not in (1, 2) or not table_name or not column_name:
+    def __init__(self, settings: Settings, name: str) -> None:
+        """Raises `DatabaseError` if it cannot be the name of one, or there is no DATABASE_URL."""
+        if settings.database_url is None:
+            raise DatabaseError("--update-db needs DATABASE_URL. Set it in the environment or in .env.")
+        *schemas, self._table, self._column = ["", *name.split(".")]
+        if len(schemas) not in (1, 2) or not self._table or not self._column:
             raise DatabaseError("--update-db takes TABLE.COLUMN, or SCHEMA.TABLE.COLUMN.")
-        schema = schemas[-1] or None
-        try:
-            self._engine = _engine(url)
-            found = _column(self._engine, schema, table_name, column_name)
-        except SQLAlchemyError as error:
-            raise _failure(error) from None
-        self._length: int | None = getattr(found["type"], "length", None)
-        self._column = column(column_name, found["type"])
-        self._table = table(table_name, self._column, schema=schema)
+        self._schema = schemas[-1] or None
+        self._settings = settings
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._engine.dispose()
+    async def check(self, keys: Iterable[str]) -> None:
+        """Raises `DatabaseError` unless the column is there, holds text, and is wide enough for these keys."""
+        async with self._connection() as connection:
+            *_, length = self._look_up(connection)
+        for key in keys:
+            if length is not None and len(key) > length:
+                raise DatabaseError(
+                    f"{self._column} takes {length} characters, and the key {key} has {len(key)}. Make it wider first."
+                )
 
-    def check_length(self, key: str) -> None:
-        """Raises `DatabaseError` if the column is too narrow for a key."""
-        if self._length is not None and len(key) > self._length:
-            raise DatabaseError(
-                f"The column takes {self._length} characters, and the key {key} has {len(key)}. Make it wider first."
-            )
+    async def count(self, pairs: Iterable[tuple[str, str]]) -> AsyncIterator[int]:
+        """How many rows hold the old path of a pair (old path, key), a number a batch. Raises `DatabaseError`."""
+        from sqlalchemy import func, select  # noqa: PLC0415  most imports have no database
 
-    def count(self, pairs: Iterable[tuple[str, str]]) -> Iterator[int]:
-        """How many rows hold an old path, a number a batch. Raises `DatabaseError`."""
-        from sqlalchemy import func, select  # noqa: PLC0415  see above
-        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+        async with self._connection() as connection:
+            table, column, _ = self._look_up(connection)
+            for batch in _batches(pairs):
+                query = select(func.count()).select_from(table).where(column.in_([old for old, _ in batch]))
+                yield connection.scalar(query) or 0
 
-        for batch in _batches(pairs):
-            query = select(func.count()).select_from(self._table).where(self._column.in_([old for old, _ in batch]))
-            try:
-                with self._engine.connect() as connection:
-                    count = connection.scalar(query) or 0
-            except SQLAlchemyError as error:
-                raise _failure(error) from None
-            yield count
+    async def update(self, pairs: Iterable[tuple[str, str]]) -> AsyncIterator[int]:
+        """Put the key where the old path is; rows changed, a number a batch; 0 the second time.
 
-    def update(self, pairs: Iterable[tuple[str, str]]) -> Iterator[int]:
-        """(old path, key) of files → rows changed, a number a batch; 0 the second time. Raises `DatabaseError`."""
+        Raises `DatabaseError`; batches before it stay changed.
+        """
         from sqlalchemy import case  # noqa: PLC0415  see above
-        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
-        for batch in _batches(pairs):
-            # One statement a batch: the table is read once for all of them, also without an index.
-            statement = (
-                self._table.update()
-                .where(self._column.in_([old for old, _ in batch]))
-                .values({self._column: case(dict(batch), value=self._column, else_=self._column)})
-            )
+        async with self._connection() as connection:
+            table, column, _ = self._look_up(connection)
+            connection.rollback()  # ends the transaction that looked
+            for batch in _batches(pairs):
+                # One statement a batch: the table is read once for all of them, also without an index.
+                key = case(dict(batch), value=column, else_=column)
+                statement = table.update().where(column.in_([old for old, _ in batch])).values({column.key: key})
+                with connection.begin():
+                    changed = connection.execute(statement).rowcount
+                yield changed
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator["Connection"]:
+        """One connection. Opened for each use: between looking and updating hours may pass, and a token ends."""
+        with _explained():
+            engine = await self._engine()
             try:
-                with self._engine.begin() as connection:
-                    count = connection.execute(statement).rowcount
-            except SQLAlchemyError as error:
-                raise _failure(error) from None
-            yield count
+                with engine.connect() as connection:
+                    yield connection
+            finally:
+                engine.dispose()
+
+    async def _engine(self) -> "Engine":
+        from image_upload.records.engine import Target, open_for_migrations  # noqa: PLC0415  see above
+
+        target = Target(self._settings)
+        return open_for_migrations(target, {} if target.is_sqlite else await target.parameters())
+
+    def _look_up(self, connection: "Connection") -> "Target":
+        from sqlalchemy import column, table  # noqa: PLC0415  see above
+
+        found = self._reflect(connection)
+        named = column(self._column, found["type"])
+        return table(self._table, named, schema=self._schema), named, getattr(found["type"], "length", None)
+
+    def _reflect(self, connection: "Connection") -> "ReflectedColumn":
+        from sqlalchemy import String, inspect  # noqa: PLC0415  see above
+
+        inspector = inspect(connection)
+        tables = inspector.get_table_names(self._schema)
+        if self._table not in tables:
+            raise DatabaseError(f"There is no table {self._table}. There are: {', '.join(sorted(tables)) or 'none'}.")
+        columns = {found["name"]: found for found in inspector.get_columns(self._table, self._schema)}
+        if self._column not in columns:
+            raise DatabaseError(f"{self._table} has no column {self._column}. It has: {', '.join(columns)}.")
+        if not isinstance(columns[self._column]["type"], String):
+            raise DatabaseError(f"{self._column} is of type {columns[self._column]['type']}, and keys are text.")
+        return columns[self._column]
 
 
 def _batches(pairs: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
@@ -93,29 +120,17 @@ def _batches(pairs: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]
         yield batch
 
 
-def _engine(url: str) -> "Engine":
-    from sqlalchemy import create_engine, make_url  # noqa: PLC0415  see above
+@contextmanager
+def _explained() -> Iterator[None]:
+    """The database's own words, without the statement: its values are file names, and a URL may hold a password."""
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError  # noqa: PLC0415  see above
 
-    parsed = make_url(url)
-    return create_engine(parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername)))
-
-
-def _column(engine: "Engine", schema: str | None, table_name: str, column_name: str) -> "ReflectedColumn":
-    from sqlalchemy import String, inspect  # noqa: PLC0415  see above
-
-    inspector = inspect(engine)
-    tables = inspector.get_table_names(schema)
-    if table_name not in tables:
-        raise DatabaseError(f"The database has no table {table_name}. It has: {', '.join(sorted(tables)) or 'none'}.")
-    columns = {found["name"]: found for found in inspector.get_columns(table_name, schema)}
-    if column_name not in columns:
-        raise DatabaseError(f"The table {table_name} has no column {column_name}. It has: {', '.join(columns)}.")
-    if not isinstance(columns[column_name]["type"], String):
-        raise DatabaseError(f"The column {column_name} is of type {columns[column_name]['type']}; keys are text.")
-    return columns[column_name]
-
-
-def _failure(error: Exception) -> DatabaseError:
-    """The database's own words, without the statement: its values are file names, a URL may hold a password."""
-    said = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
-    return DatabaseError(f"The database answered: {said}. Check DATABASE_URL and the column, then repeat the command.")
+    try:
+        yield
+    except Problem as problem:
+        raise DatabaseError(problem.detail) from None
+    except SQLAlchemyError as error:
+        said = str(error.orig if isinstance(error, DBAPIError) else type(error).__name__).partition("\n")[0]
+        raise DatabaseError(
+            f"The database answered: {said}. Check DATABASE_URL and the column, then repeat the command."
+        ) from None

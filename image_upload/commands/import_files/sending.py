@@ -15,10 +15,10 @@ from image_upload.commands.import_files.walking import ChangedError, Stat, Tree
 from image_upload.errors import Problem
 from image_upload.limits import IMPORT_IN_FLIGHT_BYTES, KIB, UPLOAD_PART_BYTES
 from image_upload.mint.minting import Approved
-from image_upload.s3 import multipart
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.comparing import Stored, confirms, digest_of, head, put
 from image_upload.s3.failures import S3Failure
+from image_upload.s3.inspection import Inspected, remove
 
 # What a small file costs beside its bytes: a connection, a task, a request.
 _OVERHEAD_BYTES = 64 * KIB
@@ -151,7 +151,7 @@ class Sender:
             # An ETag alone says nothing where S3 encrypts with KMS. A HEAD knows more, or nobody does.
             found = await head(bucket, row.key)
             if found is None or not await confirms(found, digest):
-                await multipart.delete(bucket, row.key)
+                await remove(bucket, Inspected(row.key, len(data), "", f'"{stored.etag}"', None))
                 raise S3Failure("PutObject", None, "BadDigest")
         return Kept(digest.sha256, stored.etag, was_there=False)
 
