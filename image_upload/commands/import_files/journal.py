@@ -75,7 +75,11 @@ class Journal:
         self._flushed_at = time.monotonic()
         with self._explained():
             self._db = _open(file) if keep else _copy(file)
+        try:
             self._begin(about)
+        except BaseException:
+            self._db.close()
+            raise
 
     def _begin(self, about: Mapping[str, str]) -> None:
         with self._transaction():
@@ -246,12 +250,16 @@ def _row(found: Sequence[object]) -> Row:
 
 def _open(file: str) -> sqlite3.Connection:
     db = sqlite3.connect(file, timeout=0, isolation_level=None)
-    # Whoever holds the file keeps it, and the kernel lets go of it when the process dies, however it dies.
-    # https://www.sqlite.org/pragma.html#pragma_locking_mode
-    db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    db.execute("PRAGMA journal_mode = WAL")
-    # A commit is on the disk before it returns: not even a power cut makes a second key for a file.
-    db.execute("PRAGMA synchronous = FULL")
+    try:
+        # Whoever holds the file keeps it, and the kernel lets go of it when the process dies, however it dies.
+        # https://www.sqlite.org/pragma.html#pragma_locking_mode
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("PRAGMA journal_mode = WAL")
+        # A commit is on the disk before it returns: not even a power cut makes a second key for a file.
+        db.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
