@@ -16,7 +16,6 @@ from starlette.routing import BaseRoute
 from image_upload import __version__, openapi, purposes
 from image_upload.accounts.dependencies import principal_of
 from image_upload.accounts.tokens import Principal
-from image_upload.arrivals.finishing import Stores, notice
 from image_upload.edge import BodyLimit, Problems, RequestLog
 from image_upload.errors import Problem
 from image_upload.health import routes as health
@@ -36,7 +35,7 @@ from image_upload.mint.requests import UploadRequest
 from image_upload.mint.uppy_path import UppyPath
 from image_upload.proxy import routes as proxy
 from image_upload.proxy.proxying import Proxy
-from image_upload.records.database import Database
+from image_upload.records.database import Database, Stores
 from image_upload.records.values import Promise
 from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings
@@ -106,9 +105,15 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _desk(settings: Settings, stores: Stores) -> Desk:
     """The one mint, which every family of routes shares."""
+
+    async def notice(key: str) -> None:
+        from image_upload.arrivals import finishing  # noqa: PLC0415  few uploads have a record
+
+        await finishing.notice(stores, key)
+
     return Desk(
         Mint(settings, stores.bucket),
-        MultipartUploads(settings, stores.bucket, functools.partial(notice, stores)),
+        MultipartUploads(settings, stores.bucket, notice),
         purposes.table(allow_gif=settings.allow_gif),
         form_path=proxy.RETRY_PATH,
         form_max_bytes=(LAMBDA_FORM_MAX_BYTES if settings.on_lambda else proxy.FORM_MAX_BYTES[proxy.RETRY_PATH])

@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,10 +12,15 @@ import pytest
 from PIL import Image
 
 from image_upload.app import create_app
+from image_upload.records.migrating import migrate
 from image_upload.settings import Settings, load
 from local.embedded_s3 import EmbeddedS3, embedded_s3
 from local.ports import claim_port
 from local.service import local_environ, running
+from tests.contract.servers import UnsupportedError
+from tests.records.databases import Place, empty, settings_with
+from tests.records.postgres import Postgres
+from tests.records.postgres import postgres as run_postgres
 
 Start = Callable[..., str]
 
@@ -92,3 +99,29 @@ def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert document["detail"].endswith("."), "a detail is a sentence"
     assert document["request_id"] == response.headers["x-request-id"]
     return document
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of this run. On a machine that cannot have it the tests are skipped, but never in CI."""
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(run_postgres())
+        except UnsupportedError as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"no PostgreSQL: {error}")
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def unmigrated(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A database without tables, of each kind in turn."""
+    return empty(request.param, lambda: request.getfixturevalue("postgres"), tmp_path)
+
+
+@pytest.fixture
+def place(unmigrated: Place) -> Place:
+    """A migrated database, of each kind in turn."""
+    migrate(settings_with(unmigrated.url))
+    return unmigrated

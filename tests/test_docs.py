@@ -131,6 +131,8 @@ PATH_EXAMPLES = {
     "ticket": r"\$TICKET",
     "upload_id": r"\$UPLOAD",
     "number": r"\d+",
+    "post_id": r"\$POST",
+    "file_id": r"\$FILE",
 }
 
 

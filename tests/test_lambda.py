@@ -15,6 +15,9 @@ ROW = re.compile(r"^\| `(?P<file>[\w-]+\.json)` \|.*\| (?P<status>\d{3}) \| (?:`
 DOCUMENTED = {
     row["file"]: (int(row["status"]), row["code"]) for row in ROW.finditer((ROOT / "events/README.md").read_text())
 }
+# What is no request, and what the handler returns for it.
+OTHER_ROW = re.compile(r"^\| `(?P<file>[\w-]+\.json)` \|.*\| `(?P<answer>\{.*\})` \|$", re.MULTILINE)
+OTHERS = {row["file"]: json.loads(row["answer"]) for row in OTHER_ROW.finditer((ROOT / "events/README.md").read_text())}
 
 
 def replay(file: Path) -> dict[str, Any]:
@@ -30,7 +33,17 @@ def replay(file: Path) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.parametrize("file", sorted(path.name for path in (ROOT / "events").glob("*.json")))
+def test_every_event_is_of_one_kind() -> None:
+    assert DOCUMENTED.keys() | OTHERS.keys() == {path.name for path in (ROOT / "events").glob("*.json")}
+    assert not DOCUMENTED.keys() & OTHERS.keys()
+
+
+@pytest.mark.parametrize("file", sorted(OTHERS))
+def test_an_event_that_is_no_request_gets_the_documented_answer(file: str) -> None:
+    assert replay(ROOT / "events" / file) == OTHERS[file]
+
+
+@pytest.mark.parametrize("file", sorted(DOCUMENTED))
 def test_an_event_gets_the_documented_answer(file: str) -> None:
     answer = replay(ROOT / "events" / file)
     status, code = DOCUMENTED[file]

@@ -210,6 +210,7 @@ def test_every_shell_block_works_as_it_is_printed_and_stores_the_picture(documen
             stores += 1
             assert re.search(r"stored: 20[01]\n", said) or '"success":true' in said or '"etag":' in said, said
             assert terminal.stored(terminal.variable("KEY")) == picture
+        assert '"state":"stored"' in said or not re.search(r"\$(POST|FILE)\b", block), said
         if "while read" in block:
             assert said == "part 1: 200\npart 2: 200\n"
         if "-X DELETE" in block:
@@ -223,7 +224,7 @@ def test_every_shell_block_works_as_it_is_printed_and_stores_the_picture(documen
         if "AUTH_REQUIRED" in block:
             assert json.loads(said)["statusCode"] == 401
             assert json.loads(json.loads(said)["body"])["code"] == "token-missing"
-    assert stores == {"README.md": 3, "README.ko.md": 3, "docs/routes.md": 6}[document]
+    assert stores == {"README.md": 3, "README.ko.md": 3, "docs/routes.md": 8}[document]
     identical = sum("cmp " in block for block in commands(document))
     assert identical == 1
 

@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
-from image_upload.arrivals.finishing import Stores, finish_key
+from image_upload.arrivals.finishing import finish_key
 from image_upload.arrivals.sweeping import FAILED, sweep
 from image_upload.errors import Problem
 from image_upload.limits import LAMBDA_DEADLINE_MARGIN_S
+from image_upload.records.database import Stores
 
 log = logging.getLogger(__name__)
 

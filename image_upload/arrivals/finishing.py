@@ -6,23 +6,15 @@ here. S3 is asked before the row is touched, and no transaction is open while S3
 """
 
 import logging
-from typing import NamedTuple
 
 from image_upload.errors import Problem
-from image_upload.records.database import Database
+from image_upload.records.database import Stores
 from image_upload.records.values import Fault, Promise, Record
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.failures import translated
 from image_upload.s3.inspection import Inspected, inspect, remove, sha256_of
 
 log = logging.getLogger(__name__)
-
-
-class Stores(NamedTuple):
-    """The two places that have to agree."""
-
-    bucket: Bucket
-    database: Database
 
 
 async def finish(stores: Stores, record: Record) -> Record:

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from image_upload.arrivals.finishing import Stores, finish
+from image_upload.arrivals.finishing import finish
 from image_upload.errors import Problem
 from image_upload.limits import SWEEP_BATCH
+from image_upload.records.database import Stores
 from image_upload.records.values import Record
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ async def sweep(stores: Stores, within_s: float, report: Callable[[Counter[str]]
     by a later sweep. Any number of sweeps may run at once. Raises `DatabaseUnavailable`.
     """
     tally: Counter[str] = Counter()
+    if within_s <= 0:
+        return tally
     try:
         async with asyncio.timeout(within_s):
             while batch := await stores.database.records.claim(datetime.now(UTC), SWEEP_BATCH):

@@ -29,10 +29,9 @@ def run(arguments: Sequence[str]) -> int:
         return 2
 
     logs.configure(settings)
-    from image_upload.arrivals.finishing import Stores  # noqa: PLC0415  --help need not wait for it
-    from image_upload.arrivals.sweeping import FAILED, sweep  # noqa: PLC0415  the same
+    from image_upload.arrivals.sweeping import FAILED, sweep  # noqa: PLC0415  --help need not wait for it
     from image_upload.errors import Problem  # noqa: PLC0415  the same
-    from image_upload.records.database import Database  # noqa: PLC0415  the same
+    from image_upload.records.database import Database, Stores  # noqa: PLC0415  the same
     from image_upload.s3.bucket import Bucket  # noqa: PLC0415  the same
 
     async def work() -> Counter[str]:

@@ -9,12 +9,13 @@ from fastapi.responses import JSONResponse
 from image_upload import errors
 from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.tokens import Principal
-from image_upload.arrivals.finishing import Stores, finish
+from image_upload.arrivals.finishing import finish
 from image_upload.errors import NotFound
 from image_upload.library.disposition import content_disposition
 from image_upload.library.records_as_json import as_file, as_post, check_stored
 from image_upload.library.routes import READ_URL_EXPIRES_S
 from image_upload.openapi import documented
+from image_upload.records.database import Stores
 from image_upload.records.values import Kind, Promise, Record
 
 # Mints an upload for a request, as the app has it from another room.

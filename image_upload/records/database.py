@@ -1,8 +1,9 @@
 """The database as the rest of the service holds it: opened by the first call that needs it, or never."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from image_upload.errors import DatabaseNotConfigured
+from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,3 +41,10 @@ class Database:
         """Close the connections."""
         if self._records is not None:
             await self._records.aclose()
+
+
+class Stores(NamedTuple):
+    """The two places that a record and its object are in."""
+
+    bucket: Bucket
+    database: Database

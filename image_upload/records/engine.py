@@ -71,23 +71,24 @@ class Target:
             return {"sslmode": "verify-full", "sslrootcert": "system"}
         return {"sslmode": "require"} if self._settings.environment == "production" else {}
 
-    @property
-    def session_set_up(self) -> str:
+    def session_set_up(self, timeout_s: float) -> str:
         """What the server itself ends when we are gone: Lambda may freeze us in the middle of a transaction.
 
         SET, because RDS Proxy takes no such options when it is connected to; Aurora DSQL ends transactions by itself.
         """
-        ms = DATABASE_TIMEOUT_S * 1000
         names = () if self.is_dsql else ("statement_timeout", "idle_in_transaction_session_timeout")
-        return "; ".join(f"SET {name} = {ms:.0f}" for name in names)
+        return "; ".join(f"SET {name} = {timeout_s * 1000:.0f}" for name in names)
 
 
-def open_engine(target: Target, *, on_lambda: bool) -> AsyncEngine:
-    """The engine behind the routes. On Lambda it holds one connection, because an environment serves one request."""
+def open_engine(target: Target, *, on_lambda: bool, timeout_s: float) -> AsyncEngine:
+    """The engine behind the routes. On Lambda it holds one connection, because an environment serves one request.
+
+    Nothing is waited for longer than `timeout_s`: a free connection, a lock, a statement.
+    """
     pool: dict[str, Any] = {
         "pool_size": 1 if on_lambda else DATABASE_CONNECTIONS,
         "max_overflow": 0,
-        "pool_timeout": DATABASE_TIMEOUT_S,
+        "pool_timeout": timeout_s,
         # A frozen environment wakes up with a connection that the server closed hours ago.
         "pool_pre_ping": True,
         # What goes wrong is logged; what users wrote is not.
@@ -95,15 +96,17 @@ def open_engine(target: Target, *, on_lambda: bool) -> AsyncEngine:
     }
     if target.is_sqlite:
         url = target.url.set(drivername="sqlite+aiosqlite")
-        return create_async_engine(url, connect_args={"timeout": DATABASE_TIMEOUT_S}, **pool)
+        return create_async_engine(url, connect_args={"timeout": timeout_s}, **pool)
+
+    set_up = target.session_set_up(timeout_s).encode()
 
     async def connect() -> "psycopg.AsyncConnection[Any]":
         import psycopg  # noqa: PLC0415  SQLite needs none
 
         connection = await psycopg.AsyncConnection.connect(**await target.parameters())
-        if target.session_set_up:
+        if set_up:
             await connection.set_autocommit(True)
-            await connection.execute(target.session_set_up.encode())
+            await connection.execute(set_up)
             await connection.set_autocommit(False)
         return connection
 

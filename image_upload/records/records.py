@@ -49,7 +49,7 @@ class Records:
 
     def __init__(self, settings: Settings, *, timeout_s: float = DATABASE_TIMEOUT_S) -> None:
         target = Target(settings)
-        self._engine = open_engine(target, on_lambda=settings.on_lambda)
+        self._engine = open_engine(target, on_lambda=settings.on_lambda, timeout_s=timeout_s)
         self._timeout_s = timeout_s
         # DSQL knows no SKIP LOCKED: there the second of two that claim one row begins anew.
         self._skip_locked = not target.is_dsql

@@ -63,9 +63,12 @@ async def remove(bucket: Bucket, found: Inspected) -> None:
     """DeleteObject, if it is still the object that was looked at. In a versioned bucket the version stays.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
+    LocalStack knows no condition and says so; others may ignore it.
     """
     try:
         await bucket.call("DeleteObject", "DELETE", found.key, headers={"If-Match": found.etag})
     except S3Failure as failure:
-        if failure.status not in _GONE_OR_CHANGED:
+        if failure.code == "NotImplemented":
+            await bucket.call("DeleteObject", "DELETE", found.key)
+        elif failure.status not in _GONE_OR_CHANGED:
             raise

@@ -218,6 +218,10 @@ def _install_localstack(target: Path) -> None:
 
 
 def _install_ceph(target: Path) -> None:
+    install_packages(CEPH_PACKAGES, target)
+
+
+def install_packages(packages: Sequence[str], target: Path) -> None:
     """Fetch the packages missing on this system and unpack them, with an apt state of our own.
 
     Own lists, archives and no locks: it works in a fresh container before any `apt-get update`, and
@@ -234,7 +238,7 @@ def _install_ceph(target: Path) -> None:
         "Debug::NoLocking=true",
     )
     apt_get = ["apt-get", "-q", "-y", *(word for option in options for word in ("-o", option))]
-    download = ["install", "--download-only", "--no-install-recommends", *CEPH_PACKAGES]
+    download = ["install", "--download-only", "--no-install-recommends", *packages]
     _run([*apt_get, "update"], os.environ, log, INSTALL_WITHIN_S)
     _run([*apt_get, *download], os.environ, log, INSTALL_WITHIN_S)
     for package in sorted((apt / "archives").glob("*.deb")):
