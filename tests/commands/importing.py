@@ -126,4 +126,3 @@ class Import:
         """The bucket holds exactly the folder: every file once, by hash, and nothing begun."""
         assert self.hashes() == self.local()
         assert self.unfinished() == []
-

@@ -13,7 +13,7 @@ from image_upload import purposes
 from image_upload.commands.import_files.fitting import content_type
 from image_upload.commands.import_files.walking import Found, Tree
 from tests.commands.importing import MIB, Import, noise
-from tests.commands.meddling import Meddler
+from tests.commands.meddling import Call, Meddler
 
 
 def journal_of(move: Import) -> Path:
@@ -236,8 +236,12 @@ def test_journal_and_list_inside_the_folder_are_not_moved(move: Import) -> None:
     assert move.run(*inside).summary == {"already there": 1}
 
 
-def test_only_files_that_s3_confirms_are_removed(move: Import, meddler: Meddler) -> None:
-    kept = [move.write("lost.jpg", b"lost"), move.write("other.jpg", b"other"), move.write("large.bin", noise(1, 9 * MIB))]
+def test_only_files_that_s3_confirms_are_removed(move: Import) -> None:
+    kept = [
+        move.write("lost.jpg", b"lost"),
+        move.write("other.jpg", b"other"),
+        move.write("large.bin", noise(1, 9 * MIB)),
+    ]
     gone = [move.write("sub/a.jpg", b"a"), move.write("b.bin", noise(2, 9 * MIB))]
     move.well()
     keys = {content: key for key, content in move.objects().items()}
@@ -256,7 +260,7 @@ def test_only_files_that_s3_confirms_are_removed(move: Import, meddler: Meddler)
 def test_a_file_that_changes_after_it_was_sent_is_not_removed(move: Import, meddler: Meddler) -> None:
     file = move.write("a.jpg", b"before")
 
-    def change_it_when_s3_is_asked_once_more(call: object) -> None:
+    def change_it_when_s3_is_asked_once_more(_: Call) -> None:
         if meddler.calls[-1] == ("Head", next(iter(move.objects()), None)):
             file.write_bytes(b"behind")
 

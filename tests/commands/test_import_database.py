@@ -15,7 +15,9 @@ from tests.records.databases import Place, settings_with
 def posts(move: Import, unmigrated: Place) -> Place:
     """A table as some application has it, in each kind of database; the import knows the database."""
     move.environ["DATABASE_URL"] = unmigrated.url
-    unmigrated.sql('CREATE TABLE "Posts" (id INTEGER PRIMARY KEY, "the image" VARCHAR(200), size INTEGER, narrow VARCHAR(20))')
+    unmigrated.sql(
+        'CREATE TABLE "Posts" (id INTEGER PRIMARY KEY, "the image" VARCHAR(200), size INTEGER, narrow VARCHAR(20))'
+    )
     return unmigrated
 
 
@@ -23,8 +25,9 @@ TARGET = ("--update-db", "Posts.the image")
 
 
 def insert(posts: Place, *paths: str | None) -> None:
-    for number, path in enumerate(paths):
-        posts.sql('INSERT INTO "Posts" (id, "the image") VALUES (%s, %s)', number, path)
+    for start in range(0, len(paths), 200):
+        some = [value for pair in enumerate(paths[start : start + 200], start) for value in pair]
+        posts.sql('INSERT INTO "Posts" (id, "the image") VALUES ' + ", ".join(["(%s, %s)"] * (len(some) // 2)), *some)
 
 
 def images(posts: Place) -> list[str | None]:
@@ -32,7 +35,7 @@ def images(posts: Place) -> list[str | None]:
 
 
 def test_rows_of_verified_files_hold_keys_and_no_others_are_touched(move: Import, posts: Place) -> None:
-    names = ["a.jpg", "sub/고양이.jpg", "'; DROP TABLE \"Posts\"; --.jpg", "100%_?.jpg"]
+    names = ["a.jpg", "sub/고양이.jpg", '\'; DROP TABLE "Posts"; --.jpg', "100%_?.jpg"]
     for name in names:
         move.write(name, name.encode())
     move.write("refused\n.jpg", b"refused")
@@ -59,7 +62,7 @@ def test_the_database_may_know_files_by_other_paths(move: Import, posts: Place) 
 
 def test_more_paths_than_fit_into_one_statement_are_updated_in_batches(posts: Place) -> None:
     paths = [f"{number}.jpg" for number in range(1001)]
-    posts.sql('INSERT INTO "Posts" (id, "the image") VALUES ' + ",".join(f"({n}, '{n}.jpg')" for n in range(1001)))
+    insert(posts, *paths)
     column = Column(settings_with(posts.url), "Posts.the image")
 
     async def update() -> list[int]:
@@ -87,8 +90,9 @@ def test_a_rehearsal_counts_and_changes_nothing(move: Import, posts: Place) -> N
         ('Posts"; DROP TABLE "Posts.id', "There is no table"),
     ],
 )
+@pytest.mark.usefixtures("posts")
 def test_a_column_that_cannot_be_it_is_named_before_anything_is_done(
-    move: Import, meddler: Meddler, posts: Place, target: str, said: str
+    move: Import, meddler: Meddler, target: str, said: str
 ) -> None:
     move.write("a.jpg", b"a")
     done = move.run("--update-db", target)
@@ -96,9 +100,8 @@ def test_a_column_that_cannot_be_it_is_named_before_anything_is_done(
     assert {operation for operation, _ in meddler.calls} <= {"Head"}
 
 
-def test_a_column_that_is_too_narrow_is_told_before_anything_is_sent(
-    move: Import, meddler: Meddler, posts: Place
-) -> None:
+@pytest.mark.usefixtures("posts")
+def test_a_column_that_is_too_narrow_is_told_before_anything_is_sent(move: Import, meddler: Meddler) -> None:
     move.write("a.jpg", b"a")
     done = move.run("--update-db", "Posts.narrow")
     assert (done.code, "narrow takes 20 characters" in done.said) == (1, True), done.said
@@ -119,9 +122,7 @@ def test_a_key_that_is_also_the_old_path_of_another_file_is_not_risked(
     assert images(posts) == ["moved/a.jpg", "moved/media/a.jpg"]
 
 
-def test_files_that_failed_keep_their_paths_until_they_are_there(
-    move: Import, meddler: Meddler, posts: Place
-) -> None:
+def test_files_that_failed_keep_their_paths_until_they_are_there(move: Import, meddler: Meddler, posts: Place) -> None:
     move.write("a.jpg", b"a")
     move.write("large.bin", noise(1, 9 * MIB))
     insert(posts, "a.jpg", "large.bin")

@@ -56,7 +56,8 @@ def test_a_throttling_s3_gets_everything_in_the_end(files: Import, meddler: Medd
     assert no_pauses
 
 
-def test_a_lost_answer_makes_no_double(files: Import, meddler: Meddler, no_pauses: list[float]) -> None:
+@pytest.mark.usefixtures("no_pauses")
+def test_a_lost_answer_makes_no_double(files: Import, meddler: Meddler) -> None:
     lost: set[tuple[str, str]] = set()
 
     def lose_the_first_answer_to_each(call: Call) -> Answer | None:
@@ -73,9 +74,8 @@ def test_a_lost_answer_makes_no_double(files: Import, meddler: Meddler, no_pause
     assert files.hashes() == files.local()
 
 
-def test_when_s3_goes_away_the_import_stops_and_the_next_run_goes_on(
-    files: Import, meddler: Meddler, no_pauses: list[float]
-) -> None:
+@pytest.mark.usefixtures("no_pauses")
+def test_when_s3_goes_away_the_import_stops_and_the_next_run_goes_on(files: Import, meddler: Meddler) -> None:
     def gone_after_six_calls(_: Call) -> Answer | None:
         if len(meddler.calls) > 6:
             raise Cut
@@ -86,6 +86,7 @@ def test_when_s3_goes_away_the_import_stops_and_the_next_run_goes_on(
     assert done.code == 1
     assert "stopped: S3 does not take files at the moment. Then repeat the same command" in done.said
     assert 0 < done.summary["failed"] <= 5, "it does not ask for every file"
+    assert done.said.count("waiting  S3 answered nothing") == 1
     meddler.meddle = lambda _: None
     assert files.run().code == 0
     files.everything_once()
@@ -100,11 +101,8 @@ def test_a_denial_stops_at_once_and_names_the_action(files: Import, meddler: Med
     assert meddler.count("Put") == 1
 
 
-def test_fresh_credentials_are_asked_for_when_the_old_ones_have_ended(
-    files: Import, meddler: Meddler, no_pauses: list[float]
-) -> None:
-    (files.work / "env").write_text("")
-
+@pytest.mark.usefixtures("no_pauses")
+def test_fresh_credentials_are_asked_for_when_the_old_ones_have_ended(files: Import, meddler: Meddler) -> None:
     def the_first_ones_end_after_five_calls(call: Call) -> Answer | None:
         if len(meddler.calls) > 5 and "Credential=first" in call.target:
             os.environ["AWS_ACCESS_KEY_ID"] = "second"
@@ -118,7 +116,8 @@ def test_fresh_credentials_are_asked_for_when_the_old_ones_have_ended(
     files.everything_once()
 
 
-def test_credentials_that_stay_ended_stop_the_import(files: Import, meddler: Meddler, no_pauses: list[float]) -> None:
+@pytest.mark.usefixtures("no_pauses")
+def test_credentials_that_stay_ended_stop_the_import(files: Import, meddler: Meddler) -> None:
     meddler.meddle = lambda call: error(400, "ExpiredToken") if call.operation == "Put" else None
     done = files.run()
     assert done.code == 1
@@ -128,9 +127,8 @@ def test_credentials_that_stay_ended_stop_the_import(files: Import, meddler: Med
     files.everything_once()
 
 
-def test_bytes_that_were_changed_on_the_way_are_sent_again(
-    files: Import, meddler: Meddler, no_pauses: list[float]
-) -> None:
+@pytest.mark.usefixtures("no_pauses")
+def test_bytes_that_were_changed_on_the_way_are_sent_again(files: Import, meddler: Meddler) -> None:
     spoilt: set[str] = set()
 
     def spoil_the_first(call: Call) -> Answer | None:
@@ -144,9 +142,8 @@ def test_bytes_that_were_changed_on_the_way_are_sent_again(
     files.everything_once()
 
 
-def test_bytes_that_are_always_changed_are_never_called_stored(
-    files: Import, meddler: Meddler, no_pauses: list[float]
-) -> None:
+@pytest.mark.usefixtures("no_pauses")
+def test_bytes_that_are_always_changed_are_never_called_stored(files: Import, meddler: Meddler) -> None:
     def spoil(call: Call) -> Answer | None:
         if call.operation in ("Put", "Part"):
             call.body = bytes([call.body[0] ^ 1]) + call.body[1:]
@@ -159,11 +156,10 @@ def test_bytes_that_are_always_changed_are_never_called_stored(
     assert len(files.local()) == 11
 
 
-def test_an_upload_that_a_lifecycle_rule_aborts_is_begun_anew(
-    move: Import, meddler: Meddler, no_pauses: list[float]
-) -> None:
+@pytest.mark.usefixtures("no_pauses")
+def test_an_upload_that_a_lifecycle_rule_aborts_is_begun_anew(move: Import, meddler: Meddler) -> None:
     move.write("large.bin", noise(1, 20 * MIB))
-    aborted = []
+    aborted: list[str] = []
 
     def abort_the_first(call: Call) -> Answer | None:
         if call.operation == "Part" and not aborted:
@@ -199,8 +195,9 @@ def test_without_an_s3_it_does_not_begin(files: Import) -> None:
 # --- files ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("no_pauses")
 def test_a_file_that_is_written_to_while_it_is_read_is_stored_as_it_is_at_the_end(
-    move: Import, meddler: Meddler, no_pauses: list[float]
+    move: Import, meddler: Meddler
 ) -> None:
     file = move.write("large.bin", noise(1, 20 * MIB))
 
@@ -216,8 +213,9 @@ def test_a_file_that_is_written_to_while_it_is_read_is_stored_as_it_is_at_the_en
 
 
 @pytest.mark.parametrize("change", ["append", "truncate", "overwrite"])
+@pytest.mark.usefixtures("no_pauses")
 def test_a_file_that_never_stops_changing_is_reported_and_nothing_of_it_stays(
-    move: Import, meddler: Meddler, no_pauses: list[float], change: str
+    move: Import, meddler: Meddler, change: str
 ) -> None:
     file = move.write("large.bin", noise(1, 80 * MIB))
     counter = iter(range(10**6))
@@ -319,12 +317,13 @@ def test_a_file_that_is_no_journal_is_refused_and_left_alone(move: Import) -> No
 
 
 def test_two_imports_do_not_share_a_journal(files: Import, meddler: Meddler) -> None:
-    second = []
+    second: list[tuple[str, str, int]] = []
 
     def start_another(call: Call) -> Answer | None:
         if call.operation == "Put" and not second:
             process = files.start()
-            second.append((*process.communicate(timeout=END_WITHIN_S), process.returncode))
+            out, err = process.communicate(timeout=END_WITHIN_S)
+            second.append((out, err, process.returncode))
         return None
 
     meddler.meddle = start_another

@@ -140,7 +140,7 @@ def _close(journal: Journal) -> None:
 
 
 async def _carry_out(every: _Import) -> int:
-    storage = Storage(lambda: Bucket(_settings()))
+    storage = Storage(lambda: Bucket(_settings()), every.report.say)
     task = asyncio.current_task()
     assert task is not None  # noqa: S101  this is one
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

@@ -4,10 +4,11 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeLis
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from image_upload.commands.import_files.walking import ChangedError
 from image_upload.errors import CredentialsUnavailable, StorageDenied, StorageUnavailable
@@ -19,6 +20,7 @@ from image_upload.s3.retry import RETRYABLE_STATUSES
 T = TypeVar("T")
 
 PAUSE_MAX_S = 60.0
+_TELL_EVERY_S = 10.0
 
 # 4xx that the next attempt may not see again. NoSuchUpload: somebody's lifecycle rule has aborted it; begin anew.
 _PASSING_CODES = frozenset(
@@ -42,6 +44,11 @@ def passes(error: BaseException) -> bool:
     return isinstance(error, ChangedError)
 
 
+def answer_of(failure: S3Failure) -> str:
+    """Status and code, as far as there are any."""
+    return f"{failure.status or 'nothing'} {failure.code or ''}".strip()
+
+
 def credentials_ended(failure: S3Failure) -> bool:
     """Temporary credentials are over. A HEAD has no body that could say so, only its 400."""
     return failure.code in _ENDED_CODES or (failure.status == 400 and failure.code is None)  # noqa: PLR2004
@@ -50,9 +57,11 @@ def credentials_ended(failure: S3Failure) -> bool:
 class Storage:
     """The bucket, opened anew with fresh credentials when those in use have ended."""
 
-    def __init__(self, open_bucket: Callable[[], Bucket]) -> None:
+    def __init__(self, open_bucket: Callable[[], Bucket], say: Callable[[str], None]) -> None:
         self._open = open_bucket
         self._opened = [open_bucket()]
+        self._say = say
+        self._said: float | None = None
 
     @property
     def bucket(self) -> Bucket:
@@ -66,6 +75,7 @@ class Storage:
             retry=retry_if_exception(passes),
             stop=stop_after_attempt(IMPORT_FILE_ATTEMPTS),
             wait=wait_random_exponential(max=PAUSE_MAX_S),
+            before_sleep=self._tell,
             reraise=True,
         ):
             with attempt:
@@ -81,6 +91,14 @@ class Storage:
                     await _stop_if_same_for_all(failure)
                     raise
         raise AssertionError("tenacity ends with an answer or an error")
+
+    def _tell(self, state: RetryCallState) -> None:
+        """Whoever waits wants to know what for, but not of every file."""
+        error = state.outcome.exception() if state.outcome is not None else None
+        now = time.monotonic()
+        if isinstance(error, S3Failure) and (self._said is None or now - self._said >= _TELL_EVERY_S):
+            self._said = now
+            self._say(f"waiting  S3 answered {answer_of(error)} to {error.operation}; trying again")
 
     async def _renew(self, used: Bucket, renewals: int) -> None:
         if renewals > 1:
@@ -101,6 +119,5 @@ async def _stop_if_same_for_all(failure: S3Failure) -> None:
         async with translated():
             raise failure
     except (StorageDenied, StorageUnavailable) as problem:
-        code = f"{failure.status} {failure.code or ''}".strip()
         advice = problem.detail if isinstance(problem, StorageDenied) else "Check bucket, region and endpoint."
-        raise Stop(f"S3 answered {code} to {failure.operation}. {advice}") from None
+        raise Stop(f"S3 answered {answer_of(failure)} to {failure.operation}. {advice}") from None

@@ -9,7 +9,7 @@ from image_upload.commands.import_files.budget import Budget
 from image_upload.commands.import_files.fitting import Rules, fit
 from image_upload.commands.import_files.journal import Journal, Mark, Row
 from image_upload.commands.import_files.parts import ForeignObject, Kept
-from image_upload.commands.import_files.patience import Stop, Storage, passes
+from image_upload.commands.import_files.patience import Stop, Storage, answer_of, passes
 from image_upload.commands.import_files.report import Report
 from image_upload.commands.import_files.walking import ChangedError, Stat, Tree
 from image_upload.errors import Problem
@@ -23,6 +23,7 @@ from image_upload.s3.inspection import Inspected, remove
 # What a small file costs beside its bytes: a connection, a task, a request.
 _OVERHEAD_BYTES = 64 * KIB
 _PRECONDITION_FAILED = 412
+_FAILURES_LEAST = 4
 
 
 class _Whole(NamedTuple):
@@ -48,7 +49,7 @@ class Sender:
     async def send_all(self, rows: Iterator[Row], jobs: int) -> None:
         """Send the rows' files, so many at once. Raises `Stop` when going on makes no sense, `JournalError`."""
         # So many files one after the other, each after all its attempts: it is not the files.
-        self._failures_most = 2 * jobs
+        self._failures_most = max(jobs, _FAILURES_LEAST)
 
         async def worker() -> None:
             for row in rows:
@@ -75,7 +76,7 @@ class Sender:
         except S3Failure as failure:
             if not passes(failure):
                 await self._settle(row)
-            self._report.failed(row.path, f"S3 answered {failure.status or 'nothing'} {failure.code or ''}".strip())
+            self._report.failed(row.path, f"S3 answered {answer_of(failure)} to {failure.operation}")
             self._failures_in_a_row += passes(failure)
             if self._failures_in_a_row >= self._failures_most:
                 raise Stop("S3 does not take files at the moment.") from None
