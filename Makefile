@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help dev bench bench-proxy load smoke test test-strict lint types unit format pins clean
+.PHONY: help dev infra bench bench-proxy bench-cold e2e load smoke test test-strict lint types unit format pins clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
 
 dev: $(READY) ## run the service with an embedded S3 on PORT (8000), until Ctrl-C
 	@$(BIN)/python test_local.py
@@ -26,11 +26,15 @@ lint: $(READY) ## style, import rules
 	@echo "lint"
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/shellcheck deploy.sh entrypoint.sh .ci/run
 	@$(BIN)/lint-imports --no-logo >$(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 
 types: $(READY) ## mypy, strict
 	@echo "types"
 	@$(BIN)/mypy --no-error-summary
+
+infra: $(READY) ## write what the code knows into infra/template.yaml
+	@$(BIN)/python -m infra.generate
 
 bench: $(READY) ## measure minting against its peers, side by side (2 minutes)
 	@$(BIN)/python -m bench.mint
@@ -38,8 +42,15 @@ bench: $(READY) ## measure minting against its peers, side by side (2 minutes)
 bench-proxy: $(READY) ## measure the form proxy against its peers, side by side (4 minutes)
 	@$(BIN)/python -m bench.proxy
 
+bench-cold: $(READY) ## measure cold starts against the least and the usual, side by side (half a minute)
+	@$(BIN)/python -m bench.cold
+
 load: $(READY) ## keep 200 uploads of 5 MB going for a minute, compare every object
 	@LOAD_SECONDS=60 S3_SERVERS=ceph $(BIN)/python -m pytest -q -s tests/faults/test_load.py
+
+e2e: $(READY) ## deploy.sh against an emulated AWS, in namespaces of its own (needs root, podman)
+	@$(BIN)/python -m tests.e2e.prepare
+	@unshare --net --mount --pid --fork --mount-proc $(BIN)/python -m pytest -q -s --force-enable-socket tests/e2e
 
 unit: $(READY) ## the tests alone
 	@$(BIN)/python -m pytest -q

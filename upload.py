@@ -28,6 +28,9 @@ from image_upload.settings import SettingsError, load, read_dotenv
 try:
     settings = load(os.environ if on_lambda else read_dotenv(os.environ))
 except SettingsError as error:
+    if on_lambda:
+        # As an exception it is what Lambda says went wrong; of a process that ends it says only that it ended.
+        raise error.with_traceback(None) from None
     # The message is for a person; a traceback above it would only hide it.
     raise SystemExit(str(error)) from None
 

@@ -6,10 +6,13 @@ from typing import Final
 
 # Command → the module of `commands` that carries it out, and what it does.
 COMMANDS: Final = {
-    "migrate-db": ("migrate_db", "bring the database to the tables this version needs"),
-    "sweep": ("sweep", "end the records whose upload never came"),
-    "smoke": ("smoke", "store pictures in a running service in every way, compare the bytes"),
+    "bucket-rules": ("bucket_rules", "show what a bucket is set to against what it must be, and set it"),
+    "doctor": ("doctor", "check a set-up or a deployment against what the code expects, a line a check"),
     "import": ("import_files.command", "move files from local storage into the bucket, resumable at any point"),
+    "migrate-db": ("migrate_db", "bring the database to the tables this version needs"),
+    "serve": ("serve", "run the service as a plain server, as the container does outside Lambda"),
+    "smoke": ("smoke", "store pictures in a running service in every way, compare the bytes, delete them"),
+    "sweep": ("sweep", "end the records whose upload never came"),
 }
 
 

@@ -15,12 +15,15 @@ from starlette.routing import BaseRoute
 
 from image_upload import __version__, openapi, purposes
 from image_upload.accounts.dependencies import principal_of
-from image_upload.accounts.tokens import Principal
+from image_upload.accounts.principals import Principal
 from image_upload.edge import BodyLimit, Problems, RequestLog
 from image_upload.errors import Problem
 from image_upload.health import routes as health
 from image_upload.json_body import read_json
 from image_upload.library import routes as library
+from image_upload.limiting.addresses import address_of
+from image_upload.limiting.limiter import Limiter
+from image_upload.limiting.ring import RateLimit
 from image_upload.limits import (
     FORM_OVERHEAD_MAX_BYTES,
     JSON_BODY_MAX_BYTES,
@@ -45,13 +48,15 @@ def create_app(settings: Settings) -> FastAPI:
     """The service as an ASGI application. Nothing is connected to before the first request that needs it."""
     bucket, database = Bucket(settings), Database(settings)
     stores = Stores(bucket, database)
-    principal = principal_of(settings)
+    limiter = Limiter(settings)
+    principal = principal_of(settings, limiter.per_user)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await bucket.aclose()
         await database.aclose()
+        await limiter.aclose()
 
     desk = _desk(settings, stores)
 
@@ -83,14 +88,14 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         # Our own log has what is needed, redacted; FastAPI's instrumentation would export URLs as they are.
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        middleware=_ring(settings, open_uppy),
+        middleware=_ring(settings, limiter, open_uppy),
         exception_handlers=dict.fromkeys((Problem, HTTPException, RequestValidationError), _leave_to_the_edge),
     )
     for room in (
         # The last one is asked first: minting is what most requests want.
         health.router(settings, bucket),
         proxy.router(Proxy(settings, bucket), principal),
-        library.router(bucket, principal),
+        library.router(settings, bucket, principal),
         families.router(desk, principal, keep_file if database.is_configured else None),
         mint.router(desk, principal),
     ):
@@ -121,7 +126,7 @@ def _desk(settings: Settings, stores: Stores) -> Desk:
     )
 
 
-def _ring(settings: Settings, open_uppy: Callable[[], None]) -> list[Middleware]:
+def _ring(settings: Settings, limiter: Limiter, open_uppy: Callable[[], None]) -> list[Middleware]:
     """What surrounds every request, outermost first."""
 
     def max_bytes_of(path: str) -> int:
@@ -137,16 +142,14 @@ def _ring(settings: Settings, open_uppy: Callable[[], None]) -> list[Middleware]
                 allow_origins=settings.cors_allow_origins,
                 allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"],
                 allow_headers=["Authorization", "Content-Type", "Accept", "Uppy-Auth-Token"],
-                expose_headers=["X-Request-Id", "Retry-After"],
+                expose_headers=["X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy"],
                 max_age=86_400,
             )
         )
-    return [
-        *ring,
-        Middleware(Problems),
-        Middleware(UppyPath, open_room=open_uppy),
-        Middleware(BodyLimit, max_bytes_of=max_bytes_of),
-    ]
+    ring += [Middleware(Problems), Middleware(UppyPath, open_room=open_uppy)]
+    if limiter.per_address is not None:
+        ring.append(Middleware(RateLimit, limit=limiter.per_address, address_of=address_of(settings)))
+    return [*ring, Middleware(BodyLimit, max_bytes_of=max_bytes_of)]
 
 
 async def _leave_to_the_edge(_: Any, error: Exception) -> Any:

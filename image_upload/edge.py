@@ -13,6 +13,7 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from image_upload.errors import (
@@ -160,9 +161,9 @@ def translate(error: Exception, scope: Scope) -> Problem:
         if error.status_code == NotFound.status:
             return NotFound("There is nothing at this path. GET /docs lists the routes.")
         if error.status_code == MethodNotAllowed.status:
-            allowed = (error.headers or {}).get("Allow", "")
+            allowed = ", ".join(sorted(_methods(scope)))
             return MethodNotAllowed(
-                f"{scope['method']} is not possible here. This path takes: {allowed}.", headers=error.headers
+                f"{scope['method']} is not possible here. This path takes: {allowed}.", headers={"Allow": allowed}
             )
         if error.status_code < 500:  # noqa: PLR2004  a body that FastAPI could not read
             return InvalidRequest("The request body could not be read. Send JSON as /docs shows it.", errors=[])
@@ -172,6 +173,17 @@ def translate(error: Exception, scope: Scope) -> Problem:
         extra={"fields": {"request_id": scope.get("request_id")}},
     )
     return InternalError("Something went wrong in this service. Report the request_id to its operator.")
+
+
+def _methods(scope: Scope) -> set[str]:
+    """What a path takes, of all its routes: the framework names those of the first one only."""
+    found: set[str] = set()
+    for route in scope["app"].routes:
+        if route.matches(scope)[0] is not Match.NONE:
+            for each in getattr(route, "routes", (route,)):  # those that are built late
+                if each.matches(scope)[0] is not Match.NONE:
+                    found |= getattr(each, "methods", None) or set()
+    return found
 
 
 async def answer(scope: Scope, send: Send, problem: Problem) -> None:

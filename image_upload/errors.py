@@ -7,6 +7,10 @@
     ├── BodyTooLarge            413  body-too-large           more bytes than this route takes
     ├── NotSignedIn             401  token-missing            a route that needs a token got none
     │   └── InvalidToken        401  token-invalid            the token is forged, expired or not ours
+    ├── ScopeMissing            403  scope-missing            the token is for other things than this
+    ├── KeysUnavailable         503  token-keys-unavailable   the identity provider's keys cannot be had
+    ├── TooManyRequests         429  too-many-requests        above the rate limit of a user or an address
+    ├── LimitsUnavailable       503  rate-limit-unavailable   the store of rate limits does not answer
     ├── FileTooLarge            400  file-too-large           above the purpose's limit
     ├── UnsupportedFileType     400  unsupported-file-type    type not allowed, or at odds with the name
     ├── InvalidFilename         400  invalid-filename         a path, control characters, too long
@@ -19,6 +23,7 @@
     │   └── ExpiredTicket       410  ticket-expired           the upload's time is over
     ├── TicketsNotConfigured    503  tickets-not-configured   no secret to sign tickets with
     ├── UploadNotFound          404  upload-not-found         aborted, expired, or never there
+    ├── ObjectMissing           404  object-missing           S3 says that there is no such object
     ├── InvalidParts            400  parts-invalid            numbers or ETags that cannot be right
     │   └── PartsRefused        400  parts-refused            S3 has other parts than the client names
     ├── SizeMismatch            400  size-mismatch            the stored object has another length
@@ -41,6 +46,7 @@
     ├── OutOfTime               504  upload-timed-out         the time for the whole upload is over
     ├── StorageDenied           502  storage-denied           S3 lets the service do less than it needs
     ├── StorageUnavailable      502  storage-unavailable      S3 did not answer a call of the service's own
+    ├── StorageTimedOut         504  storage-timed-out        S3 did not answer in time: nobody knows
     ├── DatabaseNotConfigured   503  database-not-configured  the service has no database
     ├── DatabaseUnavailable     503  database-unavailable     the database does not answer, or has no tables
     ├── CredentialsUnavailable  503  credentials-unavailable  the service cannot sign
@@ -103,15 +109,46 @@ class NotSignedIn(Problem):
 
     status, code, title = 401, "token-missing", "Not signed in"
 
+    # RFC 6750 section 3: a 401 names the scheme that would be accepted.
+    challenge: ClassVar[str] = "Bearer"
+
     def __init__(self, detail: str) -> None:
-        # RFC 6750 section 3: a 401 names the scheme that would be accepted.
-        super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
+        super().__init__(detail, headers={"WWW-Authenticate": self.challenge})
 
 
 class InvalidToken(NotSignedIn):
     """The token is forged, expired, or made for another service. Sign in again."""
 
     status, code, title = 401, "token-invalid", "Token not accepted"
+    challenge = 'Bearer error="invalid_token"'
+
+
+class ScopeMissing(Problem):
+    """The token's scope allows uploads only. Use a token of the user, without the `mint` scope."""
+
+    status, code, title = 403, "scope-missing", "Scope missing"
+
+    def __init__(self, detail: str) -> None:
+        # RFC 6750 section 3.1.
+        super().__init__(detail, headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'})
+
+
+class KeysUnavailable(Problem):
+    """The keys of the identity provider cannot be had, so no token of it can be checked. Try again in a moment."""
+
+    status, code, title = 503, "token-keys-unavailable", "Token keys unavailable"
+
+
+class TooManyRequests(Problem):
+    """More requests than this user or this address may send (`policy`). Wait `Retry-After` seconds."""
+
+    status, code, title = 429, "too-many-requests", "Too many requests"
+
+
+class LimitsUnavailable(Problem):
+    """The store of the rate limits does not answer, and the service is set to close then. Try again in a moment."""
+
+    status, code, title = 503, "rate-limit-unavailable", "Rate limit unavailable"
 
 
 class FileTooLarge(Problem):
@@ -184,6 +221,12 @@ class UploadNotFound(Problem):
     """S3 knows no such upload: it was aborted, completed long ago, or cleaned up. Start a new one."""
 
     status, code, title = 404, "upload-not-found", "Upload not found"
+
+
+class ObjectMissing(Problem):
+    """S3 says that there is no object under this key. Compare it with the `objectKey` or `key` you were given."""
+
+    status, code, title = 404, "object-missing", "No such object"
 
 
 class InvalidParts(Problem):
@@ -316,6 +359,12 @@ class StorageUnavailable(Problem):
     """S3 failed or did not answer a call that the service made itself. Try again in a moment."""
 
     status, code, title = 502, "storage-unavailable", "S3 unavailable"
+
+
+class StorageTimedOut(Problem):
+    """S3 did not answer in time, so nobody knows what is there, or whether it was done. Ask again."""
+
+    status, code, title = 504, "storage-timed-out", "S3 did not answer in time"
 
 
 class DatabaseNotConfigured(Problem):

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from image_upload.errors import InvalidRequest
+from image_upload.limits import FAULTS_LISTED_MAX
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -36,9 +37,12 @@ def invalid_request(faults: Iterable[Any], *, skip: int = 0) -> InvalidRequest:
 
     `skip` elements at the start of each fault's place say where it is (body, query), not what it is.
     """
+    found = list(faults)
     listed = [
         {"field": ".".join(str(part) for part in fault["loc"][skip:]) or "body", "message": fault["msg"]}
-        for fault in faults
+        for fault in found[:FAULTS_LISTED_MAX]
     ]
     sentence = "; ".join(f"{fault['field']}: {fault['message']}" for fault in listed)
+    if len(found) > len(listed):
+        sentence += f"; and {len(found) - len(listed)} more"
     return InvalidRequest(f"Correct these fields and send the request again. {sentence}.", errors=listed)

@@ -7,7 +7,7 @@ import re
 import secrets
 import unicodedata
 from datetime import UTC, datetime
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from image_upload.errors import InvalidFilename, InvalidKey
 from image_upload.limits import FILENAME_MAX_CHARS, S3_KEY_MAX_BYTES
@@ -62,9 +62,23 @@ def check(key: str) -> str:
         raise InvalidKey("The object key holds control characters or half a character pair.")
     if len(key.encode()) > S3_KEY_MAX_BYTES:
         raise InvalidKey(f"The object key is longer than {S3_KEY_MAX_BYTES} bytes.")
-    if key.startswith("/") or "\\" in key or any(part in (".", "..") for part in key.split("/")):
+    if _climbs(key):
         raise InvalidKey("The object key must not start with '/', hold '\\', or climb with '.' or '..'.")
     return key
+
+
+def _climbs(path: str) -> bool:
+    """Whether a path leads elsewhere for somebody who reads it as one.
+
+    Also if it is decoded once more, or more often: a proxy or a CDN on the way may do that.
+    """
+    while True:
+        if path.startswith("/") or "\\" in path or any(part in (".", "..") for part in path.split("/")):
+            return True
+        decoded = unquote(path) if "%" in path else path
+        if decoded == path:
+            return False
+        path = decoded
 
 
 def check_filename(filename: str) -> str:
@@ -76,11 +90,11 @@ def check_filename(filename: str) -> str:
         raise InvalidFilename("The file name is empty. Send the name the file has, such as cat.jpg.")
     if NOT_TEXT.search(filename):
         raise InvalidFilename("The file name holds control characters. Send a printable name.")
-    if "/" in filename or "\\" in filename or filename in (".", ".."):
-        raise InvalidFilename("The file name holds a path. Send the bare name, such as cat.jpg.")
     composed = unicodedata.normalize("NFC", filename)
     if len(composed) > FILENAME_MAX_CHARS:
         raise InvalidFilename(f"The file name is longer than {FILENAME_MAX_CHARS} characters.")
+    if "/" in composed or _climbs(composed):
+        raise InvalidFilename("The file name holds a path. Send the bare name, such as cat.jpg.")
     return composed
 
 

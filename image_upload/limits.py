@@ -49,8 +49,30 @@ CLOCK_SKEW_MAX_S: Final = 15 * 60
 # How long a URL lives that the service signs for a call of its own.
 S3_CALL_EXPIRES_S: Final = 60
 
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-transition-general-considerations.html
+# Below: PutBucketLifecycleConfiguration answers InvalidArgument to a transition into Standard-IA, or out of it
+# again, sooner than this.
+S3_IA_MIN_DAYS: Final = 30
+
+# How long a version is kept that was overwritten or deleted, in a bucket with versioning: a month to notice a
+# mistake. What ends by itself (scan, chat) ends for good a day after it was due.
+OLD_VERSIONS_KEPT_DAYS: Final = 30
+EXPIRED_VERSIONS_KEPT_DAYS: Final = 1
+
+# How long a browser may remember the bucket's answer to a preflight. Chromium keeps none longer than two hours.
+CORS_MAX_AGE_S: Final = 3_600
+
 # Attempts at a call of our own: 503 SlowDown and lost connections are S3's daily life.
 S3_CALL_ATTEMPTS: Final = 3
+
+# Time for one attempt at a small call (what is there, list, delete), and for all attempts and their pauses
+# together. Above: 504 storage-timed-out, instead of a client that waits for minutes. Less: a slow second of S3 fails.
+S3_ATTEMPT_TIMEOUT_S: Final = 5.0
+S3_ANSWER_TIMEOUT_S: Final = 12.0
+
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+# Objects of one page. Above: S3 cuts it silently. With keys of 1,024 quotes such a page stays below Lambda's limit.
+LIST_MAX_KEYS: Final = 1_000
 
 # --- Multipart plans ------------------------------------------------------------------------------
 
@@ -88,6 +110,10 @@ LAMBDA_FORM_MAX_BYTES: Final = 4_400_000
 # is killed; hence answers are paged well below.
 RESPONSE_PAGE_BYTES: Final = 5 * MIB
 
+# The emulator that AWS publishes says this number. An answer whose JSON is longer ends the runtime's process with
+# everything that it keeps warm, and the client gets 502.
+LAMBDA_RESPONSE_MAX_BYTES: Final = 6_291_556
+
 # Time kept back before Lambda's deadline, to answer instead of being killed without a word.
 LAMBDA_DEADLINE_MARGIN_S: Final = 2.0
 
@@ -120,10 +146,68 @@ SWEEP_LEASE_S: Final = 240.0
 # Bytes that are read at a time from an object whose SHA-256 S3 does not know.
 HASH_PIECE_BYTES: Final = 8 * MIB
 
+# --- Tokens ---------------------------------------------------------------------------------------
+
+# Twice the size of any token we would issue. Above: an attack on the parser, refused before it is parsed.
+TOKEN_MAX_CHARS: Final = 8192
+
+# How far the clocks of an issuer and this service may differ, for exp, nbf and iat. RFC 7519 section 4.1.4 allows
+# "a few minutes". More: an ended token works longer.
+TOKEN_LEEWAY_S: Final = 30
+
+# How long a verified token is known without a new look at its signature; also how long a token can outlive the
+# removal of its key.
+TOKEN_CACHE_S: Final = 60
+
+# Verified tokens that are known at once, about 300 bytes each. Above: the oldest is verified again.
+TOKEN_CACHE_MAX: Final = 1_000
+
+# https://openid.net/specs/openid-connect-core-1_0.html#IDToken: `sub` has at most 255 characters. It becomes part of
+# keys, which S3 limits to 1,024 bytes.
+SUBJECT_MAX_CHARS: Final = 255
+
+# RFC 7518 section 3.3. Below: the key is not used.
+RSA_KEY_MIN_BITS: Final = 2_048
+
+# How long the keys of a provider are used without asking. Less: more requests; more: a withdrawn key works longer.
+JWKS_FRESH_S: Final = 3_600
+
+# How long they are used if the provider cannot be reached. Above: 503, because nobody knows which are withdrawn.
+JWKS_KEEP_S: Final = 86_400
+
+# Least time between two requests for keys, however many unknown key ids are sent, and after one that failed.
+JWKS_REFRESH_S: Final = 30
+JWKS_RETRY_S: Final = 5
+
+# Longest wait for the provider, connection and answer together.
+JWKS_TIMEOUT_S: Final = 5.0
+
+# Longest key set that is read. Entra ID's, with a certificate chain in each entry, has about 15 kB.
+JWKS_MAX_BYTES: Final = 128 * KIB
+
+# --- Rate limits ----------------------------------------------------------------------------------
+
+# Users or addresses that are counted at once in memory, about 200 bytes each. Above: newcomers share one count, so
+# that neither the memory nor what they may send together grows.
+RATE_LIMIT_KEYS_MAX: Final = 50_000
+
+# Longest window of a rate limit: one day.
+RATE_LIMIT_WINDOW_MAX_S: Final = 86_400
+
+# Longest wait for Redis, connection and answer together, and how long it is left alone after a failure.
+REDIS_TIMEOUT_S: Final = 0.5
+REDIS_REST_S: Final = 5.0
+
+# Entries of X-Forwarded-For that are looked at, from the right. More proxies than that stand in front of nobody.
+FORWARDED_HOPS_MAX: Final = 16
+
 # --- HTTP -----------------------------------------------------------------------------------------
 
 # Largest JSON body we read into memory.
 JSON_BODY_MAX_BYTES: Final = 1 * MIB
+
+# Faults of one body that are listed. A body of 1 MiB can hold a hundred thousand, and their list is 40 times as long.
+FAULTS_LISTED_MAX: Final = 100
 
 # A form may be this much larger than the file in it: part headers, boundaries, the signed URL.
 FORM_OVERHEAD_MAX_BYTES: Final = 64 * KIB

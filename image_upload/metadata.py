@@ -11,7 +11,12 @@ from image_upload import keys
 from image_upload.errors import InvalidMetadata
 from image_upload.limits import S3_METADATA_MAX_BYTES
 
+_PREFIX = "x-amz-meta-"
 _NAME = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
+# An encoded word of RFC 2047 section 2, which is how S3 gives back what is not ASCII.
+_WORD = re.compile(r"=\?[A-Za-z0-9_-]+\?[bBqQ]\?[^?\s]*\?=")
+# Some stores (Ceph) give underscores back as hyphens.
+_STANDARD = frozenset({"user_id", "class_id", "original_filename", "content_type", "upload_timestamp"})
 
 
 def headers_of(
@@ -37,13 +42,38 @@ def headers_of(
             raise InvalidMetadata("A metadata name is 1 to 64 of a-z, 0-9, hyphen and underscore.")
         if keys.NOT_TEXT.search(value):
             raise InvalidMetadata(f"The metadata value of {name} holds control characters. Send printable text.")
-        plain = value.isascii() and value == " ".join(value.split())
+        # What looks encoded is encoded: it must not come back as something else.
+        plain = value.isascii() and value == " ".join(value.split()) and "=?" not in value
         # An infinite line length: S3 stores a header, and a header has no folding.
-        headers[f"x-amz-meta-{name}"] = value if plain else Header(value, "utf-8", maxlinelen=2**31).encode()
-    total = sum(len(name) - len("x-amz-meta-") + len(value) for name, value in headers.items())
+        headers[f"{_PREFIX}{name}"] = value if plain else Header(value, "utf-8", maxlinelen=2**31).encode()
+    total = sum(len(name) - len(_PREFIX) + len(value) for name, value in headers.items())
     if total > S3_METADATA_MAX_BYTES:
         raise InvalidMetadata(
             f"The metadata takes {total} bytes with what the service adds; S3 stores at most {S3_METADATA_MAX_BYTES}.",
             max_bytes=S3_METADATA_MAX_BYTES,
         )
     return headers
+
+
+def from_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The user metadata among the headers of an object, as it was sent: `headers_of` the other way round."""
+    found = {}
+    for header, value in headers.items():
+        name = header.lower().removeprefix(_PREFIX)
+        if name != header.lower():
+            standard = name.replace("-", "_")
+            found[standard if standard in _STANDARD else name] = _decoded(value)
+    return found
+
+
+def _decoded(value: str) -> str:
+    """A header's value with its encoded words decoded; as it is where they cannot be."""
+    if not _WORD.search(value):
+        return value
+    from email.errors import HeaderParseError  # noqa: PLC0415  see `headers_of`
+    from email.header import decode_header, make_header  # noqa: PLC0415
+
+    try:
+        return str(make_header(decode_header(value)))
+    except (HeaderParseError, LookupError, UnicodeError, ValueError):
+        return value

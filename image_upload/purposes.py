@@ -4,7 +4,7 @@ Everything that depends on a purpose is derived from this table: keys, checks at
 rules, documentation. A purpose is added here and nowhere else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from image_upload.limits import GIB, MIB, S3_OBJECT_MAX_BYTES
@@ -56,7 +56,9 @@ class Purpose(NamedTuple):
     """One row: `key` is a pattern for `keys.make`, `kept_days` None means for ever.
 
     `types` maps media types (or `audio/*`, `*/*`) to the extensions that agree with them; no
-    extensions means that any agrees.
+    extensions means that any agrees. `cdn`: a CDN in front of the bucket may serve it to anybody who
+    knows its address, for such an address needs no signature. `cools`: seldom read after a while, so it
+    may move to cheaper storage as it ages.
     """
 
     name: str
@@ -64,6 +66,13 @@ class Purpose(NamedTuple):
     kept_days: int | None
     types: Mapping[str, tuple[str, ...]]
     max_bytes: int
+    cdn: bool
+    cools: bool
+
+    @property
+    def prefix(self) -> str:
+        """The folder that all its keys begin with, and those of no other purpose: `scans/`."""
+        return self.key.partition("/")[0] + "/"
 
     def extensions_of(self, content_type: str) -> tuple[str, ...] | None:
         """The extensions that agree with a media type (lower case, no parameters), None if it is not taken."""
@@ -74,19 +83,29 @@ class Purpose(NamedTuple):
 
 
 # The documents' POST /files/upload-url keeps its own key; it is no purpose that a client can name.
-USER_FILE: Final = Purpose("user-file", "users/{user}/{id}/{filename}", None, ANY_TYPE, 5 * GIB)
+USER_FILE: Final = Purpose("user-file", "users/{user}/{id}/{filename}", None, ANY_TYPE, 5 * GIB, cdn=False, cools=True)
 
 
 def table(*, allow_gif: bool) -> Mapping[str, Purpose]:
     """All purposes by name; GIF counts as an image only where the operator says so."""
     images = {**IMAGE_TYPES, **GIF_TYPES} if allow_gif else IMAGE_TYPES
     rows = (
-        Purpose("upload", "uploads/{id}.{ext}", None, images, 10 * MIB),
-        Purpose("scan", "scans/{yyyymmdd}/{user}/{id}", 30, images, 10 * MIB),
-        Purpose("profile", "profiles/{user}/{id}", None, images, 10 * MIB),
-        Purpose("chat", "chat/{yyyymmdd}/{user}/{id}", 7, images, 10 * MIB),
-        Purpose("audio", "audio/{class_id}/{id}.{ext}", None, AUDIO_TYPES, 5 * GIB),
-        Purpose("document", "documents/{user}/{id}.{ext}", None, DOCUMENT_TYPES, 5 * GIB),
-        Purpose("file", "files/{user}/{id}.{ext}", None, ANY_TYPE, S3_OBJECT_MAX_BYTES),
+        Purpose("upload", "uploads/{id}.{ext}", None, images, 10 * MIB, cdn=True, cools=False),
+        Purpose("scan", "scans/{yyyymmdd}/{user}/{id}", 30, images, 10 * MIB, cdn=True, cools=False),
+        Purpose("profile", "profiles/{user}/{id}", None, images, 10 * MIB, cdn=True, cools=False),
+        Purpose("chat", "chat/{yyyymmdd}/{user}/{id}", 7, images, 10 * MIB, cdn=True, cools=False),
+        Purpose("audio", "audio/{class_id}/{id}.{ext}", None, AUDIO_TYPES, 5 * GIB, cdn=False, cools=True),
+        Purpose("document", "documents/{user}/{id}.{ext}", None, DOCUMENT_TYPES, 5 * GIB, cdn=False, cools=True),
+        Purpose("file", "files/{user}/{id}.{ext}", None, ANY_TYPE, S3_OBJECT_MAX_BYTES, cdn=False, cools=True),
     )
     return {row.name: row for row in rows}
+
+
+def every() -> tuple[Purpose, ...]:
+    """All purposes, also the one that no client can name: for what is derived from keys and life times."""
+    return (*table(allow_gif=False).values(), USER_FILE)
+
+
+def of_key(key: str, purposes: Iterable[Purpose]) -> Purpose | None:
+    """The purpose whose folder a key is in, None if it is in none."""
+    return next((purpose for purpose in purposes if key.startswith(purpose.prefix)), None)

@@ -20,12 +20,21 @@ from pydantic import (
     field_validator,
 )
 
+from image_upload import purposes
 from image_upload.limits import PRESIGN_MAX_S
+from image_upload.setting_values import OFF, checked_url, is_loopback, network, rate
 
 type_of_environment = Literal["local", "development", "test", "production"]
 
-# RFC 7518 section 3.2: an HS256 key holds at least as many bits as the hash.
-JWT_SECRET_MIN_BYTES = 32
+# RFC 7518 section 3.2: a key holds at least as many bits as the hash.
+JWT_SECRET_MIN_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+
+# What one browser asks of Uppy's routes on a line of 800 Mbit/s (a URL for each 5 MiB), and what an office does.
+RATE_LIMITS_IN_PRODUCTION = {"rate_limit_per_user": "1200/minute", "rate_limit_per_address": "3000/minute"}
+
+# Those whose objects S3 reads out at once: from the others a read URL would get 403 InvalidObjectState.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
+STORAGE_CLASSES = ("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR")
 
 
 # Those under which nothing goes over the wire in the clear.
@@ -118,6 +127,21 @@ class Settings(BaseModel):
         pattern=r"^https?://[^\s?#]+$",
         description="https://host[/path] of the CDN in front of the bucket",
     )
+    s3_storage_classes: CommaList = Field(
+        (),
+        validation_alias="S3_STORAGE_CLASSES",
+        description="purpose:class separated by commas, such as audio:STANDARD_IA,document:INTELLIGENT_TIERING; "
+        f"classes are {', '.join(STORAGE_CLASSES)}",
+    )
+    s3_sse: Literal["none", "AES256", "aws:kms"] = Field(
+        "none", validation_alias="S3_SSE", description="one of none, AES256, aws:kms"
+    )
+    s3_sse_kms_key_id: str | None = Field(
+        None,
+        validation_alias="S3_SSE_KMS_KEY_ID",
+        pattern=r"^[A-Za-z0-9:/_-]{1,2048}$",
+        description="the id, alias or ARN of a KMS key, with S3_SSE=aws:kms",
+    )
     upload_url_expires_s: int = Field(
         300,
         validation_alias="UPLOAD_URL_EXPIRES_SECONDS",
@@ -157,13 +181,26 @@ class Settings(BaseModel):
         validation_alias="AUTH_REQUIRED",
         description="true or false; empty means true in production, else false",
     )
+    jwt_algorithm: Literal["HS256", "HS384", "HS512"] = Field(
+        "HS256",
+        validation_alias="JWT_ALGORITHM",
+        description="one of HS256, HS384, HS512: the algorithm of JWT_SECRET; public keys bring their own",
+    )
+    jwt_jwks_url: str | None = Field(
+        None,
+        validation_alias="JWT_JWKS_URL",
+        description="https://host/path of an identity provider's JSON Web Key Set",
+    )
     jwt_secret: SecretStr | None = Field(
         None,
         validation_alias="JWT_SECRET",
-        description=f"a secret of at least {JWT_SECRET_MIN_BYTES} bytes, such as the output of: openssl rand -hex 32",
+        description=f"a secret of at least {JWT_SECRET_MIN_BYTES['HS256']} bytes, such as the output of: "
+        "openssl rand -hex 32",
     )
-    jwt_algorithm: Literal["HS256", "HS384", "HS512"] = Field(
-        "HS256", validation_alias="JWT_ALGORITHM", description="one of HS256, HS384, HS512"
+    jwt_previous_secret: SecretStr | None = Field(
+        None,
+        validation_alias="JWT_PREVIOUS_SECRET",
+        description="the JWT_SECRET of before, while its tokens and tickets are still about",
     )
     jwt_issuer: str | None = Field(None, validation_alias="JWT_ISSUER", description="the `iss` every token must carry")
     jwt_audience: str | None = Field(
@@ -176,6 +213,28 @@ class Settings(BaseModel):
     )
     database_auth: Literal["password", "rds-iam", "dsql-iam"] = Field(
         "password", validation_alias="DATABASE_AUTH", description="one of password, rds-iam, dsql-iam"
+    )
+    jwt_scope_prefix: str | None = Field(
+        None, validation_alias="JWT_SCOPE_PREFIX", description="what stands before `admin` and `mint` in a token"
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        validation_alias="REDIS_URL",
+        description="rediss://[user:password@]host[:port][/database] of a Redis for the rate limits",
+    )
+    rate_limit_per_user: str | None = Field(
+        None, validation_alias="RATE_LIMIT_PER_USER", description="number/time, such as 120/minute, or off"
+    )
+    rate_limit_per_address: str | None = Field(
+        None, validation_alias="RATE_LIMIT_PER_ADDRESS", description="number/time, such as 120/minute, or off"
+    )
+    rate_limit_fails: Literal["open", "closed"] = Field(
+        "open", validation_alias="RATE_LIMIT_FAILS", description="open or closed"
+    )
+    trusted_proxies: CommaList = Field(
+        (),
+        validation_alias="TRUSTED_PROXIES",
+        description="addresses or networks such as 10.0.0.0/8 separated by commas; not on Lambda",
     )
     debug: bool = Field(default=False, validation_alias="DEBUG", description="true or false")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -224,6 +283,27 @@ class Settings(BaseModel):
             raise ValueError("plain http is possible only outside production")
         return f"{parts.scheme}://{parts.netloc.lower()}"
 
+    @field_validator("s3_storage_classes")
+    @classmethod
+    def _storage_classes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = [purpose.name for purpose in purposes.every()]
+        named = [item.partition(":")[0] for item in value]
+        for item, purpose in zip(value, named, strict=True):
+            if purpose not in known:
+                raise ValueError(f"there is no such purpose; there are {', '.join(known)}")
+            if item.partition(":")[2] not in STORAGE_CLASSES:
+                raise ValueError(f"no storage class that can be read at once is named for {purpose}")
+        if len(set(named)) != len(named):
+            raise ValueError("a purpose is named twice")
+        return value
+
+    @field_validator("s3_sse_kms_key_id")
+    @classmethod
+    def _kms_key(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("s3_sse") != "aws:kms":
+            raise ValueError("a key is only for S3_SSE=aws:kms")
+        return value
+
     @field_validator("auth_required")
     @classmethod
     def _auth_default(
@@ -233,17 +313,75 @@ class Settings(BaseModel):
     ) -> bool:
         return info.data.get("environment") == "production" if value is None else value
 
+    @field_validator("jwt_jwks_url")
+    @classmethod
+    def _jwks_url(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None:
+            parts = checked_url(value, ("https", "http"))
+            if parts.username is not None:
+                raise ValueError("a user name does not belong into it")
+            production = info.data.get("environment") == "production"
+            if parts.scheme == "http" and (production or not is_loopback(parts.hostname or "")):
+                raise ValueError("plain http is possible only for this machine itself, outside production")
+        return value
+
     @field_validator("jwt_secret")
     @classmethod
     def _jwt_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is None:
-            if info.data.get("auth_required"):
-                raise ValueError("missing, and without it nobody could pass AUTH_REQUIRED")
-        elif (
-            info.data.get("environment") == "production"
-            and len(value.get_secret_value().encode()) < JWT_SECRET_MIN_BYTES
+        if value is None and info.data.get("auth_required") and info.data.get("jwt_jwks_url") is None:
+            raise ValueError("missing, and JWT_JWKS_URL too; without either nobody could pass AUTH_REQUIRED")
+        return cls._long_enough(value, info)
+
+    @field_validator("jwt_previous_secret")
+    @classmethod
+    def _jwt_previous_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and info.data.get("jwt_secret") in (None, value):
+            raise ValueError("it goes together with another JWT_SECRET")
+        return cls._long_enough(value, info)
+
+    @staticmethod
+    def _long_enough(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        least = JWT_SECRET_MIN_BYTES[info.data.get("jwt_algorithm", "HS256")]
+        if (
+            value is not None
+            and info.data.get("environment") == "production"
+            and len(value.get_secret_value().encode()) < least
         ):
-            raise ValueError(f"shorter than {JWT_SECRET_MIN_BYTES} bytes")
+            raise ValueError(f"shorter than {least} bytes")
+        return value
+
+    @field_validator("jwt_issuer")
+    @classmethod
+    def _jwt_issuer(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("jwt_jwks_url") is not None:
+            raise ValueError("missing; keys alone do not say whose tokens they are for")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None:
+            parts = checked_url(value.get_secret_value(), ("rediss", "redis"))
+            if parts.scheme == "redis" and info.data.get("environment") == "production":
+                raise ValueError("without TLS it is possible only outside production")
+        return value
+
+    @field_validator("rate_limit_per_user", "rate_limit_per_address")
+    @classmethod
+    def _rate_limit(cls, value: str | None, info: ValidationInfo) -> str:
+        if value is None:
+            production = info.data.get("environment") == "production"
+            return RATE_LIMITS_IN_PRODUCTION[str(info.field_name)] if production else OFF
+        rate(value)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _trusted_proxies(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if value and info.data.get("lambda_function_name") is not None:
+            raise ValueError("a Function URL passes on only the part of X-Forwarded-For that anybody can write")
+        for each in value:
+            network(each)
         return value
 
     @field_validator("database_url")
@@ -274,6 +412,10 @@ class Settings(BaseModel):
         if _sslmode(url) not in (None, "verify-ca", "verify-full"):
             raise ValueError("a token is sent only where sslmode is verify-ca or verify-full")
         return value
+
+    def storage_class_of(self, purpose: str) -> str | None:
+        """The storage class that a purpose's objects are to have; None leaves it to S3."""
+        return dict(item.split(":", 1) for item in self.s3_storage_classes).get(purpose)
 
     @property
     def on_lambda(self) -> bool:

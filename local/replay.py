@@ -36,9 +36,13 @@ class Context:
 
 def read_event(path: Path, endpoint_url: str) -> dict[str, Any]:
     """The event of a file, its form signed for the embedded S3 and encoded as Lambda sends forms."""
+    return signed(json.loads(path.read_text(encoding="utf-8")), endpoint_url)
+
+
+def signed(event: dict[str, Any], endpoint_url: str) -> dict[str, Any]:
+    """An event with its form signed, if it has one."""
     import base64  # noqa: PLC0415
 
-    event: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     signer = Signer(locate(BUCKET, REGION, endpoint_url), Credentials(ACCESS_KEY, SECRET_KEY))
 
     def sign(match: re.Match[str]) -> str:
@@ -46,10 +50,10 @@ def read_event(path: Path, endpoint_url: str) -> dict[str, Any]:
 
     if event.get("isBase64Encoded"):
         body = base64.b64decode(event["body"])
-        signed = _PRESIGNED.sub(sign, body.decode("latin-1")).encode("latin-1")
-        if signed != body:
-            event["body"] = base64.b64encode(signed).decode()
-            event["headers"]["content-length"] = str(len(signed))
+        form = _PRESIGNED.sub(sign, body.decode("latin-1")).encode("latin-1")
+        if form != body:
+            event["body"] = base64.b64encode(form).decode()
+            event["headers"]["content-length"] = str(len(form))
     return event
 
 

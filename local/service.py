@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from image_upload.app import create_app
+from image_upload.commands.serve import configuration
 from image_upload.settings import load
 from local.database import local_database
 from local.embedded_s3 import embedded_s3
@@ -31,10 +32,8 @@ def local_environ(environ: Mapping[str, str], stores: Mapping[str, str]) -> dict
 
 
 def server_for(app: FastAPI) -> uvicorn.Server:
-    """Uvicorn as everything here runs it: its own access log off, because ours has the request ids."""
-    return uvicorn.Server(
-        uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5)
-    )
+    """The server of a deployment, but nobody at a keyboard waits longer than this for it to end."""
+    return uvicorn.Server(configuration(app, timeout_graceful_shutdown=5))
 
 
 @contextlib.contextmanager

@@ -13,7 +13,9 @@ from image_upload.__main__ import COMMANDS
 from image_upload.app import create_app
 from image_upload.errors import every_problem
 from image_upload.mint.choosing import part_length
-from image_upload.settings import Settings, aliases, load
+from image_upload.settings import RATE_LIMITS_IN_PRODUCTION, Settings, aliases, load
+from infra import generate
+from tests.infra.template import TEMPLATE
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -70,6 +72,8 @@ def default_of(field: str) -> str:
     info = Settings.model_fields[field]
     if field == "auth_required":
         return "true in production, else false"
+    if field in RATE_LIMITS_IN_PRODUCTION:
+        return f"`{RATE_LIMITS_IN_PRODUCTION[field]}` in production, else `off`"
     if info.is_required():
         return "required"
     if info.default is None:
@@ -296,6 +300,12 @@ def same_size(cell: str, max_bytes: int) -> bool:
     return f"{max_bytes / _UNITS[unit]:.{decimals}f}" == number
 
 
+def flags(row: list[str]) -> tuple[bool, bool]:
+    """The columns that say yes or no: CDN and Cools."""
+    assert set(row[5:7]) <= {"yes", "no"}, row
+    return row[5] == "yes", row[6] == "yes"
+
+
 def test_every_purpose_is_documented_with_its_key_its_life_time_and_its_size() -> None:
     rows = {code_in(row[0])[0]: row for row in table("docs/purposes.md", "Purpose")}
     code = purposes.table(allow_gif=False)
@@ -303,6 +313,9 @@ def test_every_purpose_is_documented_with_its_key_its_life_time_and_its_size() -
         name: (purpose.key, purpose.kept_days) for name, purpose in code.items()
     }
     assert {name: row[4] for name, row in rows.items() if not same_size(row[4], code[name].max_bytes)} == {}
+    assert {name: flags(row) for name, row in rows.items()} == {
+        name: (purpose.cdn, purpose.cools) for name, purpose in code.items()
+    }
 
 
 @pytest.mark.parametrize("allow_gif", [False, True])
@@ -327,6 +340,7 @@ def test_the_internal_purpose_is_documented_and_cannot_be_named() -> None:
     (any_type,) = ({code_in(media)[0] for group, media, _ in table("docs/purposes.md", "Group") if group == row[3]},)
     assert any_type == set(own.types)
     assert same_size(row[4], own.max_bytes)
+    assert flags(row) == (own.cdn, own.cools)
     assert own.name not in purposes.table(allow_gif=False)
 
 
@@ -337,6 +351,34 @@ def test_every_command_is_documented_and_no_other() -> None:
     rows = table("docs/commands.md", "Command")
     no_row_twice([row[0] for row in rows])
     assert {code_in(row[0])[0].split()[0] for row in rows} == set(COMMANDS)
+
+
+# --- the stack ------------------------------------------------------------------------------------
+
+
+def test_every_parameter_of_the_stack_is_documented_with_its_default_and_no_other() -> None:
+    rows = table("docs/stack.md", "Parameter")
+    no_row_twice([row[0] for row in rows])
+    defaults = {name: each.get("Default") for name, each in TEMPLATE["Parameters"].items()}
+    written = {None: "required", "": "empty"}
+    assert {code_in(row[0])[0]: row[1] for row in rows} == {
+        name: written.get(default, f"`{default}`")
+        for name, default in defaults.items()
+        if name not in generate.setting_parameters()
+    }
+
+
+def test_every_setting_that_is_no_parameter_of_the_stack_is_documented() -> None:
+    named = [name for row in table("docs/stack.md", "Setting") for name in code_in(row[0])]
+    no_row_twice(named)
+    assert set(named) == set(generate.NOT_PARAMETERS)
+
+
+def test_every_resource_and_output_of_the_stack_is_documented_and_no_other() -> None:
+    for section, first in (("Resources", "Resource"), ("Outputs", "Output")):
+        named = [name for row in table("docs/stack.md", first) for name in code_in(row[0])]
+        no_row_twice(named)
+        assert set(named) == set(TEMPLATE[section])
 
 
 # --- limits, events, modules, targets -------------------------------------------------------------
@@ -370,13 +412,14 @@ def test_the_ring_is_documented_in_its_order() -> None:
         "S3_BUCKET_NAME": "bucket",
         "AWS_REGION": "eu-north-1",
         "CORS_ALLOW_ORIGINS": "http://localhost:3000",
+        "RATE_LIMIT_PER_ADDRESS": "1/minute",
     }
     ring = [getattr(layer.cls, "__name__", "") for layer in create_app(load(given)).user_middleware]
     assert [code_in(row[0])[0] for row in table("docs/architecture.md", "Ring")] == ring
 
 
 def test_every_make_target_is_in_the_contributing_guide_and_no_other() -> None:
-    targets = set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):.*## ", read("Makefile"), re.MULTILINE))
     named = {code_in(row[0])[0].removeprefix("make ") for row in table("CONTRIBUTING.md", "Command")}
     assert named == targets
 

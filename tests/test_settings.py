@@ -125,3 +125,45 @@ def test_a_dotenv_file_completes_the_environment_and_never_overrides_it(tmp_path
 def test_the_example_file_is_a_working_set() -> None:
     example = read_dotenv({}, str(Path(__file__).parents[1] / ".env.example"))
     assert load(example).s3_bucket_name == "your-bucket"
+
+
+AT_REST = {"S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "ENVIRONMENT": "test"}
+
+
+def test_storage_classes_are_named_by_purpose() -> None:
+    settings = load(AT_REST | {"S3_STORAGE_CLASSES": " audio:STANDARD_IA, user-file:INTELLIGENT_TIERING ,"})
+    assert settings.storage_class_of("audio") == "STANDARD_IA"
+    assert settings.storage_class_of("user-file") == "INTELLIGENT_TIERING"
+    assert settings.storage_class_of("upload") is None
+    assert load(AT_REST).storage_class_of("audio") is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["audio", "audio:", "audio:GLACIER", "audio:standard_ia", "music:STANDARD_IA", "audio:STANDARD,audio:STANDARD_IA"],
+)
+def test_a_storage_class_that_cannot_be_is_refused(value: str) -> None:
+    with pytest.raises(SettingsError, match="S3_STORAGE_CLASSES"):
+        load(AT_REST | {"S3_STORAGE_CLASSES": value})
+
+
+@pytest.mark.parametrize(
+    "key_id",
+    ["11112222-3333-4444-5555-666677778888", "alias/uploads", "arn:aws:kms:eu-north-1:111122223333:key/mrk-1234"],
+)
+def test_a_key_of_kms_is_an_id_an_alias_or_an_arn(key_id: str) -> None:
+    assert load(AT_REST | {"S3_SSE": "aws:kms", "S3_SSE_KMS_KEY_ID": key_id}).s3_sse_kms_key_id == key_id
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"S3_SSE": "aes256"}, "S3_SSE"),
+        ({"S3_SSE_KMS_KEY_ID": "alias/uploads"}, "S3_SSE_KMS_KEY_ID"),
+        ({"S3_SSE": "AES256", "S3_SSE_KMS_KEY_ID": "alias/uploads"}, "S3_SSE_KMS_KEY_ID"),
+        ({"S3_SSE": "aws:kms", "S3_SSE_KMS_KEY_ID": "a b"}, "S3_SSE_KMS_KEY_ID"),
+    ],
+)
+def test_an_encryption_that_cannot_be_is_refused(given: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingsError, match=f"{named}:"):
+        load(AT_REST | given)

@@ -1,39 +1,64 @@
-"""The one dependency through which a route learns who is asking."""
-
-from collections.abc import Awaitable, Callable
+"""The one dependency through which a route learns who is asking, and says what it needs."""
 
 from fastapi import Request
 
-from image_upload.accounts.tokens import ANONYMOUS, Principal, verify
-from image_upload.errors import InvalidToken, NotSignedIn
+from image_upload.accounts import rights
+from image_upload.accounts.principals import ANONYMOUS, Principal
+from image_upload.accounts.rights import Right
+from image_upload.accounts.tokens import Verifier
+from image_upload.errors import InvalidToken, NotSignedIn, ScopeMissing
+from image_upload.limiting.limiter import Limit
 from image_upload.settings import Settings
 
 # Where a ring in front of the routes leaves a token that came in the path.
 PATH_TOKEN = "path_token"
 
-PrincipalOf = Callable[[Request], Awaitable[Principal]]
 
+class PrincipalOf:
+    """A dependency: the principal who asks, with the right that the route needs. Raises 401, 403 and 429 problems.
 
-def principal_of(settings: Settings) -> PrincipalOf:
-    """A dependency that answers 401 unless the caller may be served.
-
-    A token that is sent must be valid, also where none is required: a client that believes to be
-    signed in must not silently store as `anonymous`.
+    A route that states nothing needs `manage`, the right that fewest tokens give; `needs` states another.
     """
 
-    async def principal(request: Request) -> Principal:
+    def __init__(self, settings: Settings, verifier: Verifier, limit: Limit | None, right: Right = "manage") -> None:
+        self._settings = settings
+        self._verifier = verifier
+        self._limit = limit
+        self.right = right
+
+    def needs(self, right: Right) -> "PrincipalOf":
+        """The same dependency for a route that needs this right."""
+        return PrincipalOf(self._settings, self._verifier, self._limit, right)
+
+    async def __call__(self, request: Request) -> Principal:
+        """Who is asking.
+
+        A token that is sent must be valid, also where none is required: a client that believes to be
+        signed in must not silently store as `anonymous`.
+        """
+        principal = await self._principal(request)
+        if not rights.has(principal, self.right):
+            raise ScopeMissing("This token is for uploads only. Use a token of the user without the scope mint.")
+        return principal
+
+    async def _principal(self, request: Request) -> Principal:
         header = request.headers.get("authorization")
         if PATH_TOKEN in request.scope:
             header = f"Bearer {request.scope[PATH_TOKEN]}"
         if header is None:
-            if settings.auth_required:
+            if self._settings.auth_required:
                 raise NotSignedIn("This route needs a token. Send it as: Authorization: Bearer <token>.")
             return ANONYMOUS
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise InvalidToken("The Authorization header is not of the form: Bearer <token>.")
-        found = verify(token.strip(), settings)
-        request.scope["principal"] = found
-        return found
+        principal = await self._verifier.verify(token.strip())
+        request.scope["principal"] = principal
+        if self._limit is not None:
+            await self._limit.hit(principal.user_id)
+        return principal
 
-    return principal
+
+def principal_of(settings: Settings, limit: Limit | None = None) -> PrincipalOf:
+    """The dependency that the rooms are handed; `limit` is the one per user."""
+    return PrincipalOf(settings, Verifier(settings), limit)

@@ -1,5 +1,7 @@
 """What the library routes answer, for the OpenAPI document only."""
 
+from datetime import datetime
+
 from pydantic import BaseModel, Field
 
 
@@ -10,3 +12,57 @@ class ReadUrl(BaseModel):
     key: str
     expiresIn: int = Field(description="Seconds.", examples=[900])  # noqa: N815  the contract's name
     download: bool
+
+
+class FileReadUrl(BaseModel):
+    """The same in the names of the files family."""
+
+    url: str = Field(description="GET it before it expires; it needs no further header.")
+    key: str
+    expires_in: int = Field(description="Seconds.", examples=[3600])
+    download: bool
+
+
+class ObjectMetadata(BaseModel):
+    """What S3 says of an object."""
+
+    key: str
+    size: int = Field(description="Bytes.")
+    content_type: str
+    etag: str = Field(description="With its quotes, as S3 has it.")
+    last_modified: datetime
+    storage_class: str = Field(examples=["STANDARD"])
+    encryption: str | None = Field(description="AES256, aws:kms, or null.")
+    checksum_sha256: str | None = Field(
+        description="Base64; with -N behind it, the SHA-256 of the SHA-256s of N parts. null where S3 keeps none."
+    )
+    metadata: dict[str, str] = Field(
+        description="What was stored with it, in any script.", examples=[{"original_filename": "고양이.jpg"}]
+    )
+    missing_metadata: int = Field(description="Entries that S3 has but cannot put into a header.")
+    cdn_url: str | None = Field(description="Where the CDN serves it; null where none does.")
+
+
+class Exists(BaseModel):
+    """Whether there is such an object."""
+
+    key: str
+    exists: bool
+
+
+class ListedFile(BaseModel):
+    """An object in a listing."""
+
+    key: str
+    size: int = Field(description="Bytes.")
+    etag: str
+    last_modified: datetime
+    storage_class: str
+
+
+class FileList(BaseModel):
+    """A page of objects, in the order of their keys."""
+
+    files: list[ListedFile]
+    prefix: str
+    next_token: str | None = Field(description="Pass it as continuation_token for the next page; null on the last.")

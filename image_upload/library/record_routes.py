@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from image_upload import errors
 from image_upload.accounts.dependencies import PrincipalOf
-from image_upload.accounts.tokens import Principal
+from image_upload.accounts.principals import Principal
 from image_upload.arrivals.finishing import finish
 from image_upload.errors import NotFound
 from image_upload.library.disposition import content_disposition
@@ -28,6 +28,7 @@ RowId = Annotated[int, Path(ge=1, le=_ID_MAX)]
 _ROW_PROBLEMS = (
     errors.NotSignedIn,
     errors.InvalidToken,
+    errors.ScopeMissing,
     errors.NotFound,
     errors.InvalidRequest,
     errors.DatabaseNotConfigured,
@@ -44,15 +45,21 @@ def router(
 ) -> APIRouter:
     """Posts and file records. `plan_problems` are what `plan` can raise."""
     routes = APIRouter(tags=["Records"])
-    caller = Annotated[Principal, Depends(principal_of)]
-    _post_routes(routes, stores, plan, plan_problems, caller)
-    _file_routes(routes, stores, caller)
+    _post_routes(routes, stores, plan, plan_problems, principal_of)
+    _file_routes(routes, stores, principal_of)
     return routes
 
 
 def _post_routes(
-    routes: APIRouter, stores: Stores, plan: Planner, plan_problems: tuple[type[errors.Problem], ...], caller: Any
+    routes: APIRouter,
+    stores: Stores,
+    plan: Planner,
+    plan_problems: tuple[type[errors.Problem], ...],
+    principal_of: PrincipalOf,
 ) -> None:
+    minter = Annotated[Principal, Depends(principal_of.needs("mint"))]
+    reader = Annotated[Principal, Depends(principal_of.needs("read"))]
+
     # expects: the JSON of POST /uploads
     # returns: 201 with the row and the plan; the row is pending
     # codes: those of POST /uploads · 503 database-not-configured, database-unavailable
@@ -68,7 +75,7 @@ def _post_routes(
             body="mint.requests:UploadRequest",
         ),
     )
-    async def create_post(request: Request, principal: caller) -> JSONResponse:
+    async def create_post(request: Request, principal: minter) -> JSONResponse:
         """Writes the row and mints the upload in one go."""
         records = stores.database.records
         promise, minted = await plan(request, principal)
@@ -83,7 +90,7 @@ def _post_routes(
         summary="A post",
         openapi_extra=documented(*_ROW_PROBLEMS, answer="library.record_answers:Post"),
     )
-    async def read_post(post_id: RowId, principal: caller) -> JSONResponse:
+    async def read_post(post_id: RowId, principal: reader) -> JSONResponse:
         """Asks S3 itself where nobody has reported the image yet."""
         return await _post_answer(stores, await _row(stores, "post", post_id, principal))
 
@@ -95,12 +102,15 @@ def _post_routes(
         summary="The image of a post was sent",
         openapi_extra=documented(*_ROW_PROBLEMS, *_UNFINISHED, answer="library.record_answers:Post"),
     )
-    async def complete_post(post_id: RowId, principal: caller) -> JSONResponse:
+    async def complete_post(post_id: RowId, principal: minter) -> JSONResponse:
         """Safe to repeat."""
         return await _post_answer(stores, check_stored(await _row(stores, "post", post_id, principal)))
 
 
-def _file_routes(routes: APIRouter, stores: Stores, caller: Any) -> None:
+def _file_routes(routes: APIRouter, stores: Stores, principal_of: PrincipalOf) -> None:
+    minter = Annotated[Principal, Depends(principal_of.needs("mint"))]
+    reader = Annotated[Principal, Depends(principal_of.needs("read"))]
+
     # expects: an id
     # returns: 200 with a presigned GET that saves the file under its name
     # codes: 401 · 404 also for somebody else's · 409 not-arrived, upload-rejected · 422 · 502, 503
@@ -109,7 +119,7 @@ def _file_routes(routes: APIRouter, stores: Stores, caller: Any) -> None:
         summary="A URL to download a recorded file",
         openapi_extra=documented(*_ROW_PROBLEMS, *_UNFINISHED, answer="library.record_answers:FileDownload"),
     )
-    async def download_url(file_id: RowId, principal: caller) -> JSONResponse:
+    async def download_url(file_id: RowId, principal: reader) -> JSONResponse:
         """Valid for 15 minutes."""
         record = check_stored(await _row(stores, "file", file_id, principal))
         disposition = content_disposition(record.promise.filename, attachment=True) or ""
@@ -125,7 +135,7 @@ def _file_routes(routes: APIRouter, stores: Stores, caller: Any) -> None:
         summary="A recorded file was sent",
         openapi_extra=documented(*_ROW_PROBLEMS, *_UNFINISHED, answer="library.record_answers:FileRecord"),
     )
-    async def complete_file(file_id: RowId, principal: caller) -> JSONResponse:
+    async def complete_file(file_id: RowId, principal: minter) -> JSONResponse:
         """Safe to repeat."""
         return JSONResponse(as_file(check_stored(await _row(stores, "file", file_id, principal))))
 

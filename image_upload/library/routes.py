@@ -1,63 +1,225 @@
-"""Routes that read what was stored."""
+"""Routes that read and manage what was stored, in the names of the images family and of /api/v1/s3.
 
-from typing import Annotated
+A key may hold slashes, and its last part may be one of the words that end these paths. The word then belongs to
+the route: `GET /images/a/metadata` describes `a`. `GET /api/v1/s3/file/a/metadata/url` reads what is called
+`a/metadata`, and DELETE has no such words.
+"""
 
-from fastapi import APIRouter, Depends, Query
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
+from starlette.convertors import PathConvertor, register_url_convertor
 
-from image_upload import keys
+from image_upload import errors
 from image_upload.accounts.dependencies import PrincipalOf
-from image_upload.errors import (
-    CredentialsUnavailable,
-    InvalidFilename,
-    InvalidKey,
-    InvalidRequest,
-    InvalidToken,
-    NotSignedIn,
-)
-from image_upload.library.disposition import content_disposition
+from image_upload.accounts.principals import Principal
+from image_upload.library.access import Access
+from image_upload.library.objects import FILE_URL_EXPIRES_S, LIST_DEFAULT_KEYS, Library
+from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
 from image_upload.openapi import documented
 from image_upload.s3.bucket import Bucket
+from image_upload.s3.objects import StoredObject
+from image_upload.settings import Settings
 
 READ_URL_EXPIRES_S = 900
 
 
-def router(bucket: Bucket, principal_of: PrincipalOf) -> APIRouter:
+class _Key(PathConvertor):
+    """The framework's `path` with line breaks: what is no key is to be refused as one, not as an unknown path."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("key", _Key())
+
+_CALLER = (
+    errors.InvalidKey,
+    errors.NotSignedIn,
+    errors.InvalidToken,
+    errors.ScopeMissing,
+    errors.InvalidRequest,
+)
+_SIGNING = (*_CALLER, errors.InvalidFilename, errors.CredentialsUnavailable)
+_ASKING = (
+    *_CALLER,
+    errors.StorageDenied,
+    errors.StorageUnavailable,
+    errors.StorageTimedOut,
+    errors.CredentialsUnavailable,
+)
+_METADATA = documented(*_ASKING, errors.ObjectMissing, answer="library.answers:ObjectMetadata")
+
+_Download = Annotated[bool, Query(description="Make browsers save the file instead of showing it.")]
+_Name = Annotated[
+    str | None, Query(description="The name under which it is saved, in any script.", examples=["고양이.jpg"])
+]
+
+
+def router(settings: Settings, bucket: Bucket, principal_of: PrincipalOf) -> APIRouter:
     """The library's routes over one bucket."""
-    routes = APIRouter(tags=["Reading"])
+    routes = APIRouter(tags=["Reading and managing"])
+    reader = Annotated[Principal, Depends(principal_of.needs("read"))]
+    manager = Annotated[Principal, Depends(principal_of.needs("manage"))]
+    library, access = Library(bucket), Access(settings)
+
+    _images(routes, library, access, reader, manager)
+    _files(routes, library, access, reader, manager)
+    return routes
+
+
+def _described(key: str, stored: StoredObject, cdn_url: str | None) -> JSONResponse:
+    return JSONResponse(
+        {
+            "key": key,
+            "size": stored.size_bytes,
+            "content_type": stored.content_type,
+            "etag": stored.etag,
+            "last_modified": stored.last_modified.isoformat(),
+            "storage_class": stored.storage_class,
+            "encryption": stored.encryption,
+            "checksum_sha256": stored.sha256,
+            "metadata": stored.metadata,
+            "missing_metadata": stored.missing_metadata,
+            "cdn_url": cdn_url,
+        }
+    )
+
+
+def _images(routes: APIRouter, library: Library, access: Access, reader: Any, manager: Any) -> None:
+    # expects: a key with slashes
+    # returns: 200 with what S3 says of the object
+    # codes: 400 invalid-key · 401 · 404 object-missing · 422 · 502, 503, 504
+    @routes.get("/images/{key:key}/metadata", summary="What is known of a stored file", openapi_extra=dict(_METADATA))
+    async def image_metadata(key: str, principal: reader) -> JSONResponse:
+        """Size, type, ETag, time, user metadata, and where the CDN serves it."""
+        key = access.check(principal, "read", key)
+        return _described(key, await library.get_file_metadata(key), library.cdn_url(key))
 
     # expects: a key with slashes; as_download, filename
     # returns: 200 with a presigned GET, whether or not the object exists (S3 answers that)
     # codes: 400 invalid-key, invalid-filename · 401 · 422 · 503
     @routes.get(
-        "/images/{key:path}",
+        "/images/{key:key}",
         summary="A URL to read a stored file",
-        openapi_extra=documented(
-            InvalidKey,
-            InvalidFilename,
-            NotSignedIn,
-            InvalidToken,
-            InvalidRequest,
-            CredentialsUnavailable,
-            answer="library.answers:ReadUrl",
-        ),
-        dependencies=[Depends(principal_of)],
+        openapi_extra=documented(*_SIGNING, answer="library.answers:ReadUrl"),
     )
     async def image_url(
-        key: str,
-        *,
-        as_download: Annotated[bool, Query(description="Make browsers save the file instead of showing it.")] = False,
-        filename: Annotated[
-            str | None, Query(description="The name under which it is saved, in any script.", examples=["고양이.jpg"])
-        ] = None,
+        key: str, principal: reader, *, as_download: _Download = False, filename: _Name = None
     ) -> JSONResponse:
         """Returns a presigned GET URL that is valid for 15 minutes."""
-        keys.check(key)
-        name = keys.check_filename(filename) if filename is not None else None
-        disposition = content_disposition(name, attachment=as_download)
-        query = {"response-content-disposition": disposition} if disposition else None
-        pen = await bucket.pen(READ_URL_EXPIRES_S)
-        url = pen.url("GET", key, query=query)
-        return JSONResponse({"url": url, "key": key, "expiresIn": pen.validity.seconds, "download": as_download})
+        key = access.check(principal, "read", key)
+        made = await library.get_file_url(key, READ_URL_EXPIRES_S, as_download=as_download, filename=filename)
+        return JSONResponse({"url": made.url, "key": key, "expiresIn": made.expires_s, "download": as_download})
 
-    return routes
+    # expects: a key with slashes
+    # returns: 204, also when there is nothing (any more)
+    # codes: 400 invalid-key · 401 · 422 · 502, 503, 504
+    @routes.delete(
+        "/images/{key:key}",
+        summary="Delete a stored file",
+        status_code=204,
+        response_class=Response,
+        openapi_extra=documented(*_ASKING),
+    )
+    async def delete_image(key: str, principal: manager) -> Response:
+        """Safe to repeat. In a bucket with versions the earlier ones stay."""
+        await library.delete_file(access.check(principal, "delete", key))
+        return Response(status_code=204)
+
+
+def _files(routes: APIRouter, library: Library, access: Access, reader: Any, manager: Any) -> None:
+    # expects: prefix, max_keys, continuation_token
+    # returns: 200 with a page of objects and the token of the next one
+    # codes: 400 invalid-key for the prefix · 401 · 422 · 502, 503, 504
+    @routes.get(
+        "/api/v1/s3/files",
+        summary="List stored files",
+        openapi_extra=documented(*_ASKING, answer="library.answers:FileList"),
+    )
+    async def list_files(
+        principal: manager,
+        prefix: Annotated[str, Query(description="How the keys begin; empty for all.", examples=["audio/"])] = "",
+        max_keys: Annotated[
+            int, Query(ge=1, le=LIST_MAX_KEYS, description="Objects of one page at most.")
+        ] = LIST_DEFAULT_KEYS,
+        continuation_token: Annotated[str | None, Query(description="The next_token of the page before.")] = None,
+    ) -> JSONResponse:
+        """In the order of the keys' UTF-8 bytes."""
+        prefix = access.check(principal, "list", prefix)
+        page = await library.list_files(prefix, max_keys, continuation_token)
+        files = [
+            {
+                "key": each.key,
+                "size": each.size_bytes,
+                "etag": each.etag,
+                "last_modified": each.last_modified,
+                "storage_class": each.storage_class,
+            }
+            for each in page.files
+        ]
+        return JSONResponse({"files": files, "prefix": prefix, "next_token": page.next_token})
+
+    # expects: a key with slashes; expires_in, as_download, filename
+    # returns: 200 with a presigned GET, whether or not the object exists (S3 answers that)
+    # codes: 400 invalid-key, invalid-filename · 401 · 422 · 503
+    @routes.get(
+        "/api/v1/s3/file/{key:key}/url",
+        summary="A URL to read a stored file, for a time of your choice",
+        openapi_extra=documented(*_SIGNING, answer="library.answers:FileReadUrl"),
+    )
+    async def file_url(
+        key: str,
+        principal: reader,
+        expires_in: Annotated[
+            int, Query(ge=1, le=PRESIGN_MAX_S, description="Seconds, up to seven days.")
+        ] = FILE_URL_EXPIRES_S,
+        *,
+        as_download: _Download = False,
+        filename: _Name = None,
+    ) -> JSONResponse:
+        """Returns a presigned GET URL. It ends with the service's credentials, if those end before."""
+        key = access.check(principal, "read", key)
+        made = await library.get_file_url(key, expires_in, as_download=as_download, filename=filename)
+        return JSONResponse({"url": made.url, "key": key, "expires_in": made.expires_s, "download": as_download})
+
+    # expects: a key with slashes
+    # returns: 200 with what S3 says of the object
+    # codes: 400 invalid-key · 401 · 404 object-missing · 422 · 502, 503, 504
+    @routes.get(
+        "/api/v1/s3/file/{key:key}/metadata",
+        summary="The same as GET /images/{key}/metadata",
+        openapi_extra=dict(_METADATA),
+    )
+    async def file_metadata(key: str, principal: reader) -> JSONResponse:
+        """Size, type, ETag, time, user metadata, and where the CDN serves it."""
+        key = access.check(principal, "read", key)
+        return _described(key, await library.get_file_metadata(key), library.cdn_url(key))
+
+    # expects: a key with slashes
+    # returns: 200 with exists, true or false; never false because S3 refused or was silent
+    # codes: 400 invalid-key · 401 · 422 · 502, 503, 504
+    @routes.get(
+        "/api/v1/s3/file/{key:key}/exists",
+        summary="Whether there is such a file",
+        openapi_extra=documented(*_ASKING, answer="library.answers:Exists"),
+    )
+    async def file_exists(key: str, principal: reader) -> JSONResponse:
+        """False only if S3 says so."""
+        key = access.check(principal, "read", key)
+        return JSONResponse({"key": key, "exists": await library.file_exists(key)})
+
+    # expects: a key with slashes
+    # returns: 204, also when there is nothing (any more)
+    # codes: 400 invalid-key · 401 · 422 · 502, 503, 504
+    @routes.delete(
+        "/api/v1/s3/file/{key:key}",
+        summary="The same as DELETE /images/{key}",
+        status_code=204,
+        response_class=Response,
+        openapi_extra=documented(*_ASKING),
+    )
+    async def delete_file(key: str, principal: manager) -> Response:
+        """Safe to repeat. In a bucket with versions the earlier ones stay."""
+        await library.delete_file(access.check(principal, "delete", key))
+        return Response(status_code=204)

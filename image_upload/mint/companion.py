@@ -16,13 +16,12 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from image_upload import errors
+from image_upload import checks, errors
 from image_upload.accounts.dependencies import PrincipalOf
-from image_upload.accounts.tokens import Principal
+from image_upload.accounts.principals import Principal
 from image_upload.errors import InvalidRequest, InvalidTicket, UploadNotFound
 from image_upload.json_body import read_json
 from image_upload.limits import S3_OBJECT_MAX_BYTES, S3_PART_MAX_BYTES, S3_PART_MIN_BYTES, S3_PARTS_MAX
-from image_upload.mint import checks
 from image_upload.mint.desk import Desk
 from image_upload.mint.multipart import MultipartUploads
 from image_upload.mint.plans import Wish
@@ -178,13 +177,8 @@ def _uppy_part_bytes(size_bytes: int, chunk_bytes: int | None) -> int:
 
 def router(companion: Companion, principal_of: PrincipalOf) -> APIRouter:
     """The routes of the protocol, below `/s3`."""
-
-    async def mark(request: Request) -> None:
-        # Uppy 5 shows `message` to its user and takes any `error` for a failure; see `edge.answer`.
-        request.scope["companion"] = True
-
-    routes = APIRouter(prefix="/s3", tags=["Uppy"], dependencies=[Depends(mark)])
-    caller = Annotated[Principal, Depends(principal_of)]
+    routes = APIRouter(prefix="/s3", tags=["Uppy"])
+    caller = Annotated[Principal, Depends(principal_of.needs("mint"))]
     _form_and_create(routes, companion, caller)
     _parts(routes, companion, caller)
     _ends(routes, companion, caller)

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from image_upload import keys
-from image_upload.accounts.tokens import Principal
+from image_upload import checks, keys
+from image_upload.accounts.principals import Principal
 from image_upload.errors import BatchRefused, InvalidRequest, Problem
 from image_upload.limits import S3_OBJECT_MAX_BYTES
-from image_upload.mint import as_json, checks
+from image_upload.mint import as_json
 from image_upload.mint.choosing import choose, part_length
 from image_upload.mint.minting import Mint, approve
 from image_upload.mint.multipart import MultipartUploads
@@ -40,12 +40,7 @@ class Desk:
 
     def purpose(self, name: str, among: Sequence[str] | None = None) -> Purpose:
         """The purpose of a name. Raises `InvalidRequest`."""
-        if name not in (among or self.table):
-            raise InvalidRequest(
-                f"There is no such purpose here. The purposes are: {', '.join(among or self.table)}.",
-                errors=[{"field": "purpose", "message": "unknown"}],
-            )
-        return self.table[name]
+        return checks.purpose(name, {each: self.table[each] for each in among} if among else self.table)
 
     def wish(self, wanted: UploadRequest, principal: Principal) -> Wish:
         """The request as a wish."""

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from image_upload import errors, purposes
 from image_upload.accounts.dependencies import PrincipalOf
-from image_upload.accounts.tokens import Principal
+from image_upload.accounts.principals import Principal
 from image_upload.json_body import read_json
 from image_upload.limits import MULTIPART_URL_EXPIRES_S
 from image_upload.mint.desk import Desk, promise_of
@@ -26,7 +26,7 @@ def router(
 ) -> APIRouter:
     """The images and files families. `keep_file` writes a file record and returns its id; None: nobody keeps any."""
     routes = APIRouter(tags=["Minting"])
-    caller = Annotated[Principal, Depends(principal_of)]
+    caller = Annotated[Principal, Depends(principal_of.needs("mint"))]
 
     async def image_url(request: Request, purpose: str | None, principal: Principal) -> JSONResponse:
         wanted = await read_json(request, ImageRequest)

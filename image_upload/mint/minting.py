@@ -3,10 +3,8 @@
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from image_upload import keys, metadata
-from image_upload.errors import InvalidMetadata
+from image_upload import checks, keys, metadata
 from image_upload.limits import S3_PUT_MAX_BYTES
-from image_upload.mint import checks
 from image_upload.mint.plans import PostPlan, ProxyPlan, PutPlan, Wish
 from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings
@@ -38,9 +36,7 @@ def approve(wish: Wish, most_bytes: int = S3_PUT_MAX_BYTES) -> Approved:
         headers |= metadata.headers_of(
             wish.metadata, user_id=wish.user_id, filename=filename, content_type=wish.content_type, now=now
         )
-    class_id = (wish.metadata or {}).get("class_id", "")
-    if "{class_id}" in purpose.key and not class_id:
-        raise InvalidMetadata(f'The purpose {purpose.name} needs metadata such as {{"class_id": "class123"}}.')
+    class_id = checks.class_id(purpose, wish.metadata or {})
     key = keys.make(purpose, user_id=wish.user_id, ext=ext, class_id=class_id, filename=filename or "", now=now)
     return Approved(wish, key, headers)
 
@@ -52,13 +48,18 @@ class Mint:
         self._bucket = bucket
         self._expires_s = settings.upload_url_expires_s
 
+    def _headers(self, approved: Approved) -> dict[str, str]:
+        return approved.headers | self._bucket.at_rest(approved.key)
+
     async def put(self, wish: Wish, expires_s: int | None = None) -> PutPlan:
         """A presigned PUT whose type S3 enforces, and length, checksum, metadata and `once` where the wish has them.
+
+        So are storage class and encryption, where settings say them: they are headers like any other.
 
         Raises the problems of `approve`, or `CredentialsUnavailable`.
         """
         approved = approve(wish)
-        headers = approved.headers
+        headers = self._headers(approved)
         if wish.size_bytes is not None:
             headers["Content-Length"] = str(wish.size_bytes)
         if wish.once:
@@ -80,7 +81,7 @@ class Mint:
         else:
             lengths = [wish.size_bytes, wish.size_bytes]
         pen = await self._bucket.pen(self._expires_s)
-        fields = {**approved.headers, "success_action_status": "201"}
+        fields = {**self._headers(approved), "success_action_status": "201"}
         url, signed = pen.form(approved.key, [["content-length-range", *lengths]], fields)
         return PostPlan(approved.key, url, signed, pen.validity, self._bucket.cdn_url(approved.key))
 

@@ -25,9 +25,11 @@ from image_upload.mint.minting import approve
 from image_upload.mint.plans import MultipartPlan, PartPage, SignedRequest, Wish
 from image_upload.mint.tickets import Ticket, TicketOffice
 from image_upload.s3 import multipart as s3
+from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket, PartUrls, Pen
 from image_upload.s3.failures import S3Failure, translated
-from image_upload.s3.multipart import StoredObject, StoredPart
+from image_upload.s3.multipart import StoredPart
+from image_upload.s3.objects import StoredObject
 from image_upload.settings import Settings
 
 _ETAG = re.compile(r'"?[A-Za-z0-9-]{1,128}"?', re.ASCII)
@@ -69,7 +71,8 @@ class MultipartUploads:
         if secret is None and settings.environment != "production":
             # One process, gone at exit: good enough to develop against, and never for production.
             secret = secrets.token_hex()
-        self._office = TicketOffice(secret.encode()) if secret else None
+        previous = settings.jwt_previous_secret.get_secret_value().encode() if settings.jwt_previous_secret else None
+        self._office = TicketOffice(secret.encode(), previous) if secret else None
 
     @property
     def _tickets(self) -> TicketOffice:
@@ -88,8 +91,10 @@ class MultipartUploads:
         """Begin an upload in S3: its ticket, and the ticket's text. Nothing is begun if the wish is not allowed."""
         office = self._tickets
         approved = approve(wish, S3_OBJECT_MAX_BYTES)
+        # Storage class and encryption are the whole upload's: its parts sign nothing of them.
+        headers = approved.headers | self._bucket.at_rest(approved.key)
         async with translated():
-            upload_id = await s3.create(self._bucket, approved.key, approved.headers)
+            upload_id = await s3.create(self._bucket, approved.key, headers)
         ticket = Ticket(
             key=approved.key,
             upload_id=upload_id,
@@ -155,7 +160,7 @@ class MultipartUploads:
             except S3Failure as failure:
                 if not failure.is_missing:
                     raise
-                stored = await s3.head(self._bucket, ticket.key)
+                stored = await objects.head(self._bucket, ticket.key)
                 if stored is None:
                     raise _gone() from None
                 return Progress(ticket, (), stored)
@@ -227,13 +232,13 @@ class MultipartUploads:
     async def _confirmed(self, ticket: Ticket) -> Completed:
         """Success is what S3 has: an object of another length than allowed is removed again."""
         async with translated():
-            stored = await s3.head(self._bucket, ticket.key)
+            stored = await objects.head(self._bucket, ticket.key)
             if stored is None:
                 raise _gone()
             try:
                 _check_length(ticket, stored.size_bytes)
             except (SizeMismatch, FileTooLarge):
-                await s3.delete(self._bucket, ticket.key)
+                await objects.delete(self._bucket, ticket.key)
                 raise
         if ticket.recorded and self._notice is not None:
             await self._notice(ticket.key)

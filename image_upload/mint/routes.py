@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from image_upload import errors
 from image_upload.accounts.dependencies import PrincipalOf
-from image_upload.accounts.tokens import Principal
+from image_upload.accounts.principals import Principal
 from image_upload.errors import BatchRefused
 from image_upload.json_body import read_json
 from image_upload.limits import RESPONSE_PAGE_BYTES, S3_PARTS_MAX
@@ -43,19 +43,20 @@ _TICKET_PROBLEMS = (
 def router(desk: Desk, principal_of: PrincipalOf) -> APIRouter:
     """The minting routes."""
     routes = APIRouter(tags=["Minting"])
-    caller = Annotated[Principal, Depends(principal_of)]
-    _mint_routes(routes, desk, caller, principal_of)
+    minter = principal_of.needs("mint")
+    caller = Annotated[Principal, Depends(minter)]
+    _mint_routes(routes, desk, caller, minter)
     _ticket_routes(routes, desk.uploads, caller)
     return routes
 
 
-def _mint_routes(routes: APIRouter, desk: Desk, caller: Any, principal_of: PrincipalOf) -> None:
+def _mint_routes(routes: APIRouter, desk: Desk, caller: Any, minter: PrincipalOf) -> None:
     # expects: JSON filename, contentType, size; purpose, sha256, metadata, ifNoneMatch, accepts, compact
     # returns: 200 with the whole plan; a multipart upload has been begun in S3
     # codes: 400 for the wish, no-strategy · 401 · 413 · 422 · 502, 503
     async def mint_upload(request: Request) -> JSONResponse:
         """Returns a presigned PUT, or another plan the client `accepts`. Nothing is stored until the file is sent."""
-        principal = await principal_of(request)
+        principal = await minter(request)
         wanted = await read_json(request, UploadRequest)
         return JSONResponse(await desk.plan(wanted, principal))
 

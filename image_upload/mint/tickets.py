@@ -51,16 +51,17 @@ class Ticket(NamedTuple):
 
 
 class TicketOffice:
-    """Issues and reads tickets under one secret."""
+    """Issues tickets under one secret, and reads those under it or the previous one."""
 
-    def __init__(self, secret: bytes) -> None:
-        # A key of its own: a ticket is no token, and a token no ticket, although one secret is behind both.
-        self._key = hmac.digest(secret, b"image-upload ticket v1", "sha256")
+    def __init__(self, secret: bytes, previous: bytes | None = None) -> None:
+        # Keys of their own: a ticket is no token, and a token no ticket, although one secret is behind both.
+        secrets = (secret,) if previous is None else (secret, previous)
+        self._keys = tuple(hmac.digest(each, b"image-upload ticket v1", "sha256") for each in secrets)
 
     def issue(self, ticket: Ticket) -> str:
         """The ticket as text that is safe in a URL's path (base64url and dots)."""
         payload = json.dumps(ticket, ensure_ascii=False, separators=(",", ":")).encode()
-        return self._seal(payload)
+        return _sealed(payload, self._keys[0])
 
     def read(self, text: str, user_id: str) -> Ticket:
         """The ticket behind a text, for the principal it was made for.
@@ -82,18 +83,19 @@ class TicketOffice:
             payload = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
         except ValueError:
             payload = b""
-        if not hmac.compare_digest(text.encode(), self._seal(payload).encode()):
+        if not any(hmac.compare_digest(text.encode(), _sealed(payload, key).encode()) for key in self._keys):
             raise InvalidTicket("This is not a ticket of this service. Pass the one you got, unchanged.")
         return payload
-
-    def _seal(self, payload: bytes) -> str:
-        mac = hmac.digest(self._key, payload, "sha256")[:_MAC_BYTES]
-        return f"{PREFIX}{_text(payload)}.{_text(mac)}"
 
 
 def expiry() -> int:
     """When a ticket issued now ends, in seconds since 1970."""
     return int(time.time()) + TICKET_EXPIRES_S
+
+
+def _sealed(payload: bytes, key: bytes) -> str:
+    mac = hmac.digest(key, payload, "sha256")[:_MAC_BYTES]
+    return f"{PREFIX}{_text(payload)}.{_text(mac)}"
 
 
 def _text(raw: bytes) -> str:

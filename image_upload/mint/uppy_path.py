@@ -26,6 +26,8 @@ class UppyPath:
         path = scope.get("path", "")
         if "/s3/" in path and (match := _UPPY_PATH.fullmatch(path)):
             self._open_room()
+            # Uppy 5 shows `message` to its user and takes any `error` for a failure; see `edge.answer`.
+            scope["companion"] = True
             scope["path"] = match["rest"]
             if match["token"]:
                 scope[PATH_TOKEN] = match["token"]

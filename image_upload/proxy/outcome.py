@@ -13,10 +13,10 @@ from typing import BinaryIO
 
 from image_upload.errors import OutcomeUnknown
 from image_upload.proxy.target import Target
-from image_upload.s3 import multipart as s3
+from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.failures import S3Failure
-from image_upload.s3.multipart import StoredObject
+from image_upload.s3.objects import StoredObject
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -26,7 +26,7 @@ async def _look(bucket: Bucket, target: Target) -> StoredObject | None:
     if target.bucket != bucket.name:
         return None
     try:
-        return await s3.head(bucket, target.key)
+        return await objects.head(bucket, target.key)
     except S3Failure:
         return None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.requests import Request
 
-from image_upload import keys
+from image_upload import keys, purposes
 from image_upload.errors import EmptyFile, InvalidRequest, OutOfTime, Problem
 from image_upload.limits import RETRIES_MAX, STREAM_FROM_BYTES
 from image_upload.proxy.deadline import Deadline, deadline_of
@@ -54,6 +54,7 @@ class Proxy:
             self._bucket.public_address,
             buckets={self._bucket.name, *self._settings.proxy_allowed_buckets},
             hosts=self._settings.proxy_allowed_hosts,
+            at_rest=self._bucket.at_rest,
         )
 
     async def handle(self, request: Request, *, retrying: bool) -> "Done":
@@ -80,7 +81,8 @@ class Proxy:
         with self._places.one():
             deadline, incoming = self._arriving(request)
             async with _until(deadline):
-                return await keep(self._bucket, incoming, user_id, on_disk=not self._settings.on_lambda)
+                table = purposes.table(allow_gif=self._settings.allow_gif)
+                return await keep(self._bucket, incoming, user_id, table, on_disk=not self._settings.on_lambda)
 
     def _sender(self) -> "Sender":
         from image_upload.proxy.outcome import is_stored  # noqa: PLC0415

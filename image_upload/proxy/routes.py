@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
 from image_upload.accounts.dependencies import PrincipalOf
-from image_upload.accounts.tokens import Principal
+from image_upload.accounts.principals import Principal
 from image_upload.errors import (
     BodyTooLarge,
     CredentialsUnavailable,
@@ -30,6 +30,7 @@ from image_upload.errors import (
     StorageUnavailable,
     TooBusy,
     TooSlow,
+    UnsupportedFileType,
     UpstreamRedirected,
     UpstreamRefused,
     UpstreamUnavailable,
@@ -110,6 +111,7 @@ _STORE_PROBLEMS = (
     StorageUnavailable,
     CredentialsUnavailable,
     InvalidMetadata,
+    UnsupportedFileType,
 )
 _STORE_FORM: dict[str, Any] = {
     "type": "object",
@@ -117,6 +119,8 @@ _STORE_FORM: dict[str, Any] = {
     "properties": {
         "file": _FORM_FIELDS["file"],
         "folder": {"type": "string", "default": "uploads", "description": "Where in the bucket; may hold slashes."},
+        "purpose": {"type": "string", "description": "In place of folder: decides key, types and size."},
+        "class_id": {"type": "string", "description": "Stored with the file; the purpose audio needs it."},
     },
 }
 
@@ -152,7 +156,7 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
         done = await proxy.handle(request, retrying=True)
         return JSONResponse(_stored(done) | {"attempts": done.sent.attempts, "last_failure": done.sent.last_failure})
 
-    # expects: form with file; folder, in front of it or behind
+    # expects: form with file; folder or purpose, class_id, in front of it or behind
     # returns: 200 with key, size, type and ETag, once S3 has the whole file
     # codes: 400 for the form, its file and folder · 401 · 408 · 413 · 415 · 422 · 502, 503, 504
     @routes.post(
@@ -160,8 +164,10 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
         summary="Store a form's file in the service's bucket",
         openapi_extra=documented(*_STORE_PROBLEMS, answer="proxy.answers:KeptFile", form=_STORE_FORM),
     )
-    async def store(request: Request, principal: Annotated[Principal, Depends(principal_of)]) -> JSONResponse:
-        """Any type, and any size outside Lambda. With `folder` in front of `file` nothing is written to disk."""
+    async def store(
+        request: Request, principal: Annotated[Principal, Depends(principal_of.needs("mint"))]
+    ) -> JSONResponse:
+        """Outside Lambda of any size. With `folder` or `purpose` in front of `file` nothing is written to disk."""
         kept = await proxy.keep(request, principal.user_id)
         return JSONResponse(
             {

@@ -135,7 +135,12 @@ class Sender:
                 return 200
             raise Transient(type(error).__name__, ambiguous=body.ended) from None
         try:
-            code = None if response.is_success else await _error_code(response)
+            code = None
+            if not response.is_success:
+                code = await _error_code(response)
+            elif response.headers.get("Content-Length") == "0":
+                # Nothing to wait for, but only a connection that was read to the end is kept for the next upload.
+                await response.aread()
             return judge(response.status_code, response.headers, code, number)
         finally:
             await response.aclose()
@@ -143,7 +148,7 @@ class Sender:
 
 def put_headers(target: Target, content_type: str | None) -> dict[str, str]:
     """What goes with a file beside its Content-Length."""
-    headers = {"Host": target.host}
+    headers = {"Host": target.host, **target.at_rest}
     if content_type:
         headers["Content-Type"] = content_type
     if "if-none-match" in target.signed_headers:

@@ -5,8 +5,9 @@ name is checked once more when the connection is made (`s3/connection.py`).
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -39,7 +40,8 @@ class Target(NamedTuple):
     """A checked place to PUT to.
 
     `url` is where to connect, `host` the Host header that was signed: they differ where clients see
-    another endpoint than we do. `bucket` and `key` are what the URL names.
+    another endpoint than we do. `bucket` and `key` are what the URL names. `at_rest` are those signed headers whose
+    values this service's own settings say.
     """
 
     url: str
@@ -47,13 +49,26 @@ class Target(NamedTuple):
     bucket: str
     key: str
     signed_headers: frozenset[str]
+    at_rest: Mapping[str, str] = MappingProxyType({})
 
 
 class TargetRule:
-    """The operator's rule: our own bucket's endpoints, and what PROXY_ALLOWED_* add."""
+    """The operator's rule: our own bucket's endpoints, and what PROXY_ALLOWED_* add.
 
-    def __init__(self, inner: Address, public: Address, *, buckets: Iterable[str], hosts: Iterable[str]) -> None:
+    `at_rest` tells the headers with which our own plans for a key were signed; see `Bucket.at_rest`.
+    """
+
+    def __init__(
+        self,
+        inner: Address,
+        public: Address,
+        *,
+        buckets: Iterable[str],
+        hosts: Iterable[str],
+        at_rest: Callable[[str], Mapping[str, str]] = lambda _: {},
+    ) -> None:
         self._inner = inner
+        self._at_rest = at_rest
         self._endpoints = {(address.scheme, address.host) for address in (inner, public)}
         self._buckets = frozenset(buckets)
         self._hosts = frozenset(host.lower() for host in hosts)
@@ -67,12 +82,14 @@ class TargetRule:
             raise RefusedTarget("The URL names a bucket that this service does not send to.")
         if not key or any(part in (".", "..") for part in key.split("/")):
             raise InvalidUploadUrl(f"The URL names no object in the bucket. {_WHAT_WOULD_DO}")
-        signed_headers = _check_signature(query, now)
+        known = self._at_rest(key) if bucket == self._inner.bucket else {}
+        signed_headers = _check_signature(query, now, known)
         origin = f"{scheme}://{host}"
         if (scheme, host) in self._endpoints:
             # Clients may see us under another name (localhost:4566) than the one that leads there (localstack:4566).
             origin = self._inner.origin
-        return Target(f"{origin}{path}?{query}", host, bucket, key, signed_headers)
+        at_rest = {name: value for name, value in known.items() if name in signed_headers}
+        return Target(f"{origin}{path}?{query}", host, bucket, key, signed_headers, at_rest)
 
     def _place(self, scheme: str, host: str, path: str) -> tuple[str, str]:
         """Bucket and key, if the host is one we know and the scheme one it may be reached by."""
@@ -110,8 +127,8 @@ def _split(url: str) -> tuple[str, str, str, str]:
     return scheme, netloc, path, query
 
 
-def _check_signature(query: str, now: datetime) -> frozenset[str]:
-    """The names of the signed headers, if the query is that of a live presigned PUT."""
+def _check_signature(query: str, now: datetime, known: Iterable[str]) -> frozenset[str]:
+    """The names of the signed headers, if the query is that of a live presigned PUT. Those `known` we can send."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=64)
     except ValueError:
@@ -131,7 +148,7 @@ def _check_signature(query: str, now: datetime) -> frozenset[str]:
     _check_time(values["Date"], values["Expires"], now)
     _check_operation(parameters)
     signed_headers = frozenset(values["SignedHeaders"].split(";"))
-    missing = sorted(signed_headers - SUPPLIED_HEADERS)
+    missing = sorted(signed_headers - SUPPLIED_HEADERS - set(known))
     if missing:
         raise NeedsHeaders(
             f"The URL signs headers that a form does not carry: {', '.join(missing)}. Send the file to the URL itself, "

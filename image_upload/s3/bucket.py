@@ -4,15 +4,17 @@ import asyncio
 import functools
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 from urllib.parse import quote, urlsplit
 
+from image_upload import purposes
 from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import HEALTH_CACHE_S, HEALTH_TIMEOUT_S, MIB, S3_CALL_ATTEMPTS, S3_CALL_EXPIRES_S
 from image_upload.s3.address import Address, locate
 from image_upload.s3.credentials import CredentialSource
-from image_upload.s3.failures import S3Failure, error_code
+from image_upload.s3.failures import S3Failure, denied_action, error_code
 from image_upload.s3.signing import Credentials, Signer
 from image_upload.settings import Settings
 
@@ -93,6 +95,7 @@ class Bucket:
         self.address = locate(self.name, settings.aws_region, inner, use_ssl=settings.use_ssl)
         self.public_address = locate(self.name, settings.aws_region, public, use_ssl=settings.use_ssl)
         self._signers: dict[Address, Signer] = {}
+        self._purposes = purposes.every()
 
     @property
     def client(self) -> "httpx.AsyncClient":
@@ -158,10 +161,12 @@ class Bucket:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
+        timeout_s: float | None = None,
     ) -> "httpx.Response":
         """One call of S3's API by the service itself, again after 5xx and lost connections. The answer is a 2xx.
 
-        Raises `S3Failure` with S3's own status and code, `CredentialsUnavailable`.
+        `timeout_s` is how long an attempt waits for the connection and for each piece of the answer; without it, as
+        long as the client does. Raises `S3Failure` with S3's own status and code, `CredentialsUnavailable`.
         """
         from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt  # noqa: PLC0415  see `client`
 
@@ -176,21 +181,31 @@ class Bucket:
         try:
             async for attempt in attempts:
                 with attempt:
-                    return await self._attempt(operation, method, key, query=query, headers=headers, body=body)
+                    async with self.opened(
+                        operation, method, key, query=query, headers=headers, body=body, timeout_s=timeout_s
+                    ) as response:
+                        await response.aread()
+                        return response
         except Transient as last:
             raise S3Failure(operation, last.status, last.code) from None
         raise AssertionError("tenacity ends with an answer or an error")
 
-    async def _attempt(
+    @asynccontextmanager
+    async def opened(
         self,
         operation: str,
         method: str,
         key: str,
         *,
-        query: Mapping[str, str] | None,
-        headers: Mapping[str, str] | None,
-        body: bytes,
-    ) -> "httpx.Response":
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> AsyncIterator["httpx.Response"]:
+        """One attempt at such a call. The answer is a 2xx; its body can be read inside.
+
+        Raises `S3Failure` and `CredentialsUnavailable` as `call` does, `Transient` where another attempt may help.
+        """
         import httpx  # noqa: PLC0415  see `client`
 
         from image_upload.s3.retry import RETRYABLE_STATUSES, Transient, retry_after_s  # noqa: PLC0415
@@ -200,25 +215,49 @@ class Bucket:
         url = signer.presign(
             method, key, now=now.replace(microsecond=0), expires_s=S3_CALL_EXPIRES_S, headers=headers, query=query
         )
+        limit = httpx.USE_CLIENT_DEFAULT if timeout_s is None else httpx.Timeout(timeout_s)
         try:
-            response = await self.client.request(method, url, headers=dict(headers or {}), content=_pieces(body))
+            async with self.client.stream(
+                method, url, headers=dict(headers or {}), content=_pieces(body), timeout=limit
+            ) as response:
+                if response.is_success:
+                    yield response
+                    return
+                said = await response.aread()
         except httpx.HTTPError as error:
             raise Transient(type(error).__name__) from None
-        if response.is_success:
-            return response
-        code = error_code(response.content)
+        code = error_code(said)
         if response.status_code in RETRYABLE_STATUSES:
             pause = retry_after_s(response.headers.get("retry-after"), now)
             raise Transient(operation, status=response.status_code, code=code, retry_after_s=pause)
-        raise S3Failure(operation, response.status_code, code)
+        raise S3Failure(operation, response.status_code, code, denied_action(said))
+
+    def at_rest(self, key: str) -> dict[str, str]:
+        """The headers that decide how S3 keeps an object: its purpose's storage class, and encryption, by settings.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/specifying-kms-encryption.html
+        """
+        settings = self._settings
+        headers = {}
+        if settings.s3_storage_classes and (purpose := purposes.of_key(key, self._purposes)):
+            storage_class = settings.storage_class_of(purpose.name)
+            if storage_class is not None:
+                headers["x-amz-storage-class"] = storage_class
+        if settings.s3_sse != "none":
+            headers["x-amz-server-side-encryption"] = settings.s3_sse
+        if settings.s3_sse_kms_key_id is not None:
+            headers["x-amz-server-side-encryption-aws-kms-key-id"] = settings.s3_sse_kms_key_id
+        return headers
 
     def cdn_url(self, key: str) -> str | None:
-        """The key's address on the CDN, None where no CDN is configured."""
+        """The key's address on the CDN; None where no CDN is configured, or where its purpose is not served by one."""
         base = self._settings.cdn_base_url
-        return f"{base.rstrip('/')}/{quote(key, safe='/~')}" if base else None
+        purpose = purposes.of_key(key, self._purposes) if base else None
+        return f"{base.rstrip('/')}/{quote(key, safe='/~')}" if base and purpose and purpose.cdn else None
 
     def location(self, key: str) -> str:
-        """The key's address: on the CDN where there is one, else in the bucket (which answers signed requests only)."""
+        """The key's address: on the CDN where it is served, else in the bucket (which answers signed requests only)."""
         address = self.public_address
         return self.cdn_url(key) or f"{address.origin}{address.path_prefix}/{quote(key, safe='/~')}"
 

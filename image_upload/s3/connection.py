@@ -208,4 +208,6 @@ def open_client(
         trust_env=False,
         follow_redirects=False,
         timeout=httpx.Timeout(10.0, read=60.0, write=60.0),
+        # Objects are wanted as they are stored.
+        headers={"Accept-Encoding": "identity"},
     )

@@ -35,6 +35,11 @@ class CredentialSource:
                 token.get_secret_value() if token else None,
             )
 
+    @property
+    def provider(self) -> str:
+        """Who gave them: `settings`, or the provider of the chain (`sso`, `iam-role` …) once it was asked."""
+        return "settings" if self._fixed is not None else str(getattr(self._chain, "method", "nobody"))
+
     async def current(self) -> Credentials:
         """Credentials to sign with now. Raises `CredentialsUnavailable`."""
         if self._fixed is not None:

@@ -14,26 +14,37 @@ _ACTIONS = {
     "CreateMultipartUpload": "s3:PutObject",
     "CompleteMultipartUpload": "s3:PutObject",
     "ListParts": "s3:ListMultipartUploadParts",
-    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "HeadObject": "s3:GetObject and s3:ListBucket",
     "GetObject": "s3:GetObject",
+    "ListObjectsV2": "s3:ListBucket",
     "DeleteObject": "s3:DeleteObject",
     "PutObject": "s3:PutObject",
     "UploadPart": "s3:PutObject",
 }
 
+# What only `python -m image_upload import` calls, with the rights of whoever runs it.
+_OPERATOR_ACTIONS = {"ListMultipartUploads": "s3:ListBucketMultipartUploads"}
+
+# As S3 words it: "User: arn:… is not authorized to perform: kms:Decrypt on resource: arn:…".
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/troubleshoot-403-errors.html
+_DENIED = re.compile(rb"not authorized to perform: ([a-z0-9-]{1,32}:[A-Za-z]{1,64})\b")
+
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
 
 class S3Failure(Exception):
-    """A call to S3 failed. `status` None: no answer came; `code` None: the answer named none."""
+    """A call to S3 failed. `status` None: no answer came; `code` None: the answer named none.
 
-    def __init__(self, operation: str, status: int | None, code: str | None = None) -> None:
+    `action` is the IAM action that S3 says is missing, where it says so.
+    """
+
+    def __init__(self, operation: str, status: int | None, code: str | None = None, action: str | None = None) -> None:
         super().__init__(f"{operation}: {status} {code}")
         self.operation = operation
         self.status = status
         self.code = code
+        self.action = action
 
     @property
     def is_missing(self) -> bool:
@@ -47,6 +58,12 @@ def error_code(document: bytes) -> str | None:
     return match[1].decode() if match else None
 
 
+def denied_action(document: bytes) -> str | None:
+    """The IAM action that S3's error document says is missing, None if it says none."""
+    match = _DENIED.search(document)
+    return match[1].decode() if match else None
+
+
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
     """A failure of S3 that nobody expected, as a problem that says who can mend it.
@@ -57,7 +74,7 @@ async def translated() -> AsyncIterator[None]:
         yield
     except S3Failure as failure:
         if failure.status == 403:  # noqa: PLR2004
-            action = _ACTIONS[failure.operation]
+            action = failure.action or (_ACTIONS | _OPERATOR_ACTIONS)[failure.operation]
             raise StorageDenied(
                 f"S3 denied {failure.operation}. The service's operator grants {action} to its role.",
                 action=action,

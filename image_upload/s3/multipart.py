@@ -4,15 +4,11 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from image_upload.s3 import documents
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.failures import S3Failure, error_code
-
-if TYPE_CHECKING:
-    from xml.etree import ElementTree as ET
 
 
 class StoredPart(NamedTuple):
@@ -33,22 +29,13 @@ class SentPart(NamedTuple):
     sha256: str
 
 
-class StoredObject(NamedTuple):
-    """An object as HeadObject describes it; `seen_at` is S3's own time of that answer."""
-
-    size_bytes: int
-    etag: str
-    last_modified: datetime
-    seen_at: datetime
-
-
 async def create(bucket: Bucket, key: str, headers: Mapping[str, str]) -> str:
     """CreateMultipartUpload: the upload id. `headers` become the object's: type, metadata, checksum algorithm."""
     response = await bucket.call("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=headers)
-    upload_id = _texts(response.content, "UploadId")
+    upload_id = documents.text(documents.parse(response.content, "InitiateMultipartUploadResult"), "UploadId")
     if not upload_id:
         raise S3Failure("CreateMultipartUpload", response.status_code, error_code(response.content))
-    return upload_id[0]
+    return upload_id
 
 
 async def list_parts(bucket: Bucket, key: str, upload_id: str) -> list[StoredPart]:
@@ -58,19 +45,19 @@ async def list_parts(bucket: Bucket, key: str, upload_id: str) -> list[StoredPar
     while True:
         query = {"uploadId": upload_id, "part-number-marker": marker}
         response = await bucket.call("ListParts", "GET", key, query=query)
-        root = _parse(response.content)
+        root = documents.parse(response.content)
         parts += [
             StoredPart(
-                int(_text(part, "PartNumber")),
-                _text(part, "ETag"),
-                int(_text(part, "Size")),
-                _text(part, "LastModified"),
-                _text(part, "ChecksumSHA256") or None,
+                int(documents.text(part, "PartNumber")),
+                documents.text(part, "ETag"),
+                int(documents.text(part, "Size")),
+                documents.text(part, "LastModified"),
+                documents.text(part, "ChecksumSHA256") or None,
             )
-            for part in _children(root, "Part")
+            for part in documents.children(root, "Part")
         ]
-        following = _text(root, "NextPartNumberMarker")
-        if _text(root, "IsTruncated") != "true" or following in ("", marker):
+        following = documents.text(root, "NextPartNumberMarker")
+        if documents.text(root, "IsTruncated") != "true" or following in ("", marker):
             return parts
         marker = following
 
@@ -79,8 +66,8 @@ async def list_uploads(bucket: Bucket, key: str) -> list[str]:
     """ListMultipartUploads: the ids of all uploads under way for exactly this key."""
     response = await bucket.call("ListMultipartUploads", "GET", "", query={"uploads": "", "prefix": key})
     # Uploads come in the order of their keys, so those of the prefix itself are on the first page.
-    uploads = _children(_parse(response.content), "Upload")
-    return [_text(upload, "UploadId") for upload in uploads if _text(upload, "Key") == key]
+    uploads = documents.children(documents.parse(response.content), "Upload")
+    return [documents.text(upload, "UploadId") for upload in uploads if documents.text(upload, "Key") == key]
 
 
 async def send_part(bucket: Bucket, key: str, upload_id: str, number: int, data: bytes, *, sha256: str) -> str:
@@ -139,47 +126,3 @@ async def _complete(bucket: Bucket, key: str, upload_id: str, listed: str, heade
 async def abort(bucket: Bucket, key: str, upload_id: str) -> None:
     """AbortMultipartUpload: S3 forgets the upload and its parts."""
     await bucket.call("AbortMultipartUpload", "DELETE", key, query={"uploadId": upload_id})
-
-
-async def head(bucket: Bucket, key: str) -> StoredObject | None:
-    """HeadObject, None where S3 says that there is no such object."""
-    try:
-        response = await bucket.call("HeadObject", "HEAD", key)
-    except S3Failure as failure:
-        if failure.is_missing:
-            return None
-        raise
-    headers = response.headers
-    try:
-        last_modified = parsedate_to_datetime(headers.get("last-modified", ""))
-        seen_at = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
-        return StoredObject(int(headers["content-length"]), headers.get("etag", ""), last_modified, seen_at)
-    except (KeyError, ValueError):
-        raise S3Failure("HeadObject", response.status_code) from None
-
-
-async def delete(bucket: Bucket, key: str) -> None:
-    """DeleteObject."""
-    await bucket.call("DeleteObject", "DELETE", key)
-
-
-def _parse(document: bytes) -> "ET.Element":
-    from xml.etree import ElementTree as ET  # noqa: PLC0415  minting a PUT need not pay for it
-
-    try:
-        return ET.fromstring(document)  # noqa: S314  our own bucket's answer; expat refuses entity bombs
-    except ET.ParseError as error:
-        raise S3Failure("an answer", None) from error
-
-
-def _children(element: "ET.Element", name: str) -> "list[ET.Element]":
-    """Children by local name: stores differ in whether they send S3's namespace."""
-    return [child for child in element if child.tag.rpartition("}")[2] == name]
-
-
-def _text(element: "ET.Element", name: str) -> str:
-    return next((child.text or "" for child in _children(element, name)), "")
-
-
-def _texts(document: bytes, name: str) -> list[str]:
-    return [child.text for child in _children(_parse(document), name) if child.text]

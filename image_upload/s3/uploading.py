@@ -13,10 +13,11 @@ from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 from image_upload.limits import MIB, S3_PARTS_MAX, UPLOAD_IN_FLIGHT_BYTES, UPLOAD_PART_BYTES
-from image_upload.s3 import multipart
+from image_upload.s3 import multipart, objects
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.failures import S3Failure
-from image_upload.s3.multipart import SentPart, StoredObject
+from image_upload.s3.multipart import SentPart
+from image_upload.s3.objects import StoredObject
 
 Chunks = AsyncIterator[memoryview]
 
@@ -52,9 +53,9 @@ async def store(
             await _put(bucket, key, first, headers)
         else:
             total = await _store_parts(bucket, key, first, parts, headers, in_flight=UPLOAD_IN_FLIGHT_BYTES // length)
-    stored = await multipart.head(bucket, key)
+    stored = await objects.head(bucket, key)
     if stored is None or stored.size_bytes != total:
-        await multipart.delete(bucket, key)
+        await objects.delete(bucket, key)
         raise S3Failure("HeadObject", None, "WrongLength")
     return stored
 

@@ -1,6 +1,9 @@
 import base64
 import json
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -67,12 +70,12 @@ def test_the_proxy_needs_no_token(start: Start, web: httpx.Client) -> None:
         "Bearer " + "x" * 10_000,
         "Bearer " + token(secret="another-secret-of-more-than-thirty-two-bytes"),
         "Bearer " + token(algorithm="HS512", secret=SECRET * 2),
-        "Bearer " + token(exp=time.time() - 1),
+        "Bearer " + token(exp=time.time() - 31),
         "Bearer " + jwt.encode({"sub": "42"}, SECRET),
         "Bearer " + jwt.encode({"exp": time.time() + 60}, SECRET),
         "Bearer " + token(sub=""),
         "Bearer " + token(sub="anonymous"),
-        "Bearer " + token(nbf=time.time() + 60),
+        "Bearer " + token(nbf=time.time() + 3600),
         "Bearer " + unsigned({"alg": "none", "typ": "JWT"}),
         "Bearer " + unsigned({"alg": "HS256", "typ": "JWT"}),
     ],
@@ -99,3 +102,84 @@ def test_a_token_without_a_secret_to_verify_it_is_refused(service: str, web: htt
 
 def test_without_requirement_the_caller_is_anonymous(service: str, web: httpx.Client) -> None:
     assert mint(web, service, None).json()["objectKey"].startswith("profiles/anonymous/")
+
+
+def test_the_previous_secret_verifies_and_signs_nothing(start: Start, web: httpx.Client) -> None:
+    old, new = SECRET, "another-secret-of-more-than-thirty-two-bytes"
+    before = start(AUTH_REQUIRED="true", JWT_SECRET=old)
+    during = start(AUTH_REQUIRED="true", JWT_SECRET=new, JWT_PREVIOUS_SECRET=old)
+    after = start(AUTH_REQUIRED="true", JWT_SECRET=new)
+    signed_in = {name: {"Authorization": f"Bearer {token(secret)}"} for name, secret in (("old", old), ("new", new))}
+    large = {"filename": "a.bin", "contentType": "application/zip", "size": 200 << 20, "purpose": "file"}
+
+    def ticket(service: str, who: str) -> str:
+        answer = web.post(f"{service}/uploads", json=large | {"accepts": ["multipart"]}, headers=signed_in[who])
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["ticket"])
+
+    begun_before, begun_during = ticket(before, "old"), ticket(during, "old")
+    for begun in (begun_before, begun_during):
+        assert web.get(f"{during}/uploads/{begun}", headers=signed_in["new"]).status_code == 200
+    # What was begun during the rotation is signed with the new secret already.
+    assert web.get(f"{after}/uploads/{begun_during}", headers=signed_in["new"]).status_code == 200
+    problem(web.get(f"{after}/uploads/{begun_before}", headers=signed_in["new"]), 403, "ticket-invalid")
+    problem(web.get(f"{after}/uploads/{begun_during}", headers=signed_in["old"]), 401, "token-invalid")
+    problem(mint(web, after, f"Bearer {token('a-third-secret-of-more-than-thirty-two-bytes')}"), 401, "token-invalid")
+
+
+def test_a_refusal_says_why_in_the_form_of_rfc_6750(start: Start, web: httpx.Client) -> None:
+    service = start(AUTH_REQUIRED="true", JWT_SECRET=SECRET)
+    assert mint(web, service, None).headers["www-authenticate"] == "Bearer"
+    assert mint(web, service, "Bearer x").headers["www-authenticate"] == 'Bearer error="invalid_token"'
+    scoped = web.get(f"{service}/images/a.jpg", headers={"Authorization": f"Bearer {token(scope='mint')}"})
+    assert scoped.headers["www-authenticate"] == 'Bearer error="insufficient_scope"'
+
+
+def test_a_token_with_the_scope_mint_uploads_for_the_user_it_names_and_does_nothing_else(
+    start: Start, web: httpx.Client
+) -> None:
+    service = start(AUTH_REQUIRED="true", JWT_SECRET=SECRET)
+    bearer = {"Authorization": f"Bearer {token(sub='alice', scope='mint')}"}
+    assert mint(web, service, bearer["Authorization"]).json()["objectKey"].startswith("profiles/alice/")
+    large = {"filename": "a.bin", "contentType": "application/zip", "size": 200 << 20, "purpose": "file"}
+    ticket = web.post(f"{service}/uploads", json=large | {"accepts": ["multipart"]}, headers=bearer).json()["ticket"]
+    assert web.get(f"{service}/uploads/{ticket}", headers=bearer).status_code == 200
+    assert web.get(f"{service}/uploads/{ticket}/parts", headers=bearer).status_code == 200
+    assert web.delete(f"{service}/uploads/{ticket}", headers=bearer).status_code == 204
+    assert web.get(f"{service}/s3/params?filename=a.jpg&type=image/jpeg", headers=bearer).status_code == 200
+    problem(web.get(f"{service}/images/profiles/alice/x", headers=bearer), 403, "scope-missing")
+    both = {"Authorization": f"Bearer {token(sub='root', scope='mint admin')}"}
+    assert web.get(f"{service}/images/profiles/alice/x", headers=both).status_code == 200
+
+
+def test_nothing_that_verifies_is_imported_before_the_first_token() -> None:
+    """Each of these costs a Lambda start or a first request tens of milliseconds."""
+    code = """
+import asyncio, sys, upload
+async def get(path, bearer=None):
+    headers = [(b"authorization", f"Bearer {bearer}".encode())] if bearer else []
+    said = []
+    async def receive(): return {"type": "http.request", "body": b"", "more_body": False}
+    async def send(message): said.append(message)
+    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"",
+             "headers": headers, "client": ("192.0.2.1", 0), "server": None, "scheme": "https", "root_path": "",
+             "http_version": "1.1", "asgi": {"version": "3.0"}}
+    await upload.app(scope, receive, send)
+    return said[0]["status"]
+heavy = ("jwt", "cryptography", "limits", "redis", "deprecated")
+loaded = lambda: sorted(name for name in heavy if name in sys.modules)
+statuses = [asyncio.run(get(path)) for path in ("/errors", "/images/a.jpg", "/uploads/x")]
+print(statuses, loaded(), asyncio.run(get("/images/a.jpg", "x.y.z")), loaded(), "httpx" in sys.modules)
+"""
+    environ = {
+        "PATH": "",
+        "AWS_LAMBDA_FUNCTION_NAME": "f",
+        "S3_BUCKET_NAME": "bucket",
+        "AWS_REGION": "eu-north-1",
+        "JWT_SECRET": SECRET,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False, timeout=60,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.stdout.split("\n")[0] == "[200, 401, 401] [] 401 ['cryptography', 'jwt'] False", done.stderr

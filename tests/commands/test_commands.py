@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from image_upload.__main__ import COMMANDS
@@ -55,9 +56,23 @@ def test_the_smoke_test_makes_its_own_token_where_it_knows_the_secret(start: Sta
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_smoke_test_leaves_nothing_behind(start: Start, web: httpx.Client) -> None:
+    url = start()
+
+    def stored() -> list[dict[str, object]]:
+        files: list[dict[str, object]] = web.get(f"{url}/api/v1/s3/files").json()["files"]
+        return files
+
+    before = stored()
+    done = run("smoke", url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "  ok      clean up: 5 pictures deleted, none left\n8 of 8 steps passed.\n" in done.stdout
+    assert stored() == before
+
+
 def test_the_smoke_test_fails_where_nobody_answers() -> None:
     with claim_port("127.0.0.1", 0, "PORT") as listening:
         port = listening.getsockname()[1]
     done = run("smoke", f"http://127.0.0.1:{port}")
     assert done.returncode == 1
-    assert "0 of 7 steps passed" in done.stdout
+    assert "0 of 8 steps passed" in done.stdout

@@ -24,6 +24,12 @@ PROMISES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "aborted-part": ("a part of an aborted upload", "404 NoSuchUpload"),
         "aborted-complete": ("completing an aborted upload", "404 NoSuchUpload"),
         "object-size": ("completing to another length than signed", "400 InvalidRequest"),
+        "raw-metadata": ("a PUT with a signed metadata header in plain UTF-8", "200"),
+        "storage-class": ("a PUT with the class STANDARD_IA", "200"),
+        "form-at-rest": ("a form's fields for storage class and encryption", "kept"),
+        "encryption": ("the encryption of an object that was sent for AES256", "AES256"),
+        "kms": ("a PUT to be encrypted with a key of KMS", "200"),
+        "kept-checksum": ("the SHA-256 of an object that was sent with one", "the SHA-256"),
         "complete-once": ("completing with If-None-Match onto an object", "412 PreconditionFailed"),
     }
 )
@@ -44,6 +50,8 @@ GAPS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "aborted-part": "500",
             "aborted-complete": "500",
             "object-size": "2xx",
+            "kept-checksum": "none",
+            "form-at-rest": "ignored",
         },
         "localstack": {
             "anonymous-write": "2xx",
@@ -51,6 +59,7 @@ GAPS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "form-checksum": "2xx",
             "policy-signature": "2xx",
             "policy-field": "2xx",
+            "raw-metadata": "403 SignatureDoesNotMatch",
         },
         "ceph": {
             "unsigned-header": "2xx",
@@ -59,6 +68,10 @@ GAPS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "aborted-complete": "500 InternalError",
             "object-size": "2xx",
             "complete-once": "2xx",
+            "kept-checksum": "none",
+            "storage-class": "400 InvalidArgument",
+            "encryption": "none",
+            "kms": "400 InvalidArgument",
         },
     }
 )
@@ -68,3 +81,8 @@ UNPROVEN: Final = frozenset({"form-checksum"})
 
 # A header `x-amz-meta-original_filename` comes back as `original-filename`; a form's field keeps its name.
 HYPHENS_METADATA: Final = frozenset({"ceph"})
+
+# Settings of a bucket that a server does not have: it answers as if another question had been asked.
+NO_BUCKET_SETTINGS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {"ceph": frozenset({"ownership", "encryption"})}
+)

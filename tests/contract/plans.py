@@ -1,7 +1,10 @@
 """The plans that the service mints, asked for over HTTP, and what a client makes of them."""
 
+import hashlib
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -9,6 +12,21 @@ import httpx
 
 CONTENT = b"\xff\xd8\xff\xe0 what the file holds \xff\xd9"
 MIB = 1024 * 1024
+
+
+def content_of(size: int) -> bytes:
+    """Noise, the same in every run."""
+    return random.Random(size).randbytes(size)  # noqa: S311  no secret
+
+
+def sha256_of(content: bytes) -> str:
+    """In hexadecimal, as a request names it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def now() -> datetime:
+    """In whole seconds, as the signer wants it."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,8 +71,7 @@ class UnsupportedError(ServerError):
 @contextmanager
 def localstack() -> Iterator[S3Server]:
     """Run LocalStack's S3, in a virtual environment of its own."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    root = _installed(f"localstack-{LOCALSTACK_VERSION}-py{version}", _install_localstack)
+    root = virtual_environment("localstack", LOCALSTACK_VERSION, *LOCALSTACK_REQUIREMENTS)
     (port,) = _free_ports(1)
     with _scratch("localstack") as scratch:
         environ = _without(("AWS_", "LOCALSTACK_", "PYTHON")) | {
@@ -204,17 +203,24 @@ rgw gc processor max time = 5
 # --- installing -----------------------------------------------------------------------------------
 
 
-def _install_localstack(target: Path) -> None:
-    """Build the virtual environment; only its `python` is used, so it may be renamed later."""
-    log = target / "install.log"
-    pip = [str(target / "bin/python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
-    try:
-        _run([sys.executable, "-m", "venv", str(target)], os.environ, log, INSTALL_WITHIN_S)
-        _run([*pip, *LOCALSTACK_REQUIREMENTS], os.environ, log, INSTALL_WITHIN_S)
-    except ServerError as error:
-        if sys.platform != "linux":
-            raise UnsupportedError(f"LocalStack cannot be installed on {sys.platform}: {error}") from None
-        raise
+def virtual_environment(name: str, version: str, *requirements: str) -> Path:
+    """A folder with a virtual environment of its own, made on first use.
+
+    It was renamed after it was made: run its programs with its `bin/python`.
+    """
+
+    def install(target: Path) -> None:
+        log = target / "install.log"
+        pip = [str(target / "bin/python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+        try:
+            _run([sys.executable, "-m", "venv", str(target)], os.environ, log, INSTALL_WITHIN_S)
+            _run([*pip, *requirements], os.environ, log, INSTALL_WITHIN_S)
+        except ServerError as error:
+            if sys.platform != "linux":
+                raise UnsupportedError(f"{name} cannot be installed on {sys.platform}: {error}") from None
+            raise
+
+    return _installed(f"{name}-{version}-py{sys.version_info.major}.{sys.version_info.minor}", install)
 
 
 def _install_ceph(target: Path) -> None:

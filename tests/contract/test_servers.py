@@ -139,11 +139,12 @@ def test_a_machine_that_cannot_have_a_server_skips_its_tests_but_not_in_ci(monke
 
 
 @pytest.mark.parametrize(("system", "error"), [("linux", servers.ServerError), ("darwin", servers.UnsupportedError)])
-def test_localstack_must_install_on_linux_and_may_fail_elsewhere(
+def test_a_server_must_install_on_linux_and_may_fail_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, error: type[Exception]
 ) -> None:
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(sys, "executable", "false")
+    monkeypatch.setenv("TEST_SERVERS_DIR", str(tmp_path))
     with pytest.raises(servers.ServerError, match="false ended with status 1") as raised:
-        servers._install_localstack(tmp_path)
+        servers.virtual_environment("localstack", "1.0", "localstack")
     assert type(raised.value) is error

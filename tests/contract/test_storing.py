@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import random
 import time
 from collections.abc import Iterator
 
@@ -10,6 +9,7 @@ import httpx
 import pytest
 
 from tests.conftest import problem
+from tests.contract.plans import content_of
 from tests.contract.store import Store
 
 MIB = 1024 * 1024
@@ -17,10 +17,6 @@ PATH = "/api/v1/s3/upload"
 BOUNDARY = "b0undary"
 GONE_WITHIN_S = 20.0
 POLL_S = 0.05
-
-
-def content_of(size: int) -> bytes:
-    return random.Random(size).randbytes(size)  # noqa: S311  the same bytes in every run
 
 
 def part(head: str, content: bytes) -> bytes:
@@ -140,3 +136,74 @@ def test_what_was_sent_is_known_afterwards(store: Store, service: str, web: http
     assert metadata["content_type"] == "audio/mpeg"
     assert stored["ContentType"] == "audio/mpeg"
     assert "original_filename" in metadata
+
+
+def fields(**given: str) -> list[bytes]:
+    return [part(f"name={name}", value.encode()) for name, value in given.items()]
+
+
+RECORDING = 'name="file"; filename="녹음 1.mp3"\r\nContent-Type: audio/mpeg'
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_recording_goes_into_its_class(store: Store, service: str, web: httpx.Client, first: bool) -> None:
+    parts = [*fields(purpose="audio", class_id="3학년 2반"), part(RECORDING, b"ID3")]
+    response = send(web, service, *(parts if first else parts[::-1]))
+    assert response.status_code == 200, response.text
+    key = response.json()["key"]
+    assert key.startswith("audio/3~ED~95~99~EB~85~84~202~EB~B0~98/")
+    assert key.endswith(".mp3")
+    assert store.read(key) == b"ID3"
+    told = web.get(f"{service}/images/{key}/metadata").json()
+    assert told["content_type"] == "audio/mpeg"
+    assert {name: told["metadata"][name] for name in ("class_id", "user_id", "original_filename")} == {
+        "class_id": "3학년 2반",
+        "user_id": "anonymous",
+        "original_filename": "녹음 1.mp3",
+    }
+
+
+def test_a_class_is_kept_with_a_file_of_any_folder(service: str, web: httpx.Client) -> None:
+    kept = send(web, service, *fields(class_id="3-2", folder="lectures"), part(FILE, b"x")).json()
+    told = web.get(f"{service}/images/{kept['key']}/metadata").json()
+    assert told["metadata"]["class_id"] == "3-2"
+
+
+@pytest.mark.parametrize(
+    ("given", "file", "status", "code"),
+    [
+        ({"purpose": "music"}, RECORDING, 422, "validation-failed"),
+        ({"purpose": "audio", "folder": "a"}, RECORDING, 422, "validation-failed"),
+        ({"purpose": "audio"}, RECORDING, 400, "invalid-metadata"),
+        ({"purpose": "upload"}, RECORDING, 400, "unsupported-file-type"),
+        ({"purpose": "audio", "class_id": "1"}, RECORDING.replace(".mp3", ".exe"), 400, "unsupported-file-type"),
+        ({"class_id": "a\tb"}, RECORDING, 400, "invalid-metadata"),
+    ],
+)
+def test_what_a_purpose_does_not_take_is_refused(
+    store: Store, service: str, web: httpx.Client, given: dict[str, str], file: str, status: int, code: str
+) -> None:
+    before = [store.left(folder) for folder in ("uploads", "audio")]
+    for parts in ([*fields(**given), part(file, b"x")], [part(file, b"x"), *fields(**given)]):
+        problem(send(web, service, *parts), status, code)
+    assert [store.left(folder) for folder in ("uploads", "audio")] == before
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_file_above_its_purposes_limit_leaves_nothing(
+    store: Store, service: str, web: httpx.Client, first: bool
+) -> None:
+    before = store.left("profiles")
+    picture = 'name="file"; filename="a.jpg"\r\nContent-Type: image/jpeg'
+    parts = [*fields(purpose="profile"), part(picture, content_of(10 * MIB + 1))]
+    told = problem(send(web, service, *(parts if first else parts[::-1])), 400, "file-too-large")
+    assert told["max_bytes"] == 10 * MIB
+    assert store.left("profiles") == before
+
+
+def test_what_decides_the_key_may_not_come_behind_a_file_that_is_under_way(
+    store: Store, service: str, web: httpx.Client
+) -> None:
+    parts = [*fields(folder="late"), part(FILE, b"x"), *fields(class_id="1")]
+    assert "class_id in front" in problem(send(web, service, *parts), 400, "malformed-form")["detail"]
+    assert store.left("late") == ([], [])

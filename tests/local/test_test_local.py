@@ -98,7 +98,7 @@ def test_a_port_that_is_none_gives_a_sentence(port: str) -> None:
 def test_the_smoke_test_is_green_on_a_service_of_its_own() -> None:
     done = run("test")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "7 of 7 steps passed." in done.stdout
+    assert "8 of 8 steps passed." in done.stdout
 
 
 def test_the_smoke_test_asks_a_running_service(service: str) -> None:
@@ -110,7 +110,7 @@ def test_the_smoke_test_fails_where_nobody_answers() -> None:
     done = run("test", "--url", f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 1
     assert "FAILED  health: no answer" in done.stdout
-    assert "0 of 7" in done.stdout
+    assert "0 of 8" in done.stdout
 
 
 def test_a_missing_event_file_gives_a_sentence() -> None:

@@ -163,6 +163,26 @@ def test_the_cdn_url_follows_the_setting(start: Start, web: httpx.Client) -> Non
     assert plan["cdnUrl"] == f"https://cdn.example.com/{plan['objectKey']}"
 
 
+@pytest.mark.parametrize(
+    ("purpose", "fields", "served"),
+    [
+        ("upload", {}, True),
+        ("scan", {}, True),
+        ("profile", {}, True),
+        ("chat", {}, True),
+        ("file", {}, False),
+        ("document", {"filename": "a.pdf", "contentType": "application/pdf"}, False),
+        ("audio", {"filename": "a.mp3", "contentType": "audio/mpeg", "metadata": {"class_id": "c"}}, False),
+    ],
+)
+def test_only_pictures_have_an_address_on_the_cdn(
+    start: Start, web: httpx.Client, purpose: str, fields: dict[str, Any], served: bool
+) -> None:
+    service = start(CDN_BASE_URL="https://cdn.example.com")
+    plan = web.post(f"{service}/uploads", json=WISH | fields | {"purpose": purpose}).json()
+    assert plan["cdnUrl"] == (f"https://cdn.example.com/{plan['objectKey']}" if served else None)
+
+
 def test_clients_see_the_public_endpoint(start: Start, web: httpx.Client) -> None:
     plan = web.post(f"{start(S3_PUBLIC_ENDPOINT_URL='http://localhost:4566')}/uploads", json=WISH).json()
     assert plan["presignedUrl"].startswith("http://localhost:4566/local-uploads/uploads/")

@@ -3,9 +3,10 @@
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 
 from image_upload import keys
-from image_upload.errors import FileTooLarge, InvalidRequest, UnsupportedFileType
+from image_upload.errors import FileTooLarge, InvalidMetadata, InvalidRequest, UnsupportedFileType
 from image_upload.purposes import Purpose
 
 # RFC 9110 section 5.6.2 tokens and section 8.3.1 media types. One space at most after a semicolon:
@@ -13,6 +14,24 @@ from image_upload.purposes import Purpose
 _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _MEDIA_TYPE = re.compile(rf'({_TOKEN}/{_TOKEN})(?:; ?{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*"))*', re.ASCII)
 _SHA256_BYTES = 32
+
+
+def purpose(name: str, table: Mapping[str, Purpose]) -> Purpose:
+    """The purpose of a name. Raises `InvalidRequest`."""
+    if name not in table:
+        raise InvalidRequest(
+            f"There is no such purpose here. The purposes are: {', '.join(table)}.",
+            errors=[{"field": "purpose", "message": "unknown"}],
+        )
+    return table[name]
+
+
+def class_id(purpose: Purpose, given: Mapping[str, str]) -> str:
+    """The class that a client's metadata name, "" without one. Raises `InvalidMetadata` if it must be there."""
+    named = given.get("class_id", "")
+    if "{class_id}" in purpose.key and not named:
+        raise InvalidMetadata(f'The purpose {purpose.name} needs metadata such as {{"class_id": "class123"}}.')
+    return named
 
 
 def media_type(content_type: str) -> str:

@@ -1,0 +1,39 @@
+"""Who may do what. Every route states one right, in one word; whose file it is, decides with it.
+
+| scopes of the token | mint | read | manage |
+|---|---|---|---|
+| none | yes | what is theirs | what is theirs |
+| `mint` | yes, as the user it names | no | no |
+| `admin` | yes | everything | everything |
+"""
+
+from typing import Literal
+
+from image_upload.accounts.principals import ADMIN, MINT, Principal
+
+# mint: ask for an upload, go on with it, end it. read: look at what is stored. manage: change, list or remove it.
+Right = Literal["mint", "read", "manage"]
+
+
+def has(principal: Principal, right: Right) -> bool:
+    """Whether the principal's token allows such a thing at all."""
+    return right == "mint" or MINT not in principal.scopes or ADMIN in principal.scopes
+
+
+def may_mint(principal: Principal) -> bool:
+    """Whether the principal may start and continue uploads. They are always the principal's own."""
+    return has(principal, "mint")
+
+
+def may_read(principal: Principal, owner_id: str) -> bool:
+    """Whether the principal may look at a file of this owner."""
+    return _reaches(principal, "read", owner_id)
+
+
+def may_manage(principal: Principal, owner_id: str) -> bool:
+    """Whether the principal may change or remove a file of this owner."""
+    return _reaches(principal, "manage", owner_id)
+
+
+def _reaches(principal: Principal, right: Right, owner_id: str) -> bool:
+    return has(principal, right) and (ADMIN in principal.scopes or principal.user_id == owner_id)

@@ -1,0 +1,124 @@
+"""`doctor`: check a set-up or a deployment against what the code expects, a line a check, with the remedy.
+
+`bucket.py` and `round_trip.py` look at S3 as the service and its clients see it, `rules.py` at how the bucket is set,
+`service.py` at a running service. They yield findings, which `report.py` writes down.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import httpx
+
+from image_upload.commands.bucket_rules import ORIGIN
+from image_upload.commands.doctor import bucket, round_trip, rules, service
+from image_upload.commands.doctor.report import Finding, as_json, as_line, summary
+from image_upload.commands.smoke import token_for
+from image_upload.limits import CONNECT_TIMEOUT_S
+from image_upload.s3.connection import tls_context
+from image_upload.settings import Settings, SettingsError, load, read_dotenv
+
+_READ_TIMEOUT_S: Final = 60.0
+
+
+def run(arguments: Sequence[str]) -> int:
+    """`doctor`: 0 when nothing failed, 1 when something did, 2 when it could not begin."""
+    asked = _parsed(arguments)
+    # What goes wrong is a finding here, not a log line.
+    logging.getLogger("image_upload").addHandler(logging.NullHandler())
+    given = read_dotenv(os.environ)
+    token = given.get(asked.token_from_env, "") if asked.token_from_env else None
+    if token == "":
+        print(
+            f"{asked.token_from_env} holds no token. Put one into it, or leave --token-from-env out.", file=sys.stderr
+        )
+        return 2
+    if asked.url and not given.get("JWT_SECRET"):
+        # The service over there has its secret; this machine need not know it.
+        given["AUTH_REQUIRED"] = "false"
+    try:
+        settings = load(given)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    origin = asked.origin or next((each for each in settings.cors_allow_origins if each != "*"), None)
+    findings = []
+    with _http(settings) as web:
+        for finding in _checks(settings, web, origin, asked.url, token):
+            findings.append(finding)
+            if not asked.json:
+                print(as_line(finding), flush=True)
+    print(as_json(findings) if asked.json else summary(findings))
+    return 1 if any(finding.state == "FAIL" for finding in findings) else 0
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m image_upload doctor",
+        description="Check a set-up, and with --url a running service, against what the code expects: a line a check, "
+        "with the remedy. It stores one small object and removes it again.",
+        epilog="Settings come from the environment or .env, and should be those of the service.",
+    )
+    parser.add_argument("--url", type=_url, help="base URL of a running service, such as its Function URL")
+    parser.add_argument("--origin", type=_origin, help="your front end (the first of CORS_ALLOW_ORIGINS)")
+    parser.add_argument(
+        "--token-from-env",
+        metavar="NAME",
+        help="the environment variable that holds a bearer token (made with JWT_SECRET where it is set)",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of lines")
+    return parser.parse_args(arguments)
+
+
+def _origin(text: str) -> str:
+    if text == "*" or not ORIGIN.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no origin such as https://app.example.com")
+    return text
+
+
+def _url(text: str) -> str:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host or url.query or url.userinfo:
+        raise argparse.ArgumentTypeError(f"{text!r} is no base URL such as https://abc.lambda-url.eu-north-1.on.aws")
+    return text.rstrip("/")
+
+
+def _http(settings: Settings) -> httpx.Client:
+    """Like the service's own client: no proxy of the environment, no redirect followed."""
+    return httpx.Client(
+        verify=tls_context(verify=settings.verify_ssl),
+        timeout=httpx.Timeout(CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S, write=_READ_TIMEOUT_S),
+        trust_env=False,
+        follow_redirects=False,
+    )
+
+
+def _checks(
+    settings: Settings, web: httpx.Client, origin: str | None, url: str | None, token: str | None
+) -> Iterator[Finding]:
+    yield Finding(
+        "settings", "ok", f"{settings.environment}, bucket {settings.s3_bucket_name} in {settings.aws_region}"
+    )
+    credentials, findings = asyncio.run(bucket.credentials(settings))
+    yield from findings
+    if credentials is None:
+        yield Finding("bucket", "skip", "without credentials S3 cannot be asked")
+    else:
+        patient = bucket.Patient(settings, web, credentials, origin)
+        reached = yield from bucket.region_and_clock(patient)
+        if reached:
+            yield from round_trip.checks(patient)
+            yield from rules.checks(settings, origin)
+    if url is not None:
+        guessed = token is None and settings.jwt_secret is not None and settings.jwt_algorithm == "HS256"
+        if guessed and settings.jwt_secret is not None:
+            secret = settings.jwt_secret.get_secret_value()
+            token = token_for(secret, audience=settings.jwt_audience, issuer=settings.jwt_issuer)
+        yield from service.checks(service.Patient(web, url, origin, token, guessed))

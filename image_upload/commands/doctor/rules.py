@@ -1,0 +1,96 @@
+"""How the bucket is set, as far as these credentials may look. A refusal to look is never taken for a lack."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any, Final
+
+from image_upload import purposes
+from image_upload.commands.doctor.report import Finding, State
+from image_upload.s3 import configuration, fitting
+from image_upload.s3 import rules as wanted
+from image_upload.s3.configuration import Configuration, Part, Refused, Unreachable
+from image_upload.s3.fitting import Fit
+from image_upload.settings import Settings
+
+_REMEDY: Final = "python -m image_upload bucket-rules --apply"
+
+
+def checks(settings: Settings, origin: str | None) -> Iterator[Finding]:
+    """CORS rules, public access, life times and encryption against `image_upload.s3.rules`."""
+    # A developer's own server needs no life times; a bucket in production does.
+    grave: State = "FAIL" if settings.environment == "production" else "warn"
+    every = purposes.every()
+    blocks = wanted.public_access_block(on_aws=settings.s3_endpoint_url is None)
+    lifecycle, encryption = wanted.lifecycle_rules(every), wanted.encryption()
+    try:
+        with closing(Configuration(settings, settings.s3_bucket_name)) as bucket:
+            if origin is not None:
+                remedy = f"{_REMEDY} --origins {origin}"
+                yield _look(bucket, configuration.CORS, lambda found: _cors(found, origin), "warn", remedy)
+            yield _look(
+                bucket,
+                configuration.PUBLIC_ACCESS,
+                lambda found: fitting.fit_whole(found, blocks, f"{len(blocks)} blocks"),
+                "warn",
+            )
+            yield _public(bucket)
+            yield _look(
+                bucket,
+                configuration.LIFECYCLE,
+                lambda found: fitting.fit_lifecycle(found, lifecycle, every),
+                grave,
+            )
+            yield _look(
+                bucket,
+                configuration.ENCRYPTION,
+                lambda found: fitting.fit_encryption(found, encryption),
+                grave,
+            )
+    except Unreachable as error:
+        yield Finding("bucket rules", "FAIL", "S3's configuration cannot be asked", str(error))
+
+
+def _cors(found: Any, origin: str) -> Fit:
+    """Our rule for whatever origins it names, if the front end is among them."""
+    ours = [rule for rule in (found or {}).get("CORSRules", []) if str(rule.get("ID", "")).startswith(wanted.OURS)]
+    origins = [each for rule in ours for each in rule["AllowedOrigins"]]
+    return fitting.fit_cors(found, wanted.cors_rules(origins if {origin, "*"} & set(origins) else [origin]))
+
+
+def _look(bucket: Configuration, part: Part, fit: Callable[[Any], Fit], grave: State, remedy: str = _REMEDY) -> Finding:
+    try:
+        lines = fit(bucket.look(part)).lines
+    except Refused as refusal:
+        return _refused(part, _title(part), refusal)
+    # Cheaper storage is the operator's own choice.
+    wrong = [line for line in lines if line.state in ("missing", "differs")]
+    if wrong:
+        return Finding(_title(part), grave, ", ".join(f"{line.state}: {line.what}" for line in wrong), remedy)
+    return Finding(_title(part), "ok", ", ".join(line.what for line in lines if line.state == "ok"))
+
+
+def _public(bucket: Configuration) -> Finding:
+    """S3's own word on whether the bucket's policy lets everybody in."""
+    part = configuration.POLICY_STATUS
+    try:
+        status = bucket.look(part)
+    except Refused as refusal:
+        return _refused(part, _title(part), refusal)
+    if status and status.get("IsPublic"):
+        remedy = "take the statement with Principal * out of the bucket's policy"
+        return Finding(part.title, "FAIL", "S3 says that the policy makes the bucket public", remedy)
+    return Finding(part.title, "ok", "the policy lets nobody in whom nobody knows" if status else "there is no policy")
+
+
+def _title(part: Part) -> str:
+    """`CORS rules`: whether browsers may send is another check."""
+    return "CORS rules" if part is configuration.CORS else part.title
+
+
+def _refused(part: Part, title: str, refusal: Refused) -> Finding:
+    if refusal.unknown:
+        return Finding(title, "skip", str(refusal))
+    if refusal.denied:
+        remedy = f"could not look: grant {part.read_action} to whoever runs the doctor"
+        return Finding(title, "warn", "S3 answered 403", remedy)
+    return Finding(title, "warn", str(refusal), "try again")

@@ -1,0 +1,269 @@
+"""The library without HTTP: what can be done with stored objects, as typed functions.
+
+docs/library.md shows it in use. Errors are those of `image_upload.errors`, as the routes answer them.
+"""
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
+
+from image_upload import keys, metadata
+from image_upload.accounts.principals import ANONYMOUS_ID
+from image_upload.errors import EmptyFile, InvalidRequest, ObjectMissing, StorageTimedOut, StorageUnavailable
+from image_upload.library.disposition import content_disposition
+from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S, S3_ANSWER_TIMEOUT_S, S3_KEY_MAX_BYTES
+from image_upload.s3 import objects
+from image_upload.s3.bucket import Bucket
+from image_upload.s3.failures import translated
+from image_upload.settings import Settings, load
+
+if TYPE_CHECKING:
+    from image_upload.library.integrity import Fingerprint
+    from image_upload.s3.objects import Listed, StoredObject
+
+LIST_DEFAULT_KEYS = 100
+FILE_URL_EXPIRES_S = 3600
+_READ_BYTES = 1024 * 1024
+# Four characters for three bytes, and what stands in front.
+_TOKEN_PREFIX = "key1."
+_TOKEN_MAX_CHARS = len(_TOKEN_PREFIX) + -(-S3_KEY_MAX_BYTES // 3) * 4
+
+
+class FilePage(NamedTuple):
+    """Some of the objects below a prefix; `next_token` leads to the next ones, None behind the last."""
+
+    files: "list[Listed]"
+    next_token: str | None
+
+
+class FileUrl(NamedTuple):
+    """A presigned GET. `expires_s` is shorter than was asked for where the service's credentials end before."""
+
+    url: str
+    expires_s: int
+
+
+class Library:
+    """The objects of one bucket. Open connections end with `aclose`, or with the `async with` block."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    @classmethod
+    def of(cls, settings: Settings | Mapping[str, str]) -> "Library":
+        """The library over the bucket of settings, or of a mapping shaped like `os.environ`. Raises `SettingsError`."""
+        return cls(Bucket(settings if isinstance(settings, Settings) else load(settings)))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections to S3."""
+        await self._bucket.aclose()
+
+    async def upload_file(
+        self,
+        path: str | PathLike[str],
+        key: str,
+        content_type: str = "application/octet-stream",
+        *,
+        user_id: str = ANONYMOUS_ID,
+        extra_metadata: Mapping[str, str] | None = None,
+    ) -> "StoredObject":
+        """Store a file under a key: what S3 has then, every byte compared by its SHA-256.
+
+        In parts of 8 MiB, several at once, in constant memory. The object carries `user_id`, `original_filename`,
+        `content_type`, `upload_timestamp` and `extra_metadata` (such as `class_id`), and gets the storage class and
+        encryption of its purpose. If this raises, nothing of the file is in S3.
+        """
+        from image_upload.s3 import uploading  # noqa: PLC0415  hashlib's threads are not the routes' to pay
+
+        keys.check(key)
+        path = Path(path)
+        told = metadata.headers_of(
+            extra_metadata or {},
+            user_id=user_id,
+            filename=keys.check_filename(path.name),
+            content_type=content_type,
+            now=datetime.now(UTC),
+        )
+        headers = {"Content-Type": content_type, **told, **self._bucket.at_rest(key)}
+        with await asyncio.to_thread(path.open, "rb") as file:
+            async with aclosing(_chunks(file)) as chunks, translated():
+                try:
+                    return await uploading.store(self._bucket, key, chunks, headers, expected_bytes=path.stat().st_size)
+                except uploading.NothingSent:
+                    raise EmptyFile(f"{path.name} is empty; nothing was stored.") from None
+
+    async def download_file(self, key: str, path: str | PathLike[str]) -> "StoredObject":
+        """Write an object into a file: the object as it was described before. Constant memory, any size.
+
+        The file appears under its name when it is whole and compared with the digest that S3 keeps; until then, and
+        if this raises, there is what was there before. A broken connection is gone on with.
+        Raises `ObjectMissing`, `StorageUnavailable` also for other bytes than S3 had been given.
+        """
+        stored = await self.get_file_metadata(key)
+        path = Path(path)
+        # Beside its goal, so that the rename stays within one file system.
+        partial = path.with_name(f".{secrets.token_hex(8)}.part")
+        file = await asyncio.to_thread(partial.open, "xb")
+        try:
+            with file:
+                await self._receive(key, stored, file)
+            await asyncio.to_thread(partial.replace, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                partial.unlink()
+            raise
+        return stored
+
+    async def _receive(self, key: str, stored: "StoredObject", file: BinaryIO) -> None:
+        fingerprint = await self._fingerprint(key, stored)
+
+        def take(chunk: bytes) -> None:
+            file.write(chunk)
+            if fingerprint is not None:
+                fingerprint.update(chunk)
+
+        async with translated(), aclosing(objects.read(self._bucket, key, stored)) as chunks:
+            async for chunk in chunks:
+                await asyncio.to_thread(take, chunk)
+        if fingerprint is not None and not fingerprint.matches():
+            raise StorageUnavailable(
+                f"The bytes of {key} are not those that S3 was given. Try again; if it stays, the object is damaged.",
+                upstream_code="BadDigest",
+            )
+
+    async def _fingerprint(self, key: str, stored: "StoredObject") -> "Fingerprint | None":
+        from image_upload.library.integrity import fingerprint_of  # noqa: PLC0415  only downloads need it
+
+        first = None
+        if stored.sha256 is not None and "-" in stored.sha256 + stored.etag:
+            async with _in_time():
+                first = await objects.head(self._bucket, key, part=1)
+        return fingerprint_of(stored, first.size_bytes if first else None)
+
+    async def delete_file(self, key: str) -> None:
+        """Delete an object; nothing there is no error. In a bucket with versions the earlier ones stay."""
+        keys.check(key)
+        async with _in_time():
+            await objects.delete(self._bucket, key)
+
+    async def get_file_url(
+        self,
+        key: str,
+        expires_in: int = FILE_URL_EXPIRES_S,
+        *,
+        as_download: bool = False,
+        filename: str | None = None,
+    ) -> FileUrl:
+        """A presigned GET for `expires_in` seconds (at most seven days), whether or not the object exists.
+
+        `as_download` makes browsers save the file, under `filename` where one is given.
+        """
+        keys.check(key)
+        if not 1 <= expires_in <= PRESIGN_MAX_S:
+            raise _invalid("expires_in", f"not between 1 and {PRESIGN_MAX_S} seconds")
+        name = keys.check_filename(filename) if filename is not None else None
+        disposition = content_disposition(name, attachment=as_download)
+        pen = await self._bucket.pen(expires_in)
+        url = pen.url("GET", key, query={"response-content-disposition": disposition} if disposition else None)
+        return FileUrl(url, pen.validity.seconds)
+
+    def cdn_url(self, key: str) -> str | None:
+        """The key's address on the CDN, None where it has none."""
+        return self._bucket.cdn_url(key)
+
+    async def get_file_metadata(self, key: str) -> "StoredObject":
+        """What S3 says of an object. Raises `ObjectMissing`."""
+        stored = await self._look(key)
+        if stored is None:
+            raise ObjectMissing("S3 has no object under this key. Compare it with the one you were given.")
+        return stored
+
+    async def file_exists(self, key: str) -> bool:
+        """Whether there is such an object. A refusal or silence of S3 is an error, never False."""
+        return await self._look(key) is not None
+
+    async def _look(self, key: str) -> "StoredObject | None":
+        keys.check(key)
+        async with _in_time():
+            stored = await objects.head(self._bucket, key, checksums=True)
+            # S3 says 404 for a bucket that is not there, too, and HEAD has no body that would tell.
+            if stored is None and await self._bucket.state() == "missing":
+                raise StorageUnavailable(
+                    "The service's bucket does not exist. Its operator corrects S3_BUCKET_NAME.",
+                    upstream_code="NoSuchBucket",
+                )
+            return stored
+
+    async def list_files(
+        self, prefix: str = "", max_keys: int = LIST_DEFAULT_KEYS, continuation_token: str | None = None
+    ) -> FilePage:
+        """Up to `max_keys` (1 to 1,000) objects whose keys begin with a prefix, in the order of their UTF-8 bytes.
+
+        `continuation_token` is the `next_token` of the page before, for the same prefix.
+        """
+        if prefix:
+            keys.check(prefix)
+        if not 1 <= max_keys <= LIST_MAX_KEYS:
+            raise _invalid("max_keys", f"not between 1 and {LIST_MAX_KEYS}")
+        after = _key_of(continuation_token, prefix) if continuation_token is not None else ""
+        async with _in_time():
+            page = await objects.page(self._bucket, prefix, after=after, max_keys=max_keys)
+        return FilePage(page.objects, _token_of(page.objects[-1].key) if page.more and page.objects else None)
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    """S3's answer to a small call, or a problem that says why there is none. Raises `StorageTimedOut`."""
+    try:
+        async with asyncio.timeout(S3_ANSWER_TIMEOUT_S), translated():
+            yield
+    except TimeoutError:
+        raise StorageTimedOut("S3 did not answer in time. Nobody knows what is there; ask again.") from None
+
+
+async def _chunks(file: BinaryIO) -> AsyncGenerator[memoryview, None]:
+    while chunk := await asyncio.to_thread(file.read, _READ_BYTES):
+        yield memoryview(chunk)
+
+
+def _token_of(key: str) -> str:
+    """Where the next page begins, as opaque text: the last key. S3's own tokens could not be checked."""
+    return _TOKEN_PREFIX + base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def _key_of(token: str, prefix: str) -> str:
+    """The key behind a token of `_token_of`, in exactly that spelling. Raises `InvalidRequest`."""
+    encoded = token.removeprefix(_TOKEN_PREFIX)
+    try:
+        if len(token) > _TOKEN_MAX_CHARS:
+            raise ValueError("too long")
+        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        key = ""
+    if not key or not key.startswith(prefix) or _token_of(key) != token:
+        raise _invalid("continuation_token", "not the next_token of a page of this prefix")
+    return key
+
+
+def _invalid(field: str, message: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"Correct this field and send the request again. {field}: {message}.",
+        errors=[{"field": field, "message": message}],
+    )

@@ -1,0 +1,80 @@
+"""The rate limits: one per signed-in user, one per address; counted in memory, or in Redis for all processes."""
+
+from typing import TYPE_CHECKING, Literal
+
+from image_upload import setting_values
+from image_upload.errors import LimitsUnavailable, TooManyRequests
+from image_upload.limiting.windows import MemoryWindows
+from image_upload.limits import REDIS_REST_S
+from image_upload.setting_values import Rate
+from image_upload.settings import Settings
+
+if TYPE_CHECKING:
+    from image_upload.limiting.shared import SharedWindows
+
+
+class Limiter:
+    """The limits that the settings ask for; None where one is off."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.redis_url
+        self._shared: SharedWindows | None = None
+        self._closes = settings.rate_limit_fails == "closed"
+        self.per_user = self._limit("user", settings.rate_limit_per_user)
+        self.per_address = self._limit("address", settings.rate_limit_per_address)
+
+    def _limit(self, name: Literal["user", "address"], text: str | None) -> "Limit | None":
+        rate = setting_values.rate(text or setting_values.OFF)
+        return None if rate is None else Limit(name, rate, self)
+
+    async def shared_hit(self, name: str, rate: Rate, key: str) -> int | None:
+        """Count in Redis; None where this process has to count: there is none, or it fails and the limits open.
+
+        Raises `LimitsUnavailable` if it fails and the limits close.
+        """
+        if self._url is None:
+            return None
+        if self._shared is None:
+            from image_upload.limiting.shared import SharedWindows  # noqa: PLC0415  300 ms, only where it is wanted
+
+            self._shared = SharedWindows(self._url.get_secret_value())
+        wait_s = await self._shared.hit(name, rate, key)
+        if wait_s is None and self._closes:
+            raise LimitsUnavailable(
+                "The store of the rate limits does not answer. Try again in a moment.",
+                headers={"Retry-After": f"{REDIS_REST_S:.0f}"},
+            )
+        return wait_s
+
+    async def aclose(self) -> None:
+        """Close the connections to Redis."""
+        if self._shared is not None:
+            await self._shared.aclose()
+
+
+class Limit:
+    """One limit."""
+
+    def __init__(self, name: Literal["user", "address"], rate: Rate, limiter: Limiter) -> None:
+        self._name = name
+        self._rate = rate
+        self._limiter = limiter
+        self._memory = MemoryWindows(rate)
+
+    async def hit(self, key: str) -> None:
+        """Count a request of this user or address. Raises `TooManyRequests` and `LimitsUnavailable`."""
+        wait_s = await self._limiter.shared_hit(self._name, self._rate, key)
+        if wait_s is None:
+            wait_s = self._memory.hit(key)
+        if wait_s:
+            raise TooManyRequests(
+                f"More than {self._rate.requests} requests in {self._rate.window_s} s came from this {self._name}. "
+                f"Wait {wait_s} s.",
+                # https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/ (draft 11, May 2026)
+                headers={
+                    "Retry-After": str(wait_s),
+                    "RateLimit-Policy": f'"{self._name}";q={self._rate.requests};w={self._rate.window_s}',
+                    "RateLimit": f'"{self._name}";r=0;t={wait_s}',
+                },
+                policy=self._name,
+            )

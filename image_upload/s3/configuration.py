@@ -1,0 +1,240 @@
+"""A bucket's configuration as S3 keeps it: look at one part, set one part. For the operator's commands only.
+
+boto3 speaks here, not our own signer: these calls are rare, and their XML is wide.
+"""
+
+import json
+from typing import Any, Final, NamedTuple
+
+from image_upload.settings import Settings
+
+CONNECT_TIMEOUT_S: Final = 5.0
+READ_TIMEOUT_S: Final = 20.0
+
+
+class Part(NamedTuple):
+    """One part of a bucket's configuration: boto3's calls, and where its value is in their parameters.
+
+    `read_action`, `write_action` are the rights that the calls need; `nothing` is S3's code where nothing is set.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+    """
+
+    title: str
+    read: str
+    read_action: str
+    write: str
+    write_action: str
+    member: str
+    nothing: str
+
+
+CORS: Final = Part(
+    "CORS",
+    "get_bucket_cors",
+    "s3:GetBucketCORS",
+    "put_bucket_cors",
+    "s3:PutBucketCORS",
+    "CORSConfiguration",
+    "NoSuchCORSConfiguration",
+)
+LIFECYCLE: Final = Part(
+    "life times",
+    "get_bucket_lifecycle_configuration",
+    "s3:GetLifecycleConfiguration",
+    "put_bucket_lifecycle_configuration",
+    "s3:PutLifecycleConfiguration",
+    "LifecycleConfiguration",
+    "NoSuchLifecycleConfiguration",
+)
+POLICY: Final = Part(
+    "policy",
+    "get_bucket_policy",
+    "s3:GetBucketPolicy",
+    "put_bucket_policy",
+    "s3:PutBucketPolicy",
+    "Policy",
+    "NoSuchBucketPolicy",
+)
+PUBLIC_ACCESS: Final = Part(
+    "public access",
+    "get_public_access_block",
+    "s3:GetBucketPublicAccessBlock",
+    "put_public_access_block",
+    "s3:PutBucketPublicAccessBlock",
+    "PublicAccessBlockConfiguration",
+    "NoSuchPublicAccessBlockConfiguration",
+)
+POLICY_STATUS: Final = Part(
+    "policy status",
+    "get_bucket_policy_status",
+    "s3:GetBucketPolicyStatus",
+    "",
+    "",
+    "PolicyStatus",
+    "NoSuchBucketPolicy",
+)
+OWNERSHIP: Final = Part(
+    "ownership",
+    "get_bucket_ownership_controls",
+    "s3:GetBucketOwnershipControls",
+    "put_bucket_ownership_controls",
+    "s3:PutBucketOwnershipControls",
+    "OwnershipControls",
+    "OwnershipControlsNotFoundError",
+)
+ENCRYPTION: Final = Part(
+    "encryption",
+    "get_bucket_encryption",
+    "s3:GetEncryptionConfiguration",
+    "put_bucket_encryption",
+    "s3:PutEncryptionConfiguration",
+    "ServerSideEncryptionConfiguration",
+    "ServerSideEncryptionConfigurationNotFoundError",
+)
+VERSIONING: Final = Part(
+    "versioning",
+    "get_bucket_versioning",
+    "s3:GetBucketVersioning",
+    "put_bucket_versioning",
+    "s3:PutBucketVersioning",
+    "VersioningConfiguration",
+    "",
+)
+
+# A server that does not know a call answers as if it were another one: with an empty document, or one of these.
+_UNKNOWN_STATUSES: Final = frozenset({405, 501})
+_NEVER_EMPTY: Final = (OWNERSHIP, ENCRYPTION)
+
+
+class Refused(Exception):
+    """S3 did not do it. The message says why and what to grant; `unknown`: this server has no such thing."""
+
+    def __init__(self, message: str, *, denied: bool = False, unknown: bool = False) -> None:
+        super().__init__(message)
+        self.denied = denied
+        self.unknown = unknown
+
+
+class Unreachable(Exception):
+    """No call is possible at all: no connection, no credentials, no such bucket. The message says what to do."""
+
+
+class Configuration:
+    """The configuration of one bucket, over one client of boto3. Close it with `close`. Raises `Unreachable`."""
+
+    def __init__(self, settings: Settings, bucket: str) -> None:
+        import boto3  # noqa: PLC0415  the service itself never needs it
+        from botocore.config import Config  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+
+        secret, token = settings.aws_secret_access_key, settings.aws_session_token
+        self.bucket = bucket
+        try:
+            self._session = boto3.Session(
+                region_name=settings.aws_region,
+                aws_access_key_id=settings.aws_access_key_id,
+                aws_secret_access_key=secret.get_secret_value() if secret else None,
+                aws_session_token=token.get_secret_value() if token else None,
+            )
+        except BotoCoreError as error:  # a profile that is not there
+            raise Unreachable(f"There are no credentials ({error}). {_ADVICE}") from None
+        self._region = settings.aws_region
+        self._s3: Any = self._session.client(
+            "s3",
+            endpoint_url=settings.s3_endpoint_url,
+            use_ssl=settings.use_ssl,
+            verify=None if settings.verify_ssl else False,
+            config=Config(
+                signature_version="s3v4",
+                s3={"addressing_style": "path" if settings.s3_endpoint_url else "auto"},
+                request_checksum_calculation="when_required",
+                connect_timeout=CONNECT_TIMEOUT_S,
+                read_timeout=READ_TIMEOUT_S,
+                retries={"mode": "standard", "max_attempts": 3},
+            ),
+        )
+
+    @property
+    def partition(self) -> str:
+        """`aws`, `aws-cn` or `aws-us-gov`, by the region; `aws` for regions that AWS does not have."""
+        from botocore.exceptions import UnknownRegionError  # noqa: PLC0415  see `__init__`
+
+        try:
+            return str(self._session.get_partition_for_region(self._region))
+        except UnknownRegionError:
+            return "aws"
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._s3.close()
+
+    def look(self, part: Part) -> Any:
+        """The part's value in boto3's shape (a policy as its document); None where nothing is set.
+
+        Raises `Refused`, `Unreachable`.
+        """
+        try:
+            answer: dict[str, Any] = self._call(part.read)
+        except _Answered as error:
+            if error.code == part.nothing:
+                return None
+            raise self._refused(error, part.read_action) from None
+        answer.pop("ResponseMetadata", None)
+        answer.pop("MFADelete", None)  # it can be set only together with a code of the device
+        value = answer.get(part.member, answer)
+        if part is POLICY:
+            return json.loads(value)
+        if part in _NEVER_EMPTY and not value.get("Rules"):
+            raise Refused("this S3 server has no such setting", unknown=True)
+        return value
+
+    def put(self, part: Part, value: Any) -> None:
+        """Set the part to this value. Raises `Refused`, `Unreachable`."""
+        parameters = {part.member: json.dumps(value) if part is POLICY else value}
+        if part is LIFECYCLE:
+            # It stands beside the rules in S3's answer and beside their document in its request.
+            rules = dict(value)
+            size = rules.pop("TransitionDefaultMinimumObjectSize", None)
+            parameters = {part.member: rules} | ({"TransitionDefaultMinimumObjectSize": size} if size else {})
+        try:
+            self._call(part.write, **parameters)
+        except _Answered as error:
+            raise self._refused(error, part.write_action) from None
+
+    def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  see `__init__`
+
+        try:
+            answer: dict[str, Any] = getattr(self._s3, operation)(Bucket=self.bucket, **parameters)
+        except ClientError as error:
+            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            raise _Answered(status, str(error.response.get("Error", {}).get("Code", ""))) from None
+        except BotoCoreError as error:
+            raise Unreachable(f"S3 cannot be asked ({type(error).__name__}). {_ADVICE}") from None
+        return answer
+
+    def _refused(self, error: "_Answered", action: str) -> Refused:
+        if error.code == "NoSuchBucket":
+            raise Unreachable(f"There is no bucket {self.bucket}. Create it, or name another one.")
+        if error.code in _BAD_CREDENTIALS:
+            raise Unreachable(f"S3 does not accept the credentials ({error.code}). {_ADVICE}")
+        if error.status in _UNKNOWN_STATUSES:
+            return Refused("this S3 server has no such setting", unknown=True)
+        if error.status == 403:  # noqa: PLR2004
+            return Refused(f"S3 answered {error.code}: grant {action} to whoever runs this", denied=True)
+        return Refused(f"S3 answered {error.status} {error.code}")
+
+
+_ADVICE: Final = "Check AWS_REGION, AWS_S3_ENDPOINT_URL, and the credentials with: aws sts get-caller-identity"
+_BAD_CREDENTIALS: Final = frozenset(
+    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "RequestTimeTooSkewed"}
+)
+
+
+class _Answered(Exception):
+    """S3 answered with an error: its status and code."""
+
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(f"{status} {code}")
+        self.status = status
+        self.code = code

@@ -1,0 +1,60 @@
+"""What the text of a setting means, where that is more than a number or a word. Each raises `ValueError`."""
+
+import ipaddress
+import re
+from typing import NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+from image_upload.limits import RATE_LIMIT_WINDOW_MAX_S
+
+OFF = "off"
+
+_RATE = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,4})? ?(second|minute|hour|day)s?", re.ASCII)
+_UNIT_S = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Rate(NamedTuple):
+    """So many requests in so many seconds."""
+
+    requests: int
+    window_s: int
+
+
+def rate(text: str) -> Rate | None:
+    """`120/minute`, `10/5 seconds`; None for `off`."""
+    if text == OFF:
+        return None
+    match = _RATE.fullmatch(text)
+    if match is None:
+        raise ValueError("not of the form number/time")
+    window_s = int(match[2] or 1) * _UNIT_S[match[3]]
+    if window_s > RATE_LIMIT_WINDOW_MAX_S:
+        raise ValueError("longer than a day")
+    return Rate(int(match[1]), window_s)
+
+
+def network(text: str) -> Network:
+    """`10.0.0.0/8`, or one address."""
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError("one of them is no address, and no network such as 10.0.0.0/8") from None
+
+
+def checked_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
+    """A URL with a host and one of these schemes, in its parts."""
+    parts = urlsplit(text)
+    if parts.scheme not in schemes or not parts.hostname or not text.isprintable() or " " in text:
+        raise ValueError(f"not a URL of the form {schemes[0]}://host[:port][/path]")
+    _ = parts.port  # raises ValueError when it is not a number up to 65535
+    return parts
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its text."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

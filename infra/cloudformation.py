@@ -1,0 +1,127 @@
+"""What CloudFormation writes differently: its own tags in YAML, and its own names for S3's settings."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import yaml
+
+LINE_CHARS: Final = 120
+LIST_IN_A_LINE_CHARS: Final = 80
+
+
+class Tag(NamedTuple):
+    """A function in its short form: `!Ref`, `!Sub`, `!If`."""
+
+    name: str
+    value: Any
+
+
+NO_VALUE: Final = Tag("!Ref", "AWS::NoValue")
+# The name of the bucket, made or existing.
+BUCKET: Final = Tag("!If", ["MakesBucket", Tag("!Ref", "Bucket"), Tag("!Ref", "ExistingBucketName")])
+
+
+def ref(name: str) -> Tag:
+    """The value of a parameter, or what a resource is called."""
+    return Tag("!Ref", name)
+
+
+def only_if(condition: str, value: Any) -> Tag:
+    """The value where a condition of the template holds, else nothing at all."""
+    return Tag("!If", [condition, value, NO_VALUE])
+
+
+def substituted(value: Any) -> Any:
+    """Every text of a value that holds `${…}` as a `!Sub`; `${Name}` stands for the bucket's name."""
+    if isinstance(value, Mapping):
+        return {name: substituted(member) for name, member in value.items()}
+    if isinstance(value, list | tuple) and not isinstance(value, Tag):
+        return [substituted(member) for member in value]
+    if isinstance(value, str) and "${Name}" in value:
+        return Tag("!Sub", [value, {"Name": BUCKET}])
+    if isinstance(value, str) and re.fullmatch(r"\$\{[\w:]+\}", value):
+        return ref(value[2:-1])
+    return Tag("!Sub", value) if isinstance(value, str) and "${" in value else value
+
+
+def as_yaml(value: Any, indent: int) -> str:
+    """A value as the lines of a template, each indented by so many spaces."""
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=LINE_CHARS - indent)
+    return re.sub(r"^(?=.)", " " * indent, text, flags=re.MULTILINE)
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML brings no types
+    """Lists below their key are indented, and a tagged word needs no quotes."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
+        super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  CloudFormation takes no YAML aliases
+        return True
+
+    def choose_scalar_style(self) -> Any:
+        style = super().choose_scalar_style()
+        tagged = self.event.tag and self.event.tag.startswith("!")
+        plain = self.analysis.allow_flow_plain if self.flow_level else self.analysis.allow_block_plain
+        return "" if tagged and plain and not self.analysis.multiline else style
+
+
+def _represent(dumper: yaml.SafeDumper, tag: Tag) -> yaml.Node:
+    if isinstance(tag.value, str):
+        return dumper.represent_scalar(tag.name, tag.value)
+    flow = tag.name == "!Sub" or all(isinstance(each, str | Tag) for each in tag.value)
+    return dumper.represent_sequence(tag.name, tag.value, flow_style=flow)
+
+
+def _represent_list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
+    short = all(isinstance(each, str | int) for each in values) and len(str(values)) < LIST_IN_A_LINE_CHARS
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=short)
+
+
+_Dumper.add_representer(Tag, _represent)
+_Dumper.add_representer(list, _represent_list)
+
+
+# --- S3's API → AWS::S3::Bucket -------------------------------------------------------------------
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-s3-bucket.html
+
+
+def cors_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule of PutBucketCors."""
+    return _renamed(rule, {"ExposeHeaders": "ExposedHeaders", "MaxAgeSeconds": "MaxAge", "ID": "Id"})
+
+
+def lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule of PutBucketLifecycleConfiguration. An unknown member is an error: silently losing one loses files."""
+    rule = dict(rule)
+    made = {"Id": rule.pop("ID"), "Status": rule.pop("Status")}
+    # An empty prefix is every object, and CloudFormation says that by saying nothing.
+    if prefix := rule.pop("Filter").pop("Prefix"):
+        made["Prefix"] = prefix
+    if expiration := rule.pop("Expiration", None):
+        made |= _renamed(
+            expiration,
+            {"Days": "ExpirationInDays", "ExpiredObjectDeleteMarker": "ExpiredObjectDeleteMarker"},
+            complete=True,
+        )
+    if transitions := rule.pop("Transitions", None):
+        made["Transitions"] = [_renamed(each, {"Days": "TransitionInDays"}) for each in transitions]
+    for same in ("NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload"):
+        if same in rule:
+            made[same] = rule.pop(same)
+    if rule:
+        raise ValueError(f"CloudFormation's name for {sorted(rule)} is not known here")
+    return made
+
+
+def encryption_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule of PutBucketEncryption."""
+    return _renamed(rule, {"ApplyServerSideEncryptionByDefault": "ServerSideEncryptionByDefault"})
+
+
+def _renamed(members: Mapping[str, Any], names: Mapping[str, str], *, complete: bool = False) -> dict[str, Any]:
+    """The members under CloudFormation's names; with `complete` every one must have a name in the table."""
+    if complete and (unknown := members.keys() - names.keys()):
+        raise ValueError(f"CloudFormation's name for {sorted(unknown)} is not known here")
+    return {names.get(name, name): value for name, value in members.items()}

@@ -1,0 +1,310 @@
+"""Write what the code knows into infra/template.yaml: `python -m infra.generate`, with `--check` only compare.
+
+The template is written by hand, except between marks:
+
+    # >>> setting-parameters: where it comes from
+    # <<< setting-parameters
+
+Each name is a function here. So the settings, the purposes, the bucket's rules and the rights of the
+role have one home, and it is not the template.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin
+
+from pydantic import SecretStr
+
+from image_upload import purposes
+from image_upload.app import create_app
+from image_upload.limits import S3_IA_MIN_DAYS
+from image_upload.s3 import rules
+from image_upload.settings import Settings, aliases, load
+from infra.cloudformation import (
+    BUCKET,
+    Tag,
+    as_yaml,
+    cors_rule,
+    encryption_rule,
+    lifecycle_rule,
+    only_if,
+    ref,
+    substituted,
+)
+
+TEMPLATE: Final = Path(__file__).with_name("template.yaml")
+
+# CloudFormation takes a longer one only from a bucket.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+TEMPLATE_MAX_BYTES: Final = 51_200
+
+# Settings that are no parameter of their own, and why.
+NOT_PARAMETERS: Final[Mapping[str, str]] = {
+    "ENVIRONMENT": "the parameter Environment, whose default is production",
+    "S3_BUCKET_NAME": "the stack knows its bucket",
+    "TIMEOUT_SECONDS": "the parameter TimeoutSeconds, which is Lambda's too",
+    "CORS_ALLOW_ORIGINS": "the Function URL owns CORS: the parameter AllowedOrigins",
+    "AWS_LAMBDA_FUNCTION_NAME": "set by Lambda",
+    "AWS_REGION": "set by Lambda",
+    "AWS_ACCESS_KEY_ID": "set by Lambda, from the role",
+    "AWS_SECRET_ACCESS_KEY": "set by Lambda, from the role",
+    "AWS_SESSION_TOKEN": "set by Lambda, from the role",
+    "AWS_S3_USE_SSL": "false is for local servers only",
+    "AWS_S3_VERIFY_SSL": "false is for local servers only",
+}
+# Set by the template itself in one case, from the parameter in the other.
+ELSEWHERE_IN_THE_ENVIRONMENT: Final = {"CDN_BASE_URL"}
+
+# A connection string may hold a password.
+_MAY_HOLD_A_SECRET: Final = re.compile(r"SECRET|PASSWORD|TOKEN|DSN|(DATABASE|REDIS|BROKER)_URL$")
+
+
+# --- settings -------------------------------------------------------------------------------------
+
+
+def parameter_of(variable: str) -> str:
+    """`JWT_SECRET` → `JwtSecret`."""
+    return "".join(word.capitalize() for word in variable.split("_"))
+
+
+def setting_parameters() -> dict[str, dict[str, Any]]:
+    """A parameter for each setting that an operator of a stack may decide."""
+    return {parameter_of(variable): _parameter(variable, field) for variable, field in _settings().items()}
+
+
+def environment() -> dict[str, Any]:
+    """The function's variables, each from its parameter."""
+    return {
+        variable: ref(parameter_of(variable))
+        for variable in _settings()
+        if variable not in ELSEWHERE_IN_THE_ENVIRONMENT
+    }
+
+
+def _settings() -> dict[str, str]:
+    """Environment variable → field of `Settings`, in the order of the fields."""
+    named = {aliases(field)[0]: field for field in Settings.model_fields}
+    if gone := NOT_PARAMETERS.keys() - named.keys():
+        raise SystemExit(f"infra/generate.py: NOT_PARAMETERS names settings that are gone: {sorted(gone)}")
+    return {variable: field for variable, field in named.items() if variable not in NOT_PARAMETERS}
+
+
+def _parameter(variable: str, field: str) -> dict[str, Any]:
+    info = Settings.model_fields[field]
+    kinds = _kinds(info.annotation)
+    parameter: dict[str, Any] = {"Type": "String", "Description": info.description, "Default": ""}
+    if SecretStr in kinds or _MAY_HOLD_A_SECRET.search(variable):
+        # Hidden in consoles, events and descriptions of the stack.
+        parameter["NoEcho"] = True
+    if choices := _choices(kinds):
+        parameter["AllowedValues"] = ["", *choices]
+    return parameter
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """The types that an annotation allows, None left out."""
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for each in get_args(annotation) for kind in _kinds(each)]
+    return [] if annotation is NoneType else [annotation]
+
+
+def _choices(kinds: list[Any]) -> list[str]:
+    """All values, where there are only so many."""
+    if kinds == [bool]:
+        return ["true", "false"]
+    if len(kinds) == 1 and get_origin(kinds[0]) is Literal:
+        return [str(value) for value in get_args(kinds[0])]
+    return []
+
+
+# --- the Function URL -----------------------------------------------------------------------------
+
+
+def url_cors() -> dict[str, Any]:
+    """What the app would answer outside Lambda, as settings of the URL, with the methods that it has.
+
+    OPTIONS is not among them: the URL answers a preflight itself, and refuses a name of seven characters.
+    """
+    app = create_app(
+        load({"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "CORS_ALLOW_ORIGINS": "*"})
+    )
+    app.openapi()  # Uppy's routes are built at the first knock
+    (own,) = (layer.kwargs for layer in app.user_middleware if getattr(layer.cls, "__name__", "") == "CORSMiddleware")
+    methods = {method for route in app.routes for method in getattr(route, "methods", None) or ()}
+    return {
+        "AllowMethods": sorted(methods - {"OPTIONS"}),
+        "AllowHeaders": own["allow_headers"],
+        "ExposeHeaders": own["expose_headers"],
+        "MaxAge": own["max_age"],
+    }
+
+
+# --- the bucket -----------------------------------------------------------------------------------
+
+_PARTITION = "${AWS::Partition}"
+_DISTRIBUTION = "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/${Distribution}"
+
+
+def role_statements() -> list[Any]:
+    """What the function may do in the bucket, and with its key if there is one."""
+    every = purposes.every()
+    plain = rules.statements(_PARTITION, "${Name}", every)
+    with_key = rules.statements(_PARTITION, "${Name}", every, kms_key_arn="${KmsKeyArn}")
+    return _only_where("HasKmsKey", plain, with_key)
+
+
+def bucket_policy() -> list[Any]:
+    """The statements of the bucket's policy; that of the CDN only where there is one."""
+    every = purposes.every()
+    plain = rules.bucket_policy(_PARTITION, "${Bucket}", every)
+    with_cdn = rules.bucket_policy(_PARTITION, "${Bucket}", every, _DISTRIBUTION)
+    return _only_where("HasCdn", plain, with_cdn)
+
+
+def _only_where(condition: str, always: list[Any], sometimes: list[Any]) -> list[Any]:
+    """All of `sometimes`; what is not in `always` only where a condition holds."""
+    if any(each not in sometimes for each in always):
+        raise ValueError(f"{condition} takes something away, which !If cannot say here")
+    return [substituted(each) if each in always else only_if(condition, substituted(each)) for each in sometimes]
+
+
+def bucket_rules() -> dict[str, Any]:
+    """The bucket's own settings; those that a parameter decides on depend on it here too."""
+    plain, with_key = (
+        [encryption_rule(rule) for rule in rules.encryption(key)["Rules"]] for key in (None, "${KmsKeyArn}")
+    )
+    origins = {"AllowedOrigins": Tag("!Split", [",", ref("AllowedOrigins")])}
+    return {
+        "PublicAccessBlockConfiguration": rules.public_access_block(),
+        "OwnershipControls": rules.ownership(),
+        "BucketEncryption": {
+            "ServerSideEncryptionConfiguration": Tag("!If", ["HasKmsKey", substituted(with_key), plain])
+        },
+        "CorsConfiguration": only_if(
+            "HasOrigins", {"CorsRules": [cors_rule(rule) | origins for rule in rules.cors_rules(["*"])]}
+        ),
+        "LifecycleConfiguration": {"Rules": _lifecycle()},
+    }
+
+
+# Storage class → the condition and the parameter that decide when objects go there.
+_TRANSITIONS: Final = {"STANDARD_IA": ("HasIa", "IaAfterDays"), "GLACIER_IR": ("HasGlacier", "GlacierAfterDays")}
+
+
+def _lifecycle() -> list[Any]:
+    """The rules with every transition, each of which is there only if somebody asks for it."""
+    every = purposes.every()
+    always = {rule["ID"] for rule in rules.lifecycle_rules(every)}
+    made: list[Any] = []
+    for rule in rules.lifecycle_rules(every, ia_after_days=S3_IA_MIN_DAYS, glacier_after_days=2 * S3_IA_MIN_DAYS):
+        wanted = lifecycle_rule(rule)
+        if "Transitions" in wanted:
+            wanted["Transitions"] = [_transition(each) for each in wanted["Transitions"]]
+        made.append(wanted if rule["ID"] in always else only_if("Cools", wanted))
+    return made
+
+
+def _transition(transition: Mapping[str, Any]) -> Any:
+    condition, parameter = _TRANSITIONS[transition["StorageClass"]]
+    return only_if(condition, {**transition, "TransitionInDays": ref(parameter)})
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+
+def events() -> dict[str, Any]:
+    """A clock for the sweep and word of every object that arrives, both only with a database to note them in."""
+    rules_of_events: dict[str, dict[str, Any]] = {
+        "Sweep": {
+            "Description": "Looks after uploads that nobody finished",
+            "ScheduleExpression": "rate(5 minutes)",
+        },
+        "Arrival": {
+            "Description": "An object has arrived in the bucket",
+            "EventPattern": {
+                "source": ["aws.s3"],
+                "detail-type": ["Object Created"],
+                "detail": {"bucket": {"name": [BUCKET]}},
+            },
+        },
+    }
+    made: dict[str, Any] = {}
+    for name, properties in rules_of_events.items():
+        target = {"Id": "function", "Arn": Tag("!GetAtt", "Function.Arn")}
+        made[f"{name}Rule"] = {
+            "Type": "AWS::Events::Rule",
+            "Condition": "HasDatabase",
+            "Properties": {**properties, "Targets": [target]},
+        }
+        made[f"{name}Permission"] = {
+            "Type": "AWS::Lambda::Permission",
+            "Condition": "HasDatabase",
+            "Properties": {
+                "FunctionName": Tag("!GetAtt", "Function.Arn"),
+                "Action": "lambda:InvokeFunction",
+                "Principal": "events.amazonaws.com",
+                "SourceArn": Tag("!GetAtt", f"{name}Rule.Arn"),
+            },
+        }
+    return made
+
+
+def event_conditions() -> dict[str, Any]:
+    """Whether there is a database, where that matters."""
+    return {"HasDatabase": Tag("!Not", [Tag("!Equals", [ref("DatabaseUrl"), ""])])}
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+REGIONS: Final[Mapping[str, Callable[[], Any]]] = {
+    "setting-parameters": setting_parameters,
+    "event-conditions": event_conditions,
+    "role-statements": role_statements,
+    "environment": environment,
+    "url-cors": url_cors,
+    "events": events,
+    "bucket-rules": bucket_rules,
+    "bucket-policy": bucket_policy,
+}
+_REGION: Final = re.compile(r"^( *)# >>> ([\w-]+)(:.*)?\n(?s:.*?)^ *# <<< \2\n", re.MULTILINE)
+
+
+def generated(template: str) -> str:
+    """The template with every region written anew."""
+    found = [match[2] for match in _REGION.finditer(template)]
+    if sorted(found) != sorted(REGIONS):
+        raise SystemExit(f"infra/template.yaml must have each of these regions once: {', '.join(REGIONS)}")
+
+    def write(match: re.Match[str]) -> str:
+        indent, name, source = match[1], match[2], match[3] or ""
+        value = REGIONS[name]()
+        lines = as_yaml(value, len(indent)) if value else ""
+        return f"{indent}# >>> {name}{source}\n{lines}{indent}# <<< {name}\n"
+
+    return _REGION.sub(write, template)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write or check the template; 1 if a check finds it stale."""
+    parser = argparse.ArgumentParser(prog="python -m infra.generate", description="Derive infra/template.yaml.")
+    parser.add_argument("--check", action="store_true", help="change nothing, fail if the template is stale")
+    check = parser.parse_args(arguments).check
+    before = TEMPLATE.read_text(encoding="utf-8")
+    after = generated(before)
+    if before == after:
+        print("infra/template.yaml is what the code says")
+        return 0
+    if check:
+        print("infra/template.yaml is stale: run `make infra` and commit what it changes", file=sys.stderr)
+        return 1
+    TEMPLATE.write_text(after, encoding="utf-8")
+    print("infra/template.yaml is written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

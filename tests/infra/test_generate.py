@@ -1,0 +1,94 @@
+"""The template is what the code says, and takes in what the code learns."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pydantic import Field, SecretStr
+
+import image_upload.settings
+from infra import generate
+from tests.infra.template import PATH, TEMPLATE, parse
+
+
+class Grown(image_upload.settings.Settings):
+    """The settings of some later day."""
+
+    some_secret: SecretStr | None = Field(None, validation_alias="SOME_SECRET", description="a secret")
+    some_url: SecretStr | None = Field(None, validation_alias="SOME_URL", description="a cache, with its password")
+    mode: Literal["a", "b"] = Field("a", validation_alias="SOME_MODE", description="one of a, b")
+
+
+@pytest.fixture
+def grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_upload.settings, "Settings", Grown)
+    monkeypatch.setattr(generate, "Settings", Grown)
+
+
+def lint(template: Path) -> str:
+    """What cfn-lint says, its hints included; nothing is ignored."""
+    program = Path(sys.executable).with_name("cfn-lint")
+    command = [str(program), "--include-checks", "I", "--regions", "us-east-1", "ap-northeast-2"]
+    done = subprocess.run([*command, "--", str(template)], capture_output=True, text=True, check=False, timeout=120)
+    return done.stdout + done.stderr
+
+
+def test_the_committed_template_is_what_the_code_says() -> None:
+    assert generate.main(["--check"]) == 0
+
+
+def test_an_edit_inside_a_region_is_found_and_put_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited = tmp_path / "template.yaml"
+    edited.write_text(PATH.read_text().replace("s3:GetObject", "s3:*", 1))
+    assert edited.read_text() != PATH.read_text()
+    monkeypatch.setattr(generate, "TEMPLATE", edited)
+    assert generate.main(["--check"]) == 1
+    assert "make infra" in capsys.readouterr().err
+    assert generate.main([]) == 0
+    assert edited.read_text() == PATH.read_text()
+
+
+def test_a_lost_region_is_an_error() -> None:
+    with pytest.raises(SystemExit, match="role-statements"):
+        generate.generated(PATH.read_text().replace("# <<< role-statements", ""))
+
+
+def test_cfn_lint_has_nothing_to_say() -> None:
+    assert lint(PATH) == ""
+
+
+def test_cfn_lint_would_say_something(tmp_path: Path) -> None:
+    broken = tmp_path / "template.yaml"
+    broken.write_text(PATH.read_text().replace("AuthType: NONE", "AuthType: NOBODY", 1))
+    assert "NOBODY" in lint(broken)
+
+
+def test_the_template_fits_into_a_call_of_cloudformation() -> None:
+    assert PATH.stat().st_size <= generate.TEMPLATE_MAX_BYTES
+
+
+@pytest.mark.usefixtures("grown")
+def test_a_new_setting_becomes_a_parameter_by_itself() -> None:
+    later = parse(generate.generated(PATH.read_text()))
+    new = {name: each for name, each in later["Parameters"].items() if name not in TEMPLATE["Parameters"]}
+    assert new.pop("SomeMode")["AllowedValues"] == ["", "a", "b"]
+    for name in new:
+        assert new[name]["NoEcho"] is True, "a connection string may hold a password"
+    variables = later["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+    assert variables["SOME_SECRET"] == {"Ref": "SomeSecret"}
+    assert variables["SOME_URL"] == {"Ref": "SomeUrl"}
+
+
+def test_with_a_database_the_stack_sends_arrivals_and_a_clock() -> None:
+    resources = TEMPLATE["Resources"]
+    for name in ("Sweep", "Arrival"):
+        rule, permission = resources[f"{name}Rule"], resources[f"{name}Permission"]
+        assert rule["Condition"] == permission["Condition"] == "HasDatabase"
+        assert rule["Properties"]["Targets"][0]["Arn"] == {"Fn::GetAtt": ["Function", "Arn"]}
+        assert permission["Properties"]["SourceArn"] == {"Fn::GetAtt": [f"{name}Rule", "Arn"]}
+    assert resources["SweepRule"]["Properties"]["ScheduleExpression"] == "rate(5 minutes)"
+    assert resources["ArrivalRule"]["Properties"]["EventPattern"]["detail-type"] == ["Object Created"]

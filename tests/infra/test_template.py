@@ -1,0 +1,573 @@
+"""What the stack promises, on the template as CloudFormation resolves it."""
+
+import asyncio
+import io
+import json
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+from image_upload import purposes
+from image_upload.app import create_app
+from image_upload.commands import bucket_rules
+from image_upload.edge import Problems, RequestLog
+from image_upload.errors import StorageUnavailable
+from image_upload.logs import JsonFormatter
+from image_upload.s3 import rules
+from image_upload.settings import Settings, aliases, load
+from infra.generate import NOT_PARAMETERS, parameter_of
+from tests.infra.template import IMAGE, TEMPLATE, Stack
+
+ROOT = Path(__file__).parents[2]
+SECRET = "s" * 64
+ORIGINS = "https://app.example.com,http://localhost:3000"
+KEY = "arn:aws:kms:eu-north-1:123456789012:key/0f1e"
+VPC = {"SubnetIds": "subnet-1,subnet-2", "SecurityGroupIds": "sg-1"}
+DOMAIN = {
+    "Cdn": "true",
+    "CdnDomainName": "cdn.example.com",
+    "CdnCertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/0f1e",
+}
+# What Lambda sets: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+LAMBDA = {
+    "AWS_LAMBDA_FUNCTION_NAME": "upload",
+    "AWS_REGION": "eu-north-1",
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_SESSION_TOKEN": "token",
+}
+ENVIRONMENT_MAX_BYTES = 4096
+PURPOSES = purposes.every()
+
+
+def environment_of(stack: Stack) -> dict[str, str]:
+    variables: dict[str, str] = stack.resources["Function"]["Properties"]["Environment"]["Variables"]
+    return variables
+
+
+def statements_of(stack: Stack) -> dict[str, dict[str, Any]]:
+    """The role's statements by their Sid."""
+    (policy,) = stack.resources["Role"]["Properties"]["Policies"]
+    statements = policy["PolicyDocument"]["Statement"]
+    assert len({each["Sid"] for each in statements}) == len(statements)
+    return {each["Sid"]: each for each in statements}
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+# --- settings -------------------------------------------------------------------------------------
+
+
+def test_every_setting_reaches_the_function_or_is_left_out_for_a_reason() -> None:
+    by_hand = {"ENVIRONMENT", "S3_BUCKET_NAME", "TIMEOUT_SECONDS"}
+    every = {aliases(field)[0] for field in Settings.model_fields}
+    assert set(environment_of(Stack())) == every - NOT_PARAMETERS.keys() | by_hand
+    assert all(NOT_PARAMETERS.values())
+
+
+def test_a_parameter_reaches_the_setting_of_its_name() -> None:
+    settings = [name for name in environment_of(Stack()) if parameter_of(name) in TEMPLATE["Parameters"]]
+    assert len(settings) >= 10
+    for variable in set(settings) - {"ENVIRONMENT", "TIMEOUT_SECONDS"}:
+        parameter = TEMPLATE["Parameters"][parameter_of(variable)]
+        value = parameter.get("AllowedValues", ["", "given"])[1]
+        assert environment_of(Stack(**{parameter_of(variable): value}))[variable] == value
+
+
+def test_the_service_starts_with_nothing_but_a_secret_and_its_own_defaults() -> None:
+    given = environment_of(Stack(JwtSecret=SECRET, ExistingBucketName="bucket")) | LAMBDA
+    plain = {"S3_BUCKET_NAME": "bucket", "JWT_SECRET": SECRET} | LAMBDA
+    assert load(given) == load(plain)
+
+
+def test_the_service_runs_in_production_unless_it_is_told_otherwise() -> None:
+    assert environment_of(Stack())["ENVIRONMENT"] == "production"
+    assert set(TEMPLATE["Parameters"]["Environment"]["AllowedValues"]) == {
+        "production",
+        "development",
+        "test",
+        "local",
+    }
+
+
+def test_lambda_and_the_service_have_the_same_time() -> None:
+    stack = Stack(TimeoutSeconds="17")
+    assert stack.resources["Function"]["Properties"]["Timeout"] == environment_of(stack)["TIMEOUT_SECONDS"] == "17"
+
+
+def test_every_secret_is_hidden() -> None:
+    secrets = {
+        parameter_of(aliases(name)[0])
+        for name, field in Settings.model_fields.items()
+        if "SecretStr" in str(field.annotation) and aliases(name)[0] not in NOT_PARAMETERS
+    }
+    assert "JwtSecret" in secrets
+    assert [name for name in sorted(secrets) if TEMPLATE["Parameters"][name].get("NoEcho") is not True] == []
+    shown = json.dumps(TEMPLATE["Outputs"])
+    assert [name for name in secrets if name in shown] == []
+
+
+def test_the_environment_leaves_most_of_its_4_kb_to_the_values() -> None:
+    names = environment_of(Stack())
+    assert sum(len(name) for name in names) < ENVIRONMENT_MAX_BYTES / 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ImageUri": IMAGE.partition("@")[0] + ":latest"},
+        {"AllowedOrigins": "https://app.example.com/"},
+        {"AllowedOrigins": "https://a.example, https://b.example"},
+        {"AuthRequired": "yes"},
+        {"IaAfterDays": "7"},
+        {"TimeoutSeconds": "901"},
+        {"KmsKeyArn": "arn:aws:kms:eu-north-1:123456789012:alias/mine"},
+        {"ExistingBucketName": "No_Bucket"},
+        {"CdnCertificateArn": "arn:aws:acm:eu-north-1:123456789012:certificate/0f1e"},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_wrong_parameter_is_refused_before_anything_is_made(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"does not match|not an allowed|out of range"):
+        Stack(**wrong)
+
+
+def test_what_belongs_together_is_asked_for_together() -> None:
+    assert Stack().broken_rules() == []
+    assert Stack(**VPC, **DOMAIN, MonthlyBudgetUsd="20", AlarmEmail="a@example.com").broken_rules() == []
+    incomplete = Stack(SubnetIds="subnet-1", CdnDomainName="cdn.example.com", MonthlyBudgetUsd="20")
+    assert [text.partition(" ")[0] for text in incomplete.broken_rules()] == [
+        "MonthlyBudgetUsd",
+        "SubnetIds",
+        "CdnDomainName",
+    ]
+
+
+# --- what the function may do ---------------------------------------------------------------------
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+ACTION_OF_CALL = {
+    "PutObject": "s3:PutObject",
+    "CreateMultipartUpload": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+    "CompleteMultipartUpload": "s3:PutObject",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "ListParts": "s3:ListMultipartUploadParts",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "HeadObject": "s3:GetObject",
+    "GetObject": "s3:GetObject",
+    "DeleteObject": "s3:DeleteObject",
+    "HeadBucket": "s3:ListBucket",
+    "ListObjectsV2": "s3:ListBucket",
+}
+
+
+def calls_of_the_code() -> set[str]:
+    """The S3 operations that the service itself calls, by the names it gives them; and HeadBucket for its health."""
+    sources = "\n".join(path.read_text() for path in (ROOT / "image_upload").rglob("*.py"))
+    return {*re.findall(r"""bucket\.call\(\s*"(\w+)",""", sources), "HeadBucket"}
+
+
+def test_the_role_allows_what_the_code_calls_and_nothing_else() -> None:
+    s3 = {
+        action
+        for each in statements_of(Stack()).values()
+        for action in listed(each["Action"])
+        if action.startswith("s3:")
+    }
+    assert len(calls_of_the_code()) >= 8, "the search for calls finds none"
+    # What clients do with presigned URLs (PUT, GET and the calls of an upload in parts) needs the same actions.
+    assert s3 == {ACTION_OF_CALL[call] for call in calls_of_the_code()}
+
+
+def test_no_right_is_wider_than_aws_makes_it() -> None:
+    for stack in (Stack(), Stack(**VPC, KmsKeyArn=KEY, Cdn="true")):
+        for name, statement in statements_of(stack).items():
+            if statement["Effect"] == "Allow":
+                assert not [action for action in listed(statement["Action"]) if "*" in action], name
+                assert ("*" in listed(statement["Resource"])) == (name in {"Tracing", "NetworkInterfaces"}), name
+
+
+def test_the_role_reaches_its_own_bucket_only() -> None:
+    for stack, name in ((Stack(), "<Bucket>"), (Stack(ExistingBucketName="mine"), "mine")):
+        resources = [
+            resource
+            for each in statements_of(stack).values()
+            for action in listed(each["Action"])[:1]
+            for resource in listed(each["Resource"])
+            if action.startswith("s3:")
+        ]
+        assert resources
+        assert [each for each in resources if not re.match(rf"arn:aws:s3:::{re.escape(name)}(/|$)", each)] == []
+
+
+def test_the_role_writes_to_its_own_logs_only() -> None:
+    assert statements_of(Stack())["Logs"]["Resource"] == "<LogGroup.Arn>"
+
+
+def test_network_rights_come_with_subnets_and_are_not_for_the_functions_own_code() -> None:
+    assert not {"NetworkInterfaces", "NotFromTheFunctionItself"} & statements_of(Stack()).keys()
+    stack = Stack(**VPC)
+    denied = statements_of(stack)["NotFromTheFunctionItself"]
+    assert (denied["Effect"], denied["Action"], denied["Condition"]) == (
+        "Deny",
+        "ec2:*",
+        {"Null": {"lambda:SourceFunctionArn": "false"}},
+    )
+    assert stack.resources["Function"]["Properties"]["VpcConfig"] == {
+        "SubnetIds": ["subnet-1", "subnet-2"],
+        "SecurityGroupIds": ["sg-1"],
+    }
+    assert "VpcConfig" not in Stack().resources["Function"]["Properties"]
+
+
+def test_the_role_may_use_the_key_of_the_bucket_if_there_is_one() -> None:
+    def with_keys(stack: Stack) -> list[list[str]]:
+        return [each["Resource"] for each in statements_of(stack).values() if each["Action"][0].startswith("kms:")]
+
+    assert with_keys(Stack()) == []
+    assert with_keys(Stack(KmsKeyArn=KEY)) == [[KEY]]
+
+
+# --- the Function URL -----------------------------------------------------------------------------
+
+
+def test_a_new_url_has_both_permissions_that_it_needs() -> None:
+    permissions = Stack().of_type("AWS::Lambda::Permission").values()
+    assert [{**each, "FunctionName": None} for each in permissions] == [
+        {
+            "FunctionName": None,
+            "Action": "lambda:InvokeFunctionUrl",
+            "Principal": "*",
+            "FunctionUrlAuthType": Stack().resources["Url"]["Properties"]["AuthType"],
+        },
+        {
+            "FunctionName": None,
+            "Action": "lambda:InvokeFunction",
+            "Principal": "*",
+            "InvokedViaFunctionUrl": True,
+        },
+    ]
+
+
+def cors_of(app: FastAPI) -> dict[str, Any] | None:
+    """How an app answers CORS by itself, None if it does not."""
+    own = {getattr(layer.cls, "__name__", ""): dict(layer.kwargs) for layer in app.user_middleware}
+    return own.get("CORSMiddleware")
+
+
+def test_the_url_answers_cors_as_the_app_would_and_the_app_is_silent() -> None:
+    stack = Stack(AllowedOrigins=ORIGINS, JwtSecret=SECRET, ExistingBucketName="bucket")
+    elsewhere = {"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1"}
+    own = cors_of(create_app(load(elsewhere | {"CORS_ALLOW_ORIGINS": ORIGINS})))
+    assert own
+    cors = stack.resources["Url"]["Properties"]["Cors"]
+    assert cors["AllowOrigins"] == ORIGINS.split(",")
+    assert (cors["AllowHeaders"], cors["ExposeHeaders"]) == (own["allow_headers"], own["expose_headers"])
+
+    app = create_app(load(environment_of(stack) | LAMBDA))
+    assert cors_of(app) is None
+    documented = {method.upper() for path in app.openapi()["paths"].values() for method in path}
+    assert documented <= set(cors["AllowMethods"]) <= set(own["allow_methods"])
+
+
+def test_without_origins_nobody_answers_cors() -> None:
+    stack = Stack()
+    assert "Cors" not in stack.resources["Url"]["Properties"]
+    assert "CorsConfiguration" not in stack.resources["Bucket"]["Properties"]
+
+
+def test_the_url_takes_no_method_that_aws_refuses() -> None:
+    # AWS takes at most six, of at most six characters each: OPTIONS has seven.
+    methods = Stack(AllowedOrigins="*").resources["Url"]["Properties"]["Cors"]["AllowMethods"]
+    assert len(methods) <= 6
+    assert [method for method in methods if len(method) > 6] == []
+
+
+# --- the bucket -----------------------------------------------------------------------------------
+
+
+def test_the_bucket_keeps_strangers_out() -> None:
+    bucket = Stack().resources["Bucket"]["Properties"]
+    assert bucket["PublicAccessBlockConfiguration"] == rules.public_access_block()
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    (denied,) = (
+        each
+        for each in Stack().resources["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+        if each["Effect"] == "Deny"
+    )
+    assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_the_bucket_is_encrypted_with_the_key_if_there_is_one() -> None:
+    def default(**parameters: str) -> dict[str, Any]:
+        (rule,) = Stack(**parameters).resources["Bucket"]["Properties"]["BucketEncryption"][
+            "ServerSideEncryptionConfiguration"
+        ]
+        found: dict[str, Any] = rule["ServerSideEncryptionByDefault"]
+        return found
+
+    assert default() == {"SSEAlgorithm": "AES256"}
+    assert default(KmsKeyArn=KEY) == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY}
+
+
+def test_files_outlive_the_stack_and_nothing_else_does() -> None:
+    kept = {name for name, each in Stack().resources.items() if each.get("DeletionPolicy", "Delete") != "Delete"}
+    assert kept == {"Bucket", "BucketPolicy"}
+    assert {Stack().resources[name]["UpdateReplacePolicy"] for name in kept} == {"Retain"}
+
+
+def test_an_existing_bucket_is_used_and_left_alone() -> None:
+    stack = Stack(ExistingBucketName="mine", Cdn="true")
+    assert not {"Bucket", "BucketPolicy"} & stack.resources.keys()
+    assert environment_of(stack)["S3_BUCKET_NAME"] == stack.outputs["BucketName"] == "mine"
+    config = stack.resources["Distribution"]["Properties"]["DistributionConfig"]
+    assert config["Origins"][0]["DomainName"] == "mine.s3.eu-north-1.amazonaws.com"
+    assert "BucketRulesCommand" not in Stack().outputs
+
+
+def test_the_stack_says_how_an_existing_bucket_gets_its_rules() -> None:
+    plain = Stack(ExistingBucketName="mine").outputs["BucketRulesCommand"]
+    assert plain == "python -m image_upload bucket-rules --bucket mine"
+    options = {"IaAfterDays": "40", "GlacierAfterDays": "90", "Versioning": "true", "KmsKeyArn": KEY, "Cdn": "true"}
+    command = Stack(ExistingBucketName="mine", AllowedOrigins=ORIGINS, **options).outputs["BucketRulesCommand"]
+    words = command.replace("<Distribution>", "E1").split()
+    assert words[:4] == ["python", "-m", "image_upload", "bucket-rules"]
+    # The command takes what the stack says.
+    chosen = bucket_rules._parsed(words[4:])
+    assert (chosen.bucket, chosen.ia_after_days, chosen.glacier_after_days, chosen.versioning) == ("mine", 40, 90, True)
+    assert chosen.distribution_arn == "arn:aws:cloudfront::123456789012:distribution/E1"
+
+
+def lifecycle_of(**parameters: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = Stack(**parameters).resources["Bucket"]["Properties"]["LifecycleConfiguration"][
+        "Rules"
+    ]
+    return found
+
+
+def test_every_purpose_ends_when_the_table_says() -> None:
+    expiring = {rule["Prefix"]: rule["ExpirationInDays"] for rule in lifecycle_of() if "ExpirationInDays" in rule}
+    assert expiring == {each.prefix: each.kept_days for each in PURPOSES if each.kept_days is not None}
+
+
+def test_parts_that_nobody_put_together_go_after_a_day_wherever_they_are() -> None:
+    (rule,) = (rule for rule in lifecycle_of() if "AbortIncompleteMultipartUpload" in rule)
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+    assert "Prefix" not in rule
+
+
+def test_objects_cool_only_if_somebody_asks_and_only_those_kept_for_ever() -> None:
+    assert [rule for rule in lifecycle_of() if "Transitions" in rule] == []
+    for wanted, expected in (
+        ({"IaAfterDays": "40"}, [("STANDARD_IA", "40")]),
+        ({"GlacierAfterDays": "90"}, [("GLACIER_IR", "90")]),
+        ({"IaAfterDays": "40", "GlacierAfterDays": "90"}, [("STANDARD_IA", "40"), ("GLACIER_IR", "90")]),
+    ):
+        cooling = {rule["Prefix"]: rule["Transitions"] for rule in lifecycle_of(**wanted) if "Transitions" in rule}
+        assert set(cooling) == {each.prefix for each in PURPOSES if each.cools}
+        for transitions in cooling.values():
+            assert [(each["StorageClass"], each["TransitionInDays"]) for each in transitions] == expected
+
+
+def test_a_lifecycle_rule_is_the_one_that_s3_is_told_elsewhere() -> None:
+    ids = [rule["Id"] for rule in lifecycle_of(IaAfterDays="40", GlacierAfterDays="90")]
+    same = rules.lifecycle_rules(PURPOSES, ia_after_days=40, glacier_after_days=90)
+    assert ids == [rule["ID"] for rule in same]
+
+
+# --- the CDN --------------------------------------------------------------------------------------
+
+
+def test_there_is_no_cdn_unless_somebody_asks() -> None:
+    stack = Stack(CdnBaseUrl="https://elsewhere.example.com")
+    assert [name for name, each in stack.resources.items() if "CloudFront" in each["Type"]] == []
+    assert "cloudfront" not in json.dumps(stack.resources["BucketPolicy"])
+    assert environment_of(stack)["CDN_BASE_URL"] == "https://elsewhere.example.com"
+    assert "CdnUrl" not in stack.outputs
+
+
+def test_only_that_distribution_reads_and_only_what_is_public_by_nature() -> None:
+    stack = Stack(Cdn="true")
+    (allowed,) = (
+        each
+        for each in stack.resources["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+        if each["Effect"] == "Allow"
+    )
+    assert allowed["Principal"] == {"Service": "cloudfront.amazonaws.com"}
+    assert listed(allowed["Action"]) == ["s3:GetObject"]
+    assert allowed["Condition"] == {
+        "StringEquals": {"AWS:SourceArn": "arn:aws:cloudfront::123456789012:distribution/<Distribution>"}
+    }
+    public = [each.prefix for each in PURPOSES if each.cdn]
+    assert public
+    assert listed(allowed["Resource"]) == [f"arn:aws:s3:::<Bucket>/{prefix}*" for prefix in public]
+
+
+def test_the_cdn_speaks_https_and_signs_what_it_asks() -> None:
+    config = Stack(Cdn="true").resources["Distribution"]["Properties"]["DistributionConfig"]
+    behaviour = config["DefaultCacheBehavior"]
+    assert behaviour["ViewerProtocolPolicy"] == "https-only"
+    assert behaviour["AllowedMethods"] == ["GET", "HEAD"]
+    (access,) = Stack(Cdn="true").of_type("AWS::CloudFront::OriginAccessControl").values()
+    signing = access["OriginAccessControlConfig"]
+    assert (signing["SigningBehavior"], signing["SigningProtocol"]) == ("always", "sigv4")
+
+
+def test_the_cdn_lets_no_uploaded_page_run_scripts() -> None:
+    (policy,) = Stack(Cdn="true").of_type("AWS::CloudFront::ResponseHeadersPolicy").values()
+    headers = policy["ResponseHeadersPolicyConfig"]["SecurityHeadersConfig"]
+    directives = headers["ContentSecurityPolicy"]["ContentSecurityPolicy"].split("; ")
+    assert "sandbox" in directives, "and nothing that it allows again, such as allow-scripts"
+    assert "default-src 'none'" in directives
+    assert not [each for each in directives if each.startswith("script-src")]
+    assert all(header["Override"] is True for header in headers.values())
+
+
+def test_a_domain_of_ones_own_brings_todays_tls() -> None:
+    stack = Stack(**DOMAIN)
+    config = stack.resources["Distribution"]["Properties"]["DistributionConfig"]
+    assert config["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
+    assert config["Aliases"] == ["cdn.example.com"]
+    assert environment_of(stack)["CDN_BASE_URL"] == stack.outputs["CdnUrl"] == "https://cdn.example.com"
+    assert environment_of(Stack(Cdn="true"))["CDN_BASE_URL"] == "https://<Distribution.DomainName>"
+
+
+# --- what watches over it -------------------------------------------------------------------------
+
+
+def matches(pattern: str, line: str) -> bool:
+    """Whether a log line matches a filter pattern, for the part of the language that the template uses.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
+    """
+    inside = re.fullmatch(r"\{ (.*) \}", pattern)
+    assert inside, pattern
+    document = json.loads(line)
+    for term in inside[1].split(" && "):
+        comparison = re.fullmatch(r'\$\.(\w+) (?:= "([^"]*)"|>= (\d+))', term)
+        assert comparison, term
+        name, text, least = comparison.groups()
+        value = document.get(name)
+        if text is not None and value != text:
+            return False
+        if least is not None and not (isinstance(value, int | float) and value >= int(least)):
+            return False
+    return True
+
+
+@pytest.mark.parametrize(("what", "counted"), [("bug", True), ("storage", True), ("fine", False), ("wrong", False)])
+def test_every_5xx_is_counted_by_its_log_line_and_no_other(what: str, counted: bool) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        if what == "bug":
+            raise RuntimeError("status 500 in a text is not a status")
+        if what == "storage":
+            raise StorageUnavailable("S3 does not answer.")
+        await send({"type": "http.response.start", "status": 200 if what == "fine" else 404, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def ignore(*_: Any) -> Any:
+        return {"type": "http.request"}
+
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel("DEBUG")
+    try:
+        asyncio.run(RequestLog(Problems(app))({"type": "http", "method": "GET", "path": "/500"}, ignore, ignore))
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    (filtered,) = Stack().of_type("AWS::Logs::MetricFilter").values()
+    lines = [line for line in written.getvalue().splitlines() if '"image_upload' in line]
+    assert lines
+    assert sum(matches(filtered["FilterPattern"], line) for line in lines) == int(counted)
+
+
+def test_the_alarm_looks_at_the_metric_that_the_filter_writes() -> None:
+    stack = Stack()
+    (transformation,) = stack.resources["ServerErrors"]["Properties"]["MetricTransformations"]
+    alarm = stack.resources["ServerErrorsAlarm"]["Properties"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == (
+        transformation["MetricNamespace"],
+        transformation["MetricName"],
+    )
+    assert "upload" in alarm["Namespace"], "two stacks do not count together"
+    assert stack.resources["ServerErrors"]["Properties"]["LogGroupName"] == "<LogGroup>"
+
+
+def test_slow_is_nine_tenths_of_the_timeout_unless_it_is_set() -> None:
+    stack = Stack()
+    alarm = stack.resources["SlowAlarm"]["Properties"]
+    assert (alarm["MetricName"], alarm["ExtendedStatistic"]) == ("Duration", "p99")
+    assert float(alarm["Threshold"]) == float(stack.resources["Function"]["Properties"]["Timeout"]) * 1000 * 0.9
+    assert float(Stack(SlowAlarmMs="5000").resources["SlowAlarm"]["Properties"]["Threshold"]) == 5000
+
+
+def test_alarms_write_to_the_address_if_there_is_one_and_can_be_turned_off() -> None:
+    def actions(stack: Stack) -> list[Any]:
+        return [each.get("AlarmActions") for each in stack.of_type("AWS::CloudWatch::Alarm").values()]
+
+    assert actions(Stack(AlarmEmail="a@example.com")) == [["<AlarmTopic>"]] * 4
+    assert actions(Stack()) == [None] * 4
+    assert actions(Stack(Alarms="false")) == []
+    assert Stack().of_type("AWS::SNS::Topic") == {}
+
+
+def test_the_budget_writes_to_the_address() -> None:
+    assert Stack().of_type("AWS::Budgets::Budget") == {}
+    (budget,) = Stack(MonthlyBudgetUsd="20", AlarmEmail="a@example.com").of_type("AWS::Budgets::Budget").values()
+    assert budget["Budget"]["BudgetLimit"] == {"Amount": "20", "Unit": "USD"}
+    assert {each["Subscribers"][0]["Address"] for each in budget["NotificationsWithSubscribers"]} == {"a@example.com"}
+
+
+# --- the stack as a whole -------------------------------------------------------------------------
+
+
+def test_names_are_generated_or_the_stacks_own_so_that_two_stacks_never_want_the_same() -> None:
+    stack = Stack(**VPC, **DOMAIN, AlarmEmail="a@example.com", MonthlyBudgetUsd="20")
+    naming = {"FunctionName", "RoleName", "BucketName", "LogGroupName", "AlarmName", "TopicName", "BudgetName", "Name"}
+    chosen = {
+        (name, value)
+        for name, each in stack.resources.items()
+        for member, value in each["Properties"].items()
+        if member in naming and not str(value).startswith("<")
+    }
+    assert chosen == {("Function", "upload"), ("LogGroup", "/aws/lambda/upload")}
+    # CloudFront asks for names, which the whole account shares.
+    for name, member in (
+        ("OriginAccess", "OriginAccessControlConfig"),
+        ("UserContentHeaders", "ResponseHeadersPolicyConfig"),
+    ):
+        assert stack.resources[name]["Properties"][member]["Name"] == "upload-eu-north-1"
+
+
+def test_what_costs_money_carries_the_name_of_its_stack() -> None:
+    stack = Stack(Cdn="true", AlarmEmail="a@example.com")
+    for name in ("Function", "Bucket", "LogGroup", "Role", "Distribution", "AlarmTopic"):
+        assert stack.resources[name]["Properties"]["Tags"] == [{"Key": "image-upload", "Value": "upload"}], name
+
+
+def test_the_outputs_are_those_that_the_deployment_reads() -> None:
+    assert set(Stack().outputs) == {"FunctionUrl", "FunctionName", "BucketName", "LogGroupName", "Region"}
+    assert set(Stack(Cdn="true").outputs) - set(Stack().outputs) == {"CdnUrl", "DistributionArn"}
+
+
+def test_every_combination_of_options_refers_only_to_what_it_makes() -> None:
+    options: list[dict[str, str]] = [{}, DOMAIN, {"Cdn": "true"}, VPC, {"KmsKeyArn": KEY}, {"Alarms": "false"}]
+    for first in options:
+        for second in options:
+            for bucket in ("", "mine"):
+                assert Stack(**first | second, ExistingBucketName=bucket).outputs["FunctionUrl"] == "<Url.FunctionUrl>"

@@ -1,0 +1,49 @@
+"""User metadata goes up and comes back as the same text."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from image_upload import keys, metadata
+from image_upload.errors import InvalidMetadata
+
+NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
+
+
+def sent(value: str) -> dict[str, str]:
+    return metadata.headers_of({"note": value}, user_id="7", filename=None, content_type="image/jpeg", now=NOW)
+
+
+@given(st.text(max_size=120).filter(lambda text: not keys.NOT_TEXT.search(text)))
+def test_every_text_comes_back_as_it_was(value: str) -> None:
+    try:
+        headers = sent(value)
+    except InvalidMetadata:  # too long once it is encoded
+        return
+    assert all(header.isascii() and header.isprintable() for header in headers.values())
+    assert metadata.from_headers(headers)["note"] == value
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("plain", "plain"),
+        ("=?UTF-8?B?6rOg7JaR7J20?=", "고양이"),
+        ("=?utf-8?q?caf=C3=A9?=", "café"),
+        ("=?UTF-8?B?6rOg?= =?UTF-8?B?7JaR7J20?=", "고양이"),  # in two words, as long texts come
+        ("보고서", "보고서"),  # some stores give it back raw
+        ("=?x-unknown?b?AAAA?=", "=?x-unknown?b?AAAA?="),
+        ("=?utf-8?b?A?=", "=?utf-8?b?A?="),
+        ("=?utf-8?x?abc?=", "=?utf-8?x?abc?="),
+        ("a =? b", "a =? b"),
+    ],
+)
+def test_what_s3_gives_back_is_read(header: str, value: str) -> None:
+    assert metadata.from_headers({"X-Amz-Meta-Note": header, "content-type": "a/b"}) == {"note": value}
+
+
+def test_the_standard_names_come_back_with_their_underscores() -> None:
+    found = metadata.from_headers({"x-amz-meta-original-filename": "a", "x-amz-meta-other-name": "b"})
+    assert found == {"original_filename": "a", "other-name": "b"}
