@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.failures import S3Failure
 
@@ -83,13 +84,8 @@ async def confirms(stored: Stored, digest: Digest) -> bool:
 
 async def head(bucket: Bucket, key: str) -> Stored | None:
     """HeadObject with checksum mode, None where S3 says that there is no such object."""
-    try:
-        response = await bucket.call("HeadObject", "HEAD", key, headers={"x-amz-checksum-mode": "ENABLED"})
-    except S3Failure as failure:
-        if failure.is_missing:
-            return None
-        raise
-    return _said(response, int(response.headers["content-length"]))
+    found = await objects.head(bucket, key, checksums=True)
+    return None if found is None else Stored(found.size_bytes, found.etag.strip('"'), found.sha256)
 
 
 async def put(

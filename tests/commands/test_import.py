@@ -45,6 +45,17 @@ def test_every_file_is_stored_once_with_its_type_and_its_name(move: Import) -> N
     }
 
 
+def test_storage_class_and_encryption_are_those_of_the_settings(move: Import) -> None:
+    move.write("a.jpg", b"a")
+    move.write("large.bin", noise(1, 9 * MIB))
+    move.environ |= {"S3_STORAGE_CLASSES": "file:STANDARD_IA", "S3_SSE": "AES256"}
+    move.well()
+    heads = [move.store.head(key) for key in move.objects()]
+    assert [(head["StorageClass"], head["ServerSideEncryption"]) for head in heads if head] == [
+        ("STANDARD_IA", "AES256")
+    ] * 2
+
+
 def test_a_second_run_sends_nothing(move: Import, meddler: Meddler) -> None:
     move.write("a.jpg", b"a")
     move.write("b.bin", noise(1, 9 * MIB))

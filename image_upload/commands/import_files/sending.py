@@ -1,7 +1,7 @@
 """One file to its end: stored and confirmed, refused, or failed with a reason."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from image_upload.commands.import_files import parts
@@ -14,7 +14,6 @@ from image_upload.commands.import_files.report import Report
 from image_upload.commands.import_files.walking import ChangedError, Stat, Tree
 from image_upload.errors import Problem
 from image_upload.limits import IMPORT_IN_FLIGHT_BYTES, KIB, UPLOAD_PART_BYTES
-from image_upload.mint.minting import Approved
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.comparing import Stored, confirms, digest_of, head, put
 from image_upload.s3.failures import S3Failure
@@ -99,12 +98,12 @@ class Sender:
         try:
             whole = await asyncio.to_thread(self._read, row.path)
             approved = fit(self._rules, row.path, whole.stat.size_bytes)  # it may have grown since it was found
-            approved = approved._replace(headers={**approved.headers, **bucket.at_rest(row.key)})
+            headers = approved.headers | bucket.at_rest(row.key)
             if whole.data is not None:
-                return await self._whole(bucket, row, approved, whole.data), whole.stat
+                return await self._whole(bucket, row, headers, whole.data), whole.stat
         finally:
             self._budget.give_back(taken)
-        return await self._in_parts(bucket, row, approved, credit)
+        return await self._in_parts(bucket, row, headers, credit)
 
     def _read(self, path: bytes) -> _Whole:
         """The file if it is short enough to go at once. Raises `ChangedError`, `OSError`."""
@@ -116,7 +115,7 @@ class Sender:
             return _Whole(file.stat, data)
 
     async def _in_parts(
-        self, bucket: Bucket, row: Row, approved: Approved, credit: Callable[[int], None]
+        self, bucket: Bucket, row: Row, headers: Mapping[str, str], credit: Callable[[int], None]
     ) -> tuple[Kept, Stat]:
         with await asyncio.to_thread(self._tree.open, row.path) as file:
             if self._rehearse:
@@ -126,7 +125,7 @@ class Sender:
                 bucket,
                 self._journal.row(row.id),
                 file,
-                approved.headers,
+                headers,
                 journal=self._journal,
                 budget=self._budget,
                 is_ours=self._is_ours,
@@ -134,12 +133,12 @@ class Sender:
             )
             return kept, file.stat
 
-    async def _whole(self, bucket: Bucket, row: Row, approved: Approved, data: bytes) -> Kept:
+    async def _whole(self, bucket: Bucket, row: Row, headers: Mapping[str, str], data: bytes) -> Kept:
         digest = await asyncio.to_thread(digest_of, data)
         if self._rehearse:
             return Kept(digest.sha256, "", was_there=False)
         try:
-            stored = await put(bucket, row.key, data, digest, approved.headers, overwrite=False)
+            stored = await put(bucket, row.key, data, digest, headers, overwrite=False)
         except S3Failure as failure:
             if failure.status != _PRECONDITION_FAILED:
                 raise
@@ -148,7 +147,7 @@ class Sender:
                 return Kept(digest.sha256, found.etag, was_there=True)
             if found is not None and not self._is_ours(row, found):
                 raise ForeignObject from None
-            stored = await put(bucket, row.key, data, digest, approved.headers, overwrite=True)
+            stored = await put(bucket, row.key, data, digest, headers, overwrite=True)
         if not await confirms(stored, digest):
             # An ETag alone says nothing where S3 encrypts with KMS. A HEAD knows more, or nobody does.
             found = await head(bucket, row.key)
