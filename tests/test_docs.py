@@ -10,10 +10,11 @@ import pytest
 
 from image_upload import limits, purposes
 from image_upload.__main__ import COMMANDS
+from image_upload.account_settings import RATE_LIMITS_IN_PRODUCTION
 from image_upload.app import create_app
 from image_upload.errors import every_problem
 from image_upload.mint.choosing import part_length
-from image_upload.settings import RATE_LIMITS_IN_PRODUCTION, Settings, aliases, load
+from image_upload.settings import Settings, aliases, load
 from infra import generate
 from tests.infra.template import TEMPLATE
 
