@@ -5,6 +5,8 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from image_upload.accounts import rights
+from image_upload.accounts.principals import Principal
 from image_upload.errors import (
     AlreadyExists,
     FileTooLarge,
@@ -83,9 +85,15 @@ class MultipartUploads:
             )
         return self._office
 
-    def ticket(self, text: str, user_id: str) -> Ticket:
-        """The ticket behind a text; see `TicketOffice.read`."""
-        return self._tickets.read(text, user_id)
+    def ticket(self, text: str, principal: Principal) -> Ticket:
+        """The ticket behind a text, if the principal may go on with its upload.
+
+        Raises `InvalidTicket`, `ExpiredTicket`, and for somebody else's the `UploadNotFound` of one that is gone.
+        """
+        ticket = self._tickets.read(text)
+        if not rights.may_go_on(principal, ticket.user_id):
+            raise _gone(hides=ticket.key)
+        return tickets.check_time(ticket)
 
     async def begin(self, wish: Wish, part_bytes: int) -> tuple[Ticket, str]:
         """Begin an upload in S3: its ticket, and the ticket's text. Nothing is begun if the wish is not allowed."""
@@ -300,8 +308,9 @@ def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[tuple
     return [(number, f'"{etag.strip(chr(34))}"') for number, etag in ordered]
 
 
-def _gone() -> UploadNotFound:
+def _gone(hides: str | None = None) -> UploadNotFound:
     return UploadNotFound(
-        "S3 knows no such upload: it was aborted, completed, or cleaned up after a day. Start a new one with "
-        "POST /uploads."
+        "There is no such upload of yours: it was aborted, completed, or cleaned up after a day. Start a new one with "
+        "POST /uploads.",
+        hides=hides,
     )

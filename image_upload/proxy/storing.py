@@ -17,7 +17,6 @@ from image_upload.s3.bucket import Bucket
 from image_upload.s3.failures import translated
 from image_upload.s3.objects import StoredObject
 
-DEFAULT_FOLDER = "uploads"
 FOLDER_FIELD = "folder"
 PURPOSE_FIELD = "purpose"
 CLASS_FIELD = "class_id"
@@ -115,7 +114,7 @@ def _place(incoming: Incoming, user_id: str, table: Mapping[str, Purpose], now: 
     content_type = incoming.content_type or _ANY_TYPE
     given = {CLASS_FIELD: fields[CLASS_FIELD]} if fields.get(CLASS_FIELD) else {}
     if not fields.get(PURPOSE_FIELD):
-        key = _key(fields.get(FOLDER_FIELD, ""), user_id, incoming.filename)
+        key = keys.make_in(fields.get(FOLDER_FIELD, ""), user_id=user_id, ext=keys.extension(incoming.filename))
         return _Place(key, content_type, given, S3_OBJECT_MAX_BYTES)
     if fields.get(FOLDER_FIELD):
         raise InvalidRequest(
@@ -131,13 +130,6 @@ def _place(incoming: Incoming, user_id: str, table: Mapping[str, Purpose], now: 
         now=now,
     )
     return _Place(key, content_type, given, purpose.max_bytes)
-
-
-def _key(folder: str, user_id: str, filename: str) -> str:
-    folder = keys.check(folder.strip("/") or DEFAULT_FOLDER)
-    ext = keys.extension(filename)
-    name = f"{keys.new_id()}.{ext}" if ext else keys.new_id()
-    return keys.check(f"{folder}/{keys.segment(user_id)}/{name}")
 
 
 async def _up_to(max_bytes: int, chunks: AsyncIterator[memoryview]) -> AsyncIterator[memoryview]:
