@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
 from starlette.convertors import PathConvertor, register_url_convertor
 
-from image_upload import errors
+from image_upload import audit, errors
 from image_upload.accounts import rights
 from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
@@ -127,7 +127,9 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
     )
     async def delete_image(key: str, principal: manager) -> Response:
         """Safe to repeat. In a bucket with versions the earlier ones stay."""
-        await library.delete_file(await access.check(principal, "delete", key))
+        key = await access.check(principal, "delete", key)
+        audit.note("delete", key)
+        await library.delete_file(key)
         return Response(status_code=204)
 
 
@@ -229,5 +231,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
     )
     async def delete_file(key: str, principal: manager) -> Response:
         """Safe to repeat. In a bucket with versions the earlier ones stay."""
-        await library.delete_file(await access.check(principal, "delete", key))
+        key = await access.check(principal, "delete", key)
+        audit.note("delete", key)
+        await library.delete_file(key)
         return Response(status_code=204)

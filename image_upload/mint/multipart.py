@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from image_upload import audit
 from image_upload.accounts import rights
 from image_upload.accounts.principals import Principal
 from image_upload.errors import (
@@ -116,6 +117,7 @@ class MultipartUploads:
             expires_at_s=tickets.expiry(),
             recorded=wish.recorded,
         )
+        audit.note("mint", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
         return ticket, office.issue(ticket)
 
     async def plan(self, wish: Wish, part_bytes: int, *, compact: bool) -> MultipartPlan:
@@ -194,6 +196,7 @@ class MultipartUploads:
 
     async def abort(self, ticket: Ticket) -> None:
         """Forget the upload and its parts. A finished object stays. Raises `UploadNotFound`."""
+        audit.note("abort", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
         async with translated():
             try:
                 await s3.abort(self._bucket, ticket.key, ticket.upload_id)
@@ -248,6 +251,7 @@ class MultipartUploads:
             except (SizeMismatch, FileTooLarge):
                 await objects.delete(self._bucket, ticket.key)
                 raise
+        audit.note("complete", ticket.key, purpose=ticket.purpose, size_bytes=stored.size_bytes)
         if ticket.recorded and self._notice is not None:
             await self._notice(ticket.key)
         return Completed(ticket, stored.size_bytes, stored.etag, self._bucket.cdn_url(ticket.key))

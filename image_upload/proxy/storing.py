@@ -5,7 +5,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import BinaryIO, NamedTuple
 
-from image_upload import checks, keys, metadata
+from image_upload import audit, checks, keys, metadata
 from image_upload.errors import EmptyFile, FileTooLarge, InvalidRequest, MalformedForm
 from image_upload.limits import S3_OBJECT_MAX_BYTES
 from image_upload.proxy.form import FILE_FIELD, Incoming
@@ -106,6 +106,7 @@ async def _store(
                 "Content-Length.",
                 max_bytes=S3_OBJECT_MAX_BYTES,
             ) from None
+    audit.note("store", place.key, purpose=incoming.fields.get(PURPOSE_FIELD), size_bytes=stored.size_bytes)
     return Kept(place.key, place.content_type, stored)
 
 
