@@ -74,6 +74,11 @@ S3_ANSWER_TIMEOUT_S: Final = 12.0
 # Objects of one page. Above: S3 cuts it silently. With keys of 1,024 quotes such a page stays below Lambda's limit.
 LIST_MAX_KEYS: Final = 1_000
 
+# Listings that one request for a user's own files may ask S3 for, and for how long it goes on asking: one for each
+# day that a dated purpose is kept, and some. Above: the page ends early, and its next_token goes on.
+LIST_CALLS_MAX: Final = 64
+LIST_WALK_S: Final = 5.0
+
 # --- Multipart plans ------------------------------------------------------------------------------
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html recommends multipart from 100 MB.
