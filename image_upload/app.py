@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 from image_upload import __version__, openapi, purposes
 from image_upload.accounts.dependencies import principal_of
 from image_upload.accounts.principals import Principal
+from image_upload.audit import Audit
 from image_upload.edge import BodyLimit, Problems, RequestLog
 from image_upload.errors import Problem
 from image_upload.health import routes as health
@@ -140,7 +141,8 @@ def _ring(settings: Settings, limiter: Limiter, open_uppy: Callable[[], None]) -
         most = proxy.FORM_MAX_BYTES.get(path, JSON_BODY_MAX_BYTES)
         return min(most, LAMBDA_FORM_MAX_BYTES) if settings.on_lambda else most
 
-    ring = [Middleware(RequestLog)]
+    address = address_of(settings)
+    ring = [Middleware(RequestLog, auditor=Audit(settings, address))]
     if settings.cors_allow_origins and not settings.on_lambda:
         # Behind a Function URL the URL's own CORS settings answer; two answers make browsers refuse.
         ring.append(
@@ -155,7 +157,7 @@ def _ring(settings: Settings, limiter: Limiter, open_uppy: Callable[[], None]) -
         )
     ring += [Middleware(Problems), Middleware(UppyPath, open_room=open_uppy)]
     if limiter.per_address is not None:
-        ring.append(Middleware(RateLimit, limit=limiter.per_address, address_of=address_of(settings)))
+        ring.append(Middleware(RateLimit, limit=limiter.per_address, address_of=address))
     return [*ring, Middleware(BodyLimit, max_bytes_of=max_bytes_of)]
 
 

@@ -16,6 +16,8 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from image_upload import audit
+from image_upload.audit import Audit, Deed
 from image_upload.errors import (
     MEDIA_TYPE,
     BodyTooLarge,
@@ -35,10 +37,14 @@ CLIENT_CLOSED_REQUEST = 499
 
 
 class RequestLog:
-    """Gives each request an id, returns it as X-Request-Id, and writes one line when it is over."""
+    """Gives each request an id, returns it as X-Request-Id, and writes one line when it is over.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Behind it come the lines of the audit log.
+    """
+
+    def __init__(self, app: ASGIApp, auditor: Audit) -> None:
         self._app = app
+        self._audit = auditor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
@@ -64,11 +70,14 @@ class RequestLog:
                 ]
             await send(message)
 
+        noted: list[Deed] = []
+        token = audit.deeds.set(noted)
         try:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
             status = CLIENT_CLOSED_REQUEST
         finally:
+            audit.deeds.reset(token)
             fields: dict[str, Any] = {
                 "request_id": request_id,
                 "method": scope["method"],
@@ -77,10 +86,11 @@ class RequestLog:
                 "duration_ms": round((time.perf_counter() - started) * 1000, 2),
             }
             if "principal" in scope:
-                fields["user_id"] = scope["principal"].user_id
+                fields["user_id"] = self._audit.who(scope["principal"].user_id)
             if "problem" in scope:
                 fields["code"] = scope["problem"]
             log.info("request", extra={"fields": fields})
+            self._audit.write(scope, status, noted)
 
 
 class BodyLimit:
@@ -189,6 +199,8 @@ def _methods(scope: Scope) -> set[str]:
 async def answer(scope: Scope, send: Send, problem: Problem) -> None:
     """Send a problem document."""
     scope["problem"] = problem.code
+    if problem.hides is not None:
+        scope["hides"] = problem.hides
     document = as_document(type(problem), problem.detail, scope.get("request_id", ""), **problem.extras)
     if scope.get("companion"):
         # Uppy 5 shows `message` to its user, and both versions log what `error` says.

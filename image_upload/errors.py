@@ -25,7 +25,6 @@
     ├── NoStrategy              400  no-strategy              nothing the client accepts can carry this file
     ├── BatchRefused            400  batch-refused            one or more files of a batch are not allowed
     ├── InvalidTicket           403  ticket-invalid           altered, or no ticket of ours
-    │   ├── ForeignTicket       403  ticket-foreign           somebody else's upload
     │   └── ExpiredTicket       410  ticket-expired           the upload's time is over
     ├── TicketsNotConfigured    503  tickets-not-configured   no secret to sign tickets with
     ├── UploadNotFound          404  upload-not-found         aborted, expired, or never there
@@ -72,18 +71,22 @@ class Problem(Exception):
     """An answer that is not a success.
 
     `detail` says what happened and what to do next; `extras` become members of the document
-    (RFC 9457 section 3.2); `headers` go onto the response.
+    (RFC 9457 section 3.2); `headers` go onto the response. `hides` is what belongs to somebody else and is
+    therefore said to be missing: for the audit log, and never in the answer.
     """
 
     status: ClassVar[int]
     code: ClassVar[str]
     title: ClassVar[str]
 
-    def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None, **extras: Any) -> None:
+    def __init__(
+        self, detail: str, *, headers: Mapping[str, str] | None = None, hides: str | None = None, **extras: Any
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.headers = dict(headers or {})
         self.extras = extras
+        self.hides = hides
 
 
 class InvalidRequest(Problem):
@@ -241,12 +244,6 @@ class InvalidTicket(Problem):
     status, code, title = 403, "ticket-invalid", "Invalid ticket"
 
 
-class ForeignTicket(InvalidTicket):
-    """The upload was started by somebody else. Sign in as that user, or start an upload of your own."""
-
-    status, code, title = 403, "ticket-foreign", "Somebody else's upload"
-
-
 class ExpiredTicket(InvalidTicket):
     """The upload's time is over. Start a new one with `POST /uploads`."""
 
@@ -260,13 +257,13 @@ class TicketsNotConfigured(Problem):
 
 
 class UploadNotFound(Problem):
-    """S3 knows no such upload: it was aborted, completed long ago, or cleaned up. Start a new one."""
+    """There is no such upload of yours: it was aborted, completed long ago, or cleaned up. Start a new one."""
 
     status, code, title = 404, "upload-not-found", "Upload not found"
 
 
 class ObjectMissing(Problem):
-    """S3 says that there is no object under this key. Compare it with the `objectKey` or `key` you were given."""
+    """There is no such object of yours. Compare the key with the `objectKey` or `key` you were given."""
 
     status, code, title = 404, "object-missing", "No such object"
 

@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
 """
 
 import binascii
+import functools
 import json
 import logging
 from typing import Any
@@ -27,9 +28,9 @@ class FunctionUrl(HTTPGateway):
     And with a last look at the answer: one that Lambda cannot carry would end the process.
     """
 
-    @property
+    @functools.cached_property
     def scope(self) -> Scope:
-        """The request as ASGI has it, its path decoded exactly once.
+        """The request as ASGI has it, its path decoded exactly once. Mangum asks twice.
 
         `rawPath` is what the client sent, still encoded; whether `requestContext.http.path` is, AWS does not say, and
         decoded twice a%252Fb would be another key. https://github.com/hotsock/voker/pull/8 has live captures.

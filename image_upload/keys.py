@@ -3,6 +3,8 @@
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 """
 
+import functools
+import hashlib
 import re
 import secrets
 import unicodedata
@@ -11,19 +13,44 @@ from urllib.parse import quote, unquote
 
 from image_upload.errors import InvalidFilename, InvalidKey
 from image_upload.limits import FILENAME_MAX_CHARS, S3_KEY_MAX_BYTES
-from image_upload.purposes import Purpose
+from image_upload.purposes import USER_FILE, Purpose
 
 ID_BYTES = 16  # 128 bits: nobody guesses a key, and no two uploads ever share one
+MARK_BYTES = 16  # 128 bits: nobody finds a second user id with the same mark
+
+# Where a file goes that names neither purpose nor folder.
+DEFAULT_FOLDER = "uploads"
 
 # Control characters (Cc), line separators (Zl, Zp), lone surrogates (Cs), and what was no UTF-8 (U+FFFD).
 NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
 
 _EXTENSION = re.compile(r"[a-z0-9]{1,10}", re.ASCII)
+_ID = re.compile(rf"([0-9a-f]{{{2 * MARK_BYTES}}})[0-9a-f]{{{2 * ID_BYTES}}}(?:\.{_EXTENSION.pattern})?", re.ASCII)
+
+# The one kind of key whose last segment is not ours: its id is in the segment before.
+_NAMED = USER_FILE.key.split("/")
 
 
-def new_id() -> str:
-    """128 random bits in hexadecimal."""
-    return secrets.token_hex(ID_BYTES)
+@functools.lru_cache(maxsize=1024)
+def mark(user_id: str) -> str:
+    """What the ids in all keys of this user begin with, and those of nobody else: 128 bits of SHA-256."""
+    return hashlib.sha256(b"image-upload owner v1\0" + user_id.encode()).hexdigest()[: 2 * MARK_BYTES]
+
+
+def mark_in(key: str) -> str | None:
+    """The mark of the user for whom this service made a key; None for a key that it did not make."""
+    parts = key.split("/")
+    if not key.startswith(USER_FILE.prefix):
+        name = parts[-1] if len(parts) > 1 else ""
+    else:
+        name = parts[_NAMED.index("{id}")] if len(parts) == len(_NAMED) else ""
+    match = _ID.fullmatch(name)
+    return match[1] if match else None
+
+
+def new_id(user_id: str) -> str:
+    """The user's mark and 128 random bits, in hexadecimal."""
+    return mark(user_id) + secrets.token_hex(ID_BYTES)
 
 
 def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filename: str = "", now: datetime) -> str:
@@ -32,7 +59,7 @@ def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filena
     `filename` must have passed `check_filename`.
     """
     key = purpose.key.format(
-        id=new_id(),
+        id=new_id(user_id),
         yyyymmdd=now.astimezone(UTC).strftime("%Y%m%d"),
         user=segment(user_id),
         class_id=segment(class_id) if class_id else "",
@@ -40,6 +67,15 @@ def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filena
         filename=filename,
     )
     return check(key.removesuffix("."))
+
+
+def make_in(folder: str, *, user_id: str, ext: str) -> str:
+    """A new key in a folder that the client names: `{folder}/{user}/{id}.{ext}`. Raises `InvalidKey`."""
+    folder = check(folder.strip("/") or DEFAULT_FOLDER)
+    key = check(f"{folder}/{segment(user_id)}/{new_id(user_id)}.{ext}".removesuffix("."))
+    if mark_in(key) != mark(user_id):
+        raise InvalidKey(f"The folder {USER_FILE.prefix} belongs to POST /files/upload-url. Name another one.")
+    return key
 
 
 def segment(name: str) -> str:

@@ -74,6 +74,11 @@ S3_ANSWER_TIMEOUT_S: Final = 12.0
 # Objects of one page. Above: S3 cuts it silently. With keys of 1,024 quotes such a page stays below Lambda's limit.
 LIST_MAX_KEYS: Final = 1_000
 
+# Listings that one request for a user's own files may ask S3 for, and for how long it goes on asking: one for each
+# day that a dated purpose is kept, and some. Above: the page ends early, and its next_token goes on.
+LIST_CALLS_MAX: Final = 64
+LIST_WALK_S: Final = 5.0
+
 # --- Multipart plans ------------------------------------------------------------------------------
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html recommends multipart from 100 MB.
@@ -288,3 +293,20 @@ HEALTH_TIMEOUT_S: Final = 2.0
 
 # How long an answer about the bucket's health is reused: the route is public, and S3 requests cost money.
 HEALTH_CACHE_S: Final = 5.0
+
+# --- Moving in ------------------------------------------------------------------------------------
+
+# Bytes of files that an import holds in memory at once; one part, if that is longer. A file goes in parts of
+# UPLOAD_PART_BYTES, or of a ten-thousandth of it, which is more from 78 GiB on.
+IMPORT_IN_FLIGHT_BYTES: Final = 64 * MIB
+
+# Files under way at once, unless the operator says otherwise, and the most. Above: connections are opened
+# and closed again for nothing, and hashing takes all cores.
+IMPORT_JOBS: Final = 16
+IMPORT_JOBS_MAX: Final = 64
+
+# Attempts at one file, each of up to S3_CALL_ATTEMPTS a call, with pauses of up to a minute in between.
+IMPORT_FILE_ATTEMPTS: Final = 5
+
+# Rows of a database that are changed in one transaction.
+IMPORT_DATABASE_BATCH: Final = 500

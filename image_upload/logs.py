@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html
 """
 
+import functools
 import json
 import logging
 import re
@@ -30,9 +31,21 @@ CHATTY = ("httpx", "httpcore", "mangum", "botocore", "boto3", "urllib3", "python
 
 def redact(text: str) -> str:
     """The text with every presigned signature, credential and bearer token blacked out."""
-    if not any(mark in text for mark in _MARKS):  # ten times faster than the search, and true of most lines
+    for mark in _MARKS:  # ten times faster than the search, and most lines have none; a generator would be slower
+        if mark in text:
+            break
+    else:
         return text
     return _SECRET.sub(lambda match: f"{match[1] or match[2] or match[3]}[redacted]", text)
+
+
+# Made once: `json.dumps` makes a new one for every call that is not plain.
+_as_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
+@functools.lru_cache(maxsize=2)
+def _second(since_1970: int) -> str:
+    return datetime.fromtimestamp(since_1970, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class JsonFormatter(logging.Formatter):
@@ -41,7 +54,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line; line breaks and control characters in foreign values are escaped by JSON itself."""
         line: dict[str, Any] = {
-            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "timestamp": f"{_second(int(record.created))}.{int(record.created * 1000) % 1000:03}+00:00",
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
@@ -49,7 +62,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return redact(json.dumps(line, ensure_ascii=False, default=str))
+        return redact(_as_json(line))
 
 
 def configure(settings: Settings) -> None:
@@ -60,5 +73,9 @@ def configure(settings: Settings) -> None:
     # On Lambda the runtime has put a handler of its own here; two would log every line twice.
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
+    # None of these is in our lines, and they are half of what a record costs.
+    # https://docs.python.org/3/howto/logging.html#optimization
+    logging._srcfile = None  # noqa: SLF001  the page's own words
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)

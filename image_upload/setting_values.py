@@ -2,8 +2,10 @@
 
 import ipaddress
 import re
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from urllib.parse import SplitResult, urlsplit
+
+from pydantic import BeforeValidator
 
 from image_upload.limits import RATE_LIMIT_WINDOW_MAX_S
 
@@ -13,6 +15,16 @@ _RATE = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,4})? ?(second|minute|hour|d
 _UNIT_S = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def split(value: object) -> object:
+    """`a, b` → ("a", "b"), the form of every list in the environment."""
+    if isinstance(value, str):
+        return tuple(item for item in (part.strip() for part in value.split(",")) if item)
+    return value
+
+
+CommaList = Annotated[tuple[str, ...], BeforeValidator(split)]
 
 
 class Rate(NamedTuple):

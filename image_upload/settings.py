@@ -5,12 +5,11 @@ docs/settings.md describes each setting and is held to this file by a test.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
     AliasChoices,
-    BeforeValidator,
     Field,
     SecretStr,
     ValidationError,
@@ -20,14 +19,8 @@ from pydantic import (
 
 from image_upload import purposes
 from image_upload.limits import PRESIGN_MAX_S
-from image_upload.setting_values import OFF, checked_url, is_loopback, network, rate
+from image_upload.setting_values import CommaList
 from image_upload.sign_in_settings import SignInSettings
-
-# RFC 7518 section 3.2: a key holds at least as many bits as the hash.
-JWT_SECRET_MIN_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
-
-# What one browser asks of Uppy's routes on a line of 800 Mbit/s (a URL for each 5 MiB), and what an office does.
-RATE_LIMITS_IN_PRODUCTION = {"rate_limit_per_user": "1200/minute", "rate_limit_per_address": "3000/minute"}
 
 # Those whose objects S3 reads out at once: from the others a read URL would get 403 InvalidObjectState.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
@@ -43,18 +36,8 @@ class SettingsError(Exception):
     """The settings cannot be used. The message lists every fault and where to read on."""
 
 
-def _split(value: object) -> object:
-    """`a, b` → ("a", "b"), the form of every list in the environment."""
-    if isinstance(value, str):
-        return tuple(item for item in (part.strip() for part in value.split(",")) if item)
-    return value
-
-
 def _sslmode(url: SecretStr) -> str | None:
     return parse_qs(urlsplit(url.get_secret_value()).query).get("sslmode", [None])[-1]
-
-
-CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
 class Settings(SignInSettings):
@@ -161,36 +144,6 @@ class Settings(SignInSettings):
         validation_alias="ALLOW_GIF",
         description="true or false: GIF as an image type",
     )
-    auth_required: bool | None = Field(
-        None,
-        validation_alias="AUTH_REQUIRED",
-        description="true or false; empty means true in production, else false",
-    )
-    jwt_algorithm: Literal["HS256", "HS384", "HS512"] = Field(
-        "HS256",
-        validation_alias="JWT_ALGORITHM",
-        description="one of HS256, HS384, HS512: the algorithm of JWT_SECRET; public keys bring their own",
-    )
-    jwt_jwks_url: str | None = Field(
-        None,
-        validation_alias="JWT_JWKS_URL",
-        description="https://host/path of an identity provider's JSON Web Key Set",
-    )
-    jwt_secret: SecretStr | None = Field(
-        None,
-        validation_alias="JWT_SECRET",
-        description=f"a secret of at least {JWT_SECRET_MIN_BYTES['HS256']} bytes, such as the output of: "
-        "openssl rand -hex 32",
-    )
-    jwt_previous_secret: SecretStr | None = Field(
-        None,
-        validation_alias="JWT_PREVIOUS_SECRET",
-        description="the JWT_SECRET of before, while its tokens and tickets are still about",
-    )
-    jwt_issuer: str | None = Field(None, validation_alias="JWT_ISSUER", description="the `iss` every token must carry")
-    jwt_audience: str | None = Field(
-        None, validation_alias="JWT_AUDIENCE", description="the `aud` every token must carry"
-    )
     database_url: SecretStr | None = Field(
         None,
         validation_alias="DATABASE_URL",
@@ -201,25 +154,6 @@ class Settings(SignInSettings):
     )
     jwt_scope_prefix: str | None = Field(
         None, validation_alias="JWT_SCOPE_PREFIX", description="what stands before `admin` and `mint` in a token"
-    )
-    redis_url: SecretStr | None = Field(
-        None,
-        validation_alias="REDIS_URL",
-        description="rediss://[user:password@]host[:port][/database] of a Redis for the rate limits",
-    )
-    rate_limit_per_user: str | None = Field(
-        None, validation_alias="RATE_LIMIT_PER_USER", description="number/time, such as 120/minute, or off"
-    )
-    rate_limit_per_address: str | None = Field(
-        None, validation_alias="RATE_LIMIT_PER_ADDRESS", description="number/time, such as 120/minute, or off"
-    )
-    rate_limit_fails: Literal["open", "closed"] = Field(
-        "open", validation_alias="RATE_LIMIT_FAILS", description="open or closed"
-    )
-    trusted_proxies: CommaList = Field(
-        (),
-        validation_alias="TRUSTED_PROXIES",
-        description="addresses or networks such as 10.0.0.0/8 separated by commas; not on Lambda",
     )
     debug: bool = Field(default=False, validation_alias="DEBUG", description="true or false")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -287,88 +221,6 @@ class Settings(SignInSettings):
     def _kms_key(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and info.data.get("s3_sse") != "aws:kms":
             raise ValueError("a key is only for S3_SSE=aws:kms")
-        return value
-
-    @field_validator("auth_required")
-    @classmethod
-    def _auth_default(
-        cls,
-        value: bool | None,  # noqa: FBT001  the same
-        info: ValidationInfo,
-    ) -> bool:
-        return info.data.get("environment") == "production" if value is None else value
-
-    @field_validator("jwt_jwks_url")
-    @classmethod
-    def _jwks_url(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None:
-            parts = checked_url(value, ("https", "http"))
-            if parts.username is not None:
-                raise ValueError("a user name does not belong into it")
-            production = info.data.get("environment") == "production"
-            if parts.scheme == "http" and (production or not is_loopback(parts.hostname or "")):
-                raise ValueError("plain http is possible only for this machine itself, outside production")
-        return value
-
-    @field_validator("jwt_secret")
-    @classmethod
-    def _jwt_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is None and (info.data.get("google_client_id") or info.data.get("github_client_id")):
-            raise ValueError("missing; who signs in gets a token that is signed with it")
-        if value is None and info.data.get("auth_required") and info.data.get("jwt_jwks_url") is None:
-            raise ValueError("missing, and JWT_JWKS_URL too; without either nobody could pass AUTH_REQUIRED")
-        return cls._long_enough(value, info)
-
-    @field_validator("jwt_previous_secret")
-    @classmethod
-    def _jwt_previous_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is not None and info.data.get("jwt_secret") in (None, value):
-            raise ValueError("it goes together with another JWT_SECRET")
-        return cls._long_enough(value, info)
-
-    @staticmethod
-    def _long_enough(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        least = JWT_SECRET_MIN_BYTES[info.data.get("jwt_algorithm", "HS256")]
-        if (
-            value is not None
-            and info.data.get("environment") == "production"
-            and len(value.get_secret_value().encode()) < least
-        ):
-            raise ValueError(f"shorter than {least} bytes")
-        return value
-
-    @field_validator("jwt_issuer")
-    @classmethod
-    def _jwt_issuer(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None and info.data.get("jwt_jwks_url") is not None:
-            raise ValueError("missing; keys alone do not say whose tokens they are for")
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis_url(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is not None:
-            parts = checked_url(value.get_secret_value(), ("rediss", "redis"))
-            if parts.scheme == "redis" and info.data.get("environment") == "production":
-                raise ValueError("without TLS it is possible only outside production")
-        return value
-
-    @field_validator("rate_limit_per_user", "rate_limit_per_address")
-    @classmethod
-    def _rate_limit(cls, value: str | None, info: ValidationInfo) -> str:
-        if value is None:
-            production = info.data.get("environment") == "production"
-            return RATE_LIMITS_IN_PRODUCTION[str(info.field_name)] if production else OFF
-        rate(value)
-        return value
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _trusted_proxies(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if value and info.data.get("lambda_function_name") is not None:
-            raise ValueError("a Function URL passes on only the part of X-Forwarded-For that anybody can write")
-        for each in value:
-            network(each)
         return value
 
     @field_validator("database_url")

@@ -1,13 +1,10 @@
-"""The settings of signing in, and those two that decide what is possible at all. `Settings` adds the others."""
+"""The settings of signing in. `Settings` adds all others."""
 
-from typing import Literal
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
-
+from image_upload.account_settings import AccountSettings
 from image_upload.limits import ISSUER_MAX_CHARS
 from image_upload.setting_values import checked_url, is_loopback
-
-type_of_environment = Literal["local", "development", "test", "production"]
 
 # As many bytes as the hash of what is derived from it.
 SESSION_SECRET_MIN_BYTES = 32
@@ -16,21 +13,9 @@ SESSION_SECRET_MIN_BYTES = 32
 DEVELOPMENT_CALLBACK_URL = "http://localhost:5173/auth/callback"
 
 
-class SignInSettings(BaseModel):
+class SignInSettings(AccountSettings):
     """Providers, secrets and lives of what signing in hands out. A check may look at the fields above it."""
 
-    model_config = ConfigDict(frozen=True, validate_default=True, extra="ignore")
-
-    environment: type_of_environment = Field(
-        "production",
-        validation_alias=AliasChoices("ENVIRONMENT", "ENV"),
-        description="one of local, development, test, production",
-    )
-    lambda_function_name: str | None = Field(
-        None,
-        validation_alias="AWS_LAMBDA_FUNCTION_NAME",
-        description="set by Lambda itself",
-    )
     google_client_id: str | None = Field(
         None, validation_alias="GOOGLE_CLIENT_ID", description="the client id that the provider gave you"
     )
@@ -88,6 +73,13 @@ class SignInSettings(BaseModel):
     jwt_expire_minutes: int = Field(
         1_440, validation_alias="JWT_EXPIRE_MINUTES", ge=1, le=43_200, description="whole minutes from 1 to 43200"
     )
+
+    @field_validator("google_client_id", "github_client_id")
+    @classmethod
+    def _client_id(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("jwt_secret", "") is None:
+            raise ValueError("JWT_SECRET is missing; who signs in gets a token that is signed with it")
+        return value
 
     @field_validator("google_client_secret", "github_client_secret")
     @classmethod

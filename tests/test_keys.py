@@ -6,16 +6,19 @@ from hypothesis import strategies as st
 
 from image_upload import keys
 from image_upload.errors import InvalidFilename, InvalidKey
-from image_upload.purposes import table
+from image_upload.purposes import every, table
 
 NOW = datetime(2026, 11, 20, 23, 59, tzinfo=UTC)
 PURPOSES = table(allow_gif=False)
+ALL = every()
 
 
 def test_a_key_carries_128_random_bits() -> None:
     made = {keys.make(PURPOSES["upload"], user_id="7", ext="jpg", now=NOW) for _ in range(1000)}
     assert len(made) == 1000
-    assert all(len(key) == len("uploads/") + 32 + len(".jpg") for key in made)
+    assert {key[len("uploads/") :][:32] for key in made} == {keys.mark("7")}
+    assert len({key[len("uploads/") + 32 :] for key in made}) == 1000
+    assert all(len(key) == len("uploads/") + 32 + 32 + len(".jpg") for key in made)
 
 
 def test_keys_follow_the_table() -> None:
@@ -36,6 +39,30 @@ def test_a_segment_is_safe_and_never_two_names_share_one(first: str, second: str
     assert "/" not in one
     assert one.isascii()
     assert (one == two) == (first == second)
+
+
+@given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
+def test_a_key_says_whose_it_is_and_no_two_users_share_a_mark(first: str, second: str) -> None:
+    try:
+        made = [keys.make(purpose, user_id=first, ext="jpg", class_id=second, filename="a", now=NOW) for purpose in ALL]
+        made.append(keys.make_in(f"a/{keys.segment(second)}", user_id=first, ext=""))
+    except (UnicodeEncodeError, InvalidKey):
+        return
+    assert {keys.mark_in(key) for key in made} == {keys.mark(first)}
+    assert (keys.mark(first) == keys.mark(second)) == (first == second)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "a.jpg",
+        "uploads/a.jpg", "uploads/" + "0" * 32 + ".jpg", "uploads/" + "0" * 63, "0" * 64, "uploads/" + "A" * 64,
+        "uploads/" + "0" * 64 + ".JPG", "uploads/" + "0" * 64 + "/", "users/" + "0" * 64, "users/7/" + "0" * 64,
+        "users/" + "0" * 64 + "/a/b", "users/7/8/" + "0" * 64, "users/7/" + "0" * 64 + "/a/b", "",
+    ],
+)  # fmt: skip
+def test_a_key_of_another_form_says_nothing_of_its_owner(key: str) -> None:
+    assert keys.mark_in(key) is None
 
 
 @pytest.mark.parametrize(

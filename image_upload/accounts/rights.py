@@ -1,10 +1,10 @@
 """Who may do what. Every route states one right, in one word; whose file it is, decides with it.
 
-| scopes of the token | mint | read | manage |
-|---|---|---|---|
-| none | yes | what is theirs | what is theirs |
-| `mint` | yes, as the user it names | no | no |
-| `admin` | yes | everything | everything |
+| scopes of the token | mint | go on with an upload | read | manage |
+|---|---|---|---|---|
+| none | yes | theirs | what is theirs | what is theirs |
+| `mint` | yes, as the user it names | that user's | no | no |
+| `admin` | yes | anybody's | everything | everything |
 """
 
 from typing import Literal
@@ -21,8 +21,18 @@ def has(principal: Principal, right: Right) -> bool:
 
 
 def may_mint(principal: Principal) -> bool:
-    """Whether the principal may start and continue uploads. They are always the principal's own."""
+    """Whether the principal may start uploads. They are always the principal's own."""
     return has(principal, "mint")
+
+
+def may_go_on(principal: Principal, owner_id: str) -> bool:
+    """Whether the principal may go on with, end or give up an upload that this owner has begun."""
+    return _reaches(principal, "mint", owner_id)
+
+
+def sees_all(principal: Principal) -> bool:
+    """Whether nothing is hidden from the principal, whosever it is."""
+    return ADMIN in principal.scopes
 
 
 def may_read(principal: Principal, owner_id: str) -> bool:

@@ -1,29 +1,60 @@
-"""Who may do what with which key: the one place that decides."""
+"""Who may do what with which key: the one place that decides. docs/decisions/ownership.md says why so."""
 
 from typing import Literal
 
 from image_upload import keys
+from image_upload.accounts import rights
 from image_upload.accounts.principals import Principal
-from image_upload.errors import NotSignedIn
+from image_upload.errors import NotSignedIn, ObjectMissing
+from image_upload.library.objects import Library, missing
 from image_upload.settings import Settings
 
-Action = Literal["read", "list", "delete"]
+Action = Literal["read", "delete"]
 
 
 class Access:
-    """The rule. Nobody's key is hidden from those who may come in, but in production strangers do not list or delete.
+    """The rule. A key that the service made says whose it is; of any other the object itself is asked.
 
-    To read takes the key, which holds 128 random bits; a listing would give all keys away.
+    Outside production and without `AUTH_REQUIRED`, what says nothing is everybody's: a bucket of the developer's own.
+    In production strangers neither list nor delete: they share one name, and a listing would give all their keys away.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, library: Library) -> None:
+        self._library = library
         self._strangers_manage = settings.environment != "production"
+        self.shares_the_rest = self._strangers_manage and not settings.auth_required
 
-    def check(self, principal: Principal, action: Action, key: str) -> str:
-        """The key itself (for `list` a prefix, which may be empty), if this principal may do this with it.
+    async def check(self, principal: Principal, action: Action, key: str) -> str:
+        """The key itself, if this principal may do this with it.
 
-        Raises `InvalidKey`, `NotSignedIn`.
+        Raises `InvalidKey`, `NotSignedIn`, and for somebody else's key, whether or not there is an object, the
+        `ObjectMissing` of one that is not there. For a key that the service did not make also the problems of S3.
         """
-        if action != "read" and not (principal.signed_in or self._strangers_manage):
+        keys.check(key)
+        if action != "read":
+            self._check_known(principal)
+        if not (rights.sees_all(principal) or await self._is_of(principal, key)):
+            raise missing(hides=key)
+        return key
+
+    def check_listing(self, principal: Principal, prefix: str) -> str:
+        """The prefix itself, if this principal may list at all. Raises `InvalidKey`, `NotSignedIn`."""
+        self._check_known(principal)
+        return keys.check(prefix) if prefix else prefix
+
+    def _check_known(self, principal: Principal) -> None:
+        if not (principal.signed_in or self._strangers_manage):
             raise NotSignedIn("Listing and deleting need a token. Send it as: Authorization: Bearer <token>.")
-        return key if action == "list" and not key else keys.check(key)
+
+    async def _is_of(self, principal: Principal, key: str) -> bool:
+        mark = keys.mark_in(key)
+        if mark is not None:
+            return mark == keys.mark(principal.user_id)
+        if self.shares_the_rest:
+            return True
+        try:
+            stored = await self._library.get_file_metadata(key)
+        except ObjectMissing:
+            return False
+        # Whoever stored it past the service wrote this; no presigned URL of ours writes below such a key.
+        return stored.metadata.get("user_id") == principal.user_id

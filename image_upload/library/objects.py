@@ -4,12 +4,10 @@ docs/library.md shows it in use. Errors are those of `image_upload.errors`, as t
 """
 
 import asyncio
-import base64
-import binascii
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
@@ -18,9 +16,10 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 from image_upload import keys, metadata
 from image_upload.accounts.principals import ANONYMOUS_ID
-from image_upload.errors import EmptyFile, InvalidRequest, ObjectMissing, StorageTimedOut, StorageUnavailable
+from image_upload.errors import EmptyFile, ObjectMissing, StorageUnavailable
 from image_upload.library.disposition import content_disposition
-from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S, S3_ANSWER_TIMEOUT_S, S3_KEY_MAX_BYTES
+from image_upload.library.pages import FilePage, in_time, invalid, key_of, token_of
+from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
 from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.failures import translated
@@ -28,21 +27,11 @@ from image_upload.settings import Settings, load
 
 if TYPE_CHECKING:
     from image_upload.library.integrity import Fingerprint
-    from image_upload.s3.objects import Listed, StoredObject
+    from image_upload.s3.objects import StoredObject
 
 LIST_DEFAULT_KEYS = 100
 FILE_URL_EXPIRES_S = 3600
 _READ_BYTES = 1024 * 1024
-# Four characters for three bytes, and what stands in front.
-_TOKEN_PREFIX = "key1."
-_TOKEN_MAX_CHARS = len(_TOKEN_PREFIX) + -(-S3_KEY_MAX_BYTES // 3) * 4
-
-
-class FilePage(NamedTuple):
-    """Some of the objects below a prefix; `next_token` leads to the next ones, None behind the last."""
-
-    files: "list[Listed]"
-    next_token: str | None
 
 
 class FileUrl(NamedTuple):
@@ -153,14 +142,14 @@ class Library:
 
         first = None
         if stored.sha256 is not None and "-" in stored.sha256 + stored.etag:
-            async with _in_time():
+            async with in_time():
                 first = await objects.head(self._bucket, key, part=1)
         return fingerprint_of(stored, first.size_bytes if first else None)
 
     async def delete_file(self, key: str) -> None:
         """Delete an object; nothing there is no error. In a bucket with versions the earlier ones stay."""
         keys.check(key)
-        async with _in_time():
+        async with in_time():
             await objects.delete(self._bucket, key)
 
     async def get_file_url(
@@ -177,7 +166,7 @@ class Library:
         """
         keys.check(key)
         if not 1 <= expires_in <= PRESIGN_MAX_S:
-            raise _invalid("expires_in", f"not between 1 and {PRESIGN_MAX_S} seconds")
+            raise invalid("expires_in", f"not between 1 and {PRESIGN_MAX_S} seconds")
         name = keys.check_filename(filename) if filename is not None else None
         disposition = content_disposition(name, attachment=as_download)
         pen = await self._bucket.pen(expires_in)
@@ -192,7 +181,7 @@ class Library:
         """What S3 says of an object. Raises `ObjectMissing`."""
         stored = await self._look(key)
         if stored is None:
-            raise ObjectMissing("S3 has no object under this key. Compare it with the one you were given.")
+            raise missing()
         return stored
 
     async def file_exists(self, key: str) -> bool:
@@ -201,7 +190,7 @@ class Library:
 
     async def _look(self, key: str) -> "StoredObject | None":
         keys.check(key)
-        async with _in_time():
+        async with in_time():
             stored = await objects.head(self._bucket, key, checksums=True)
             # S3 says 404 for a bucket that is not there, too, and HEAD has no body that would tell.
             if stored is None and await self._bucket.state() == "missing":
@@ -221,49 +210,26 @@ class Library:
         if prefix:
             keys.check(prefix)
         if not 1 <= max_keys <= LIST_MAX_KEYS:
-            raise _invalid("max_keys", f"not between 1 and {LIST_MAX_KEYS}")
-        after = _key_of(continuation_token, prefix) if continuation_token is not None else ""
-        async with _in_time():
+            raise invalid("max_keys", f"not between 1 and {LIST_MAX_KEYS}")
+        after = key_of(continuation_token, prefix) if continuation_token is not None else ""
+        async with in_time():
             page = await objects.page(self._bucket, prefix, after=after, max_keys=max_keys)
-        return FilePage(page.objects, _token_of(page.objects[-1].key) if page.more and page.objects else None)
+        return FilePage(page.objects, token_of(page.objects[-1].key) if page.more and page.objects else None)
+
+    async def list_own(
+        self, user_id: str, prefix: str, max_keys: int, continuation_token: str | None, *, with_unmarked: bool
+    ) -> FilePage:
+        """A page of the objects of one user; see `listing.list_own`."""
+        from image_upload.library.listing import list_own  # noqa: PLC0415  minting does not list
+
+        return await list_own(self._bucket, user_id, prefix, max_keys, continuation_token, with_unmarked=with_unmarked)
 
 
-@asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
-    """S3's answer to a small call, or a problem that says why there is none. Raises `StorageTimedOut`."""
-    try:
-        async with asyncio.timeout(S3_ANSWER_TIMEOUT_S), translated():
-            yield
-    except TimeoutError:
-        raise StorageTimedOut("S3 did not answer in time. Nobody knows what is there; ask again.") from None
+def missing(hides: str | None = None) -> ObjectMissing:
+    """The problem of an object that is not there, and of one that is somebody else's (`hides`)."""
+    return ObjectMissing("There is no such object of yours. Compare the key with the one you were given.", hides=hides)
 
 
 async def _chunks(file: BinaryIO) -> AsyncGenerator[memoryview, None]:
     while chunk := await asyncio.to_thread(file.read, _READ_BYTES):
         yield memoryview(chunk)
-
-
-def _token_of(key: str) -> str:
-    """Where the next page begins, as opaque text: the last key. S3's own tokens could not be checked."""
-    return _TOKEN_PREFIX + base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
-
-
-def _key_of(token: str, prefix: str) -> str:
-    """The key behind a token of `_token_of`, in exactly that spelling. Raises `InvalidRequest`."""
-    encoded = token.removeprefix(_TOKEN_PREFIX)
-    try:
-        if len(token) > _TOKEN_MAX_CHARS:
-            raise ValueError("too long")
-        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        key = ""
-    if not key or not key.startswith(prefix) or _token_of(key) != token:
-        raise _invalid("continuation_token", "not the next_token of a page of this prefix")
-    return key
-
-
-def _invalid(field: str, message: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"Correct this field and send the request again. {field}: {message}.",
-        errors=[{"field": field, "message": message}],
-    )

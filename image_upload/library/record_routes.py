@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse
 
 from image_upload import errors
+from image_upload.accounts import rights
 from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
 from image_upload.arrivals.finishing import finish
@@ -20,6 +21,9 @@ from image_upload.records.values import Kind, Promise, Record
 
 # Mints an upload for a request, as the app has it from another room.
 Planner = Callable[[Request, Principal], Awaitable[tuple[Promise, dict[str, Any]]]]
+
+# Whether a principal may do what a route does with what is this owner's: one of `rights`.
+May = Callable[[Principal, str], bool]
 
 # The largest whole number that a row can have.
 _ID_MAX = 2**63 - 1
@@ -92,7 +96,7 @@ def _post_routes(
     )
     async def read_post(post_id: RowId, principal: reader) -> JSONResponse:
         """Asks S3 itself where nobody has reported the image yet."""
-        return await _post_answer(stores, await _row(stores, "post", post_id, principal))
+        return await _post_answer(stores, await _row(stores, "post", post_id, principal, rights.may_read))
 
     # expects: an id
     # returns: 200 with the row, once S3 has confirmed the image; the same when called again
@@ -104,7 +108,9 @@ def _post_routes(
     )
     async def complete_post(post_id: RowId, principal: minter) -> JSONResponse:
         """Safe to repeat."""
-        return await _post_answer(stores, check_stored(await _row(stores, "post", post_id, principal)))
+        return await _post_answer(
+            stores, check_stored(await _row(stores, "post", post_id, principal, rights.may_go_on))
+        )
 
 
 def _file_routes(routes: APIRouter, stores: Stores, principal_of: PrincipalOf) -> None:
@@ -121,7 +127,7 @@ def _file_routes(routes: APIRouter, stores: Stores, principal_of: PrincipalOf) -
     )
     async def download_url(file_id: RowId, principal: reader) -> JSONResponse:
         """Valid for 15 minutes."""
-        record = check_stored(await _row(stores, "file", file_id, principal))
+        record = check_stored(await _row(stores, "file", file_id, principal, rights.may_read))
         disposition = content_disposition(record.promise.filename, attachment=True) or ""
         pen = await stores.bucket.pen(READ_URL_EXPIRES_S)
         url = pen.url("GET", record.promise.key, query={"response-content-disposition": disposition})
@@ -137,14 +143,15 @@ def _file_routes(routes: APIRouter, stores: Stores, principal_of: PrincipalOf) -
     )
     async def complete_file(file_id: RowId, principal: minter) -> JSONResponse:
         """Safe to repeat."""
-        return JSONResponse(as_file(check_stored(await _row(stores, "file", file_id, principal))))
+        return JSONResponse(as_file(check_stored(await _row(stores, "file", file_id, principal, rights.may_go_on))))
 
 
-async def _row(stores: Stores, kind: Kind, row_id: int, principal: Principal) -> Record:
+async def _row(stores: Stores, kind: Kind, row_id: int, principal: Principal, may: May) -> Record:
     """The caller's own row, after S3 was asked where that can change it. Somebody else's is as missing as none."""
-    record = await stores.database.records.find(kind, row_id, principal.user_id)
-    if record is None:
-        raise NotFound(f"There is no such {kind} of yours. Compare the id with the one you were given.")
+    record = await stores.database.records.find(kind, row_id)
+    if record is None or not may(principal, record.promise.user_id):
+        hides = None if record is None else record.promise.key
+        raise NotFound(f"There is no such {kind} of yours. Compare the id with the one you were given.", hides=hides)
     return await finish(stores, record)
 
 

@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
 from starlette.convertors import PathConvertor, register_url_convertor
 
-from image_upload import errors
+from image_upload import audit, errors
+from image_upload.accounts import rights
 from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
 from image_upload.library.access import Access
@@ -40,15 +41,16 @@ _CALLER = (
     errors.ScopeMissing,
     errors.InvalidRequest,
 )
-_SIGNING = (*_CALLER, errors.InvalidFilename, errors.CredentialsUnavailable)
-_ASKING = (
+_LISTING = (
     *_CALLER,
     errors.StorageDenied,
     errors.StorageUnavailable,
     errors.StorageTimedOut,
     errors.CredentialsUnavailable,
 )
-_METADATA = documented(*_ASKING, errors.ObjectMissing, answer="library.answers:ObjectMetadata")
+_ASKING = (*_LISTING, errors.ObjectMissing)
+_SIGNING = (*_ASKING, errors.InvalidFilename)
+_METADATA = documented(*_ASKING, answer="library.answers:ObjectMetadata")
 
 _Download = Annotated[bool, Query(description="Make browsers save the file instead of showing it.")]
 _Name = Annotated[
@@ -61,7 +63,8 @@ def router(settings: Settings, bucket: Bucket, principal_of: PrincipalOf) -> API
     routes = APIRouter(tags=["Reading and managing"])
     reader = Annotated[Principal, Depends(principal_of.needs("read"))]
     manager = Annotated[Principal, Depends(principal_of.needs("manage"))]
-    library, access = Library(bucket), Access(settings)
+    library = Library(bucket)
+    access = Access(settings, library)
 
     _images(routes, library, access, reader, manager)
     _files(routes, library, access, reader, manager)
@@ -93,12 +96,12 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
     @routes.get("/images/{key:key}/metadata", summary="What is known of a stored file", openapi_extra=dict(_METADATA))
     async def image_metadata(key: str, principal: reader) -> JSONResponse:
         """Size, type, ETag, time, user metadata, and where the CDN serves it."""
-        key = access.check(principal, "read", key)
+        key = await access.check(principal, "read", key)
         return _described(key, await library.get_file_metadata(key), library.cdn_url(key))
 
     # expects: a key with slashes; as_download, filename
     # returns: 200 with a presigned GET, whether or not the object exists (S3 answers that)
-    # codes: 400 invalid-key, invalid-filename · 401 · 422 · 503
+    # codes: 400 invalid-key, invalid-filename · 401 · 404 · 422 · 502, 503, 504
     @routes.get(
         "/images/{key:key}",
         summary="A URL to read a stored file",
@@ -108,13 +111,13 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
         key: str, principal: reader, *, as_download: _Download = False, filename: _Name = None
     ) -> JSONResponse:
         """Returns a presigned GET URL that is valid for 15 minutes."""
-        key = access.check(principal, "read", key)
+        key = await access.check(principal, "read", key)
         made = await library.get_file_url(key, READ_URL_EXPIRES_S, as_download=as_download, filename=filename)
         return JSONResponse({"url": made.url, "key": key, "expiresIn": made.expires_s, "download": as_download})
 
     # expects: a key with slashes
     # returns: 204, also when there is nothing (any more)
-    # codes: 400 invalid-key · 401 · 422 · 502, 503, 504
+    # codes: 400 invalid-key · 401 · 404 for somebody else's · 422 · 502, 503, 504
     @routes.delete(
         "/images/{key:key}",
         summary="Delete a stored file",
@@ -124,7 +127,9 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
     )
     async def delete_image(key: str, principal: manager) -> Response:
         """Safe to repeat. In a bucket with versions the earlier ones stay."""
-        await library.delete_file(access.check(principal, "delete", key))
+        key = await access.check(principal, "delete", key)
+        audit.note("delete", key)
+        await library.delete_file(key)
         return Response(status_code=204)
 
 
@@ -135,7 +140,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
     @routes.get(
         "/api/v1/s3/files",
         summary="List stored files",
-        openapi_extra=documented(*_ASKING, answer="library.answers:FileList"),
+        openapi_extra=documented(*_LISTING, answer="library.answers:FileList"),
     )
     async def list_files(
         principal: manager,
@@ -145,9 +150,14 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         ] = LIST_DEFAULT_KEYS,
         continuation_token: Annotated[str | None, Query(description="The next_token of the page before.")] = None,
     ) -> JSONResponse:
-        """In the order of the keys' UTF-8 bytes."""
-        prefix = access.check(principal, "list", prefix)
-        page = await library.list_files(prefix, max_keys, continuation_token)
+        """What is the caller's own, in the order of the keys' UTF-8 bytes; for an administrator everything."""
+        prefix = access.check_listing(principal, prefix)
+        if rights.sees_all(principal):
+            page = await library.list_files(prefix, max_keys, continuation_token)
+        else:
+            page = await library.list_own(
+                principal.user_id, prefix, max_keys, continuation_token, with_unmarked=access.shares_the_rest
+            )
         files = [
             {
                 "key": each.key,
@@ -162,7 +172,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
 
     # expects: a key with slashes; expires_in, as_download, filename
     # returns: 200 with a presigned GET, whether or not the object exists (S3 answers that)
-    # codes: 400 invalid-key, invalid-filename · 401 · 422 · 503
+    # codes: 400 invalid-key, invalid-filename · 401 · 404 · 422 · 502, 503, 504
     @routes.get(
         "/api/v1/s3/file/{key:key}/url",
         summary="A URL to read a stored file, for a time of your choice",
@@ -179,7 +189,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         filename: _Name = None,
     ) -> JSONResponse:
         """Returns a presigned GET URL. It ends with the service's credentials, if those end before."""
-        key = access.check(principal, "read", key)
+        key = await access.check(principal, "read", key)
         made = await library.get_file_url(key, expires_in, as_download=as_download, filename=filename)
         return JSONResponse({"url": made.url, "key": key, "expires_in": made.expires_s, "download": as_download})
 
@@ -193,12 +203,12 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
     )
     async def file_metadata(key: str, principal: reader) -> JSONResponse:
         """Size, type, ETag, time, user metadata, and where the CDN serves it."""
-        key = access.check(principal, "read", key)
+        key = await access.check(principal, "read", key)
         return _described(key, await library.get_file_metadata(key), library.cdn_url(key))
 
     # expects: a key with slashes
     # returns: 200 with exists, true or false; never false because S3 refused or was silent
-    # codes: 400 invalid-key · 401 · 422 · 502, 503, 504
+    # codes: 400 invalid-key · 401 · 404 for somebody else's · 422 · 502, 503, 504
     @routes.get(
         "/api/v1/s3/file/{key:key}/exists",
         summary="Whether there is such a file",
@@ -206,12 +216,12 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
     )
     async def file_exists(key: str, principal: reader) -> JSONResponse:
         """False only if S3 says so."""
-        key = access.check(principal, "read", key)
+        key = await access.check(principal, "read", key)
         return JSONResponse({"key": key, "exists": await library.file_exists(key)})
 
     # expects: a key with slashes
     # returns: 204, also when there is nothing (any more)
-    # codes: 400 invalid-key · 401 · 422 · 502, 503, 504
+    # codes: 400 invalid-key · 401 · 404 for somebody else's · 422 · 502, 503, 504
     @routes.delete(
         "/api/v1/s3/file/{key:key}",
         summary="The same as DELETE /images/{key}",
@@ -221,5 +231,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
     )
     async def delete_file(key: str, principal: manager) -> Response:
         """Safe to repeat. In a bucket with versions the earlier ones stay."""
-        await library.delete_file(access.check(principal, "delete", key))
+        key = await access.check(principal, "delete", key)
+        audit.note("delete", key)
+        await library.delete_file(key)
         return Response(status_code=204)

@@ -44,7 +44,7 @@ _WISH = (
 _TICKET = (
     *_CALLER,
     errors.InvalidTicket,
-    errors.ForeignTicket,
+    errors.UploadNotFound,
     errors.ExpiredTicket,
     errors.TicketsNotConfigured,
     errors.CredentialsUnavailable,
@@ -56,7 +56,6 @@ _ENDS = (
     errors.SizeMismatch,
     errors.FileTooLarge,
     errors.AlreadyExists,
-    errors.UploadNotFound,
     errors.BodyTooLarge,
 )
 
@@ -132,7 +131,7 @@ class Companion:
 
     def ticket(self, upload_id: str, key: str | None, principal: Principal) -> Ticket:
         """The ticket that Uppy calls uploadId; the key it repeats must be the ticket's."""
-        ticket = self.uploads.ticket(upload_id, principal.user_id)
+        ticket = self.uploads.ticket(upload_id, principal)
         if key is not None and key != ticket.key:
             raise InvalidTicket("This uploadId belongs to another key.")
         return ticket
@@ -224,7 +223,7 @@ def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> No
 def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
     # expects: uploadId, partNumbers (1,2,3), key
     # returns: 200 with presignedUrls by number
-    # codes: 400 parts-invalid · 401 · 403, 410 · 422 · 503
+    # codes: 400 parts-invalid · 401 · 403, 404, 410 · 422 · 503
     @routes.get(
         "/multipart/{upload_id}/batch",
         summary="Uppy: URLs of several parts",
@@ -249,7 +248,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
 
     # expects: uploadId, part number, key
     # returns: 200 with url and expires (which Uppy 5 takes for the part's time limit as well)
-    # codes: 400 parts-invalid · 401 · 403, 410 · 422 · 503
+    # codes: 400 parts-invalid · 401 · 403, 404, 410 · 422 · 503
     @routes.get(
         "/multipart/{upload_id}/{number}",
         summary="Uppy: the URL of one part",
@@ -266,7 +265,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
     @routes.get(
         "/multipart/{upload_id}",
         summary="Uppy: the parts S3 has",
-        openapi_extra=documented(*_TICKET, errors.UploadNotFound, errors.SizeMismatch, errors.FileTooLarge, *_S3),
+        openapi_extra=documented(*_TICKET, errors.SizeMismatch, errors.FileTooLarge, *_S3),
     )
     async def listed(upload_id: str, principal: caller, key: str | None = None) -> JSONResponse:
         """Asked when an upload goes on after a pause."""
@@ -302,12 +301,13 @@ def _ends(routes: APIRouter, companion: Companion, caller: Any) -> None:
 
     # expects: uploadId, key
     # returns: 200 with {}, also when the upload is not there any more; a finished object stays
-    # codes: 401 · 403, 410 · 502, 503
+    # codes: 401 · 403, 404, 410 · 502, 503
     @routes.delete(
         "/multipart/{upload_id}", summary="Uppy: give an upload up", openapi_extra=documented(*_TICKET, *_S3)
     )
     async def abort(upload_id: str, principal: caller, key: str | None = None) -> JSONResponse:
         """Uppy 5 sends it after every failure, even one of which S3 knows nothing: so it never fails for that."""
+        ticket = companion.ticket(upload_id, key, principal)
         with contextlib.suppress(UploadNotFound):
-            await companion.uploads.abort(companion.ticket(upload_id, key, principal))
+            await companion.uploads.abort(ticket)
         return JSONResponse({})

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from image_upload import checks, keys, metadata
+from image_upload import audit, checks, keys, metadata
 from image_upload.limits import S3_PUT_MAX_BYTES
 from image_upload.mint.plans import PostPlan, ProxyPlan, PutPlan, Wish
 from image_upload.s3.bucket import Bucket
@@ -67,6 +67,7 @@ class Mint:
             headers["If-None-Match"] = "*"
         pen = await self._bucket.pen(expires_s or self._expires_s)
         url = pen.url("PUT", approved.key, headers=headers)
+        audit.note("mint", approved.key, purpose=wish.purpose.name, size_bytes=wish.size_bytes)
         return PutPlan(approved.key, url, headers, pen.validity, self._bucket.cdn_url(approved.key))
 
     async def post(self, wish: Wish) -> PostPlan:
@@ -83,6 +84,7 @@ class Mint:
         pen = await self._bucket.pen(self._expires_s)
         fields = {**self._headers(approved), "success_action_status": "201"}
         url, signed = pen.form(approved.key, [["content-length-range", *lengths]], fields)
+        audit.note("mint", approved.key, purpose=wish.purpose.name, size_bytes=wish.size_bytes)
         return PostPlan(approved.key, url, signed, pen.validity, self._bucket.cdn_url(approved.key))
 
     async def proxy(self, wish: Wish, path: str) -> ProxyPlan:

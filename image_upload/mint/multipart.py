@@ -5,6 +5,9 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from image_upload import audit
+from image_upload.accounts import rights
+from image_upload.accounts.principals import Principal
 from image_upload.errors import (
     AlreadyExists,
     FileTooLarge,
@@ -83,9 +86,15 @@ class MultipartUploads:
             )
         return self._office
 
-    def ticket(self, text: str, user_id: str) -> Ticket:
-        """The ticket behind a text; see `TicketOffice.read`."""
-        return self._tickets.read(text, user_id)
+    def ticket(self, text: str, principal: Principal) -> Ticket:
+        """The ticket behind a text, if the principal may go on with its upload.
+
+        Raises `InvalidTicket`, `ExpiredTicket`, and for somebody else's the `UploadNotFound` of one that is gone.
+        """
+        ticket = self._tickets.read(text)
+        if not rights.may_go_on(principal, ticket.user_id):
+            raise _gone(hides=ticket.key)
+        return tickets.check_time(ticket)
 
     async def begin(self, wish: Wish, part_bytes: int) -> tuple[Ticket, str]:
         """Begin an upload in S3: its ticket, and the ticket's text. Nothing is begun if the wish is not allowed."""
@@ -108,6 +117,7 @@ class MultipartUploads:
             expires_at_s=tickets.expiry(),
             recorded=wish.recorded,
         )
+        audit.note("mint", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
         return ticket, office.issue(ticket)
 
     async def plan(self, wish: Wish, part_bytes: int, *, compact: bool) -> MultipartPlan:
@@ -186,6 +196,7 @@ class MultipartUploads:
 
     async def abort(self, ticket: Ticket) -> None:
         """Forget the upload and its parts. A finished object stays. Raises `UploadNotFound`."""
+        audit.note("abort", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
         async with translated():
             try:
                 await s3.abort(self._bucket, ticket.key, ticket.upload_id)
@@ -240,6 +251,7 @@ class MultipartUploads:
             except (SizeMismatch, FileTooLarge):
                 await objects.delete(self._bucket, ticket.key)
                 raise
+        audit.note("complete", ticket.key, purpose=ticket.purpose, size_bytes=stored.size_bytes)
         if ticket.recorded and self._notice is not None:
             await self._notice(ticket.key)
         return Completed(ticket, stored.size_bytes, stored.etag, self._bucket.cdn_url(ticket.key))
@@ -300,8 +312,9 @@ def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[tuple
     return [(number, f'"{etag.strip(chr(34))}"') for number, etag in ordered]
 
 
-def _gone() -> UploadNotFound:
+def _gone(hides: str | None = None) -> UploadNotFound:
     return UploadNotFound(
-        "S3 knows no such upload: it was aborted, completed, or cleaned up after a day. Start a new one with "
-        "POST /uploads."
+        "There is no such upload of yours: it was aborted, completed, or cleaned up after a day. Start a new one with "
+        "POST /uploads.",
+        hides=hides,
     )

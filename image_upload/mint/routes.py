@@ -33,7 +33,7 @@ PLAN_PROBLEMS = (*WISH_PROBLEMS, errors.NoStrategy, errors.TicketsNotConfigured,
 _TICKET_PROBLEMS = (
     *SIGNED_IN,
     errors.InvalidTicket,
-    errors.ForeignTicket,
+    errors.UploadNotFound,
     errors.ExpiredTicket,
     errors.TicketsNotConfigured,
     errors.InvalidRequest,
@@ -108,7 +108,6 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
         summary="What S3 has of an upload",
         openapi_extra=documented(
             *_TICKET_PROBLEMS,
-            errors.UploadNotFound,
             errors.SizeMismatch,
             errors.FileTooLarge,
             *_S3_PROBLEMS,
@@ -117,11 +116,11 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
     )
     async def progress(ticket: str, principal: caller) -> JSONResponse:
         """For going on after an interruption, also on another device."""
-        return JSONResponse(as_json.as_progress(await uploads.progress(uploads.ticket(ticket, principal.user_id))))
+        return JSONResponse(as_json.as_progress(await uploads.progress(uploads.ticket(ticket, principal))))
 
     # expects: a ticket; from, compact
     # returns: 200 with URLs from that part on, and `next` where they do not fit one answer
-    # codes: 400 parts-invalid · 401 · 403, 410 · 503
+    # codes: 400 parts-invalid · 401 · 403, 404, 410 · 503
     @routes.get(
         "/uploads/{ticket}/parts",
         summary="URLs of further parts",
@@ -137,13 +136,13 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
         compact: bool = False,
     ) -> JSONResponse:
         """The pages that `next` links lead through."""
-        known = uploads.ticket(ticket, principal.user_id)
+        known = uploads.ticket(ticket, principal)
         page = await uploads.page(known, first, compact=compact)
         return JSONResponse(as_json.as_page(page, known, ticket, compact=compact))
 
     # expects: a ticket; JSON partNumbers
     # returns: 200 with fresh URLs of exactly these parts
-    # codes: 400 parts-invalid · 401 · 403, 410 · 422 · 503
+    # codes: 400 parts-invalid · 401 · 403, 404, 410 · 422 · 503
     @routes.post(
         "/uploads/{ticket}/parts",
         summary="Fresh URLs of some parts",
@@ -158,7 +157,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
     async def sign_parts(ticket: str, request: Request, principal: caller) -> JSONResponse:
         """For URLs that have expired, and for going on where an upload stopped."""
         wanted = await read_json(request, PartsRequest)
-        known = uploads.ticket(ticket, principal.user_id)
+        known = uploads.ticket(ticket, principal)
         page = await uploads.sign(known, wanted.partNumbers)
         return JSONResponse(as_json.as_page(page, known, ticket, compact=False))
 
@@ -175,7 +174,6 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
             errors.SizeMismatch,
             errors.FileTooLarge,
             errors.AlreadyExists,
-            errors.UploadNotFound,
             errors.BodyTooLarge,
             *_S3_PROBLEMS,
             answer="mint.answers:CompletedUpload",
@@ -185,7 +183,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
         """Makes the object of its parts. Safe to repeat."""
         listed = (await read_json(request, CompleteRequest, empty=CompleteRequest(parts=None))).parts
         parts = None if listed is None else [(part.partNumber, part.etag) for part in listed]
-        done = await uploads.complete(uploads.ticket(ticket, principal.user_id), parts)
+        done = await uploads.complete(uploads.ticket(ticket, principal), parts)
         return JSONResponse(
             {
                 "objectKey": done.ticket.key,
@@ -203,9 +201,9 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
         summary="Give an upload up",
         status_code=204,
         response_class=Response,
-        openapi_extra=documented(*_TICKET_PROBLEMS, errors.UploadNotFound, *_S3_PROBLEMS),
+        openapi_extra=documented(*_TICKET_PROBLEMS, *_S3_PROBLEMS),
     )
     async def abort(ticket: str, principal: caller) -> Response:
         """Makes S3 forget the parts that were sent."""
-        await uploads.abort(uploads.ticket(ticket, principal.user_id))
+        await uploads.abort(uploads.ticket(ticket, principal))
         return Response(status_code=204)

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import BinaryIO, NamedTuple
 
-from image_upload import checks, keys, metadata
+from image_upload import audit, checks, keys, metadata
 from image_upload.errors import EmptyFile, FileTooLarge, InvalidRequest, MalformedForm
 from image_upload.limits import S3_OBJECT_MAX_BYTES
 from image_upload.proxy.form import FILE_FIELD, Incoming
@@ -17,7 +17,6 @@ from image_upload.s3.bucket import Bucket
 from image_upload.s3.failures import translated
 from image_upload.s3.objects import StoredObject
 
-DEFAULT_FOLDER = "uploads"
 FOLDER_FIELD = "folder"
 PURPOSE_FIELD = "purpose"
 CLASS_FIELD = "class_id"
@@ -107,6 +106,7 @@ async def _store(
                 "Content-Length.",
                 max_bytes=S3_OBJECT_MAX_BYTES,
             ) from None
+    audit.note("store", place.key, purpose=incoming.fields.get(PURPOSE_FIELD), size_bytes=stored.size_bytes)
     return Kept(place.key, place.content_type, stored)
 
 
@@ -115,7 +115,7 @@ def _place(incoming: Incoming, user_id: str, table: Mapping[str, Purpose], now: 
     content_type = incoming.content_type or _ANY_TYPE
     given = {CLASS_FIELD: fields[CLASS_FIELD]} if fields.get(CLASS_FIELD) else {}
     if not fields.get(PURPOSE_FIELD):
-        key = _key(fields.get(FOLDER_FIELD, ""), user_id, incoming.filename)
+        key = keys.make_in(fields.get(FOLDER_FIELD, ""), user_id=user_id, ext=keys.extension(incoming.filename))
         return _Place(key, content_type, given, S3_OBJECT_MAX_BYTES)
     if fields.get(FOLDER_FIELD):
         raise InvalidRequest(
@@ -131,13 +131,6 @@ def _place(incoming: Incoming, user_id: str, table: Mapping[str, Purpose], now: 
         now=now,
     )
     return _Place(key, content_type, given, purpose.max_bytes)
-
-
-def _key(folder: str, user_id: str, filename: str) -> str:
-    folder = keys.check(folder.strip("/") or DEFAULT_FOLDER)
-    ext = keys.extension(filename)
-    name = f"{keys.new_id()}.{ext}" if ext else keys.new_id()
-    return keys.check(f"{folder}/{keys.segment(user_id)}/{name}")
 
 
 async def _up_to(max_bytes: int, chunks: AsyncIterator[memoryview]) -> AsyncIterator[memoryview]:

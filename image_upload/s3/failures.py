@@ -23,6 +23,9 @@ _ACTIONS = {
     "UploadPart": "s3:PutObject",
 }
 
+# What only `python -m image_upload import` calls, with the rights of whoever runs it.
+_OPERATOR_ACTIONS = {"ListMultipartUploads": "s3:ListBucketMultipartUploads"}
+
 # As S3 words it: "User: arn:… is not authorized to perform: kms:Decrypt on resource: arn:…".
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/troubleshoot-403-errors.html
 _DENIED = re.compile(rb"not authorized to perform: ([a-z0-9-]{1,32}:[A-Za-z]{1,64})\b")
@@ -71,7 +74,7 @@ async def translated() -> AsyncIterator[None]:
         yield
     except S3Failure as failure:
         if failure.status == 403:  # noqa: PLR2004
-            action = failure.action or _ACTIONS[failure.operation]
+            action = failure.action or (_ACTIONS | _OPERATOR_ACTIONS)[failure.operation]
             raise StorageDenied(
                 f"S3 denied {failure.operation}. The service's operator grants {action} to its role.",
                 action=action,

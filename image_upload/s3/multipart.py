@@ -12,12 +12,13 @@ from image_upload.s3.failures import S3Failure, error_code
 
 
 class StoredPart(NamedTuple):
-    """A part as S3 lists it. `etag` carries its quotes, as S3 wants it back."""
+    """A part as S3 lists it. `etag` carries its quotes, as S3 wants it back; `sha256` is None where S3 keeps none."""
 
     number: int
     etag: str
     size_bytes: int
     last_modified: str
+    sha256: str | None = None
 
 
 class SentPart(NamedTuple):
@@ -51,6 +52,7 @@ async def list_parts(bucket: Bucket, key: str, upload_id: str) -> list[StoredPar
                 documents.text(part, "ETag"),
                 int(documents.text(part, "Size")),
                 documents.text(part, "LastModified"),
+                documents.text(part, "ChecksumSHA256") or None,
             )
             for part in documents.children(root, "Part")
         ]
@@ -58,6 +60,14 @@ async def list_parts(bucket: Bucket, key: str, upload_id: str) -> list[StoredPar
         if documents.text(root, "IsTruncated") != "true" or following in ("", marker):
             return parts
         marker = following
+
+
+async def list_uploads(bucket: Bucket, key: str) -> list[str]:
+    """ListMultipartUploads: the ids of all uploads under way for exactly this key."""
+    response = await bucket.call("ListMultipartUploads", "GET", "", query={"uploads": "", "prefix": key})
+    # Uploads come in the order of their keys, so those of the prefix itself are on the first page.
+    uploads = documents.children(documents.parse(response.content), "Upload")
+    return [documents.text(upload, "UploadId") for upload in uploads if documents.text(upload, "Key") == key]
 
 
 async def send_part(bucket: Bucket, key: str, upload_id: str, number: int, data: bytes, *, sha256: str) -> str:
@@ -79,14 +89,16 @@ async def send_part(bucket: Bucket, key: str, upload_id: str, number: int, data:
     return etag
 
 
-async def complete_with_checksums(bucket: Bucket, key: str, upload_id: str, parts: Iterable["SentPart"]) -> None:
+async def complete_with_checksums(
+    bucket: Bucket, key: str, upload_id: str, parts: Iterable["SentPart"], headers: Mapping[str, str] | None = None
+) -> None:
     """CompleteMultipartUpload of parts that the service has sent itself, their digests named once more."""
     listed = "".join(
         f"<Part><PartNumber>{part.number}</PartNumber><ETag>{part.etag}</ETag>"
         f"<ChecksumSHA256>{part.sha256}</ChecksumSHA256></Part>"
         for part in parts
     )
-    await _complete(bucket, key, upload_id, listed, {})
+    await _complete(bucket, key, upload_id, listed, headers or {})
 
 
 async def complete(

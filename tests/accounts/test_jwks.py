@@ -131,6 +131,7 @@ def test_while_keys_are_asked_for_again_the_others_go_on_with_the_old(provider: 
     asyncio.run(run())
 
 
+GOOD = json.dumps({"keys": [entry("one", "RS256")]}).encode()
 UNUSABLE = {
     "an error": broken(500, b"{}"),
     "not found": broken(404, b"{}"),
@@ -139,9 +140,9 @@ UNUSABLE = {
     "no keys in it": broken(200, b'{"keys": {}}'),
     "an empty set": broken(200, b'{"keys": []}'),
     "no usable key": broken(200, b'{"keys": [{"kty": "oct", "k": "AAAA", "kid": "one"}]}'),
-    "too long": broken(200, b'{"keys": []}' + b" " * JWKS_MAX_BYTES),
-    "packed": broken(200, gzip.compress(b'{"keys": []}'), Content_Encoding="gzip"),
-    "cut off": broken(200, b'{"keys": [', Content_Length="500"),
+    "too long": broken(200, GOOD + b" " * JWKS_MAX_BYTES),
+    "packed": broken(200, gzip.compress(GOOD), Content_Encoding="gzip"),
+    "cut off": broken(200, GOOD, Content_Length="9000"),
     "deep": broken(200, b"[" * 100_000),
 }
 

@@ -10,7 +10,8 @@ import httpx
 import jwt
 import pytest
 
-from image_upload.library import objects as library
+from image_upload import keys
+from image_upload.library import pages as library
 from image_upload.s3 import retry
 from image_upload.settings import load
 from local.embedded_s3 import EmbeddedS3
@@ -212,21 +213,22 @@ def open_to_all(s3: EmbeddedS3) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/images/a", 200),
-        ("GET", f"{FILE}/a/url", 200),
-        ("GET", f"{FILE}/a/exists", 200),
+        ("GET", "/images/KEY", 200),
+        ("GET", f"{FILE}/KEY/url", 200),
+        ("GET", f"{FILE}/KEY/exists", 200),
         ("GET", FILES, 401),
-        ("DELETE", "/images/a", 401),
-        ("DELETE", f"{FILE}/a", 401),
+        ("DELETE", "/images/KEY", 401),
+        ("DELETE", f"{FILE}/KEY", 401),
     ],
 )
 def test_in_production_strangers_neither_list_nor_delete_even_where_no_token_is_required(
     open_to_all: str, web: httpx.Client, method: str, path: str, status: int
 ) -> None:
-    assert web.request(method, open_to_all + path).status_code == status
+    strangers, users = (path.replace("KEY", f"uploads/{keys.new_id(name)}.jpg") for name in ("anonymous", "7"))
+    assert web.request(method, open_to_all + strangers).status_code == status
     claims = {"sub": "7", "exp": datetime.now(UTC) + timedelta(minutes=1)}
     token = {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
-    assert web.request(method, open_to_all + path, headers=token).status_code in (200, 204)
+    assert web.request(method, open_to_all + users, headers=token).status_code in (200, 204)
 
 
 # --- S3 that does not answer well -----------------------------------------------------------------

@@ -272,7 +272,7 @@ def test_a_ticket_is_of_no_use_to_anybody_else(start: Start, web: httpx.Client) 
     plan = web.post(f"{service}/uploads", json={**BIG, "size": 5}, headers=bearer("alice")).json()
     url = f"{service}/uploads/{plan['ticket']}"
     for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/complete"), ("GET", "/parts")):
-        problem(web.request(method, url + path, headers=bearer("mallory")), 403, "ticket-foreign")
+        problem(web.request(method, url + path, headers=bearer("mallory")), 404, "upload-not-found")
         problem(web.request(method, url + path), 401, "token-missing")
     assert web.get(url, headers=bearer("alice")).json()["missing"] == [1]
 

@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 
 from image_upload.limits import LAMBDA_DEADLINE_MARGIN_S, LAMBDA_FORM_MAX_BYTES, LAMBDA_RESPONSE_MAX_BYTES
+from local.database import local_database
 from local.embedded_s3 import EmbeddedS3
 from local.replay import read_event, signed
 from tests.faults.hostile import Exchange, hostile_store
 from tests.runtime.api import WITHIN_S
 from tests.runtime.process import ROOT, Function, function
-from tests.test_lambda import DOCUMENTED
+from tests.test_lambda import DOCUMENTED, OTHERS
 
 EVENTS = ROOT / "events"
 STORED = b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 0\r\n\r\n'
+NO_CONTENT = 204
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 6 MB, which is MiB
 EVENT_MAX_BYTES = 6 * 1024 * 1024
 
@@ -27,7 +29,10 @@ EVENT_MAX_BYTES = 6 * 1024 * 1024
 @pytest.fixture(scope="module")
 def service(s3: EmbeddedS3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
     """One process for all of these tests: whatever one of them does to it, the next one needs it."""
-    with function(tmp_path_factory.mktemp("function"), s3.environ) as running:
+    with (
+        local_database() as database,
+        function(tmp_path_factory.mktemp("function"), {**s3.environ, **database}) as running,
+    ):
         yield running
 
 
@@ -43,11 +48,16 @@ def form_event(file: bytes, endpoint_url: str, key: str = "uploads/sample-event.
 
 
 def document(answer: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(answer["body"])
+    found: dict[str, Any] = json.loads(answer["body"]) if answer["statusCode"] != NO_CONTENT else {}
     return found
 
 
-@pytest.mark.parametrize("file", sorted(path.name for path in EVENTS.glob("*.json")))
+@pytest.mark.parametrize("file", sorted(OTHERS))
+def test_an_event_that_is_no_request_gets_the_documented_answer(file: str, service: Function) -> None:
+    assert service.api.answer(json.loads((EVENTS / file).read_text(encoding="utf-8"))) == OTHERS[file]
+
+
+@pytest.mark.parametrize("file", sorted(DOCUMENTED))
 def test_an_event_gets_the_documented_answer(file: str, service: Function, s3: EmbeddedS3) -> None:
     answer = service.api.answer(read_event(EVENTS / file, s3.endpoint_url))
     status, code = DOCUMENTED[file]
@@ -58,7 +68,7 @@ def test_an_event_gets_the_documented_answer(file: str, service: Function, s3: E
 
 def test_what_raises_ends_the_invocation_and_not_the_process(service: Function) -> None:
     health = json.loads((EVENTS / "health.json").read_text())
-    foreign: list[Any] = [{}, {"Records": [{"eventSource": "aws:s3"}]}, [], "text", None]
+    foreign: list[Any] = [{}, {"Records": [{"eventSource": "aws:sqs"}]}, [], "text", None]
     for nothing_of_ours in foreign:
         assert service.api.invoke(nothing_of_ours).error is not None
     assert service.api.invoke(b"{ this is no JSON").error is not None

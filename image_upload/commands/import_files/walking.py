@@ -1,0 +1,208 @@
+"""The files of a folder. What lies outside of it is never read, whatever links are in it or are put there meanwhile."""
+
+import os
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple, Self
+
+# The kernel's clock for time stamps of files ticks every 4 or 10 ms.
+_TICK_NS = 20_000_000
+
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class Stat(NamedTuple):
+    """What changes when a file does. ctime cannot be set back by whoever changed it, as mtime can."""
+
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+class Found(NamedTuple):
+    """A regular file. `path` is relative to the folder, in the bytes of the file system."""
+
+    path: bytes
+    stat: Stat
+
+
+class Passed(NamedTuple):
+    """Something that is not moved: it is no file (`failed` False), or it cannot be looked into."""
+
+    path: bytes
+    reason: str
+    failed: bool
+
+
+class ChangedError(Exception):
+    """The file is being written to while it is read."""
+
+
+def shown(path: bytes | str) -> str:
+    """A path for a terminal or a log: what could move the cursor or is no UTF-8 is escaped."""
+    text = os.fsencode(path).decode(errors="backslashreplace")
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def stat_of(found: os.stat_result) -> Stat:
+    """The part of a stat that we compare."""
+    return Stat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+class OpenFile:
+    """A regular file, open. Reading says so if it changes meanwhile."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(fd)
+            raise ChangedError
+        # Were it written to in this very tick, after we have read it, its time stamps would not tell.
+        if (age_ns := time.time_ns() - found.st_ctime_ns) < _TICK_NS:
+            time.sleep(min(_TICK_NS, _TICK_NS - age_ns) / 1e9)
+            found = os.fstat(fd)
+        self.stat = stat_of(found)
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        os.close(self._fd)
+
+    def read(self, start: int, length: int) -> bytes:
+        """Exactly these bytes. Raises `ChangedError` if there are fewer."""
+        data = os.pread(self._fd, length, start)
+        while len(data) < length:  # one read gives at most 2 GiB, and network file systems less
+            more = os.pread(self._fd, length - len(data), start + len(data))
+            if not more:
+                raise ChangedError
+            data += more
+        return data
+
+    def check(self) -> None:
+        """Raises `ChangedError` if the file is not what it was when it was opened."""
+        if stat_of(os.fstat(self._fd)) != self.stat:
+            raise ChangedError
+
+
+class Tree:
+    """A folder to move. Close it when done."""
+
+    def __init__(self, folder: str, exclude: Sequence[str] = (), *, follow: bool = False) -> None:
+        self._root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._exclude = exclude
+        self._follow = follow
+
+    def close(self) -> None:
+        """Close the folder."""
+        os.close(self._root)
+
+    def open(self, path: bytes) -> OpenFile:
+        """A file of the folder. Raises `OSError`, `ChangedError`."""
+        return OpenFile(self._open(path, os.O_RDONLY | os.O_NONBLOCK))
+
+    def _open(self, path: bytes, flags: int) -> int:
+        """Open component by component: a folder that was replaced by a link is not entered either."""
+        if self._follow:
+            return os.open(path or b".", flags | os.O_CLOEXEC, dir_fd=self._root)
+        at = self._parent(path)
+        try:
+            return os.open(path.rpartition(b"/")[2] or b".", flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+        finally:
+            self._close(at)
+
+    def _parent(self, path: bytes) -> int:
+        at = self._root
+        for folder in path.split(b"/")[:-1]:
+            try:
+                below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            finally:
+                self._close(at)
+            at = below
+        return at
+
+    def _close(self, fd: int) -> None:
+        if fd != self._root:
+            os.close(fd)
+
+    def exists(self, path: bytes) -> bool:
+        """Whether there is still something under this path."""
+        try:
+            os.close(self._open(path, os.O_RDONLY | os.O_NONBLOCK))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True
+
+    def remove(self, path: bytes, known: Stat) -> bool:
+        """Remove a file if it is still the one that is known; whether it was. Raises `OSError`."""
+        at = self._parent(path)
+        try:
+            name = path.rpartition(b"/")[2]
+            if stat_of(os.stat(name, dir_fd=at, follow_symlinks=False)) != known:
+                return False
+            os.unlink(name, dir_fd=at)
+            return True
+        finally:
+            self._close(at)
+
+    def walk(self) -> Iterator[Found | Passed]:
+        """Everything in the folder, in no particular order. What comes and goes meanwhile may be seen or not."""
+        folders = [b""]
+        entered: set[tuple[int, int]] = set()
+        while folders:
+            folder = folders.pop()
+            try:
+                fd = self._open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            except OSError as error:
+                yield Passed(folder, f"cannot be listed: {error.strerror}", failed=True)
+                continue
+            try:
+                if self._follow:
+                    here = os.fstat(fd)
+                    if (here.st_dev, here.st_ino) in entered:
+                        continue  # a link to where we have been
+                    entered.add((here.st_dev, here.st_ino))
+                with os.scandir(fd) as entries:
+                    for entry in entries:
+                        path = (folder + b"/" if folder else b"") + os.fsencode(entry.name)
+                        if not self._excluded(path) and (each := self._look(entry, path, folders)) is not None:
+                            yield each
+            except OSError as error:
+                yield Passed(folder, f"cannot be listed: {error.strerror}", failed=True)
+            finally:
+                os.close(fd)
+
+    def _look(self, entry: "os.DirEntry[str]", path: bytes, folders: list[bytes]) -> Found | Passed | None:
+        """What an entry is; a folder is only noted."""
+        try:
+            found = entry.stat(follow_symlinks=self._follow)
+        except FileNotFoundError:
+            return Passed(path, "a symbolic link to nothing", failed=False) if entry.is_symlink() else None
+        except OSError as error:
+            return Passed(path, f"cannot be looked at: {error.strerror}", failed=True)
+        if stat.S_ISREG(found.st_mode):
+            return Found(path, stat_of(found))
+        if stat.S_ISDIR(found.st_mode):
+            folders.append(path)
+            return None
+        return Passed(path, _KINDS.get(stat.S_IFMT(found.st_mode), "no file"), failed=False)
+
+    def _excluded(self, path: bytes) -> bool:
+        """A pattern with a slash is held against the whole path, one without against the last name."""
+        text = os.fsdecode(path)
+        name = text.rpartition("/")[2]
+        return any(fnmatchcase(text if "/" in pattern else name, pattern) for pattern in self._exclude)

@@ -1,0 +1,85 @@
+"""A user's own files: found where they can be, and nobody else's among them.
+
+Almost every key of a user begins with something that only that user's keys begin with, so S3 is asked for just
+those. Only in `audio/` and in folders that clients named themselves others' files stand between, and are left out.
+"""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from image_upload import keys, purposes
+from image_upload.library.pages import FilePage, in_time, key_of, token_of
+from image_upload.limits import LIST_CALLS_MAX, LIST_MAX_KEYS, LIST_WALK_S
+from image_upload.purposes import Purpose
+from image_upload.s3 import objects
+from image_upload.s3.bucket import Bucket
+from image_upload.s3.objects import Listed
+
+# S3 counts whole days and may take one more to remove: what is older is gone.
+_LATE_DAYS = 2
+
+
+class Place(NamedTuple):
+    """A prefix to look below. `shared`: others' keys may begin with it too."""
+
+    prefix: str
+    shared: bool
+
+
+async def list_own(
+    bucket: Bucket, user_id: str, prefix: str, max_keys: int, token: str | None, *, with_unmarked: bool
+) -> FilePage:
+    """Up to `max_keys` of the user's objects below a prefix, in the order of their keys' UTF-8 bytes.
+
+    A page may be short or empty and still have a `next_token`: one request asks S3 at most `LIST_CALLS_MAX` times.
+    Below a prefix that leads to more than one folder only the purposes' folders are looked at. `with_unmarked`: what
+    says nothing of its owner counts as the user's, and every folder is looked at.
+    """
+    after = key_of(token, prefix) if token is not None else ""
+    mine = (keys.mark(user_id), None) if with_unmarked else (keys.mark(user_id),)
+    places = [Place(prefix, shared=False)] if with_unmarked else places_of(user_id, prefix, datetime.now(UTC))
+    found: list[Listed] = []
+    calls, until = 0, time.monotonic() + LIST_WALK_S
+    for index, place in enumerate(places):
+        if after > place.prefix and not after.startswith(place.prefix):
+            continue  # all of it came on earlier pages
+        position, more = (after if after.startswith(place.prefix) else ""), True
+        while more:
+            if calls and (calls == LIST_CALLS_MAX or time.monotonic() > until):
+                return FilePage(found, token_of(position or place.prefix))
+            calls += 1
+            asked = LIST_MAX_KEYS if place.shared else max_keys - len(found)
+            async with in_time():
+                page = await objects.page(bucket, place.prefix, after=position, max_keys=asked)
+            more = page.more and bool(page.objects)
+            for number, each in enumerate(page.objects, 1):
+                position = each.key
+                if keys.mark_in(each.key) in mine:
+                    found.append(each)
+                if len(found) == max_keys:
+                    rest = more or number < len(page.objects) or index + 1 < len(places)
+                    return FilePage(found, token_of(position) if rest else None)
+    return FilePage(found, None)
+
+
+def places_of(user_id: str, prefix: str, now: datetime) -> list[Place]:
+    """Where the user's files below a prefix can be, in order; no key is below two of them."""
+    all_places = [
+        Place(f"{keys.DEFAULT_FOLDER}/{keys.segment(user_id)}/{keys.mark(user_id)}", shared=False),
+        *(place for purpose in purposes.every() for place in _places(purpose, user_id, now)),
+    ]
+    for place in all_places:
+        if prefix.startswith(place.prefix):
+            return [Place(prefix, place.shared)]
+    below = sorted(place for place in all_places if place.prefix.startswith(prefix))
+    return below or [Place(prefix, shared=True)]
+
+
+def _places(purpose: Purpose, user_id: str, now: datetime) -> Iterator[Place]:
+    pattern = purpose.key.replace("{user}", keys.segment(user_id)).replace("{id}", keys.mark(user_id) + "{random}")
+    days = (now - timedelta(days=back) for back in range(-1, (purpose.kept_days or 0) + _LATE_DAYS + 1))
+    for day in days if "{yyyymmdd}" in pattern else [now]:
+        head = pattern.replace("{yyyymmdd}", day.strftime("%Y%m%d")).partition("{")[0]
+        yield Place(head, shared=head == purpose.prefix)

@@ -1,0 +1,63 @@
+"""The OpenAPI document keeps its word: whatever is sent, there is no 5xx and no answer that it does not name."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from local.database import local_database
+from local.embedded_s3 import EmbeddedS3
+from tests.conftest import serving, settings_for
+from tests.test_docs import operations
+
+EXAMPLES = 15
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+@pytest.fixture(scope="session")
+def described(s3: EmbeddedS3) -> Iterator[Any]:
+    """The document as a running service gives it, with a database behind that."""
+    with local_database() as database, serving(settings_for(s3, **database)) as url:
+        yield schemathesis.openapi.from_url(f"{url}/openapi.json")
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize("operation", sorted(operations()))
+def test_every_answer_is_one_that_the_document_names(described: Any, operation: str, mode: GenerationMode) -> None:
+    """What the document allows, and what it forbids."""
+    method, path = operation.split()
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(described[path][method].as_strategy(generation_mode=mode))
+    def answer(case: Any) -> None:
+        case.call_and_validate(checks=CHECKS)
+
+    try:
+        answer()
+    except Unsatisfiable:
+        assert mode is GenerationMode.NEGATIVE
+        pytest.skip("whatever is sent here is allowed: there is nothing to get wrong that schemathesis knows of")
