@@ -72,6 +72,12 @@ def create_app(settings: Settings) -> FastAPI:
 
         return records.router(stores, plan_post, mint.PLAN_PROBLEMS, principal).routes
 
+    def account_routes() -> Sequence[BaseRoute]:
+        from image_upload.accounts import routes as accounts  # noqa: PLC0415  the same
+        from image_upload.accounts.sign_in import SignIn  # noqa: PLC0415
+
+        return accounts.router(settings, SignIn(settings, database), principal).routes
+
     @functools.cache
     def open_uppy() -> None:
         from image_upload.mint import companion  # noqa: PLC0415  see `UppyPath`
@@ -103,6 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
         # Not include_router: it puts a router of its own around each, 10 to 20 us on every request.
         app.router.routes[:0] = room.routes
     app.router.routes.append(openapi.LateRoutes(("/posts", "/files/"), record_routes))
+    app.router.routes.append(openapi.LateRoutes(("/auth/",), account_routes))
     # For what Lambda calls with beside HTTP: the same connections.
     app.state.stores = stores
     app.openapi = openapi_document  # type: ignore[method-assign]

@@ -9,6 +9,12 @@
     │   └── InvalidToken        401  token-invalid            the token is forged, expired or not ours
     ├── ScopeMissing            403  scope-missing            the token is for other things than this
     ├── KeysUnavailable         503  token-keys-unavailable   the identity provider's keys cannot be had
+    ├── SignInNotConfigured     503  sign-in-not-configured   this way of signing in is not set up
+    ├── SignInExpired           400  sign-in-expired          it was begun too long ago, or in another browser
+    ├── SignInDenied            403  sign-in-denied           the provider's user said no
+    ├── IdentityRefused         403  identity-refused         what the provider says of its user cannot be trusted
+    ├── ProviderFailed          502  provider-failed          the provider does not answer as it should
+    ├── GrantRefused            400  grant-refused            the code or refresh token is not good any more
     ├── TooManyRequests         429  too-many-requests        above the rate limit of a user or an address
     ├── LimitsUnavailable       503  rate-limit-unavailable   the store of rate limits does not answer
     ├── FileTooLarge            400  file-too-large           above the purpose's limit
@@ -140,6 +146,42 @@ class KeysUnavailable(Problem):
     """The keys of the identity provider cannot be had, so no token of it can be checked. Try again in a moment."""
 
     status, code, title = 503, "token-keys-unavailable", "Token keys unavailable"
+
+
+class SignInNotConfigured(Problem):
+    """This way of signing in is not set up. The service's operator finds in docs/sign-in.md what it takes."""
+
+    status, code, title = 503, "sign-in-not-configured", "Sign-in not configured"
+
+
+class SignInExpired(Problem):
+    """The sign-in was begun more than ten minutes ago, in another browser, or ended before. Begin it again."""
+
+    status, code, title = 400, "sign-in-expired", "Sign-in expired"
+
+
+class SignInDenied(Problem):
+    """The person, or the provider for them, has declined. Begin again to agree."""
+
+    status, code, title = 403, "sign-in-denied", "Sign-in denied"
+
+
+class IdentityRefused(Problem):
+    """What the provider says of the person is forged, outdated or made for another service. Begin again."""
+
+    status, code, title = 403, "identity-refused", "Identity refused"
+
+
+class ProviderFailed(Problem):
+    """The identity provider does not answer as it should. Try again; the operator finds the reason in the log."""
+
+    status, code, title = 502, "provider-failed", "Identity provider failed"
+
+
+class GrantRefused(Problem):
+    """The code or refresh token was used before, is too old, or none of ours. Sign in again."""
+
+    status, code, title = 400, "grant-refused", "Grant refused"
 
 
 class TooManyRequests(Problem):

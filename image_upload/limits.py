@@ -190,6 +190,34 @@ JWKS_TIMEOUT_S: Final = 5.0
 # Longest key set that is read. Entra ID's, with a certificate chain in each entry, has about 15 kB.
 JWKS_MAX_BYTES: Final = 128 * KIB
 
+# --- Sign-in --------------------------------------------------------------------------------------
+
+# How long a sign-in may take at the provider, password and second factor included. Above: begin anew.
+SIGN_IN_EXPIRES_S: Final = 600
+
+# How long the front end has to exchange its one-time code. RFC 6749 section 4.1.2 allows ten minutes; a page that is
+# being loaded needs seconds.
+CODE_EXPIRES_S: Final = 60
+
+# All calls of one sign-in to its provider together: token, keys, user. Above: the front end is told that it failed.
+PROVIDER_TIMEOUT_S: Final = 10.0
+
+# Longest answer of a provider that is read. Google's discovery document has about 2 kB.
+PROVIDER_ANSWER_MAX_BYTES: Final = 128 * KIB
+
+# How long a provider's discovery document is used without asking.
+DISCOVERY_FRESH_S: Final = 3_600
+
+# RFC 3696, erratum 1690: no mailbox has a longer address. Above: it counts as none.
+EMAIL_MAX_CHARS: Final = 254
+
+# Our own choice. A longer name of a person is cut; a longer issuer is refused.
+PERSON_NAME_MAX_CHARS: Final = 255
+ISSUER_MAX_CHARS: Final = 255
+
+# Longest cookie, code or state that is read. Above: it is none of ours.
+SIGN_IN_TEXT_MAX_CHARS: Final = 4_096
+
 # --- Rate limits ----------------------------------------------------------------------------------
 
 # Users or addresses that are counted at once in memory, about 200 bytes each. Above: newcomers share one count, so

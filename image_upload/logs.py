@@ -16,17 +16,17 @@ from image_upload.settings import Settings
 # What makes a presigned URL, a bearer token or a ticket usable. Whoever reads the log must not be able to use it.
 _SECRET = re.compile(
     r"(X-Amz-(?:Signature|Credential|Security-Token)(?:=|%3D))[^&\s\"'\\]+|(Bearer\s+)[\w.~+/=-]+"
-    # a JWT or a ticket, wherever it stands: in a path, a message, a traceback
-    r"|(?<![\w-])(eyJ|upl1\.)[\w-]{6,}(?:\.[\w-]+){0,2}",
+    # a JWT, a ticket, a sign-in's code or a refresh token, wherever it stands: in a path, a message, a traceback
+    r"|(?<![\w-])(eyJ|up[lcr]1\.)[\w-]{6,}(?:\.[\w-]+){0,2}",
     re.IGNORECASE,
 )
 
 
-_MARKS = ("mz-", "MZ-", "earer", "EARER", "eyJ", "upl1.")
+_MARKS = ("mz-", "MZ-", "earer", "EARER", "eyJ", "upl1.", "upc1.", "upr1.")
 
 # At INFO httpx logs whole URLs and Mangum a second line a request; at DEBUG botocore logs keys. Not even
 # DEBUG=true shows those.
-CHATTY = ("httpx", "httpcore", "mangum", "botocore", "boto3", "urllib3", "python_multipart")
+CHATTY = ("httpx", "httpcore", "mangum", "botocore", "boto3", "urllib3", "python_multipart", "authlib")
 
 
 def redact(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -25,10 +26,12 @@ def local_environ(environ: Mapping[str, str], stores: Mapping[str, str]) -> dict
 
     A shell on a developer's machine often holds production settings: ENVIRONMENT and the ways to S3 and to the
     database are replaced (`stores` are those of this run; without a database in them there is none). What makes
-    a process believe to run on Lambda is taken out.
+    a process believe to run on Lambda is taken out. Tokens are signed with a secret that ends with the run, if
+    there is none: so somebody can sign in, and nobody has to set up anything.
     """
     kept = {name: value for name, value in environ.items() if not name.startswith(("AWS_LAMBDA_", "DATABASE_"))}
-    return {"CORS_ALLOW_ORIGINS": DEVELOPMENT_ORIGINS, **kept, "ENVIRONMENT": "local", **stores}
+    made_up = {"CORS_ALLOW_ORIGINS": DEVELOPMENT_ORIGINS, "JWT_SECRET": secrets.token_hex(32)}
+    return {**made_up, **{name: value for name, value in kept.items() if value}, "ENVIRONMENT": "local", **stores}
 
 
 def server_for(app: FastAPI) -> uvicorn.Server:

@@ -36,8 +36,12 @@ class KeySet:
     If it does not answer, the keys that are there go on working until they are `JWKS_KEEP_S` old.
     """
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, trusted: frozenset[tuple[str, int]] | None = None) -> None:
+        """`trusted` are hosts that may be private: of a URL that the operator has named, its own."""
+        self.url = url
+        parts = urlsplit(url)
+        own = frozenset({(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))})
+        self._trusted = own if trusted is None else trusted
         self._keys: Mapping[str | None, Key] = {}
         self._fetched_at_s = 0.0
         self._ask_again_at_s = 0.0
@@ -79,23 +83,20 @@ class KeySet:
             self._ask_again_at_s = time.time() + JWKS_RETRY_S
             log.warning(
                 "token keys not refreshed",
-                extra={"fields": {"host": urlsplit(self._url).hostname, "reason": f"{type(error).__name__}: {error}"}},
+                extra={"fields": {"host": urlsplit(self.url).hostname, "reason": f"{type(error).__name__}: {error}"}},
             )
         finally:
             self._asking = None
 
     async def _fetch(self) -> bytes:
-        parts = urlsplit(self._url)
-        # The operator has named this host, so it may be a private one. It alone: redirects are not followed.
-        trusted = frozenset({(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))})
         # Unpacked, a packed answer could be a thousand times as long as what was counted.
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         body = bytearray()
         # A client of its own: it is needed once an hour.
         async with (
             asyncio.timeout(JWKS_TIMEOUT_S),
-            open_client(trusted, verify=True) as client,
-            client.stream("GET", self._url, headers=headers) as response,
+            open_client(self._trusted, verify=True) as client,
+            client.stream("GET", self.url, headers=headers) as response,
         ):
             if response.status_code != _OK:
                 raise KeySetUnusable(f"status {response.status_code}")

@@ -8,6 +8,8 @@ from image_upload.settings import Settings
 
 if TYPE_CHECKING:
     from image_upload.records.records import Records
+    from image_upload.records.sessions import Sessions
+    from image_upload.records.users import Users
 
 
 class Database:
@@ -27,7 +29,7 @@ class Database:
         """The records. Connects to nothing yet. Raises `DatabaseNotConfigured`."""
         if not self.is_configured:
             raise DatabaseNotConfigured(
-                "This service has no database, so it keeps no posts and no file records. Its operator sets "
+                "This service has no database, so it keeps no posts, file records or users. Its operator sets "
                 "DATABASE_URL. POST /uploads works without one."
             )
         if self._records is None:
@@ -36,6 +38,22 @@ class Database:
 
             self._records = Records(self._settings)
         return self._records
+
+    @property
+    def users(self) -> "Users":
+        """Who has signed in. As with the records, nothing is connected to yet. Raises `DatabaseNotConfigured`."""
+        records = self.records
+        from image_upload.records.users import Users  # noqa: PLC0415  it brings SQLAlchemy
+
+        return Users(records)
+
+    @property
+    def sessions(self) -> "Sessions":
+        """The sessions of users. Raises `DatabaseNotConfigured`."""
+        records = self.records
+        from image_upload.records.sessions import Sessions  # noqa: PLC0415  the same
+
+        return Sessions(records, self._settings.refresh_token_days)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -22,7 +23,13 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from image_upload.limits import S3_KEY_MAX_BYTES
+from image_upload.limits import (
+    EMAIL_MAX_CHARS,
+    ISSUER_MAX_CHARS,
+    PERSON_NAME_MAX_CHARS,
+    S3_KEY_MAX_BYTES,
+    SUBJECT_MAX_CHARS,
+)
 from image_upload.records.values import Kind
 
 
@@ -95,3 +102,49 @@ posts: Final = _table("posts", "image_key")
 file_records: Final = _table("file_records", "s3_key")
 
 TABLES: Final[dict[Kind, Table]] = {"post": posts, "file": file_records}
+
+# No foreign keys: Aurora DSQL has none.
+users: Final = Table(
+    "users",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    # An address that a provider has verified, and of one user only. Whose is not verified has none here.
+    Column("email", String(EMAIL_MAX_CHARS), nullable=True, unique=True),
+    Column("name", String(PERSON_NAME_MAX_CHARS), nullable=True),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    CheckConstraint("email <> ''", name="email"),
+)
+
+oauth_accounts: Final = Table(
+    "oauth_accounts",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, nullable=False),
+    # The way it came, and who vouches for it: another issuer in Google's place has other people.
+    Column("provider", String(16), nullable=False),
+    Column("issuer", String(ISSUER_MAX_CHARS), nullable=False),
+    Column("subject", String(SUBJECT_MAX_CHARS), nullable=False),
+    # What the provider says; it may be anybody's, unless it is verified.
+    Column("email", String(EMAIL_MAX_CHARS), nullable=True),
+    Column("email_verified", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    UniqueConstraint("issuer", "subject"),
+    UniqueConstraint("user_id", "id"),
+)
+
+# A sign-in: its one-time code, then the refresh token that is good now. Both as SHA-256 in hex.
+sessions: Final = Table(
+    "sessions",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, nullable=False),
+    Column("code_hash", String(64), nullable=False, unique=True),
+    Column("code_challenge", String(43), nullable=True),
+    Column("refresh_hash", String(64), nullable=True),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("ended_at", Moment, nullable=True),
+    UniqueConstraint("user_id", "expires_at", "id"),
+)

@@ -30,7 +30,7 @@ from tests.conftest import serving
 from tests.contract.conftest import chosen_servers, running
 
 HERE = Path(__file__).resolve().parent
-DOCUMENT = HERE.parent.parent / "docs" / "uppy.md"
+DOCS = HERE.parent.parent / "docs"
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 
 NPM_SECONDS = 300
@@ -51,9 +51,10 @@ def tool(*names: str) -> str:
     unavailable(f"{' or '.join(names)} is not on PATH")
 
 
-def documented(language: str) -> list[str]:
-    """The fenced blocks of docs/uppy.md in one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+def documented(language: str, document: str = "uppy.md") -> list[str]:
+    """The fenced blocks of a document in one language."""
+    text = (DOCS / document).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +71,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(source, folder)
     for major, code in zip((5, 6), documented("js"), strict=True):
         (folder / f"documented-v{major}.mjs").write_text(code, encoding="utf-8")
+    (code,) = documented("js", "sign-in.md")
+    (folder / "documented-sign-in.mjs").write_text(code, encoding="utf-8")
     (folder / "node_modules").symlink_to(_installed(npm))
     subprocess.run([node, "build.mjs", "dist"], cwd=folder, check=True, timeout=NPM_SECONDS)
     return folder
@@ -118,18 +121,25 @@ def origin(workshop: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser(chromium: str, workshop: Path) -> Iterator[Browser]:
-    errors = workshop / "drive.log"
+    with driven("drive.mjs", chromium, workshop) as running_browser:
+        yield running_browser
+
+
+@contextlib.contextmanager
+def driven(script: str, chromium: str, workshop: Path) -> Iterator[Browser]:
+    """A Chromium under a script of this folder."""
+    errors = workshop / f"{script}.log"
     with (
         errors.open("w", encoding="utf-8") as stderr,
         subprocess.Popen(
-            [tool("node"), "drive.mjs"],
+            [tool("node"), script],
             cwd=workshop,
             env=os.environ | {"CHROMIUM": chromium},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
             encoding="utf-8",
-            # Ctrl-C is for us; drive.mjs ends when its stdin does, however we end.
+            # Ctrl-C is for us; the script ends when its stdin does, however we end.
             start_new_session=True,
         ) as process,
     ):

@@ -34,7 +34,7 @@ class Browser:
             line = ""
         finally:
             watch.cancel()
-        assert line, f"drive.mjs ended:\n{self._tail()}"
+        assert line, f"the script ended:\n{self._tail()}"
         outcome: dict[str, Any] = json.loads(line)
         assert "problem" not in outcome, outcome["problem"]
         return outcome
