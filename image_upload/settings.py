@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from image_upload import purposes
-from image_upload.limits import PRESIGN_MAX_S
+from image_upload.limits import PRESIGN_MAX_S, QUOTA_MAX
 from image_upload.setting_values import OFF, checked_url, is_loopback, network, rate
 
 type_of_environment = Literal["local", "development", "test", "production"]
@@ -220,7 +220,7 @@ class Settings(BaseModel):
     redis_url: SecretStr | None = Field(
         None,
         validation_alias="REDIS_URL",
-        description="rediss://[user:password@]host[:port][/database] of a Redis for the rate limits",
+        description="rediss://[user:password@]host[:port][/database] of a Redis for rate limits and quotas",
     )
     rate_limit_per_user: str | None = Field(
         None, validation_alias="RATE_LIMIT_PER_USER", description="number/time, such as 120/minute, or off"
@@ -230,6 +230,20 @@ class Settings(BaseModel):
     )
     rate_limit_fails: Literal["open", "closed"] = Field(
         "open", validation_alias="RATE_LIMIT_FAILS", description="open or closed"
+    )
+    quota_bytes_per_day: int | None = Field(
+        None,
+        validation_alias="QUOTA_BYTES_PER_DAY",
+        ge=1,
+        le=QUOTA_MAX,
+        description="bytes that a user may store in a day, a whole number from 1; empty for no quota",
+    )
+    quota_files_per_day: int | None = Field(
+        None,
+        validation_alias="QUOTA_FILES_PER_DAY",
+        ge=1,
+        le=QUOTA_MAX,
+        description="files that a user may store in a day, a whole number from 1; empty for no quota",
     )
     trusted_proxies: CommaList = Field(
         (),

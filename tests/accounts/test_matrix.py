@@ -35,6 +35,7 @@ class World:
     def __init__(self, url: str, web: httpx.Client) -> None:
         self.url = url
         self.web = web
+        self._tickets: list[str] = []
 
     def _made(self, path: str, **request: Any) -> dict[str, Any]:
         response = self.web.post(self.url + path, headers=signed_in("owner"), **request)
@@ -62,7 +63,13 @@ class World:
         """The ticket of an upload whose only part was sent."""
         plan = self._made("/uploads", json={**_WISH, "accepts": ["multipart"]})
         self._sent(plan["parts"][0]["url"], {})
-        return str(plan["ticket"])
+        self._tickets.append(plan["ticket"])
+        return self._tickets[-1]
+
+    def tidy(self) -> None:
+        """Give up what is unfinished: other tests look at what is left in S3."""
+        for ticket in self._tickets:
+            self.web.delete(f"{self.url}/uploads/{ticket}", headers=signed_in("owner"))
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -181,7 +188,9 @@ def app(settings: Settings) -> FastAPI:
 @pytest.fixture(scope="module")
 def world(app: FastAPI, web: httpx.Client) -> Iterator[World]:
     with running(app, claim_port("127.0.0.1", 0, "PORT")) as url:
-        yield World(url, web)
+        world = World(url, web)
+        yield world
+        world.tidy()
 
 
 def routes_of(app: FastAPI) -> set[str]:
