@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from image_upload.limits import QUOTA_MAX
 from image_upload.setting_values import OFF, CommaList, checked_url, is_loopback, network, rate
 from image_upload.sign_in_settings import SignInSettings
 
@@ -50,7 +51,7 @@ class AccountSettings(SignInSettings):
     redis_url: SecretStr | None = Field(
         None,
         validation_alias="REDIS_URL",
-        description="rediss://[user:password@]host[:port][/database] of a Redis for the rate limits",
+        description="rediss://[user:password@]host[:port][/database] of a Redis for rate limits and quotas",
     )
     rate_limit_per_user: str | None = Field(
         None, validation_alias="RATE_LIMIT_PER_USER", description="number/time, such as 120/minute, or off"
@@ -60,6 +61,20 @@ class AccountSettings(SignInSettings):
     )
     rate_limit_fails: Literal["open", "closed"] = Field(
         "open", validation_alias="RATE_LIMIT_FAILS", description="open or closed"
+    )
+    quota_bytes_per_day: int | None = Field(
+        None,
+        validation_alias="QUOTA_BYTES_PER_DAY",
+        ge=1,
+        le=QUOTA_MAX,
+        description="bytes that a user may store in a day, a whole number from 1; empty for no quota",
+    )
+    quota_files_per_day: int | None = Field(
+        None,
+        validation_alias="QUOTA_FILES_PER_DAY",
+        ge=1,
+        le=QUOTA_MAX,
+        description="files that a user may store in a day, a whole number from 1; empty for no quota",
     )
     trusted_proxies: CommaList = Field(
         (),

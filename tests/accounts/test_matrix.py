@@ -35,6 +35,7 @@ class World:
     def __init__(self, url: str, web: httpx.Client) -> None:
         self.url = url
         self.web = web
+        self._tickets: list[str] = []
 
     def _made(self, path: str, **request: Any) -> dict[str, Any]:
         response = self.web.post(self.url + path, headers=signed_in("owner"), **request)
@@ -62,7 +63,13 @@ class World:
         """The ticket of an upload whose only part was sent."""
         plan = self._made("/uploads", json={**_WISH, "accepts": ["multipart"]})
         self._sent(plan["parts"][0]["url"], {})
-        return str(plan["ticket"])
+        self._tickets.append(plan["ticket"])
+        return self._tickets[-1]
+
+    def tidy(self) -> None:
+        """Give up what is unfinished: other tests look at what is left in S3."""
+        for ticket in self._tickets:
+            self.web.delete(f"{self.url}/uploads/{ticket}", headers=signed_in("owner"))
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -137,6 +144,17 @@ REQUESTS: dict[str, Callable[[World], Asked]] = {
     "POST /posts/{post_id}/complete": lambda world: Asked(f"/posts/{world.post}/complete"),
     "GET /files/{file_id}/download-url": lambda world: Asked(f"/files/{world.file}/download-url"),
     "POST /files/{file_id}/complete": lambda world: Asked(f"/files/{world.file}/complete"),
+    # Nobody needs a token to sign in: these are for whoever has none yet.
+    "GET /auth/oauth/google": lambda _: Asked("/auth/oauth/google"),
+    "GET /auth/oauth/google/callback": lambda _: Asked("/auth/oauth/google/callback"),
+    "GET /auth/oauth/github": lambda _: Asked("/auth/oauth/github"),
+    "GET /auth/oauth/github/callback": lambda _: Asked("/auth/oauth/github/callback"),
+    "POST /auth/token": lambda _: Asked(
+        "/auth/token", {"json": {"grant_type": "refresh_token", "refresh_token": "nobody's"}}
+    ),
+    "POST /auth/logout": lambda _: Asked("/auth/logout", {"json": {"refresh_token": "nobody's"}}),
+    "POST /auth/verify": lambda _: Asked("/auth/verify"),
+    "GET /auth/me": lambda _: Asked("/auth/me"),
     "GET /s3/params": lambda _: Asked("/s3/params", {"params": {"filename": "a.jpg", "type": "image/jpeg"}}),
     "POST /s3/multipart": lambda _: Asked("/s3/multipart", {"json": {"filename": "a.jpg", "type": "image/jpeg"}}),
     "GET /s3/multipart/{upload_id}": lambda world: Asked(f"/s3/multipart/{world.ticket}"),
@@ -170,7 +188,18 @@ def settings(s3: EmbeddedS3, tmp_path_factory: pytest.TempPathFactory) -> Settin
     strict = load({name: value for name, value in given.items() if not name.startswith("AWS_S3_")})
     database = f"sqlite:///{tmp_path_factory.mktemp('matrix') / 'records.sqlite3'}"
     migrate(settings_with(database))
-    return strict.model_copy(update={"s3_endpoint_url": s3.endpoint_url, "database_url": SecretStr(database)})
+    return strict.model_copy(
+        update={
+            "s3_endpoint_url": s3.endpoint_url,
+            "database_url": SecretStr(database),
+            # GitHub's way begins without a question to GitHub; Google's would ask its discovery document.
+            "github_client_id": "client",
+            "github_client_secret": SecretStr("secret"),
+            "session_secret": SecretStr(SECRET),
+            "oauth_redirect_base_url": "https://upload.example.com",
+            "frontend_callback_url": "https://app.example.com/callback",
+        }
+    )
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +210,9 @@ def app(settings: Settings) -> FastAPI:
 @pytest.fixture(scope="module")
 def world(app: FastAPI, web: httpx.Client) -> Iterator[World]:
     with running(app, claim_port("127.0.0.1", 0, "PORT")) as url:
-        yield World(url, web)
+        world = World(url, web)
+        yield world
+        world.tidy()
 
 
 def routes_of(app: FastAPI) -> set[str]:
