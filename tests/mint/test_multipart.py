@@ -306,7 +306,7 @@ def test_an_expired_ticket_has_its_own_code(start: Start, web: httpx.Client, mon
 
 
 def test_production_without_a_secret_mints_no_tickets(start: Start, web: httpx.Client) -> None:
-    service = start(ENVIRONMENT="production", AWS_S3_ENDPOINT_URL="", AUTH_REQUIRED="false")
+    service = start(ENVIRONMENT="production", AWS_S3_ENDPOINT_URL="", AUTH_REQUIRED="false", JWT_SECRET="")
     problem(web.post(f"{service}/uploads", json={**BIG, "size": 5}), 503, "tickets-not-configured")
     assert web.post(f"{service}/uploads", json={**BIG, "size": 5, "accepts": ["put"]}).status_code == 200
 
