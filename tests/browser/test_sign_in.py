@@ -145,8 +145,6 @@ def test_who_declines_is_back_at_the_front_end_with_a_code_to_explain(stage: Sta
     assert found["arrived"] == f"{stage.origin}/callback.html?error=sign-in-denied"
 
 
-# Remove the mark once GET /images/{key} asks whose the file is: then this passes, and a mark would make it fail.
-@pytest.mark.xfail(reason="whoever is signed in and knows a key may still read it", strict=True)
 def test_a_second_person_cannot_see_the_picture(stage: Stage, jpeg: bytes) -> None:
     key = stage.sign_in("google", "ann", picture=list(jpeg))["key"]
     assert stage.sign_in("google", "ann", read=key)["read"] == 200
