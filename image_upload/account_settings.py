@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from image_upload.limits import QUOTA_MAX
 from image_upload.setting_values import OFF, CommaList, checked_url, is_loopback, network, rate
-
-type_of_environment = Literal["local", "development", "test", "production"]
+from image_upload.sign_in_settings import SignInSettings
 
 # RFC 7518 section 3.2: a key holds at least as many bits as the hash.
 JWT_SECRET_MIN_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
@@ -15,25 +15,7 @@ JWT_SECRET_MIN_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 RATE_LIMITS_IN_PRODUCTION = {"rate_limit_per_user": "1200/minute", "rate_limit_per_address": "3000/minute"}
 
 
-class Surroundings(BaseModel):
-    """Where the service runs. Other settings are checked against it, so it comes first."""
-
-    # Of the classes built one upon the other only the last one is used: building the others takes 4 ms of each start.
-    model_config = ConfigDict(frozen=True, validate_default=True, extra="ignore", defer_build=True)
-
-    environment: type_of_environment = Field(
-        "production",
-        validation_alias=AliasChoices("ENVIRONMENT", "ENV"),
-        description="one of local, development, test, production",
-    )
-    lambda_function_name: str | None = Field(
-        None,
-        validation_alias="AWS_LAMBDA_FUNCTION_NAME",
-        description="set by Lambda itself",
-    )
-
-
-class AccountSettings(Surroundings):
+class AccountSettings(SignInSettings):
     """Tokens and rate limits. Field order matters: a check may look at the fields above it."""
 
     auth_required: bool | None = Field(
@@ -69,7 +51,7 @@ class AccountSettings(Surroundings):
     redis_url: SecretStr | None = Field(
         None,
         validation_alias="REDIS_URL",
-        description="rediss://[user:password@]host[:port][/database] of a Redis for the rate limits",
+        description="rediss://[user:password@]host[:port][/database] of a Redis for rate limits and quotas",
     )
     rate_limit_per_user: str | None = Field(
         None, validation_alias="RATE_LIMIT_PER_USER", description="number/time, such as 120/minute, or off"
@@ -79,6 +61,20 @@ class AccountSettings(Surroundings):
     )
     rate_limit_fails: Literal["open", "closed"] = Field(
         "open", validation_alias="RATE_LIMIT_FAILS", description="open or closed"
+    )
+    quota_bytes_per_day: int | None = Field(
+        None,
+        validation_alias="QUOTA_BYTES_PER_DAY",
+        ge=1,
+        le=QUOTA_MAX,
+        description="bytes that a user may store in a day, a whole number from 1; empty for no quota",
+    )
+    quota_files_per_day: int | None = Field(
+        None,
+        validation_alias="QUOTA_FILES_PER_DAY",
+        ge=1,
+        le=QUOTA_MAX,
+        description="files that a user may store in a day, a whole number from 1; empty for no quota",
     )
     trusted_proxies: CommaList = Field(
         (),
@@ -110,6 +106,8 @@ class AccountSettings(Surroundings):
     @field_validator("jwt_secret")
     @classmethod
     def _jwt_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None and (info.data.get("google_client_id") or info.data.get("github_client_id")):
+            raise ValueError("missing; who signs in gets a token that is signed with it")
         if value is None and info.data.get("auth_required") and info.data.get("jwt_jwks_url") is None:
             raise ValueError("missing, and JWT_JWKS_URL too; without either nobody could pass AUTH_REQUIRED")
         return cls._long_enough(value, info)

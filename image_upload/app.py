@@ -3,7 +3,7 @@
 import functools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -42,13 +42,18 @@ from image_upload.proxy.proxying import Proxy
 from image_upload.records.database import Database, Stores
 from image_upload.records.values import Promise
 from image_upload.s3.bucket import Bucket
+from image_upload.s3.failures import translated
 from image_upload.settings import Settings
+
+if TYPE_CHECKING:
+    from image_upload.limiting.quotas import Quotas
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The service as an ASGI application. Nothing is connected to before the first request that needs it."""
     bucket, database = Bucket(settings), Database(settings)
-    stores = Stores(bucket, database)
+    quotas = _quotas(settings, bucket)
+    stores = Stores(bucket, database, quotas.settle if quotas is not None else None)
     limiter = Limiter(settings)
     principal = principal_of(settings, limiter.per_user)
 
@@ -58,8 +63,10 @@ def create_app(settings: Settings) -> FastAPI:
         await bucket.aclose()
         await database.aclose()
         await limiter.aclose()
+        if quotas is not None:
+            await quotas.aclose()
 
-    desk = _desk(settings, stores)
+    desk = _desk(settings, stores, quotas)
 
     async def keep_file(promise: Promise) -> int:
         return (await database.records.insert("file", promise)).id
@@ -101,7 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
     for room in (
         # The last one is asked first: minting is what most requests want.
         health.router(settings, bucket),
-        proxy.router(Proxy(settings, bucket), principal),
+        proxy.router(Proxy(settings, bucket, quotas), principal),
         library.router(settings, bucket, principal),
         families.router(desk, principal, keep_file if database.is_configured else None),
         mint.router(desk, principal),
@@ -116,7 +123,22 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _desk(settings: Settings, stores: Stores) -> Desk:
+def _quotas(settings: Settings, bucket: Bucket) -> "Quotas | None":
+    if settings.quota_bytes_per_day is None and settings.quota_files_per_day is None:
+        return None
+    from image_upload.limiting.quotas import Quotas  # noqa: PLC0415  most services have none
+
+    async def look(key: str) -> int | None:
+        from image_upload.s3 import objects  # noqa: PLC0415  asked when a quota is used up
+
+        async with translated():
+            stored = await objects.head(bucket, key)
+        return None if stored is None else stored.size_bytes
+
+    return Quotas(settings, look)
+
+
+def _desk(settings: Settings, stores: Stores, quotas: "Quotas | None") -> Desk:
     """The one mint, which every family of routes shares."""
 
     async def notice(key: str) -> None:
@@ -125,8 +147,8 @@ def _desk(settings: Settings, stores: Stores) -> Desk:
         await finishing.notice(stores, key)
 
     return Desk(
-        Mint(settings, stores.bucket),
-        MultipartUploads(settings, stores.bucket, notice),
+        Mint(settings, stores.bucket, quotas),
+        MultipartUploads(settings, stores.bucket, notice, quotas),
         purposes.table(allow_gif=settings.allow_gif),
         form_path=proxy.RETRY_PATH,
         form_max_bytes=(LAMBDA_FORM_MAX_BYTES if settings.on_lambda else proxy.FORM_MAX_BYTES[proxy.RETRY_PATH])

@@ -16,6 +16,7 @@
     ├── ProviderFailed          502  provider-failed          the provider does not answer as it should
     ├── GrantRefused            400  grant-refused            the code or refresh token is not good any more
     ├── TooManyRequests         429  too-many-requests        above the rate limit of a user or an address
+    │   └── QuotaExceeded       429  quota-exceeded           above a user's bytes or files of a day
     ├── LimitsUnavailable       503  rate-limit-unavailable   the store of rate limits does not answer
     ├── FileTooLarge            400  file-too-large           above the purpose's limit
     ├── UnsupportedFileType     400  unsupported-file-type    type not allowed, or at odds with the name
@@ -190,8 +191,14 @@ class TooManyRequests(Problem):
     status, code, title = 429, "too-many-requests", "Too many requests"
 
 
+class QuotaExceeded(TooManyRequests):
+    """More than the user's quota of this day (`left_bytes`, `left_files`; null: no limit). It ends at `resets_at`."""
+
+    status, code, title = 429, "quota-exceeded", "Quota exceeded"
+
+
 class LimitsUnavailable(Problem):
-    """The store of the rate limits does not answer, and the service is set to close then. Try again in a moment."""
+    """The store of rate limits and quotas does not answer, and the service closes then. Try again in a moment."""
 
     status, code, title = 503, "rate-limit-unavailable", "Rate limit unavailable"
 

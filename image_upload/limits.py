@@ -231,6 +231,23 @@ RATE_LIMIT_WINDOW_MAX_S: Final = 86_400
 REDIS_TIMEOUT_S: Final = 0.5
 REDIS_REST_S: Final = 5.0
 
+# Connections of one process to Redis. An answer takes less than a millisecond; above this many at once, requests
+# wait for each other, and are not taken for a failure of Redis.
+REDIS_CONNECTIONS: Final = 16
+
+# How long after a plan's own time S3 is asked what came of it: a PUT that began in time may still be under way. Less:
+# a slow file is not counted; more: the room of one that was never sent is free later.
+QUOTA_GRACE_S: Final = 300
+
+# Plans that S3 is asked about when a user needs the room, each once.
+QUOTA_LOOKS_MAX: Final = 100
+
+# How long Redis keeps the account of a day: longer than the day.
+QUOTA_KEEP_S: Final = 2 * 86_400
+
+# Above 2^53 neither JSON nor Redis' scripts count every byte. It is 9 PB.
+QUOTA_MAX: Final = 2**53 - 1
+
 # Entries of X-Forwarded-For that are looked at, from the right. More proxies than that stand in front of nobody.
 FORWARDED_HOPS_MAX: Final = 16
 

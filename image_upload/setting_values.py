@@ -1,11 +1,14 @@
-"""What the text of a setting means, where that is more than a number or a word. Each raises `ValueError`."""
+"""What the text of a setting means, where that is more than a number or a word; and where the service runs.
+
+What reads a text raises `ValueError`.
+"""
 
 import ipaddress
 import re
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from image_upload.limits import RATE_LIMIT_WINDOW_MAX_S
 
@@ -70,3 +73,23 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+type_of_environment = Literal["local", "development", "test", "production"]
+
+
+class Surroundings(BaseModel):
+    """Where the service runs. Other settings are checked against it, so it comes first."""
+
+    model_config = ConfigDict(frozen=True, validate_default=True, extra="ignore")
+
+    environment: type_of_environment = Field(
+        "production",
+        validation_alias=AliasChoices("ENVIRONMENT", "ENV"),
+        description="one of local, development, test, production",
+    )
+    lambda_function_name: str | None = Field(
+        None,
+        validation_alias="AWS_LAMBDA_FUNCTION_NAME",
+        description="set by Lambda itself",
+    )

@@ -18,9 +18,9 @@ from pydantic import (
 )
 
 from image_upload import purposes
+from image_upload.account_settings import AccountSettings
 from image_upload.limits import PRESIGN_MAX_S
 from image_upload.setting_values import CommaList
-from image_upload.sign_in_settings import SignInSettings
 
 # Those whose objects S3 reads out at once: from the others a read URL would get 403 InvalidObjectState.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
@@ -40,7 +40,7 @@ def _sslmode(url: SecretStr) -> str | None:
     return parse_qs(urlsplit(url.get_secret_value()).query).get("sslmode", [None])[-1]
 
 
-class Settings(SignInSettings):
+class Settings(AccountSettings):
     """Everything an operator can decide. Field order matters: a check may look at the fields above it."""
 
     s3_bucket_name: str = Field(

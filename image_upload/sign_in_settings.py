@@ -1,10 +1,9 @@
-"""The settings of signing in. `Settings` adds all others."""
+"""The settings of signing in. `AccountSettings` adds those of tokens and limits, `Settings` all others."""
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from image_upload.account_settings import AccountSettings
 from image_upload.limits import ISSUER_MAX_CHARS
-from image_upload.setting_values import checked_url, is_loopback
+from image_upload.setting_values import Surroundings, checked_url, is_loopback
 
 # As many bytes as the hash of what is derived from it.
 SESSION_SECRET_MIN_BYTES = 32
@@ -13,7 +12,7 @@ SESSION_SECRET_MIN_BYTES = 32
 DEVELOPMENT_CALLBACK_URL = "http://localhost:5173/auth/callback"
 
 
-class SignInSettings(AccountSettings):
+class SignInSettings(Surroundings):
     """Providers, secrets and lives of what signing in hands out. A check may look at the fields above it."""
 
     google_client_id: str | None = Field(
@@ -73,13 +72,6 @@ class SignInSettings(AccountSettings):
     jwt_expire_minutes: int = Field(
         1_440, validation_alias="JWT_EXPIRE_MINUTES", ge=1, le=43_200, description="whole minutes from 1 to 43200"
     )
-
-    @field_validator("google_client_id", "github_client_id")
-    @classmethod
-    def _client_id(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and info.data.get("jwt_secret", "") is None:
-            raise ValueError("JWT_SECRET is missing; who signs in gets a token that is signed with it")
-        return value
 
     @field_validator("google_client_secret", "github_client_secret")
     @classmethod

@@ -33,12 +33,20 @@ async def finish(stores: Stores, record: Record) -> Record:
         if record.state != "rejected":
             fault = await _fault(stores.bucket, record.promise, found)
             if fault is None:
-                return await records.store(record, found.size_bytes, found.etag)
+                stored = await records.store(record, found.size_bytes, found.etag)
+                await _settle(stores, stored, found.size_bytes)
+                return stored
             record = await records.reject(record, fault, found.size_bytes, found.etag)
         if record.state == "rejected":
             # Row first: whoever is interrupted here comes back, and removes what is still there.
             await remove(stores.bucket, found)
+            await _settle(stores, record, None)
     return record
+
+
+async def _settle(stores: Stores, record: Record, stored_bytes: int | None) -> None:
+    if stores.settled is not None:
+        await stores.settled(record.promise.key, stored_bytes)
 
 
 async def finish_key(stores: Stores, key: str) -> Record | None:

@@ -40,6 +40,7 @@ _WISH = (
     errors.InvalidFilename,
     errors.InvalidMetadata,
     errors.CredentialsUnavailable,
+    errors.QuotaExceeded,
 )
 _TICKET = (
     *_CALLER,
@@ -187,7 +188,7 @@ def router(companion: Companion, principal_of: PrincipalOf) -> APIRouter:
 def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> None:
     # expects: query filename, type, metadata[…]
     # returns: 200 with url, fields and method of a form POST to S3
-    # codes: 400 for the wish · 401 · 422 · 503
+    # codes: 400 for the wish · 401 · 422 · 429 · 503
     @routes.get("/params", summary="Uppy: a form for a small file", openapi_extra=documented(*_WISH))
     async def params(
         request: Request,
@@ -205,7 +206,7 @@ def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> No
 
     # expects: JSON filename, type, metadata
     # returns: 200 with key, uploadId (a ticket), bucket
-    # codes: 400 for the wish · 401 · 422 · 502, 503
+    # codes: 400 for the wish · 401 · 422 · 429 · 502, 503
     @routes.post(
         "/multipart",
         summary="Uppy: begin a multipart upload",

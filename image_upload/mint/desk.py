@@ -6,7 +6,7 @@ from typing import Any
 
 from image_upload import checks, keys
 from image_upload.accounts.principals import Principal
-from image_upload.errors import BatchRefused, InvalidRequest, Problem
+from image_upload.errors import BatchRefused, InvalidRequest, Problem, QuotaExceeded
 from image_upload.limits import S3_OBJECT_MAX_BYTES
 from image_upload.mint import as_json
 from image_upload.mint.choosing import choose, part_length
@@ -90,7 +90,8 @@ class Desk:
 
     async def batch(self, wanted: Sequence[UploadRequest], principal: Principal) -> list[dict[str, Any]]:
         """The plans of many uploads, all of them or none. A multipart upload is minted alone."""
-        plans, refused = [], []
+        plans: list[dict[str, Any]] = []
+        refused = []
         for index, each in enumerate(wanted):
             try:
                 approve(self.wish(each, principal), S3_OBJECT_MAX_BYTES)
@@ -98,16 +99,24 @@ class Desk:
                     raise InvalidRequest("This file needs a multipart upload. Mint it alone with POST /uploads.")
                 plans.append(await self.plan(each, principal))
             except Problem as problem:
-                if problem.status >= 500:  # noqa: PLR2004
+                if problem.status >= 500 or isinstance(problem, QuotaExceeded):  # noqa: PLR2004
+                    await self.forget(plans)
                     raise
                 refused.append({"index": index, "code": problem.code, "detail": problem.detail})
         if refused:
+            await self.forget(plans)
             raise BatchRefused(
                 f"{len(refused)} of {len(wanted)} files are not allowed, so nothing was minted. Correct or drop them. "
                 f"File {refused[0]['index']}: {refused[0]['detail']}",
                 errors=refused,
             )
         return plans
+
+    async def forget(self, plans: Sequence[Mapping[str, Any]]) -> None:
+        """Plans that nobody gets hold no quota."""
+        if self.mint.quotas is not None:
+            for plan in plans:
+                await self.mint.quotas.settle(plan["objectKey"], None)
 
 
 def promise_of(wish: Wish, key: str, ends_at: datetime) -> Promise:

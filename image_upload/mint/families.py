@@ -50,7 +50,7 @@ def router(
 
     # expects: JSON content_type; purpose, size
     # returns: 200 with a presigned PUT
-    # codes: 400 file-too-large, unsupported-file-type · 401 · 413 · 422 · 503
+    # codes: 400 file-too-large, unsupported-file-type · 401 · 413 · 422 · 429 · 503
     image = documented(*WISH_PROBLEMS, answer="mint.answers:ImageUrl", body="mint.requests:ImageRequest")
 
     @routes.post("/images/presigned-url", summary="A URL to upload an image", openapi_extra=dict(image))
@@ -74,7 +74,7 @@ def router(
 
     # expects: query filename
     # returns: 200 with a presigned PUT of application/octet-stream, key users/{user}/{id}/{filename}; file_id
-    # codes: 400 invalid-filename · 401 · 422 · 503
+    # codes: 400 invalid-filename · 401 · 422 · 429 · 503
     @routes.post(
         "/files/upload-url",
         summary="A URL to upload a file under its name",
@@ -83,6 +83,7 @@ def router(
             *SIGNED_IN,
             errors.InvalidRequest,
             errors.CredentialsUnavailable,
+            errors.QuotaExceeded,
             errors.DatabaseUnavailable,
             answer="mint.answers:FileUrl",
         ),

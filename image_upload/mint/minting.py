@@ -1,13 +1,16 @@
 """From a wish to a signed plan of one request."""
 
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from image_upload import audit, checks, keys, metadata
 from image_upload.limits import S3_PUT_MAX_BYTES
 from image_upload.mint.plans import PostPlan, ProxyPlan, PutPlan, Wish
-from image_upload.s3.bucket import Bucket
+from image_upload.s3.bucket import Bucket, Pen
 from image_upload.settings import Settings
+
+if TYPE_CHECKING:
+    from image_upload.limiting.quotas import Quotas
 
 
 class Approved(NamedTuple):
@@ -41,22 +44,35 @@ def approve(wish: Wish, most_bytes: int = S3_PUT_MAX_BYTES) -> Approved:
     return Approved(wish, key, headers)
 
 
+def most_bytes(wish: Wish, most: int = S3_PUT_MAX_BYTES) -> int:
+    """How long the file of a wish can be, as far as anybody has said. `most` is what its strategy can carry."""
+    return min(wish.purpose.max_bytes, most) if wish.size_bytes is None else wish.size_bytes
+
+
 class Mint:
     """Makes plans for one bucket."""
 
-    def __init__(self, settings: Settings, bucket: Bucket) -> None:
+    def __init__(self, settings: Settings, bucket: Bucket, quotas: "Quotas | None" = None) -> None:
         self._bucket = bucket
+        self.quotas = quotas
         self._expires_s = settings.upload_url_expires_s
 
     def _headers(self, approved: Approved) -> dict[str, str]:
         return approved.headers | self._bucket.at_rest(approved.key)
+
+    async def _pen(self, approved: Approved, expires_s: int | None = None) -> Pen:
+        """What signs the plan, once there is room for its file. Raises `QuotaExceeded`."""
+        pen = await self._bucket.pen(expires_s or self._expires_s)
+        if self.quotas is not None:
+            await self.quotas.reserve(approved.key, most_bytes(approved.wish), pen.validity.ends_at)
+        return pen
 
     async def put(self, wish: Wish, expires_s: int | None = None) -> PutPlan:
         """A presigned PUT whose type S3 enforces, and length, checksum, metadata and `once` where the wish has them.
 
         So are storage class and encryption, where settings say them: they are headers like any other.
 
-        Raises the problems of `approve`, or `CredentialsUnavailable`.
+        Raises the problems of `approve`, `CredentialsUnavailable` or `QuotaExceeded`.
         """
         approved = approve(wish)
         headers = self._headers(approved)
@@ -65,7 +81,7 @@ class Mint:
         if wish.once:
             # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
             headers["If-None-Match"] = "*"
-        pen = await self._bucket.pen(expires_s or self._expires_s)
+        pen = await self._pen(approved, expires_s)
         url = pen.url("PUT", approved.key, headers=headers)
         audit.note("mint", approved.key, purpose=wish.purpose.name, size_bytes=wish.size_bytes)
         return PutPlan(approved.key, url, headers, pen.validity, self._bucket.cdn_url(approved.key))
@@ -77,11 +93,8 @@ class Mint:
         A policy knows no If-None-Match: the random key is what keeps it from overwriting.
         """
         approved = approve(wish)
-        if wish.size_bytes is None:
-            lengths = [1, min(wish.purpose.max_bytes, S3_PUT_MAX_BYTES)]
-        else:
-            lengths = [wish.size_bytes, wish.size_bytes]
-        pen = await self._bucket.pen(self._expires_s)
+        lengths = [wish.size_bytes or 1, most_bytes(wish)]
+        pen = await self._pen(approved)
         fields = {**self._headers(approved), "success_action_status": "201"}
         url, signed = pen.form(approved.key, [["content-length-range", *lengths]], fields)
         audit.note("mint", approved.key, purpose=wish.purpose.name, size_bytes=wish.size_bytes)

@@ -3,7 +3,8 @@
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 from image_upload import audit
 from image_upload.accounts import rights
@@ -24,7 +25,7 @@ from image_upload.limits import (
     S3_PARTS_MAX,
 )
 from image_upload.mint import tickets
-from image_upload.mint.minting import approve
+from image_upload.mint.minting import approve, most_bytes
 from image_upload.mint.plans import MultipartPlan, PartPage, SignedRequest, Wish
 from image_upload.mint.tickets import Ticket, TicketOffice
 from image_upload.s3 import multipart as s3
@@ -34,6 +35,9 @@ from image_upload.s3.failures import S3Failure, translated
 from image_upload.s3.multipart import StoredPart
 from image_upload.s3.objects import StoredObject
 from image_upload.settings import Settings
+
+if TYPE_CHECKING:
+    from image_upload.limiting.quotas import Quotas
 
 _ETAG = re.compile(r'"?[A-Za-z0-9-]{1,128}"?', re.ASCII)
 # What a part costs in an answer beside its URL: names, number, length, and Lambda's escapes of its quotes.
@@ -65,9 +69,14 @@ class MultipartUploads:
     """
 
     def __init__(
-        self, settings: Settings, bucket: Bucket, notice: Callable[[str], Awaitable[None]] | None = None
+        self,
+        settings: Settings,
+        bucket: Bucket,
+        notice: Callable[[str], Awaitable[None]] | None = None,
+        quotas: "Quotas | None" = None,
     ) -> None:
         self._bucket = bucket
+        self._quotas = quotas
         self._notice = notice
         self._expires_s = max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
         secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
@@ -102,8 +111,16 @@ class MultipartUploads:
         approved = approve(wish, S3_OBJECT_MAX_BYTES)
         # Storage class and encryption are the whole upload's: its parts sign nothing of them.
         headers = approved.headers | self._bucket.at_rest(approved.key)
-        async with translated():
-            upload_id = await s3.create(self._bucket, approved.key, headers)
+        ends_at_s = tickets.expiry()
+        if self._quotas is not None:
+            ends_at = datetime.fromtimestamp(ends_at_s, UTC)
+            await self._quotas.reserve(approved.key, most_bytes(wish, S3_OBJECT_MAX_BYTES), ends_at)
+        try:
+            async with translated():
+                upload_id = await s3.create(self._bucket, approved.key, headers)
+        except BaseException:
+            await self._settle_quota(approved.key, None)
+            raise
         ticket = Ticket(
             key=approved.key,
             upload_id=upload_id,
@@ -114,11 +131,15 @@ class MultipartUploads:
             part_bytes=part_bytes,
             max_bytes=wish.purpose.max_bytes,
             once=wish.once,
-            expires_at_s=tickets.expiry(),
+            expires_at_s=ends_at_s,
             recorded=wish.recorded,
         )
         audit.note("mint", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
         return ticket, office.issue(ticket)
+
+    async def _settle_quota(self, key: str, stored_bytes: int | None) -> None:
+        if self._quotas is not None:
+            await self._quotas.settle(key, stored_bytes)
 
     async def plan(self, wish: Wish, part_bytes: int, *, compact: bool) -> MultipartPlan:
         """Begin an upload of known size and sign everything a client needs to do it without us."""
@@ -204,6 +225,7 @@ class MultipartUploads:
                 if failure.is_missing:
                     raise _gone() from None
                 raise
+        await self._settle_quota(ticket.key, None)
 
     async def _pen(self) -> Pen:
         return await self._bucket.pen(self._expires_s)
@@ -250,7 +272,9 @@ class MultipartUploads:
                 _check_length(ticket, stored.size_bytes)
             except (SizeMismatch, FileTooLarge):
                 await objects.delete(self._bucket, ticket.key)
+                await self._settle_quota(ticket.key, None)
                 raise
+        await self._settle_quota(ticket.key, stored.size_bytes)
         audit.note("complete", ticket.key, purpose=ticket.purpose, size_bytes=stored.size_bytes)
         if ticket.recorded and self._notice is not None:
             await self._notice(ticket.key)

@@ -27,6 +27,7 @@ WISH_PROBLEMS = (
     errors.InvalidRequest,
     errors.BodyTooLarge,
     errors.CredentialsUnavailable,
+    errors.QuotaExceeded,
 )
 _S3_PROBLEMS = (errors.StorageDenied, errors.StorageUnavailable, errors.CredentialsUnavailable)
 PLAN_PROBLEMS = (*WISH_PROBLEMS, errors.NoStrategy, errors.TicketsNotConfigured, *_S3_PROBLEMS)
@@ -53,7 +54,7 @@ def router(desk: Desk, principal_of: PrincipalOf) -> APIRouter:
 def _mint_routes(routes: APIRouter, desk: Desk, caller: Any, minter: PrincipalOf) -> None:
     # expects: JSON filename, contentType, size; purpose, sha256, metadata, ifNoneMatch, accepts, compact
     # returns: 200 with the whole plan; a multipart upload has been begun in S3
-    # codes: 400 for the wish, no-strategy · 401 · 413 · 422 · 502, 503
+    # codes: 400 for the wish, no-strategy · 401 · 413 · 422 · 429 quota-exceeded · 502, 503
     async def mint_upload(request: Request) -> JSONResponse:
         """Returns a presigned PUT, or another plan the client `accepts`. Nothing is stored until the file is sent."""
         principal = await minter(request)
@@ -77,7 +78,7 @@ def _mint_routes(routes: APIRouter, desk: Desk, caller: Any, minter: PrincipalOf
 
     # expects: JSON uploads, 1 to 1,000 of the above
     # returns: 200 with a plan for each, or nothing minted at all
-    # codes: 400 batch-refused with every fault · 401 · 413 · 422 · 503
+    # codes: 400 batch-refused with every fault · 401 · 413 · 422 · 429 quota-exceeded · 503
     @routes.post(
         "/uploads/batch",
         summary="How to upload many files",
@@ -87,14 +88,17 @@ def _mint_routes(routes: APIRouter, desk: Desk, caller: Any, minter: PrincipalOf
             errors.InvalidRequest,
             errors.BodyTooLarge,
             errors.CredentialsUnavailable,
+            errors.QuotaExceeded,
             answer="mint.answers:MintedBatch",
         ),
     )
     async def mint_batch(request: Request, principal: caller) -> JSONResponse:
         """Returns one plan a file, in the order of the request."""
         wanted = await read_json(request, BatchRequest)
-        answer = JSONResponse({"uploads": await desk.batch(wanted.uploads, principal)})
+        plans = await desk.batch(wanted.uploads, principal)
+        answer = JSONResponse({"uploads": plans})
         if as_json.bytes_on_lambda(answer.body) > RESPONSE_PAGE_BYTES:
+            await desk.forget(plans)
             raise BatchRefused("The plans of so many files do not fit one answer. Send fewer at a time.", errors=[])
         return answer
 

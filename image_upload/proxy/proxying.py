@@ -19,6 +19,7 @@ from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings
 
 if TYPE_CHECKING:
+    from image_upload.limiting.quotas import Quotas
     from image_upload.proxy.form import Incoming
     from image_upload.proxy.send import Sender, Sent
     from image_upload.proxy.spool import Form
@@ -40,8 +41,9 @@ class Done(NamedTuple):
 class Proxy:
     """Takes a form, checks it and its target, and sends the file."""
 
-    def __init__(self, settings: Settings, bucket: Bucket) -> None:
+    def __init__(self, settings: Settings, bucket: Bucket, quotas: "Quotas | None" = None) -> None:
         self._bucket = bucket
+        self._quotas = quotas
         self._settings = settings
         self._places = Places()
 
@@ -76,13 +78,14 @@ class Proxy:
 
     async def keep(self, request: Request, user_id: str) -> "Kept":
         """The form's file into our own bucket; see `storing.keep`."""
-        from image_upload.proxy.storing import keep  # noqa: PLC0415
+        from image_upload.proxy.storing import Shelf, keep  # noqa: PLC0415
 
         with self._places.one():
             deadline, incoming = self._arriving(request)
             async with _until(deadline):
                 table = purposes.table(allow_gif=self._settings.allow_gif)
-                return await keep(self._bucket, incoming, user_id, table, on_disk=not self._settings.on_lambda)
+                shelf = Shelf(self._bucket, table, self._quotas)
+                return await keep(shelf, incoming, user_id, on_disk=not self._settings.on_lambda)
 
     def _sender(self) -> "Sender":
         from image_upload.proxy.outcome import is_stored  # noqa: PLC0415

@@ -25,6 +25,7 @@ from image_upload.errors import (
     NotSignedIn,
     OutcomeUnknown,
     OutOfTime,
+    QuotaExceeded,
     RefusedTarget,
     StorageDenied,
     StorageUnavailable,
@@ -112,6 +113,7 @@ _STORE_PROBLEMS = (
     CredentialsUnavailable,
     InvalidMetadata,
     UnsupportedFileType,
+    QuotaExceeded,
 )
 _STORE_FORM: dict[str, Any] = {
     "type": "object",
@@ -158,7 +160,7 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
 
     # expects: form with file; folder or purpose, class_id, in front of it or behind
     # returns: 200 with key, size, type and ETag, once S3 has the whole file
-    # codes: 400 for the form, its file and folder · 401 · 408 · 413 · 415 · 422 · 502, 503, 504
+    # codes: 400 for the form, its file and folder · 401 · 408 · 413 · 415 · 422 · 429 · 502, 503, 504
     @routes.post(
         STORE_PATH,
         summary="Store a form's file in the service's bucket",

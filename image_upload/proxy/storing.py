@@ -1,13 +1,14 @@
 """A form's file into our own bucket: `POST /api/v1/s3/upload`."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from datetime import UTC, datetime
-from typing import BinaryIO, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from image_upload import audit, checks, keys, metadata
 from image_upload.errors import EmptyFile, FileTooLarge, InvalidRequest, MalformedForm
-from image_upload.limits import S3_OBJECT_MAX_BYTES
+from image_upload.limits import MULTIPART_URL_EXPIRES_S, S3_OBJECT_MAX_BYTES
 from image_upload.proxy.form import FILE_FIELD, Incoming
 from image_upload.proxy.send import CHUNK_BYTES
 from image_upload.proxy.spool import receive
@@ -17,12 +18,17 @@ from image_upload.s3.bucket import Bucket
 from image_upload.s3.failures import translated
 from image_upload.s3.objects import StoredObject
 
+if TYPE_CHECKING:
+    from image_upload.limiting.quotas import Quotas
+
 FOLDER_FIELD = "folder"
 PURPOSE_FIELD = "purpose"
 CLASS_FIELD = "class_id"
 # What decides the key and the object's headers; all of it must be known before the first byte leaves.
 _DECISIVE = frozenset({FOLDER_FIELD, PURPOSE_FIELD, CLASS_FIELD})
 _ANY_TYPE = "application/octet-stream"
+# How long a quota waits for a process that died in the middle.
+_RESERVED_S = MULTIPART_URL_EXPIRES_S
 
 
 class Kept(NamedTuple):
@@ -33,18 +39,28 @@ class Kept(NamedTuple):
     stored: StoredObject
 
 
+class Shelf(NamedTuple):
+    """Where files are kept, for what purposes, and how many; `quotas` None: as many as come."""
+
+    bucket: Bucket
+    table: Mapping[str, Purpose]
+    quotas: "Quotas | None" = None
+
+    async def settle(self, key: str, stored_bytes: int | None) -> None:
+        """The end of a file that was to be stored, for its user's quota."""
+        if self.quotas is not None:
+            await self.quotas.settle(key, stored_bytes)
+
+
 class _Place(NamedTuple):
-    """Where a file goes, as what, and how long it may be."""
+    """Where a file goes, with which headers, and how long it may be."""
 
     key: str
-    content_type: str
-    metadata: Mapping[str, str]
+    headers: Mapping[str, str]
     max_bytes: int
 
 
-async def keep(
-    bucket: Bucket, incoming: Incoming, user_id: str, table: Mapping[str, Purpose], *, on_disk: bool
-) -> Kept:
+async def keep(shelf: Shelf, incoming: Incoming, user_id: str, *, on_disk: bool) -> Kept:
     """Store the form's file under its purpose's key, or under `{folder}/{user}/{id}.{ext}`.
 
     With `purpose` or `folder` in front of the file its bytes go straight on; else they are spooled until it is known.
@@ -63,74 +79,75 @@ async def keep(
         form = await receive(incoming, on_disk=on_disk)
         assert form.file is not None  # noqa: S101  it was reached
         with form.file as file:
-            return await _store(bucket, incoming, user_id, table, _read(file), expected_bytes=form.size_bytes)
+            kept = await _store(shelf, incoming, user_id, _read(file), expected_bytes=form.size_bytes)
+        await shelf.settle(kept.key, kept.stored.size_bytes)
+        return kept
     length = incoming.length_if_last()
-    kept = await _store(bucket, incoming, user_id, table, incoming.chunks(), expected_bytes=length)
+    kept = await _store(shelf, incoming, user_id, incoming.chunks(), expected_bytes=length)
     try:
         await incoming.finish()
         if late := (_DECISIVE & incoming.fields.keys()) - in_front:
             raise MalformedForm(f"Put {' and '.join(sorted(late))} in front of the file; nothing was stored.")
     except Exception:
         async with translated():
-            await objects.delete(bucket, kept.key)
+            await objects.delete(shelf.bucket, kept.key)
+        await shelf.settle(kept.key, None)
         raise
+    await shelf.settle(kept.key, kept.stored.size_bytes)
     return kept
 
 
 async def _store(
-    bucket: Bucket,
-    incoming: Incoming,
-    user_id: str,
-    table: Mapping[str, Purpose],
-    chunks: AsyncIterator[memoryview],
-    *,
-    expected_bytes: int | None,
+    shelf: Shelf, incoming: Incoming, user_id: str, chunks: AsyncIterator[memoryview], *, expected_bytes: int | None
 ) -> Kept:
-    now = datetime.now(UTC)
-    place = _place(incoming, user_id, table, now)
-    headers = {
-        "Content-Type": place.content_type,
-        **metadata.headers_of(
-            place.metadata, user_id=user_id, filename=incoming.filename, content_type=place.content_type, now=now
-        ),
-        **bucket.at_rest(place.key),
-    }
-    async with aclosing(chunks), aclosing(_up_to(place.max_bytes, chunks)) as stream, translated():  # type: ignore[type-var]
-        try:
-            stored = await uploading.store(bucket, place.key, stream, headers, expected_bytes=expected_bytes)
-        except uploading.NothingSent:
+    place = _place(shelf, incoming, user_id)
+    if shelf.quotas is not None:
+        most_bytes = place.max_bytes if expected_bytes is None else expected_bytes
+        await shelf.quotas.reserve(place.key, most_bytes, datetime.now(UTC) + timedelta(seconds=_RESERVED_S))
+    try:
+        async with aclosing(chunks), aclosing(_up_to(place.max_bytes, chunks)) as stream, translated():  # type: ignore[type-var]
+            stored = await uploading.store(
+                shelf.bucket, place.key, stream, place.headers, expected_bytes=expected_bytes
+            )
+    except BaseException as error:
+        await asyncio.shield(shelf.settle(place.key, None))
+        if isinstance(error, uploading.NothingSent):
             raise EmptyFile("The file is empty; nothing was stored. Choose a file with content.") from None
-        except uploading.TooManyParts:
+        if isinstance(error, uploading.TooManyParts):
             raise FileTooLarge(
                 "The file is longer than the form announced, and too long to go on. Send the form with a "
                 "Content-Length.",
                 max_bytes=S3_OBJECT_MAX_BYTES,
             ) from None
+        raise
     audit.note("store", place.key, purpose=incoming.fields.get(PURPOSE_FIELD), size_bytes=stored.size_bytes)
-    return Kept(place.key, place.content_type, stored)
+    return Kept(place.key, place.headers["Content-Type"], stored)
 
 
-def _place(incoming: Incoming, user_id: str, table: Mapping[str, Purpose], now: datetime) -> _Place:
-    fields = incoming.fields
+def _place(shelf: Shelf, incoming: Incoming, user_id: str) -> _Place:
+    now, fields = datetime.now(UTC), incoming.fields
     content_type = incoming.content_type or _ANY_TYPE
     given = {CLASS_FIELD: fields[CLASS_FIELD]} if fields.get(CLASS_FIELD) else {}
     if not fields.get(PURPOSE_FIELD):
+        max_bytes = S3_OBJECT_MAX_BYTES
         key = keys.make_in(fields.get(FOLDER_FIELD, ""), user_id=user_id, ext=keys.extension(incoming.filename))
-        return _Place(key, content_type, given, S3_OBJECT_MAX_BYTES)
-    if fields.get(FOLDER_FIELD):
+    elif fields.get(FOLDER_FIELD):
         raise InvalidRequest(
             "A purpose has a folder of its own. Send purpose or folder, not both.",
             errors=[{"field": FOLDER_FIELD, "message": "not together with purpose"}],
         )
-    purpose = checks.purpose(fields[PURPOSE_FIELD], table)
-    key = keys.make(
-        purpose,
-        user_id=user_id,
-        ext=checks.file_type(purpose, content_type, incoming.filename),
-        class_id=checks.class_id(purpose, given),
-        now=now,
-    )
-    return _Place(key, content_type, given, purpose.max_bytes)
+    else:
+        purpose = checks.purpose(fields[PURPOSE_FIELD], shelf.table)
+        max_bytes = purpose.max_bytes
+        key = keys.make(
+            purpose,
+            user_id=user_id,
+            ext=checks.file_type(purpose, content_type, incoming.filename),
+            class_id=checks.class_id(purpose, given),
+            now=now,
+        )
+    told = metadata.headers_of(given, user_id=user_id, filename=incoming.filename, content_type=content_type, now=now)
+    return _Place(key, {"Content-Type": content_type, **told, **shelf.bucket.at_rest(key)}, max_bytes)
 
 
 async def _up_to(max_bytes: int, chunks: AsyncIterator[memoryview]) -> AsyncIterator[memoryview]:

@@ -1,5 +1,6 @@
 """The database as the rest of the service holds it: opened by the first call that needs it, or never."""
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from image_upload.errors import DatabaseNotConfigured
@@ -62,7 +63,11 @@ class Database:
 
 
 class Stores(NamedTuple):
-    """The two places that a record and its object are in."""
+    """The two places that a record and its object are in.
+
+    `settled` is told of each upload whose end was learned: how many bytes S3 has, None if it is to have none.
+    """
 
     bucket: Bucket
     database: Database
+    settled: Callable[[str, int | None], Awaitable[None]] | None = None

@@ -29,9 +29,9 @@ LOOKING = Path(__file__).with_name("looking.py").read_text(encoding="utf-8")
 
 
 def python(image: str, script: str, *arguments: str, environ: dict[str, str] | None = None) -> list[str]:
-    """The lines that a script prints inside the image."""
+    """The lines that a script prints where nothing can be written: else Python compiles whatever it imports."""
     command = ["python", "-c", script, *arguments]
-    return engine.run(image, "--network=none", command=command, environ=environ).splitlines()
+    return engine.run(image, "--network=none", *AS_ON_LAMBDA, command=command, environ=environ).splitlines()
 
 
 def shell(image: str, script: str, *options: str) -> set[str]:

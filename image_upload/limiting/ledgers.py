@@ -1,0 +1,86 @@
+"""What of a quota is taken, in this process. One day at a time, because a new day owes nothing to the one before."""
+
+from typing import NamedTuple, Protocol
+
+
+class Allowance(NamedTuple):
+    """How much, in bytes and in files; None is without end."""
+
+    max_bytes: int | None
+    max_files: int | None
+
+
+class Account(NamedTuple):
+    """A day in UTC, such as 2026-11-20, and the mark of the user whose it is."""
+
+    day: str
+    owner: str
+
+
+class Taken(NamedTuple):
+    """How much is taken: what is stored, and what is reserved."""
+
+    held_bytes: int
+    held_files: int
+
+
+class Ledger(Protocol):
+    """Reservations by account and key. None in place of an answer: nobody knows, the store does not answer."""
+
+    async def reserve(
+        self, account: Account, key: str, size_bytes: int, ends_at_s: int, allowance: Allowance
+    ) -> Taken | bool | None:
+        """Take it, all of it or nothing: True, or what is taken already."""
+
+    async def settle(self, account: Account, key: str, stored_bytes: int | None) -> None:
+        """The end of a reservation: this many bytes count, or with None not even the file. Once only."""
+
+    async def ended(self, account: Account, before_s: int, most: int) -> list[str] | None:
+        """Keys of reservations whose time was over then, and of which nobody has told the end; oldest first."""
+
+
+class _Entries:
+    """What is in one account."""
+
+    def __init__(self) -> None:
+        self.held = Taken(0, 0)
+        self.open: dict[str, tuple[int, int]] = {}
+
+
+class MemoryLedger:
+    """In this process alone. Nothing is awaited inside, so that nothing comes in between."""
+
+    def __init__(self) -> None:
+        self._day = ""
+        self._entries: dict[str, _Entries] = {}
+
+    def _of(self, account: Account) -> _Entries:
+        if account.day != self._day:
+            self._day, self._entries = account.day, {}
+        return self._entries.setdefault(account.owner, _Entries())
+
+    async def reserve(
+        self, account: Account, key: str, size_bytes: int, ends_at_s: int, allowance: Allowance
+    ) -> Taken | bool | None:
+        """See `Ledger`."""
+        entries = self._of(account)
+        held = Taken(entries.held.held_bytes + size_bytes, entries.held.held_files + 1)
+        for wanted, most in zip(held, allowance, strict=True):
+            if most is not None and wanted > most:
+                return entries.held
+        entries.held = held
+        entries.open[key] = (size_bytes, ends_at_s)
+        return True
+
+    async def settle(self, account: Account, key: str, stored_bytes: int | None) -> None:
+        """See `Ledger`."""
+        entries = self._of(account)
+        size_bytes, _ = entries.open.pop(key, (None, None))
+        if size_bytes is not None:
+            held_bytes, held_files = entries.held
+            entries.held = Taken(held_bytes - size_bytes + (stored_bytes or 0), held_files - (stored_bytes is None))
+
+    async def ended(self, account: Account, before_s: int, most: int) -> list[str] | None:
+        """See `Ledger`."""
+        over = sorted((end, key) for key, (_, end) in self._of(account).open.items() if end <= before_s)
+        return [key for _, key in over[:most]]
