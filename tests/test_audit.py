@@ -26,11 +26,11 @@ Work = Callable[[httpx.AsyncClient], Awaitable[Any]]
 Run = Callable[..., tuple[list[Line], Any]]
 
 
-def token(user_id: str = "alice", scope: str = "", exp_s: int = 600) -> str:
+def token(user_id: str = "alice", scope: str = "", exp_s: int = 86_400) -> str:
     return jwt.encode({"sub": user_id, "exp": int(time.time()) + exp_s, "scope": scope}, SECRET, "HS256")
 
 
-def bearer(user_id: str = "alice", scope: str = "", exp_s: int = 600) -> dict[str, str]:
+def bearer(user_id: str = "alice", scope: str = "", exp_s: int = 86_400) -> dict[str, str]:
     return {"Authorization": f"Bearer {token(user_id, scope, exp_s)}"}
 
 
