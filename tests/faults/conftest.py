@@ -1,7 +1,6 @@
 """Services in front of a hostile store, in this process; nothing that a test opened may stay open."""
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,12 +12,10 @@ from local.service import local_environ
 from tests.conftest import serving
 from tests.faults.hostile import HostileStore, hostile_store, storing
 from tests.faults.sending import THEIRS, WAYS, post, signed
-from tests.faults.watching import connections_to, eventually, held
+from tests.faults.watching import eventually, held
 
 # Long enough for everything that ends by itself.
 PATIENT_S = 10.0
-# Two services, each with as many pools as the client has lanes, and a connection in each.
-KEPT_MAX = 2 * 8
 # For what ends only because the service's time is over.
 HASTY_S = 0.4
 
@@ -64,22 +61,11 @@ def warm(hostile: HostileStore, patient: str, hasty: str) -> None:
 
 @pytest.fixture
 def store(hostile: HostileStore, warm: None) -> Iterator[HostileStore]:  # noqa: ARG001
-    """The store; afterwards no socket and no temporary file may be open that was not open before.
-
-    But for a connection that a pool keeps for the next request, and lets go of at that: a request that comes before
-    the last one's answer has been closed opens one beside the pool that was warm.
-    """
+    """The store; afterwards no socket and no temporary file may be open that was not open before."""
     hostile.play()
     before = held()
-    port = urlsplit(hostile.endpoint_url).port
-    assert port is not None
-
-    def left() -> frozenset[str]:
-        kept = held() & connections_to(port)
-        return held() - before - (kept if len(kept) <= KEPT_MAX else frozenset())
-
     yield hostile
     # While the store still holds its own ends: it is the service that has to let go.
-    eventually(lambda: not left() - hostile.sockets(), "the service keeps something open")
+    eventually(lambda: held() - hostile.sockets() <= before, "the service keeps something open")
     hostile.end()
-    eventually(lambda: not left(), "something is left open")
+    eventually(lambda: held() <= before, "something is left open")

@@ -124,8 +124,9 @@ class HostileStore:
             exchange = Exchange(connection, self._over)
             self.exchanges.append(exchange)
             thread = threading.Thread(target=_act, args=(exchange, act), daemon=True)
-            self._threads.append(thread)
+            # Started first: `end`, in the test's own thread, may look between these two lines.
             thread.start()
+            self._threads.append(thread)
 
     def end(self) -> None:
         """Let go of every connection."""

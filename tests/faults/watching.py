@@ -20,12 +20,6 @@ def held(pid: int | str = "self") -> frozenset[str]:
     return frozenset(found)
 
 
-def connections_to(port: int) -> frozenset[str]:
-    """This machine's ends of TCP connections to a port of IPv4, as `held` names them. proc_net_tcp(5)."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
-    return frozenset(f"socket:[{row[9]}]" for row in rows if int(row[2].partition(":")[2], 16) == port)
-
-
 def peak_rss_bytes(pid: int) -> int:
     """The most memory that a process ever had."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
