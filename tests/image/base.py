@@ -95,9 +95,9 @@ def _copy_python(prefix: Path, root: Path, log: Path) -> None:
         "bin",
         "lib",
     ]
-    packing = subprocess.Popen(["tar", "-C", str(prefix), *packed], stdout=subprocess.PIPE)
-    subprocess.run(["tar", "-C", str(root / "usr/local"), "-xf", "-"], stdin=packing.stdout, check=True)
-    if packing.wait() != 0:
+    with subprocess.Popen(["tar", "-C", str(prefix), *packed], stdout=subprocess.PIPE) as packing:
+        subprocess.run(["tar", "-C", str(root / "usr/local"), "-xf", "-"], stdin=packing.stdout, check=True)
+    if packing.returncode != 0:
         raise servers.ServerError(f"{prefix} could not be copied")
     for script in (root / "usr/local/bin").glob("pip*"):
         script.unlink()
