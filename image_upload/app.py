@@ -17,7 +17,7 @@ from image_upload import __version__, openapi, purposes
 from image_upload.accounts.dependencies import principal_of
 from image_upload.accounts.principals import Principal
 from image_upload.audit import Audit
-from image_upload.edge import BodyLimit, Problems, RequestLog
+from image_upload.edge import BodyLimit, Problems, RequestLog, TrailingSlash
 from image_upload.errors import Problem
 from image_upload.health import routes as health
 from image_upload.json_body import read_json
@@ -100,6 +100,7 @@ def create_app(settings: Settings) -> FastAPI:
         description=openapi.DESCRIPTION,
         version=__version__,
         lifespan=lifespan,
+        redirect_slashes=False,  # see `TrailingSlash`
         # Our own log has what is needed, redacted; FastAPI's instrumentation would export URLs as they are.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         middleware=_ring(settings, limiter, open_uppy),
@@ -177,10 +178,10 @@ def _ring(settings: Settings, limiter: Limiter, open_uppy: Callable[[], None]) -
                 max_age=86_400,
             )
         )
-    ring += [Middleware(Problems), Middleware(UppyPath, open_room=open_uppy)]
+    ring += [Middleware(Problems), Middleware(UppyPath, open_room=open_uppy), Middleware(TrailingSlash)]
     if limiter.per_address is not None:
         ring.append(Middleware(RateLimit, limit=limiter.per_address, address_of=address))
-    return [*ring, Middleware(BodyLimit, max_bytes_of=max_bytes_of)]
+    return [*ring, Middleware(BodyLimit, max_bytes_of=max_bytes_of, forms=proxy.FORM_MAX_BYTES)]
 
 
 async def _leave_to_the_edge(_: Any, error: Exception) -> Any:

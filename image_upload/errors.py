@@ -5,6 +5,9 @@
     ├── NotFound                404  not-found                no such route or resource
     ├── MethodNotAllowed        405  method-not-allowed       the path exists, the method does not
     ├── BodyTooLarge            413  body-too-large           more bytes than this route takes
+    ├── MalformedRequest        400  malformed-request        not HTTP/1.1, so no route has seen it
+    ├── HeadTooLarge            431  head-too-large           a request's head has too many bytes or fields
+    ├── TooManyConnections      503  too-many-connections     all connections of the process are in use
     ├── NotSignedIn             401  token-missing            a route that needs a token got none
     │   └── InvalidToken        401  token-invalid            the token is forged, expired or not ours
     ├── ScopeMissing            403  scope-missing            the token is for other things than this
@@ -47,7 +50,7 @@
     ├── UpstreamRedirected      400  upstream-redirected      S3 pointed elsewhere; never followed
     ├── UpstreamUnavailable     502  upstream-unavailable     5xx or no connection after the last attempt
     ├── OutcomeUnknown          502  outcome-unknown          the connection broke after the last byte
-    ├── TooSlow                 408  client-too-slow          the form arrives too slowly
+    ├── TooSlow                 408  client-too-slow          the request arrives too slowly
     ├── TooBusy                 503  too-many-uploads         all places are taken
     ├── OutOfTime               504  upload-timed-out         the time for the whole upload is over
     ├── StorageDenied           502  storage-denied           S3 lets the service do less than it needs
@@ -112,6 +115,25 @@ class BodyTooLarge(Problem):
     """More bytes than this route takes (`max_bytes`). Mint a URL with `POST /uploads`, send the file to S3."""
 
     status, code, title = 413, "body-too-large", "Request body too large"
+
+
+class MalformedRequest(Problem):
+    """The request is not HTTP/1.1. Correct its syntax, and send it on a new connection."""
+
+    status, code, title = 400, "malformed-request", "Malformed request"
+
+
+class HeadTooLarge(Problem):
+    """The request line and header fields have more than `max_bytes`, or are too many. Send less in them."""
+
+    # RFC 6585 section 5.
+    status, code, title = 431, "head-too-large", "Request head too large"
+
+
+class TooManyConnections(Problem):
+    """The service holds as many connections as it may. Try again after `Retry-After` seconds."""
+
+    status, code, title = 503, "too-many-connections", "Too many connections"
 
 
 class NotSignedIn(Problem):
@@ -378,7 +400,7 @@ class OutcomeUnknown(Problem):
 
 
 class TooSlow(Problem):
-    """The form arrives too slowly, or not any more. Send it again over a faster line."""
+    """The request arrives too slowly, or not any more. Send it again over a faster line."""
 
     status, code, title = 408, "client-too-slow", "Client too slow"
 

@@ -231,8 +231,8 @@ RATE_LIMIT_WINDOW_MAX_S: Final = 86_400
 REDIS_TIMEOUT_S: Final = 0.5
 REDIS_REST_S: Final = 5.0
 
-# Connections of one process to Redis. An answer takes less than a millisecond; above this many at once, requests
-# wait for each other, and are not taken for a failure of Redis.
+# Connections of one process to Redis for rate limits, and as many for quotas. An answer takes less than a
+# millisecond; above this many at once, requests wait for each other, and are not taken for a failure of Redis.
 REDIS_CONNECTIONS: Final = 16
 
 # How long after a plan's own time S3 is asked what came of it: a PUT that began in time may still be under way. Less:
@@ -304,6 +304,47 @@ RETRIES_MAX: Final = 10
 
 # Longest pause that a Retry-After header can impose on us. Above: it is cut to this.
 RETRY_AFTER_MAX_S: Final = 20.0
+
+# A request's head, its request line included: what a token, a ticket and cookies need ten times over. Above: 431. As
+# many bytes may come at once without a byte of the body: chunk extensions, trailers. RFC 9112 section 7.1.1 asks for
+# such a bound.
+HEAD_MAX_BYTES: Final = 64 * KIB
+
+# Fields of one head. Above: 431. Browsers send about 20, proxies add a few.
+HEAD_FIELDS_MAX: Final = 128
+
+# From a connection's begin, or a head's first byte, to the head's end. Above: 408; a connection that sent nothing is
+# closed.
+HEAD_TIMEOUT_S: Final = 10.0
+
+# From a body's begin to its end, where it is not a form. Above: 408.
+BODY_TIMEOUT_S: Final = 20.0
+
+# Requests of one connection that wait behind the one that is being answered. Above: the connection ends behind them.
+PIPELINED_MAX: Final = 8
+
+# What is left of a body when its request has been answered is read up to this length, and the connection is used
+# again. Where it may be longer, the answer ends the connection.
+REST_MAX_BYTES: Final = 64 * KIB
+
+# How long, and how much, is read and discarded behind such an answer, so that a client that sends before it reads
+# gets it: closing at once resets the connection. The time is shorter once the process is asked to end.
+LINGER_S: Final = 30.0
+LINGER_MAX_BYTES: Final = 256 * MIB
+LINGER_ENDING_S: Final = 2.0
+
+# How long a client may leave an answer unread. Above: the connection is cut.
+ANSWER_STALL_S: Final = 30.0
+
+# Connections of one process outside Lambda, unless the limit of open files has no room for as many: each may need a
+# socket to S3 or a temporary file as well, and the rest of the process some.
+CONNECTIONS_MAX: Final = 1_024
+CONNECTIONS_MIN: Final = 8
+DESCRIPTORS_PER_CONNECTION: Final = 2
+DESCRIPTORS_RESERVED: Final = 64
+
+# At most one log line in this time says that the connections are at their limit.
+CONNECTION_LOG_INTERVAL_S: Final = 10.0
 
 # Longest wait for S3 when only its health is asked.
 HEALTH_TIMEOUT_S: Final = 2.0

@@ -89,6 +89,7 @@ class Bucket:
         self._client: httpx.AsyncClient | None = None
         self._wire: Wire | None = None
         self._state: tuple[float, BucketState] | None = None
+        self._asks = asyncio.Lock()
         self.name = settings.s3_bucket_name
         inner = settings.s3_endpoint_url
         public = settings.s3_public_endpoint_url or inner
@@ -263,10 +264,11 @@ class Bucket:
 
     async def state(self) -> BucketState:
         """Whether the bucket answers a signed HeadBucket, within `HEALTH_TIMEOUT_S`; reused for `HEALTH_CACHE_S`."""
-        now = time.monotonic()
-        if self._state is None or now - self._state[0] > HEALTH_CACHE_S:
-            self._state = (now, await self._ask_state())
-        return self._state[1]
+        async with self._asks:  # one asks; those that wait for it meanwhile share its answer
+            if self._state is None or time.monotonic() - self._state[0] > HEALTH_CACHE_S:
+                state = await self._ask_state()
+                self._state = (time.monotonic(), state)
+            return self._state[1]
 
     async def _ask_state(self) -> BucketState:
         import httpx  # noqa: PLC0415  see `client`
