@@ -19,8 +19,8 @@ smoke: $(READY) ## store pictures in every way in a service of its own, compare 
 
 test: lint types unit ## everything that must pass: lint, types, tests on moto and LocalStack
 
-test-strict: export S3_SERVERS = moto,localstack,ceph
-test-strict: test ## the same, on Ceph too
+test-strict: export S3_SERVERS = moto,localstack,seaweedfs,ceph
+test-strict: test ## the same, on SeaweedFS and Ceph too
 
 lint: $(READY) ## style, import rules
 	@echo "lint"

@@ -22,6 +22,7 @@ from tests.contract.store import Store, opened
 
 # Strict about types and lengths, and quick to install. Ceph, which verifies everything else, is in `make test-strict`.
 DEFAULT_SERVERS = "moto,localstack"
+STRICT = {"localstack": servers.localstack, "seaweedfs": servers.seaweedfs, "ceph": servers.ceph}
 # Every service here reads the tickets of the others.
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 CLOCK_WITHIN_S = 10.0
@@ -41,7 +42,7 @@ def running(name: str) -> Iterator[servers.S3Server]:
     """A strict server. On a machine that cannot have it the tests are skipped, but never in CI."""
     with contextlib.ExitStack() as stack:
         try:
-            server = stack.enter_context({"localstack": servers.localstack, "ceph": servers.ceph}[name]())
+            server = stack.enter_context(STRICT[name]())
         except servers.UnsupportedError as error:
             if os.environ.get("CI"):
                 raise
