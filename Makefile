@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
 
-dev: $(READY) ## run the service with an embedded S3 on PORT (8000), until Ctrl-C
+dev: $(READY) ## run the service with an S3 of its own on PORT (8000), until Ctrl-C; S3=env for the bucket of .env
 	@$(BIN)/python test_local.py
 
 smoke: $(READY) ## store pictures in every way in a service of its own, compare the bytes
@@ -66,8 +66,8 @@ pins: $(READY) ## pin the newest versions into requirements.txt and requirements
 		--no-emit-index-url pyproject.toml --group dev --constraint requirements.txt \
 		--output-file requirements-dev.txt
 
-clean: ## remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## remove the environment, caches, and what make dev keeps in .local
+	rm -rf $(VENV) .local .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(READY): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.13")'

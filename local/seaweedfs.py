@@ -78,9 +78,9 @@ def _started(folder: Path, port: int) -> Iterator[EmbeddedS3]:
             make_bucket(endpoint_url)
             yield EmbeddedS3(endpoint_url)
     finally:
-        for name, number in zip(("s3", "master", "volume", "filer"), ports[1::2], strict=True):
-            # Its own place for them; it leaves them there.
-            Path(f"/tmp/seaweedfs-{name}-grpc-{number}.sock").unlink(missing_ok=True)  # noqa: S108
+        for number in ports:
+            for left in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):  # noqa: S108  its own place for them
+                left.unlink(missing_ok=True)
 
 
 def _command(weed: str, folder: Path, ports: list[int]) -> list[str]:
@@ -107,14 +107,12 @@ def _command(weed: str, folder: Path, ports: list[int]) -> list[str]:
         "-filer",
         f"-filer.port={filer}",
         f"-filer.port.grpc={filer_grpc}",
-        f"-filer.localSocket={folder / 'filer.sock'}",
         "-filer.disableHttp",
         "-s3",
         f"-s3.port={s3}",
         f"-s3.port.grpc={s3_grpc}",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
-        f"-s3.localSocket={folder / 's3.sock'}",
         f"-s3.config={folder / 's3.json'}",
         f"-s3.domainName={DOMAIN}",
         # Without it, every origin is let through where a bucket has no CORS rules.

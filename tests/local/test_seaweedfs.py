@@ -27,10 +27,6 @@ def client(endpoint_url: str) -> Any:
     )
 
 
-def sockets() -> set[Path]:
-    return set(Path("/tmp").glob("seaweedfs-*-grpc-*.sock"))  # noqa: S108  its own place for them
-
-
 def test_objects_survive_the_kill_of_the_server_and_come_back_under_other_ports(tmp_path: Path) -> None:
     written = {f"a/{size}": os.urandom(size) for size in (0, 1, 4096, 5_000_000, 9_000_001)}
     endpoints = []
@@ -46,14 +42,23 @@ def test_objects_survive_the_kill_of_the_server_and_come_back_under_other_ports(
     assert len(set(endpoints)) == 3
 
 
-def test_its_sockets_are_gone_with_it(tmp_path: Path) -> None:
-    before = sockets()
-    with seaweedfs(tmp_path) as s3:
-        numbers = sockets() - before
-        assert numbers
-    assert not sockets() & numbers
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", int(s3.endpoint_url.rpartition(":")[2])))
+def test_its_ports_and_sockets_are_free_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ports: list[int] = []
+
+    def note(count: int) -> list[int]:
+        ports[:] = free_ports(count)
+        return list(ports)
+
+    def sockets() -> list[Path]:
+        return [path for port in ports for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock")]  # noqa: S108
+
+    monkeypatch.setattr("local.seaweedfs.free_ports", note)
+    with seaweedfs(tmp_path):
+        assert len(sockets()) >= 4
+    assert sockets() == []
+    for port in ports:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
 
 
 def test_a_taken_port_gives_a_sentence(tmp_path: Path) -> None:
