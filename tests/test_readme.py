@@ -57,6 +57,7 @@ class Terminal:
     home: Path
     port: int
     s3_port: int
+    local_dir: str = ".local"
 
     @property
     def url(self) -> str:
@@ -66,7 +67,8 @@ class Terminal:
     def environ(self) -> dict[str, str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         ports = {"PORT": str(self.port), "S3_PORT": str(self.s3_port)}
-        return {"PATH": path, "HOME": str(self.home), "LANG": "C.UTF-8", **ports}
+        kept = {"LOCAL_DIR": self.local_dir}
+        return {"PATH": path, "HOME": str(self.home), "LANG": "C.UTF-8", **ports, **kept}
 
     def run(self, block: str) -> str:
         """What a block prints. Variables stay for the next block, as in one terminal."""
@@ -375,8 +377,16 @@ def test_the_guides_code_sends_a_large_file_in_parts_through_a_broken_line_and_g
         await outcome(() => uploadInParts(file, options));
         await giveUp(ticket);
         await giveUp(ticket);
-        const gone = await outcome(() => uploadInParts(file, {{ ticket }}));
-        console.log(JSON.stringify({{ once, again, finished, progress, broken, resumed, other, image, gone }}));
+        breaks = () => false;
+        const given = ticket;
+        const gone = await outcome(() => uploadInParts(file, {{ ...options, ticket: given }}));
+        const renewed = ticket !== given;
+        // As after a restart with another secret: the last digit of the signature is another one.
+        const forged = ticket.slice(0, -2) + (ticket.at(-2) === "A" ? "B" : "A") + ticket.at(-1);
+        const invalid = await outcome(() => uploadInParts(file, {{ ticket: forged }}));
+        const denied = await outcome(() => uploadInParts(file, {{ token: "no-token", ticket }}));
+        const anew = {{ gone, renewed, invalid, denied }};
+        console.log(JSON.stringify({{ once, again, finished, progress, broken, resumed, other, image, anew }}));
         """,
     )
     large = (terminal.home / "large.bin").read_bytes()
@@ -392,8 +402,10 @@ def test_the_guides_code_sends_a_large_file_in_parts_through_a_broken_line_and_g
     assert (said["resumed"]["puts"], said["resumed"]["fresh"]) == ([3], [3])
     assert said["other"]["value"] == "This ticket is for another file."
     assert said["image"]["value"] == "unsupported-file-type"
-    assert said["gone"] == {"value": "upload-not-found", "puts": [], "fresh": []}
-    for stored in (said["once"], said["resumed"]):
+    anew = said["anew"]
+    assert (anew["gone"]["puts"], anew["invalid"]["puts"], anew["renewed"]) == ([1, 2, 3], [1, 2, 3], True)
+    assert anew["denied"] == {"value": "token-invalid", "puts": [], "fresh": []}
+    for stored in (said["once"], said["resumed"], anew["gone"], anew["invalid"]):
         assert terminal.stored(stored["value"]["objectKey"]) == large
 
 
@@ -403,7 +415,7 @@ def test_the_two_readmes_show_the_same_snippets_and_curl_lines() -> None:
 
 
 def test_interrupted_make_dev_says_so_ends_with_0_and_gives_its_port_back(terminal: Terminal) -> None:
-    alone = Terminal(terminal.home, free_port(), free_port())
+    alone = Terminal(terminal.home, free_port(), free_port(), ".local/alone")
     with make_dev(alone) as dev:
         os.kill(dev.service_pid(), signal.SIGINT)
         assert dev.process.wait(READY_WITHIN_S) == 0
