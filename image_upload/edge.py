@@ -3,7 +3,6 @@
 Plain ASGI: what runs on every request must cost next to nothing.
 """
 
-import json
 import logging
 import time
 import uuid
@@ -28,6 +27,7 @@ from image_upload.errors import (
     Problem,
     as_document,
 )
+from image_upload.json_answer import encode
 from image_upload.json_body import invalid_request
 
 log = logging.getLogger("image_upload.requests")
@@ -205,7 +205,7 @@ async def answer(scope: Scope, send: Send, problem: Problem) -> None:
     if scope.get("companion"):
         # Uppy 5 shows `message` to its user, and both versions log what `error` says.
         document |= {"error": problem.code, "message": problem.detail, "requestId": document["request_id"]}
-    body = json.dumps(document, ensure_ascii=False).encode()
+    body = encode(document)
     headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem.headers}
     await send(
         {

@@ -14,6 +14,7 @@ from mangum.handlers import HTTPGateway
 from mangum.types import Response, Scope
 
 from image_upload.errors import MEDIA_TYPE, InternalError, as_document
+from image_upload.json_answer import encode
 from image_upload.limits import LAMBDA_RESPONSE_MAX_BYTES
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,6 @@ class FunctionUrl(HTTPGateway):
             {
                 "status": InternalError.status,
                 "headers": [[b"content-type", MEDIA_TYPE.encode()], [b"x-request-id", request_id.encode()]],
-                "body": json.dumps(document).encode(),
+                "body": encode(document),
             }
         )

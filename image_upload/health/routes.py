@@ -3,10 +3,10 @@
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse
 
 from image_upload import __version__
 from image_upload.errors import InvalidRequest, NotFound, every_problem
+from image_upload.json_answer import JSONResponse
 from image_upload.openapi import documented
 from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
-from fastapi.responses import JSONResponse
 
 from image_upload import errors
 from image_upload.accounts import rights
@@ -12,6 +11,7 @@ from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
 from image_upload.arrivals.finishing import finish
 from image_upload.errors import NotFound
+from image_upload.json_answer import JSONResponse
 from image_upload.library.disposition import content_disposition
 from image_upload.library.records_as_json import as_file, as_post, check_stored
 from image_upload.library.routes import READ_URL_EXPIRES_S

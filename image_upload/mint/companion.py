@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from image_upload import checks, errors
 from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
 from image_upload.errors import InvalidRequest, InvalidTicket, UploadNotFound
+from image_upload.json_answer import JSONResponse
 from image_upload.json_body import read_json
 from image_upload.limits import S3_OBJECT_MAX_BYTES, S3_PART_MAX_BYTES, S3_PART_MIN_BYTES, S3_PARTS_MAX
 from image_upload.mint.desk import Desk

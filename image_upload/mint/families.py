@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse
 
 from image_upload import errors, purposes
 from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
+from image_upload.json_answer import JSONResponse
 from image_upload.json_body import read_json
 from image_upload.limits import MULTIPART_URL_EXPIRES_S
 from image_upload.mint.desk import Desk, promise_of
