@@ -18,6 +18,7 @@ from image_upload.library.routes import READ_URL_EXPIRES_S
 from image_upload.openapi import documented
 from image_upload.records.database import Stores
 from image_upload.records.values import Kind, Promise, Record
+from image_upload.wording import Sentence
 
 # Mints an upload for a request, as the app has it from another room.
 Planner = Callable[[Request, Principal], Awaitable[tuple[Promise, dict[str, Any]]]]
@@ -151,7 +152,11 @@ async def _row(stores: Stores, kind: Kind, row_id: int, principal: Principal, ma
     record = await stores.database.records.find(kind, row_id)
     if record is None or not may(principal, record.promise.user_id):
         hides = None if record is None else record.promise.key
-        raise NotFound(f"There is no such {kind} of yours. Compare the id with the one you were given.", hides=hides)
+        raise NotFound(
+            "There is no such {kind} of yours. Compare the id with the one you were given.",
+            facts={"kind": Sentence(kind)},
+            hides=hides,
+        )
     return await finish(stores, record)
 
 

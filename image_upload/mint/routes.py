@@ -19,6 +19,7 @@ from image_upload.openapi import DirectRoute, documented
 
 SIGNED_IN = (errors.NotSignedIn, errors.InvalidToken)
 WISH_PROBLEMS = (
+    errors.EmptyFile,
     errors.FileTooLarge,
     errors.UnsupportedFileType,
     errors.InvalidFilename,
