@@ -257,13 +257,10 @@ def test_the_lines_that_make_dev_prints_store_the_picture(dev: MakeDev, terminal
 
 def run_in_node(terminal: Terminal, snippets: list[str], script: str) -> Any:
     """What a script prints, as JSON, that imports the snippets of a document from ./upload.mjs."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not on the PATH")
     (terminal.home / "upload.mjs").write_text("\n".join(snippets), encoding="utf-8")
     (terminal.home / "run.mjs").write_text(script, encoding="utf-8")
     done = subprocess.run(
-        [node, "run.mjs"],
+        ["node", "run.mjs"],
         cwd=terminal.home,
         env={**terminal.environ, "NEXT_PUBLIC_UPLOAD_SERVICE_URL": terminal.url},
         capture_output=True,
@@ -275,6 +272,7 @@ def run_in_node(terminal: Terminal, snippets: list[str], script: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.needs("node")
 @pytest.mark.parametrize("document", ["README.md", "README.ko.md"])
 def test_the_next_js_snippets_store_a_file_and_report_a_refusal(
     document: str, dev: MakeDev, terminal: Terminal
@@ -317,6 +315,7 @@ def test_the_next_js_snippets_store_a_file_and_report_a_refusal(
     assert said["refusals"] == ["unsupported-file-type", "token-invalid", "upload-target-refused"]
 
 
+@pytest.mark.needs("node")
 def test_the_guides_code_sends_a_large_file_in_parts_through_a_broken_line_and_goes_on(
     dev: MakeDev, terminal: Terminal
 ) -> None:
