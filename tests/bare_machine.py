@@ -5,6 +5,7 @@ makes the folder before anything is set up.
 """
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -24,9 +25,10 @@ def path_of_a_bare_machine(folder: Path) -> str:
     for name in PROGRAMS:
         if found := shutil.which(name):
             (folder / name).symlink_to(found)
-    # Not the link in an environment, nor pyenv's script in its place: both look around where they lie.
+    # Not a link: Python looks for its library, and for an environment's, beside the name that it was called by.
     for name in ("python3", "python"):
-        (folder / name).symlink_to(Path(sys.executable).resolve())
+        (folder / name).write_text(f'#!/bin/sh\nexec {shlex.quote(str(Path(sys.executable).resolve()))} "$@"\n')
+        (folder / name).chmod(0o755)
     return str(folder)
 
 

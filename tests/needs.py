@@ -5,6 +5,8 @@ from typing import Final, NoReturn
 
 import pytest
 
+from tests.contract import servers
+
 # What the mark `needs` may name → what to do where it is missing.
 NEEDS: Final = {
     "awscli": "pip installs it from the package index: allow that",
@@ -29,7 +31,11 @@ PROGRAMS: Final = {"docker": ("docker",), "node": ("node", "npm"), "podman": ("p
 
 
 def unavailable(what: str, why: object = "it is not on the PATH") -> NoReturn:
-    """End a test that needs what is not there: a skip that says what to do, and a failure with CI set."""
+    """End a test that needs what is not there: a skip that says what to do, and a failure with CI set.
+
+    Raises `servers.ServerError` in the tests' first tier, in which no test may ask.
+    """
+    servers.must_be_wanted(what)
     message = f"no {what}: {why}. To have it: {NEEDS[what]}"
     if os.environ.get("CI"):
         pytest.fail(f"{message}. CI must run every test")

@@ -24,6 +24,7 @@ from tests.contract.servers import NOTHING_IS_INSTALLED
 from tests.needs import NEEDS, PROGRAMS, unavailable
 
 FIRST: Final = "first"
+ALL: Final = "all"
 
 
 def is_first(config: pytest.Config) -> bool:
@@ -31,8 +32,14 @@ def is_first(config: pytest.Config) -> bool:
     return bool(config.getoption("--tier") == FIRST)
 
 
+@pytest.fixture(scope="session")
+def tier(pytestconfig: pytest.Config) -> str:
+    """FIRST or ALL."""
+    return str(pytestconfig.getoption("--tier"))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--tier", choices=(FIRST, "all"), default="all", help="which tests to run: tests/tiers.py")
+    parser.addoption("--tier", choices=(FIRST, ALL), default=ALL, help="which tests to run: tests/tiers.py")
 
 
 @pytest.hookimpl(tryfirst=True)
