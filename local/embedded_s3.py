@@ -52,8 +52,7 @@ class EmbeddedS3:
 @contextlib.contextmanager
 def embedded_s3(port: int = 0) -> Iterator[EmbeddedS3]:
     """Run moto's server on loopback (a free port for 0), with the bucket and its CORS rules in place."""
-    import boto3  # noqa: PLC0415  a second of imports that `event` and `test --url` do not need
-    from botocore.config import Config  # noqa: PLC0415
+    # A second of imports that `event` and `test --url` do not need.
     from moto.moto_server.werkzeug_app import (  # noqa: PLC0415
         DomainDispatcherApplication,
         MotoRequestHandler,
@@ -76,17 +75,7 @@ def embedded_s3(port: int = 0) -> Iterator[EmbeddedS3]:
     thread.start()
     try:
         running = EmbeddedS3(f"http://127.0.0.1:{server.port}")
-        client = boto3.client(
-            "s3",
-            endpoint_url=running.endpoint_url,
-            region_name=REGION,
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-        )
-        client.create_bucket(Bucket=BUCKET)
-        client.put_bucket_cors(Bucket=BUCKET, CORSConfiguration={"CORSRules": [CORS_RULE]})
-        client.close()
+        make_bucket(running.endpoint_url)
         yield running
     finally:
         server.shutdown()
@@ -103,3 +92,22 @@ def _without_forms(app: Any) -> Any:
         return app(environ, start_response)
 
     return typed
+
+
+def make_bucket(endpoint_url: str) -> None:
+    """Make the bucket if it is not there, and set its CORS rules. Raises boto3's errors."""
+    import boto3  # noqa: PLC0415  a second of imports that `event` and `test --url` do not need
+    from botocore.config import Config  # noqa: PLC0415
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint_url,
+        region_name=REGION,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, proxies={"http": ""}),
+    )
+    with contextlib.closing(client):
+        if BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
+            client.create_bucket(Bucket=BUCKET)
+        client.put_bucket_cors(Bucket=BUCKET, CORSConfiguration={"CORSRules": [CORS_RULE]})

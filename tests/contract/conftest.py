@@ -1,9 +1,7 @@
 """The service in front of each S3 server that S3_SERVERS names."""
 
 import contextlib
-import inspect
 import os
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from _pytest.mark import ParameterSet
 
 from image_upload.settings import load
 from local.embedded_s3 import ACCESS_KEY, BUCKET, SECRET_KEY, EmbeddedS3
+from local.seaweedfs import find_weed
 from local.service import local_environ
 from tests.conftest import Start, serving
 from tests.contract import servers
@@ -24,10 +23,9 @@ from tests.contract.plans import PUTS, Put, minted, wish
 from tests.contract.store import Store, opened
 from tests.needs import unavailable
 
-# What moto does not check is proved elsewhere: nothing is proved by its taking what AWS refuses.
-REFUSED_ELSEWHERE = re.compile(r'gap="([\w-]+)"')
-# What comes with the test dependencies: there is nothing to download.
-FIRST_SERVERS = ("moto",)
+STRICT = {"localstack": servers.localstack, "seaweedfs": servers.seaweedfs, "ceph": servers.ceph}
+# The first tier's: a strict one that came with the test dependencies; where there is none, what takes its place.
+FIRST_SERVER = "seaweedfs" if find_weed() else "moto"
 # Every service here reads the tickets of the others.
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 CLOCK_WITHIN_S = 10.0
@@ -47,25 +45,16 @@ def running(name: str) -> Iterator[servers.S3Server]:
     """A strict server. On a machine that cannot have it the tests are skipped, but never in CI."""
     with contextlib.ExitStack() as stack:
         try:
-            server = stack.enter_context({"localstack": servers.localstack, "ceph": servers.ceph}[name]())
+            server = stack.enter_context(STRICT[name]())
         except servers.UnsupportedError as error:
             unavailable(name, error)
         yield server
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Take out of the first tier what meets a gap of moto's, and is skipped there."""
-    for item in items:
-        given = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        if isinstance(item, pytest.Function) and given.get("store") == "moto":
-            met = REFUSED_ELSEWHERE.findall(inspect.getsource(item.function))
-            if not GAPS["moto"].keys().isdisjoint(met):
-                item.add_marker(pytest.mark.full)
-
-
 def as_param(name: str) -> ParameterSet:
-    """A server as a parameter, with the mark that it needs."""
-    return pytest.param(name, marks=() if name in FIRST_SERVERS else pytest.mark.needs(name))
+    """A server as a parameter, with the mark that keeps it out of the first tier."""
+    marks = () if name == FIRST_SERVER else pytest.mark.needs(name) if name in STRICT else pytest.mark.full
+    return pytest.param(name, marks=marks)
 
 
 @pytest.fixture(scope="session", params=[as_param(name) for name in chosen_servers()])

@@ -113,12 +113,15 @@ def test_a_digest_that_s3_does_not_keep_is_computed_from_the_bytes(
     assert state_of(web, recorded, post) == "stored"
 
 
-def test_a_file_record_from_its_url_to_its_download(recorded: str, web: httpx.Client) -> None:
+def test_a_file_record_from_its_url_to_its_download(recorded: str, web: httpx.Client, store: Store) -> None:
     name = "보고서 1+1.pdf"
     minted = web.post(f"{recorded}/files/upload-url", params={"filename": name}).json()
     base = f"{recorded}/files/{minted['file_id']}"
     problem(web.get(f"{base}/download-url"), 409, "not-arrived")
     assert web.put(minted["presigned_url"], content=CONTENT, headers=minted["headers"]).status_code == 200
+    stored = store.head(minted["object_key"])
+    assert stored is not None
+    store.lacks(gap="octet-stream", answered=stored["ContentType"])
     row = web.post(f"{base}/complete").json()
     assert (row["file_id"], row["state"], row["size"]) == (minted["file_id"], "stored", len(CONTENT))
     answer = web.get(f"{base}/download-url").json()
