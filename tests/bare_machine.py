@@ -15,7 +15,22 @@ PROGRAMS = (
     *("bash", "curl", "git", "make", "setpriv", "sh"),
     *("awk", "basename", "cat", "chmod", "cmp", "cp", "cut", "date", "dd", "dirname", "env", "expr", "false", "find"),
     *("grep", "head", "id", "kill", "ln", "ls", "mkdir", "mktemp", "mv", "od", "printf", "ps", "pwd", "readlink", "rm"),
-    *("rmdir", "sed", "seq", "sha256sum", "sleep", "sort", "split", "stat", "tail", "tee", "test", "touch", "tr"),
+    *(
+        "rmdir",
+        "sed",
+        "seq",
+        "sha256sum",
+        "sleep",
+        "sort",
+        "split",
+        "stat",
+        "tail",
+        "tee",
+        "test",
+        "timeout",
+        "touch",
+        "tr",
+    ),
     *("true", "uname", "uniq", "wc", "xargs"),
 )
 

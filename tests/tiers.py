@@ -25,6 +25,8 @@ from tests.needs import NEEDS, PROGRAMS, unavailable
 
 FIRST: Final = "first"
 ALL: Final = "all"
+# What the tests of a minute need.
+LONGEST: Final = frozenset({"awscli", "image"})
 
 
 def is_first(config: pytest.Config) -> bool:
@@ -65,7 +67,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out of the first tier what is marked."""
+    """Leave out of the first tier what is marked; begin the longest tests first, so that none is left to the end."""
+    items.sort(key=lambda item: needs_of(item).isdisjoint(LONGEST))
     full = [item for item in items if is_full(item)]
     if is_first(config) and full:
         config.hook.pytest_deselected(items=full)
