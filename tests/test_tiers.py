@@ -35,6 +35,10 @@ def test_that_installs_without_a_mark():
 
 def test_that_skips_without_a_mark():
     unavailable("redis")
+
+@pytest.mark.needs("docker")
+def test_that_is_skipped_in_ci_too():
+    pass
 """
 
 
@@ -79,7 +83,7 @@ def test_the_first_tier_sees_a_bare_machine_and_fails_a_test_that_lacks_its_mark
 
 
 def test_the_full_tier_runs_everything_skips_what_cannot_be_and_in_ci_fails_it(run: list[str], tmp_path: Path) -> None:
-    run = [*run, "-k", "podman or long or skips"]
+    run = [*run, "-k", "podman or long or skip"]
     (tmp_path / "bare").mkdir()
     bare = bare_machine.path_of_a_bare_machine(tmp_path / "bare")
     there = ends(run, PATH=bare)
@@ -88,6 +92,7 @@ def test_the_full_tier_runs_everything_skips_what_cannot_be_and_in_ci_fails_it(r
     assert "no podman: podman is not on the PATH. To have it: apt-get install podman" in reasons
     assert "no redis: it is not on the PATH. To have it: install Redis" in reasons
     in_ci = ends(run, PATH=bare, CI="true")
+    assert "docker is not on the PATH" in in_ci.pop("skip 0")
     assert in_ci.pop("test_that_takes_long") == "PASSED"
     assert set(in_ci.values()) <= {"FAILED", "ERROR"}
     assert set(in_ci) == {"test_with_podman", "test_that_skips_without_a_mark"}
