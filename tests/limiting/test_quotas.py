@@ -47,7 +47,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.needs("redis"))])
 def kept_in(request: pytest.FixtureRequest) -> dict[str, str]:
     """Settings of each store in turn."""
     return {"REDIS_URL": request.getfixturevalue("store").url} if request.param == "redis" else {}
