@@ -6,8 +6,8 @@ import pty
 import signal
 import sqlite3
 import subprocess
-import threading
 import termios
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
