@@ -50,6 +50,8 @@ main()
 """
 CEPH_PACKAGES = ("ceph-mon", "ceph-osd", "radosgw", "ceph-common")
 
+# As TEST_SERVERS_DIR: the folder of a run that must do without.
+NOTHING_IS_INSTALLED = os.devnull
 INSTALL_WITHIN_S = 900.0
 
 
@@ -267,6 +269,7 @@ def _installed(name: str, install: Callable[[Path], None]) -> Path:
     """
     default = Path.home() / ".cache" / "image-upload-tests"
     cache = Path(os.environ.get("TEST_SERVERS_DIR") or default).absolute()
+    must_be_wanted(name)
     target = cache / name
     if target.is_dir():
         return target
@@ -281,6 +284,12 @@ def _installed(name: str, install: Callable[[Path], None]) -> Path:
             install(partial)
             partial.rename(target)
     return target
+
+
+def must_be_wanted(name: str) -> None:
+    """Raise in a run that must do without anything that has to be installed."""
+    if os.environ.get("TEST_SERVERS_DIR") == NOTHING_IS_INSTALLED:
+        raise ServerError(f"{name} is not for the tests' first tier: mark the test that needs it, see tests/tiers.py")
 
 
 def _release() -> str:

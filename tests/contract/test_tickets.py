@@ -177,6 +177,7 @@ def test_giving_a_finished_upload_up_leaves_the_object(store: Store, service: st
     problem(given_up, 404, "upload-not-found")
 
 
+@pytest.mark.full
 def test_the_parts_that_s3_lists_on_a_second_page_are_known(store: Store, service: str, web: httpx.Client) -> None:
     """ListParts answers at most 1,000 parts at a time."""
     if store.name == "moto":
