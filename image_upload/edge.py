@@ -4,7 +4,6 @@ Plain ASGI: what runs on every request must cost next to nothing.
 """
 
 import asyncio
-import json
 import logging
 import time
 import uuid
@@ -17,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from image_upload import audit
+from image_upload import audit, languages
 from image_upload.audit import Audit, Deed
 from image_upload.errors import (
     MEDIA_TYPE,
@@ -30,8 +29,10 @@ from image_upload.errors import (
     TooSlow,
     as_document,
 )
+from image_upload.json_answer import encode
 from image_upload.json_body import invalid_request
 from image_upload.limits import BODY_TIMEOUT_S
+from image_upload.wording import human_bytes
 
 log = logging.getLogger("image_upload.requests")
 
@@ -129,7 +130,8 @@ class BodyLimit:
                     message = await receive()
             except TimeoutError:
                 raise TooSlow(
-                    f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s. Send it again over a faster line."
+                    "The body did not arrive within {seconds} s. Send it again over a faster line.",
+                    facts={"seconds": f"{BODY_TIMEOUT_S:g}"},
                 ) from None
             waits_for_more = waits_for_more and message.get("more_body", False)
             received += len(message.get("body", b""))
@@ -165,7 +167,8 @@ def _best_match(scope: Scope) -> int:
 
 def _too_large(most: int) -> BodyTooLarge:
     return BodyTooLarge(
-        f"This route takes at most {most} bytes. Ask POST /uploads for a presigned URL and send the file to S3 itself.",
+        "This route takes at most {limit}. Ask POST /uploads for a presigned URL and send the file to S3 itself.",
+        facts={"limit": human_bytes(most)},
         max_bytes=most,
         use="/uploads",
     )
@@ -238,16 +241,24 @@ def _methods(scope: Scope) -> set[str]:
 
 
 async def answer(scope: Scope, send: Send, problem: Problem) -> None:
-    """Send a problem document."""
+    """Send a problem document, in the language that the client prefers."""
     scope["problem"] = problem.code
     if problem.hides is not None:
         scope["hides"] = problem.hides
-    document = as_document(type(problem), problem.detail, scope.get("request_id", ""), **problem.extras)
+    document, language = languages.localized(
+        as_document(type(problem), problem.detail, scope.get("request_id", ""), **problem.extras),
+        languages.preferred(scope["headers"]),
+    )
     if scope.get("companion"):
         # Uppy 5 shows `message` to its user, and both versions log what `error` says.
-        document |= {"error": problem.code, "message": problem.detail, "requestId": document["request_id"]}
-    body = json.dumps(document, ensure_ascii=False).encode()
-    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem.headers}
+        document |= {"error": problem.code, "message": document["detail"], "requestId": document["request_id"]}
+    body = encode(document)
+    headers = {
+        "content-type": MEDIA_TYPE,
+        "content-length": str(len(body)),
+        **languages.headers_of(language),
+        **problem.headers,
+    }
     await send(
         {
             "type": "http.response.start",

@@ -256,6 +256,9 @@ FORWARDED_HOPS_MAX: Final = 16
 # Largest JSON body we read into memory.
 JSON_BODY_MAX_BYTES: Final = 1 * MIB
 
+# Longest Accept-Language header that is read; browsers send below 200 bytes. Above: the answer is in English.
+ACCEPT_LANGUAGE_MAX_BYTES: Final = 512
+
 # Faults of one body that are listed. A body of 1 MiB can hold a hundred thousand, and their list is 40 times as long.
 FAULTS_LISTED_MAX: Final = 100
 
@@ -320,7 +323,12 @@ HEAD_TIMEOUT_S: Final = 10.0
 # From a body's begin to its end, where it is not a form. Above: 408.
 BODY_TIMEOUT_S: Final = 20.0
 
-# Requests of one connection that wait behind the one that is being answered. Above: the connection ends behind them.
+# How long a connection may be idle between two requests. Load balancers and clients keep theirs for a time of their
+# own and lose a request where ours is shorter: AWS's load balancers keep them for 60 s, and so does nginx.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html
+KEEP_ALIVE_S: Final = 75
+
+# Requests of one connection that wait behind the one that is being answered. Above: the others are not read yet.
 PIPELINED_MAX: Final = 8
 
 # What is left of a body when its request has been answered is read up to this length, and the connection is used

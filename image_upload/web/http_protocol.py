@@ -1,6 +1,8 @@
 """uvicorn's HTTP/1.1 protocol with a bound for everything that a client may send, and for every wait for it.
 
 - A request's head is bounded in bytes, fields and time. Chunk extensions and trailers are bounded in bytes.
+- Requests that a client sends without waiting for answers are bounded in number; what is behind them waits unparsed,
+  and the socket is not read.
 - `Upgrade` is ignored (RFC 9110 section 7.8): the request is answered as HTTP/1.1, with its body.
 - After an answer that did not wait for the whole body, the rest is read and discarded for a bounded time. Closing a
   socket with unread data makes the kernel reset the connection, and the client may lose the answer (RFC 9112
@@ -11,26 +13,15 @@ docs/decisions/http-server.md compares it with other servers.
 """
 
 import asyncio
-import json
-import logging
-import uuid
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from image_upload.errors import (
-    MEDIA_TYPE,
-    HeadTooLarge,
-    MalformedRequest,
-    Problem,
-    TooManyConnections,
-    TooSlow,
-    as_document,
-)
+from image_upload.errors import MalformedRequest, Problem, TooSlow
 from image_upload.limits import (
     ANSWER_STALL_S,
     HEAD_FIELDS_MAX,
@@ -42,13 +33,11 @@ from image_upload.limits import (
     PIPELINED_MAX,
     REST_MAX_BYTES,
 )
+from image_upload.web.refusal import head_too_large, refusal, too_many_connections
 
 if TYPE_CHECKING:
     from image_upload.web.server import Configuration
 
-log = logging.getLogger("image_upload.requests")
-
-_RETRY_AFTER_S = 2
 _UPGRADE_FIELDS = (b"upgrade", b"http2-settings")
 
 
@@ -61,16 +50,19 @@ class _Phase(Enum):
 
 
 class _OrderlyTransport(asyncio.Transport):
-    """A connection's transport whose `close` is decided by its protocol."""
+    """A connection's transport whose protocol decides how it closes and when it is read."""
 
     def __init__(self, inner: asyncio.Transport, protocol: "BoundedHttpProtocol") -> None:
         super().__init__()
         self._inner = inner
         self._protocol = protocol
         self.pause_reading = inner.pause_reading  # type: ignore[method-assign]
-        self.resume_reading = inner.resume_reading  # type: ignore[method-assign]
         self.get_extra_info = inner.get_extra_info  # type: ignore[method-assign]
         self.write = inner.write  # type: ignore[method-assign]
+
+    def resume_reading(self) -> None:
+        if not self._protocol.holds_back:
+            self._inner.resume_reading()
 
     def close(self) -> None:
         self._protocol.close_in_order()
@@ -96,6 +88,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         # Bytes since the parser last came to the end of a head or to a byte of a body.
         self._pending_bytes = 0
         self._fields = 0
+        # What is to come of a body whose length was announced.
+        self._rest_bytes = 0
+        # What has arrived behind as many requests as may wait.
+        self._unparsed = b""
         # The head of a request that asks for an upgrade, without that wish.
         self._head = b""
         self._fault: Problem | None = None
@@ -117,12 +113,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._limit.admit(self):
             self._set_deadline(HEAD_TIMEOUT_S, self._head_is_late)
         elif self._limit.may_answer(self):
-            self._refuse(
-                TooManyConnections(
-                    "The service holds as many connections as it may. Try again in a few seconds.",
-                    headers={"Retry-After": str(_RETRY_AFTER_S)},
-                )
-            )
+            self._refuse(too_many_connections())
         else:
             transport.abort()
 
@@ -188,16 +179,40 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self._close_now()
             return
         self._unset_keepalive_if_required()
-        while data and not (self._ignores_input or self._lost or self.is_lingering):
-            # At the limit a head is either at its end or too large, so nothing behind the limit is parsed before.
-            piece = data if self._phase is _Phase.BODY else data[: HEAD_MAX_BYTES - self._pending_bytes]
-            data = data[len(piece) :]
-            self._pending_bytes += len(piece)
-            self._parse(piece)
+        if self._unparsed:
+            self._unparsed += data
+        else:
+            self._parse_pieces(data)
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether the socket is not to be read, because requests wait for the answer to another one."""
+        return bool(self.pipeline or self._unparsed)
+
+    def _parse_pieces(self, data: bytes) -> None:
+        at = 0
+        while at < len(data) and not (self._ignores_input or self._lost or self.is_lingering):
+            if len(self.pipeline) >= PIPELINED_MAX:
+                self._unparsed = data[at:]
+                self._socket.pause_reading()
+                break
+            end = self._end_of_piece(data, at)
+            self._pending_bytes += end - at
+            self._parse(data[at:end])
+            at = end
             if self._pending_bytes >= HEAD_MAX_BYTES and not self.is_lingering:
-                self._refuse(_head_too_large())
+                self._refuse(head_too_large())
         if self._deadline is None and self._is_in_head():
             self._set_deadline(HEAD_TIMEOUT_S, self._head_is_late)
+
+    def _end_of_piece(self, data: bytes, at: int) -> int:
+        """How far to parse at once. No head ends between the piece's first bytes and its last."""
+        if self._phase is _Phase.BODY and self._rest_bytes:
+            return min(at + self._rest_bytes, len(data))
+        blank_line = data.find(b"\r\n\r\n", at)
+        end = len(data) if blank_line < 0 else blank_line + 4
+        # At the limit a head is either at its end or too large, so nothing behind the limit is parsed before.
+        return end if self._phase is _Phase.BODY else min(end, at + HEAD_MAX_BYTES - self._pending_bytes)
 
     def _parse(self, piece: bytes) -> None:
         try:
@@ -218,6 +233,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Expect a head."""
+        self._unset_keepalive_if_required()
         self._phase = _Phase.HEAD
         self._fields = 0
         self._keeps_alive = True
@@ -229,7 +245,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         self._fields += 1
         if self._fields > HEAD_FIELDS_MAX:
-            self._fault = _head_too_large()
+            self._fault = head_too_large()
             raise self._fault
         super().on_header(name, value)
 
@@ -238,24 +254,23 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             self._head = self._head_without_upgrade()
             return
-        if len(self.pipeline) >= PIPELINED_MAX:
-            # The requests before this one are answered; the client sends the others again (RFC 9112 section 9.3.2).
-            self.cycle.keep_alive = False
-            self._ignores_input = True
-            raise MalformedRequest("Too many requests at once.")
         self._clear_deadline()
         self._limit.busy(self)
         self._phase = _Phase.BODY
         self._pending_bytes = 0
         super().on_headers_complete()
         self._keeps_alive = self.cycle.keep_alive
-        if self._has_long_body():
+        announced_bytes = self._announced_bytes()
+        self._rest_bytes = announced_bytes or 0
+        # Behind an expectation the client may leave the body out: RFC 9110 section 10.1.1.
+        if announced_bytes is None or announced_bytes > REST_MAX_BYTES or self.expect_100_continue:
             # What is answered before the body was read ends the connection, and says so.
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """Hand bytes of a body on."""
         self._pending_bytes = 0
+        self._rest_bytes = max(0, self._rest_bytes - len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -275,6 +290,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             return
+        if self._unparsed and not self.pipeline:
+            data, self._unparsed = self._unparsed, b""
+            self._parse_pieces(data)
+        if not (self.holds_back or self.flow.read_paused or self._socket.is_closing()):
+            self._socket.resume_reading()
         if self.cycle.response_complete:
             self._limit.idle(self)
             if self._phase is not _Phase.BETWEEN:  # something has come, so it is not the next request that is awaited
@@ -287,16 +307,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
-    def _has_long_body(self) -> bool:
-        """Whether the body may be longer than what is read for the sake of the next request."""
-        if self.expect_100_continue:  # the client may leave the body out: RFC 9110 section 10.1.1
-            return True
+    def _announced_bytes(self) -> int | None:
+        """The length of the body; None where only its end will tell (RFC 9112 section 6.3)."""
         for name, value in self.headers:
             if name == b"transfer-encoding":
-                return True
+                return None
             if name == b"content-length":
-                return len(value) > len(str(REST_MAX_BYTES)) or int(value) > REST_MAX_BYTES
-        return False
+                return int(value)
+        return 0
 
     def _head_without_upgrade(self) -> bytes:
         """The head that has just been parsed, as if the client had not asked for another protocol."""
@@ -320,12 +338,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         self._deadline = None
-        if self._is_answering():
-            # The answer before is still under way; the connection ends behind it.
-            self.cycle.keep_alive = False
-            self._ignores_input = True
-        elif self._is_in_head():
-            self._refuse(TooSlow(f"The request's head did not arrive within {HEAD_TIMEOUT_S:.0f} s. Send it again."))
+        if self._is_answering() or self._is_in_head():
+            self._refuse(
+                TooSlow(
+                    "The request's head did not arrive within {seconds} s. Send it again.",
+                    facts={"seconds": f"{HEAD_TIMEOUT_S:g}"},
+                )
+            )
         else:
             self._close_now()
 
@@ -338,32 +357,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return self._phase is _Phase.HEAD or (self._phase is _Phase.BETWEEN and self._pending_bytes > 0)
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer in place of the app, and close. Where an answer has begun, only close."""
+        """Answer in place of the app, and close. Where answers are under way, close behind or instead of them."""
         self._ignores_input = True
         under_way = self._is_answering()
-        if self.pipeline or (under_way and (self.cycle.response_started or self._phase is not _Phase.BODY)):
+        if under_way and self._phase is not _Phase.BODY:
+            # What has been asked for before is answered; the connection ends behind it.
+            self.cycle.keep_alive = False
+            return
+        if self.pipeline or (under_way and self.cycle.response_started):
             self._socket.abort()
             return
         if under_way:
             # The app learns that the client is gone.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        request_id = uuid.uuid4().hex
-        document = json.dumps(as_document(type(problem), problem.detail, request_id, **problem.extras)).encode()
-        headers = {
-            "content-type": MEDIA_TYPE,
-            "content-length": str(len(document)),
-            "connection": "close",
-            "x-request-id": request_id,
-            "x-content-type-options": "nosniff",
-            **problem.headers,
-        }
-        fields = [*self.server_state.default_headers, *((k.lower().encode(), v.encode()) for k, v in headers.items())]
-        lines = b"".join(b"%b: %b\r\n" % field for field in fields)
-        self._socket.write(b"%b%b\r\n%b" % (STATUS_LINE[problem.status], lines, document))
-        log.info(
-            "request", extra={"fields": {"request_id": request_id, "status": problem.status, "code": problem.code}}
-        )
+        self._socket.write(refusal(problem, self.server_state.default_headers))
         self._linger()
 
     # --- timers -----------------------------------------------------------------------------------
@@ -381,10 +389,3 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
-
-
-def _head_too_large() -> HeadTooLarge:
-    return HeadTooLarge(
-        f"A request's head has at most {HEAD_MAX_BYTES} bytes and {HEAD_FIELDS_MAX} fields. Send less in it.",
-        max_bytes=HEAD_MAX_BYTES,
-    )

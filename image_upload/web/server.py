@@ -5,6 +5,7 @@ from typing import Any
 
 import uvicorn
 
+from image_upload.limits import KEEP_ALIVE_S
 from image_upload.web.connections import ConnectionLimit, default_limit
 from image_upload.web.http_protocol import BoundedHttpProtocol
 
@@ -25,6 +26,7 @@ class Configuration(uvicorn.Config):
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             **options,
         )
         self.connection_limit = ConnectionLimit(max_connections or default_limit())
