@@ -18,8 +18,9 @@ from image_upload.purposes import USER_FILE, Purpose
 ID_BYTES = 16  # 128 bits: nobody guesses a key, and no two uploads ever share one
 MARK_BYTES = 16  # 128 bits: nobody finds a second user id with the same mark
 
-# Where a file goes that names neither purpose nor folder.
+# Where a file goes that names neither purpose nor folder: with the pictures, or with the files of any type.
 DEFAULT_FOLDER = "uploads"
+OTHER_FOLDER = "files"
 
 # Control characters (Cc), line separators (Zl, Zp), lone surrogates (Cs), and what was no UTF-8 (U+FFFD).
 NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")

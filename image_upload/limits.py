@@ -224,6 +224,10 @@ SIGN_IN_TEXT_MAX_CHARS: Final = 4_096
 # that neither the memory nor what they may send together grows.
 RATE_LIMIT_KEYS_MAX: Final = 50_000
 
+# Networks of 64 bits that are counted apart within one of 48, which is what a site gets (RFC 6177). Further ones share
+# a count: a single site could otherwise fill RATE_LIMIT_KEYS_MAX and make all newcomers share one.
+RATE_LIMIT_SITE_MAX: Final = 256
+
 # Longest window of a rate limit: one day.
 RATE_LIMIT_WINDOW_MAX_S: Final = 86_400
 
@@ -241,6 +245,10 @@ QUOTA_GRACE_S: Final = 300
 
 # Plans that S3 is asked about when a user needs the room, each once.
 QUOTA_LOOKS_MAX: Final = 100
+
+# Reservations that one process remembers while their uploads are open, some 300 bytes each. Above: the oldest count
+# until the end of the day, as if their largest size had been stored.
+QUOTA_OPEN_MAX: Final = 100_000
 
 # How long Redis keeps the account of a day: longer than the day.
 QUOTA_KEEP_S: Final = 2 * 86_400

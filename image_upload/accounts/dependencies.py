@@ -55,7 +55,7 @@ class PrincipalOf:
         principal = await self._verifier.verify(token.strip())
         request.scope["principal"] = principal
         if self._limit is not None:
-            await self._limit.hit(principal.user_id)
+            await self._limit.hit(principal.user_id, request.scope["path"])
         return principal
 
 

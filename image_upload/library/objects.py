@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
-from image_upload import keys, metadata
+from image_upload import keys, metadata, purposes
 from image_upload.accounts.principals import ANONYMOUS_ID
 from image_upload.errors import EmptyFile, ObjectMissing, StorageUnavailable
 from image_upload.library.disposition import content_disposition
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 LIST_DEFAULT_KEYS = 100
 FILE_URL_EXPIRES_S = 3600
 _READ_BYTES = 1024 * 1024
+# The metadata under which an object says whose it is, where its key does not. A hyphen comes back from every store.
+OWNER_MARK = "owner-mark"
 
 
 class FileUrl(NamedTuple):
@@ -84,7 +86,7 @@ class Library:
         keys.check(key)
         path = Path(path)
         told = metadata.headers_of(
-            extra_metadata or {},
+            {**(extra_metadata or {}), OWNER_MARK: keys.mark(user_id)},
             user_id=user_id,
             filename=keys.check_filename(path.name),
             content_type=content_type,
@@ -163,13 +165,16 @@ class Library:
     ) -> FileUrl:
         """A presigned GET for `expires_in` seconds (at most seven days), whether or not the object exists.
 
-        `as_download` makes browsers save the file, under `filename` where one is given.
+        `as_download` makes browsers save the file, under `filename` where one is given. So does every key that is not
+        a picture's: a page shown from the bucket's host could run there. `<img>` and `<audio>` play it all the same.
         """
         keys.check(key)
         if not 1 <= expires_in <= PRESIGN_MAX_S:
             raise invalid("expires_in", f"not between 1 and {PRESIGN_MAX_S} seconds")
         name = keys.check_filename(filename) if filename is not None else None
-        disposition = content_disposition(name, attachment=as_download)
+        purpose = purposes.of_key(key, purposes.every())
+        is_picture = purpose is not None and all(each.startswith("image/") for each in purpose.types)
+        disposition = content_disposition(name, attachment=as_download or not is_picture)
         pen = await self._bucket.pen(expires_in)
         url = pen.url("GET", key, query={"response-content-disposition": disposition} if disposition else None)
         return FileUrl(url, pen.validity.seconds)
@@ -184,6 +189,16 @@ class Library:
         if stored is None:
             raise missing()
         return stored
+
+    async def owner_mark(self, key: str) -> str | None:
+        """The mark of the owner in an object's metadata, which `upload_file` writes; None without object or mark.
+
+        The `user_id` in metadata does not count: other programs write theirs into it, and mean their own users.
+        """
+        keys.check(key)
+        async with in_time():
+            stored = await objects.head(self._bucket, key)
+        return None if stored is None else stored.metadata.get(OWNER_MARK)
 
     async def file_exists(self, key: str) -> bool:
         """Whether there is such an object. A refusal or silence of S3 is an error, never False."""

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import jwt
@@ -14,7 +15,7 @@ from image_upload import keys
 from image_upload.library import pages as library
 from image_upload.s3 import retry
 from image_upload.settings import load
-from local.embedded_s3 import EmbeddedS3
+from local.embedded_s3 import BUCKET, EmbeddedS3
 from local.service import local_environ
 from tests.conftest import Mint, problem, serving
 from tests.faults.hostile import HostileStore, answering, hostile_store, raw, stalling
@@ -87,7 +88,7 @@ def test_a_key_that_climbs_is_refused_however_it_is_written(
     assert (answer.status, answer.code) == (400, "invalid-key")
 
 
-def test_a_key_is_decoded_exactly_once(service: str, web: httpx.Client) -> None:
+def test_a_key_is_decoded_exactly_once(service: str) -> None:
     for target, key in (
         ("a%2Fb", "a/b"),
         ("a%252Fb", "a%2Fb"),
@@ -102,7 +103,7 @@ def test_a_key_is_decoded_exactly_once(service: str, web: httpx.Client) -> None:
     ):
         answer = ask("GET", service, f"{FILE}/{target}/url")
         assert answer.document["key"] == key
-        assert web.get(answer.document["url"]).status_code == 404
+        assert unquote(urlsplit(answer.document["url"]).path) == f"/{BUCKET}/{key}"
 
 
 def test_a_word_at_the_end_of_a_path_belongs_to_the_route(service: str, web: httpx.Client, jpeg: bytes) -> None:
