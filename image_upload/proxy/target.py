@@ -167,9 +167,10 @@ def _check_time(date: str, expires: str, now: datetime) -> None:
         expires_s = 0
     if not 0 < expires_s <= PRESIGN_MAX_S:
         raise InvalidUploadUrl(f"The URL's date or expiry is not one S3 accepts. {_WHAT_WOULD_DO}")
-    if now >= signed_at + timedelta(seconds=expires_s):
+    # Differences: a sum may lie behind the last year that Python knows.
+    if now - signed_at >= timedelta(seconds=expires_s):
         raise ExpiredUploadUrl("The URL has expired. Ask POST /uploads for a new one and send the file again.")
-    if signed_at > now + timedelta(seconds=CLOCK_SKEW_MAX_S):
+    if signed_at - now > timedelta(seconds=CLOCK_SKEW_MAX_S):
         raise InvalidUploadUrl("The URL's date lies in the future. Check the clock of the service that signed it.")
 
 
