@@ -21,10 +21,9 @@ MARK_BYTES = 16  # 128 bits: nobody finds a second user id with the same mark
 # Where a file goes that names neither purpose nor folder.
 DEFAULT_FOLDER = "uploads"
 
-_NAME_TOO_LONG = f"The file name is longer than {FILENAME_MAX_CHARS} characters. Shorten it."
 # UAX 15 section 2: no character is more than four times as long decomposed as it is composed.
 _DECOMPOSED_MAX = 4
-_KEY_TOO_LONG = f"The object key is longer than {S3_KEY_MAX_BYTES} bytes."
+_KEY_TOO_LONG = f"The object key is longer than {S3_KEY_MAX_BYTES} bytes. Send a shorter name or folder."
 
 # Control characters (Cc), line separators (Zl, Zp), lone surrogates (Cs), and what was no UTF-8 (U+FFFD).
 NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
@@ -90,7 +89,7 @@ def segment(name: str) -> str:
     be decoded once too often somewhere between a CDN and a bucket; a tilde is not.
     """
     if not name:
-        raise InvalidKey("A name that becomes part of the object key is empty.")
+        raise InvalidKey("A name that becomes part of the object key is empty. Send one, or leave the field out.")
     escaped = quote(name, safe="@").replace("~", "%7E").replace("%", "~")
     return escaped.replace(".", "~2E") if set(escaped) == {"."} else escaped
 
@@ -102,11 +101,16 @@ def check(key: str) -> str:
     if len(key) > S3_KEY_MAX_BYTES:
         raise InvalidKey(_KEY_TOO_LONG)
     if NOT_TEXT.search(key):
-        raise InvalidKey("The object key holds control characters or half a character pair.")
+        raise InvalidKey(
+            "The object key holds control characters or half a character pair. Pass the objectKey you were given."
+        )
     if len(key.encode()) > S3_KEY_MAX_BYTES:
         raise InvalidKey(_KEY_TOO_LONG)
     if _climbs(key):
-        raise InvalidKey("The object key must not start with '/', hold '\\', or climb with '.' or '..'.")
+        raise InvalidKey(
+            "The object key must not start with '/', hold '\\', or climb with '.' or '..'. Pass the objectKey you "
+            "were given."
+        )
     return key
 
 
@@ -133,19 +137,29 @@ def check_filename(filename: str) -> str:
     sorting a run of combining marks takes a time that grows with the square of its length.
     """
     if len(filename) > _DECOMPOSED_MAX * FILENAME_MAX_CHARS:
-        raise InvalidFilename(_NAME_TOO_LONG)
+        raise _too_long()
     if not filename.strip():
         raise InvalidFilename("The file name is empty. Send the name the file has, such as cat.jpg.")
     if NOT_TEXT.search(filename):
         raise InvalidFilename("The file name holds control characters. Send a printable name.")
     if not filename.isascii() and _longest_run(filename) > COMBINING_RUN_MAX:
-        raise InvalidFilename(f"The file name piles more than {COMBINING_RUN_MAX} accents onto a letter. Rename it.")
+        raise InvalidFilename(
+            "The file name piles more than {limit} accents onto a letter. Rename the file and try again.",
+            facts={"limit": COMBINING_RUN_MAX},
+        )
     composed = unicodedata.normalize("NFC", filename)
     if len(composed) > FILENAME_MAX_CHARS:
-        raise InvalidFilename(_NAME_TOO_LONG)
+        raise _too_long()
     if "/" in composed or _climbs(composed):
         raise InvalidFilename("The file name holds a path. Send the bare name, such as cat.jpg.")
     return composed
+
+
+def _too_long() -> InvalidFilename:
+    return InvalidFilename(
+        "The file name is longer than {limit} characters. Shorten it and try again.",
+        facts={"limit": FILENAME_MAX_CHARS},
+    )
 
 
 def _longest_run(text: str) -> int:

@@ -267,6 +267,9 @@ MEMBERS_MAX: Final = 1_024
 # Strategies that a client names in `accepts`. There are four.
 ACCEPTS_MAX: Final = 16
 
+# Longest Accept-Language header that is read; browsers send below 200 bytes. Above: the answer is in English.
+ACCEPT_LANGUAGE_MAX_BYTES: Final = 512
+
 # Faults of one body that are listed. A body of 1 MiB can hold a hundred thousand, and their list is 40 times as long.
 FAULTS_LISTED_MAX: Final = 100
 
