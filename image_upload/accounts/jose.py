@@ -171,8 +171,7 @@ class _StrictJWT(jwt.PyJWT):
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 # PyJWT would take text for a number, and stumble over 1e400.
                 raise InvalidToken(
-                    "The token's {claim} is not a number of seconds since 1970. Correct it at its issuer.",
-                    facts={"claim": name},
+                    "A time in the token (exp, nbf, iat) is not a number of seconds since 1970. Ask its issuer."
                 )
         if "aud" not in claims and claims.get("token_use") == "access" and "client_id" in claims:
             # Cognito's access tokens name the app client here; its ID tokens name it in `aud`.

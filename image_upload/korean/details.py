@@ -175,8 +175,8 @@ DETAILS: Final[Mapping[str, str]] = {
     "This is not an access token. Send the access token of your sign-in.": (
         "액세스 토큰이 아닙니다. 로그인에서 받은 액세스 토큰을 보내 주세요."
     ),
-    "The token's {claim} is not a number of seconds since 1970. Correct it at its issuer.": (
-        "토큰의 {claim} 값이 1970년부터 센 초를 나타내는 숫자가 아닙니다. 발급자에서 바로잡아 주세요."
+    "A time in the token (exp, nbf, iat) is not a number of seconds since 1970. Ask its issuer.": (
+        "토큰의 시각(exp, nbf, iat)이 1970년부터 센 초를 나타내는 숫자가 아닙니다. 발급자에서 바로잡아 주세요."
     ),
     "The token's subject is not a user id. Sign in again.": (
         "토큰에 올바른 사용자 id가 없습니다. 다시 로그인해 주세요."

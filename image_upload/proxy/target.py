@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from image_upload import keys
 from image_upload.errors import ExpiredUploadUrl, InvalidUploadUrl, NeedsHeaders, RefusedTarget
 from image_upload.limits import CLOCK_SKEW_MAX_S, FORM_FIELD_MAX_BYTES, PRESIGN_MAX_S
 from image_upload.s3.address import Address, bucket_on_aws, canonical_host
