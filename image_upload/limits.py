@@ -264,11 +264,32 @@ FORWARDED_HOPS_MAX: Final = 16
 # Largest JSON body we read into memory.
 JSON_BODY_MAX_BYTES: Final = 1 * MIB
 
+# Lists and objects that a JSON body opens; the longest list of ours has 10,000 members. Each takes the parser a hundred
+# times as long as a letter does: 1 MiB of nothing else a fifth of a second.
+JSON_BRACKETS_MAX: Final = 50_000
+
+# Members of an object that a client fills as it likes: metadata. More never fit into S3_METADATA_MAX_BYTES. Above, no
+# member is looked at.
+MEMBERS_MAX: Final = 1_024
+
+# Strategies that a client names in `accepts`. There are four.
+ACCEPTS_MAX: Final = 16
+
 # Longest Accept-Language header that is read; browsers send below 200 bytes. Above: the answer is in English.
 ACCEPT_LANGUAGE_MAX_BYTES: Final = 512
 
 # Faults of one body that are listed. A body of 1 MiB can hold a hundred thousand, and their list is 40 times as long.
 FAULTS_LISTED_MAX: Final = 100
+
+# Longest head of a request: target and headers together. The longest of our own has a token of TOKEN_MAX_CHARS, a
+# ticket of TICKET_MAX_CHARS and a key, percent-encoded. uvicorn's h11 has the same limit.
+HEAD_MAX_BYTES: Final = 64 * KIB
+
+# Characters of a request's path, and of its method, that the log shows.
+LOGGED_MAX_CHARS: Final = 2_048
+
+# Digits of a Content-Length that are read as a number: 2^63 has 19. Python refuses to read more than 4,300 digits.
+CONTENT_LENGTH_MAX_DIGITS: Final = 19
 
 # A form may be this much larger than the file in it: part headers, boundaries, the signed URL.
 FORM_OVERHEAD_MAX_BYTES: Final = 64 * KIB
@@ -306,6 +327,13 @@ FORM_SPOOL_BYTES: Final = 1 * MIB
 
 # NTFS, APFS and ext4 hold names of up to 255; a longer one was not made by a file system.
 FILENAME_MAX_CHARS: Final = 255
+
+# Combining marks in a row in a file name: Unicode's Stream-Safe Text Format (UAX 15 section 13). No language needs
+# more, and sorting them takes a time that grows with the square of their number.
+COMBINING_RUN_MAX: Final = 30
+
+# How often a key or a name may be percent-encoded over and over before it is refused as one that climbs.
+ENCODINGS_MAX: Final = 16
 
 # Longest error document of S3 that we read. S3's own are below 2 kB.
 UPSTREAM_ERROR_MAX_BYTES: Final = 16 * KIB

@@ -22,8 +22,8 @@ from image_upload.limits import EMAIL_MAX_CHARS, SIGN_IN_EXPIRES_S
 from image_upload.openapi import documented
 from image_upload.settings import Settings
 
-# These answers hold codes and tokens: nothing may keep them, and no page may learn the address of the one before.
-HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+# These answers hold codes and tokens: no page may learn the address of the one before. `edge` keeps them out of caches.
+HEADERS = {"Referrer-Policy": "no-referrer"}
 
 _DATABASE = (errors.DatabaseNotConfigured, errors.DatabaseUnavailable)
 _TOKEN = (errors.NotSignedIn, errors.InvalidToken)
@@ -33,8 +33,8 @@ _JSON = (errors.InvalidRequest, errors.BodyTooLarge)
 Challenge = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{43}$")]
 
 
-class _Unkept(APIRoute):
-    """A route whose answers nobody keeps, those that are problems included."""
+class _WithoutReferrer(APIRoute):
+    """A route whose answers carry `HEADERS`, those that are problems included."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -57,7 +57,7 @@ class _Unkept(APIRoute):
 
 def router(settings: Settings, sign_in: SignIn, principal_of: PrincipalOf) -> APIRouter:
     """Sign-in by provider, tokens, and who one is."""
-    routes = APIRouter(tags=["Accounts"], route_class=_Unkept)
+    routes = APIRouter(tags=["Accounts"], route_class=_WithoutReferrer)
     for name in PROVIDERS:
         _provider_routes(routes, settings, sign_in, name)
     _token_routes(routes, sign_in)

@@ -91,6 +91,9 @@ DETAILS: Final[Mapping[str, str]] = {
     "The file name holds control characters. Send a printable name.": (
         "파일 이름에 제어 문자가 들어 있습니다. 표시할 수 있는 문자로 된 이름을 보내 주세요."
     ),
+    "The file name piles more than {limit} accents onto a letter. Rename the file and try again.": (
+        "파일 이름의 한 글자에 결합 부호가 {limit}개 넘게 붙어 있습니다. 파일 이름을 바꾸어 다시 시도해 주세요."
+    ),
     "The file name is longer than {limit} characters. Shorten it and try again.": (
         "파일 이름이 {limit}자를 넘습니다. 이름을 줄여 다시 시도해 주세요."
     ),
@@ -185,6 +188,9 @@ DETAILS: Final[Mapping[str, str]] = {
     ),
     "This is not an access token. Send the access token of your sign-in.": (
         "액세스 토큰이 아닙니다. 로그인에서 받은 액세스 토큰을 보내 주세요."
+    ),
+    "A time in the token (exp, nbf, iat) is not a number of seconds since 1970. Ask its issuer.": (
+        "토큰의 시각(exp, nbf, iat)이 1970년부터 센 초를 나타내는 숫자가 아닙니다. 발급자에서 바로잡아 주세요."
     ),
     "The token's subject is not a user id. Sign in again.": (
         "토큰에 올바른 사용자 id가 없습니다. 다시 로그인해 주세요."

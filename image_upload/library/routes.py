@@ -17,6 +17,7 @@ from image_upload.accounts.principals import Principal
 from image_upload.json_answer import JSONResponse
 from image_upload.library.access import Access
 from image_upload.library.objects import FILE_URL_EXPIRES_S, LIST_DEFAULT_KEYS, Library
+from image_upload.library.pages import PageTokens
 from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
 from image_upload.openapi import documented
 from image_upload.s3.bucket import Bucket
@@ -63,7 +64,7 @@ def router(settings: Settings, bucket: Bucket, principal_of: PrincipalOf) -> API
     routes = APIRouter(tags=["Reading and managing"])
     reader = Annotated[Principal, Depends(principal_of.needs("read"))]
     manager = Annotated[Principal, Depends(principal_of.needs("manage"))]
-    library = Library(bucket)
+    library = Library(bucket, PageTokens(settings))
     access = Access(settings, library)
 
     _images(routes, library, access, reader, manager)

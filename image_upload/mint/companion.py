@@ -20,8 +20,8 @@ from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
 from image_upload.errors import InvalidRequest, InvalidTicket, UploadNotFound
 from image_upload.json_answer import JSONResponse
-from image_upload.json_body import read_json
-from image_upload.limits import S3_OBJECT_MAX_BYTES, S3_PART_MAX_BYTES, S3_PART_MIN_BYTES, S3_PARTS_MAX
+from image_upload.json_body import at_most, read_json
+from image_upload.limits import MEMBERS_MAX, S3_OBJECT_MAX_BYTES, S3_PART_MAX_BYTES, S3_PART_MIN_BYTES, S3_PARTS_MAX
 from image_upload.mint.desk import Desk
 from image_upload.mint.multipart import MultipartUploads
 from image_upload.mint.plans import Wish
@@ -72,7 +72,9 @@ class CreateRequest(BaseModel):
 
     filename: str
     type: str = ""
-    metadata: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    metadata: Annotated[dict[str, str | int | float | bool | None], at_most(MEMBERS_MAX)] = Field(
+        default_factory=dict, max_length=MEMBERS_MAX
+    )
 
 
 class UppyPart(BaseModel):

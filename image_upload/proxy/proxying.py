@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from starlette.requests import Request
 
 from image_upload import keys, purposes
+from image_upload.edge import length_of
 from image_upload.errors import EmptyFile, InvalidRequest, OutOfTime, Problem
 from image_upload.limits import RETRIES_MAX, STREAM_FROM_BYTES
 from image_upload.proxy.deadline import Deadline, deadline_of
@@ -98,10 +99,8 @@ class Proxy:
         from image_upload.proxy.form import Incoming  # noqa: PLC0415
         from image_upload.proxy.pace import paced  # noqa: PLC0415
 
-        length = request.headers.get("content-length", "")
-        incoming = Incoming(
-            paced(request.stream()), request.headers.get("content-type"), int(length) if length.isdigit() else None
-        )
+        length = length_of(request.headers.get("content-length", "").encode("latin-1"))
+        incoming = Incoming(paced(request.stream()), request.headers.get("content-type"), length)
         return deadline_of(request.scope, self._settings.timeout_s), incoming
 
     async def _pass_on(self, incoming: "Incoming", deadline: Deadline, *, retrying: bool) -> "Sent":
