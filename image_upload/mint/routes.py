@@ -67,7 +67,9 @@ def _mint_routes(routes: APIRouter, desk: Desk, caller: Any, minter: PrincipalOf
             mint_upload,
             "POST",
             summary="How to upload one file",
+            operation_id="createUpload",
             tags=["Minting"],
+            dependencies=[Depends(minter)],
             openapi_extra=documented(
                 *PLAN_PROBLEMS,
                 answer="mint.answers:MintedUpload",
@@ -82,6 +84,7 @@ def _mint_routes(routes: APIRouter, desk: Desk, caller: Any, minter: PrincipalOf
     @routes.post(
         "/uploads/batch",
         summary="How to upload many files",
+        operation_id="createUploadBatch",
         openapi_extra=documented(
             errors.BatchRefused,
             *SIGNED_IN,
@@ -110,6 +113,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
     @routes.get(
         "/uploads/{ticket}",
         summary="What S3 has of an upload",
+        operation_id="getUpload",
         openapi_extra=documented(
             *_TICKET_PROBLEMS,
             errors.SizeMismatch,
@@ -128,6 +132,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
     @routes.get(
         "/uploads/{ticket}/parts",
         summary="URLs of further parts",
+        operation_id="listPartUrls",
         openapi_extra=documented(
             *_TICKET_PROBLEMS, errors.InvalidParts, errors.CredentialsUnavailable, answer="mint.answers:PartUrlPage"
         ),
@@ -150,6 +155,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
     @routes.post(
         "/uploads/{ticket}/parts",
         summary="Fresh URLs of some parts",
+        operation_id="createPartUrls",
         openapi_extra=documented(
             *_TICKET_PROBLEMS,
             errors.InvalidParts,
@@ -171,6 +177,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
     @routes.post(
         "/uploads/{ticket}/complete",
         summary="End an upload",
+        operation_id="completeUpload",
         openapi_extra=documented(
             *_TICKET_PROBLEMS,
             errors.InvalidParts,
@@ -203,6 +210,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
     @routes.delete(
         "/uploads/{ticket}",
         summary="Give an upload up",
+        operation_id="abortUpload",
         status_code=204,
         response_class=Response,
         openapi_extra=documented(*_TICKET_PROBLEMS, *_S3_PROBLEMS),
