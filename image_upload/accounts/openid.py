@@ -70,7 +70,7 @@ class OpenIdProvider:
                 header = jose.read_header(token)
                 if header.algorithm in jose.PUBLIC_KEY_ALGORITHMS and (key := await keys.key(header.key_id)):
                     claims = jose.decode(
-                        token, key.public, key.algorithm, issuer=self._issuer, audience=self._client.client_id
+                        token, key.public, key.algorithm, issuer=self._issuer, audiences=[self._client.client_id]
                     )
             except InvalidToken:
                 claims = None
@@ -82,7 +82,7 @@ class OpenIdProvider:
             raise IdentityRefused(_NOT_TRUSTED)
         if not hmac.compare_digest(str(claims.get("nonce")).encode(), nonce.encode()):
             raise IdentityRefused(_NOT_TRUSTED)
-        if not claims["sub"] or len(claims["sub"]) > SUBJECT_MAX_CHARS:
+        if not isinstance(claims["sub"], str) or not claims["sub"] or len(claims["sub"]) > SUBJECT_MAX_CHARS:
             raise IdentityRefused(_NOT_TRUSTED)
         return claims
 

@@ -98,12 +98,13 @@ def router(
         filename: Annotated[str, Query(description="The bare file name, in any script.", examples=["보고서.pdf"])],
         principal: caller,
     ) -> JSONResponse:
-        """Valid for an hour. The PUT must send `Content-Type: application/octet-stream`."""
+        """Valid for an hour. The PUT must send `headers`: the type, and `If-None-Match` where the file is recorded."""
         wish = Wish(
             filename=filename,
             content_type="application/octet-stream",
             purpose=purposes.USER_FILE,
             user_id=principal.user_id,
+            recorded=keep_file is not None,
         )
         plan = await desk.mint.put(wish, MULTIPART_URL_EXPIRES_S)
         kept = {} if keep_file is None else {"file_id": await keep_file(promise_of(wish, plan.key, plan.valid.ends_at))}

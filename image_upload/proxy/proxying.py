@@ -54,7 +54,7 @@ class Proxy:
         return TargetRule(
             self._bucket.address,
             self._bucket.public_address,
-            buckets={self._bucket.name, *self._settings.proxy_allowed_buckets},
+            buckets=self._settings.proxy_allowed_buckets,
             hosts=self._settings.proxy_allowed_hosts,
             at_rest=self._bucket.at_rest,
         )
