@@ -6,31 +6,25 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
+
+from tests.needs import unavailable
 
 NPM_SECONDS = 300
 
 
-def unavailable(reason: str) -> NoReturn:
-    """A tool is missing: a skip at a developer's desk, a failure in CI."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{reason}, and CI must run every test")
-    pytest.skip(reason)
-
-
-def node_and_npm() -> tuple[str, str]:
-    """The two programs' paths."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        unavailable("node or npm is not on PATH: install Node 20 and npm")
-    return node, npm
+def tool(what: str, *names: str) -> str:
+    """The path of the first of these programs that there is. `what` is a key of `tests.needs.NEEDS`."""
+    for name in names:
+        if found := shutil.which(name):
+            return found
+    return unavailable(what)
 
 
 def installed(folder: Path, name: str) -> Path:
     """The `node_modules` of the lock file in a folder, installed once into the S3 servers' cache."""
-    _, npm = node_and_npm()
+    npm = tool("node", "npm")
     manifests = [folder / manifest for manifest in ("package.json", "package-lock.json", ".npmrc")]
     digest = hashlib.sha256(b"\0".join(manifest.read_bytes() for manifest in manifests)).hexdigest()[:16]
     default = Path.home() / ".cache" / "image-upload-tests"

@@ -25,21 +25,14 @@ from local.service import local_environ
 from tests.browser.driving import Browser, Outcome, Uppy
 from tests.browser.storage import BUCKET, REGION, Storage
 from tests.conftest import serving
-from tests.contract.conftest import chosen_servers, running
-from tests.npm import NPM_SECONDS, installed, node_and_npm, unavailable
+from tests.contract.conftest import as_param, chosen_servers, running
+from tests.npm import NPM_SECONDS, installed, tool
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent.parent / "docs"
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 
 END_SECONDS = 10
-
-
-def tool(*names: str) -> str:
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        unavailable(f"{' or '.join(names)} is not on PATH")
-    return found
 
 
 def documented(language: str, document: str = "uppy.md") -> list[str]:
@@ -50,13 +43,13 @@ def documented(language: str, document: str = "uppy.md") -> list[str]:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    return os.environ.get("CHROMIUM") or tool("chromium", "google-chrome")
+    return os.environ.get("CHROMIUM") or tool("chromium", "chromium", "google-chrome")
 
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sources, the packages, and the two pages built into `dist`."""
-    node, _ = node_and_npm()
+    node = tool("node", "node")
     folder = tmp_path_factory.mktemp("uppy")
     for source in HERE.glob("*.mjs"):
         shutil.copy(source, folder)
@@ -99,7 +92,7 @@ def driven(script: str, chromium: str, workshop: Path) -> Iterator[Browser]:
     with (
         errors.open("w", encoding="utf-8") as stderr,
         subprocess.Popen(
-            [node_and_npm()[0], script],
+            [tool("node", "node"), script],
             cwd=workshop,
             env=os.environ | {"CHROMIUM": chromium},
             stdin=subprocess.PIPE,
@@ -129,7 +122,7 @@ def cors_rules(origin: str) -> list[dict[str, Any]]:
 
 
 # moto checks nothing of what is tested here, so LocalStack is always among them.
-SERVERS = ["localstack", *(name for name in chosen_servers() if name == "ceph")]
+SERVERS = [as_param(name) for name in ("localstack", *(each for each in chosen_servers() if each == "ceph"))]
 
 
 @pytest.fixture(scope="session", params=SERVERS)

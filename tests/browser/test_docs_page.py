@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import httpx
+import pytest
 
 from local.embedded_s3 import EmbeddedS3
 from tests.browser.conftest import SECRET, driven, token_of
 from tests.conftest import serving, settings_for
+
+pytestmark = pytest.mark.needs("chromium", "node")
 
 
 def test_a_person_signs_in_on_the_page_and_tries_a_route_and_no_other_host_is_asked(

@@ -12,8 +12,10 @@ import pytest
 
 from local.embedded_s3 import EmbeddedS3
 from tests.conftest import serving, settings_for
-from tests.npm import installed, node_and_npm
+from tests.npm import installed, tool
 from tests.test_docs import ROOT
+
+pytestmark = pytest.mark.needs("node")
 
 HERE = Path(__file__).resolve().parent
 PICTURE = ROOT / "examples" / "photo.jpg"
@@ -43,7 +45,7 @@ class Workshop:
 
     def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A program of the packages, or `node` itself."""
-        node, _ = node_and_npm()
+        node = tool("node", "node")
         script = [] if program == "node" else [str((self.folder / "node_modules" / ".bin" / program).resolve())]
         return subprocess.run(
             [node, *script, *arguments],
