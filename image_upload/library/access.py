@@ -21,8 +21,8 @@ class Access:
 
     def __init__(self, settings: Settings, library: Library) -> None:
         self._library = library
-        self._strangers_manage = settings.environment != "production"
-        self.shares_the_rest = self._strangers_manage and not settings.auth_required
+        self._manage_needs_token = rights.needs_token("manage", settings)
+        self.shares_the_rest = not self._manage_needs_token
 
     async def check(self, principal: Principal, action: Action, key: str) -> str:
         """The key itself, if this principal may do this with it.
@@ -43,7 +43,7 @@ class Access:
         return keys.check(prefix) if prefix else prefix
 
     def _check_known(self, principal: Principal) -> None:
-        if not (principal.signed_in or self._strangers_manage):
+        if self._manage_needs_token and not principal.signed_in:
             raise NotSignedIn("Listing and deleting need a token. Send it as: Authorization: Bearer <token>.")
 
     async def _is_of(self, principal: Principal, key: str) -> bool:

@@ -203,7 +203,9 @@ def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> No
     # expects: query filename, type, metadata[…]
     # returns: 200 with url, fields and method of a form POST to S3
     # codes: 400 for the wish · 401 · 422 · 429 · 503
-    @routes.get("/params", summary="Uppy: a form for a small file", openapi_extra=documented(*_WISH))
+    @routes.get(
+        "/params", summary="Uppy: a form for a small file", operation_id="getUppyForm", openapi_extra=documented(*_WISH)
+    )
     async def params(
         request: Request,
         principal: caller,
@@ -224,6 +226,7 @@ def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> No
     @routes.post(
         "/multipart",
         summary="Uppy: begin a multipart upload",
+        operation_id="createUppyUpload",
         openapi_extra=documented(
             *_WISH, errors.TicketsNotConfigured, errors.BodyTooLarge, *_S3, body="mint.companion:CreateRequest"
         ),
@@ -242,6 +245,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
     @routes.get(
         "/multipart/{upload_id}/batch",
         summary="Uppy: URLs of several parts",
+        operation_id="listUppyPartUrls",
         openapi_extra=documented(*_TICKET, errors.InvalidParts),
     )
     async def batch(
@@ -267,6 +271,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
     @routes.get(
         "/multipart/{upload_id}/{number}",
         summary="Uppy: the URL of one part",
+        operation_id="getUppyPartUrl",
         openapi_extra=documented(*_TICKET, errors.InvalidParts),
     )
     async def part(upload_id: str, number: int, principal: caller, key: str | None = None) -> JSONResponse:
@@ -280,6 +285,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
     @routes.get(
         "/multipart/{upload_id}",
         summary="Uppy: the parts S3 has",
+        operation_id="listUppyParts",
         openapi_extra=documented(*_TICKET, errors.SizeMismatch, errors.FileTooLarge, *_S3),
     )
     async def listed(upload_id: str, principal: caller, key: str | None = None) -> JSONResponse:
@@ -305,6 +311,7 @@ def _ends(routes: APIRouter, companion: Companion, caller: Any) -> None:
     @routes.post(
         "/multipart/{upload_id}/complete",
         summary="Uppy: end an upload",
+        operation_id="completeUppyUpload",
         openapi_extra=documented(*_TICKET, *_ENDS, *_S3, body="mint.companion:UppyComplete"),
     )
     async def complete(upload_id: str, request: Request, principal: caller, key: str | None = None) -> JSONResponse:
@@ -318,7 +325,10 @@ def _ends(routes: APIRouter, companion: Companion, caller: Any) -> None:
     # returns: 200 with {}, also when the upload is not there any more; a finished object stays
     # codes: 401 · 403, 404, 410 · 502, 503
     @routes.delete(
-        "/multipart/{upload_id}", summary="Uppy: give an upload up", openapi_extra=documented(*_TICKET, *_S3)
+        "/multipart/{upload_id}",
+        summary="Uppy: give an upload up",
+        operation_id="abortUppyUpload",
+        openapi_extra=documented(*_TICKET, *_S3),
     )
     async def abort(upload_id: str, principal: caller, key: str | None = None) -> JSONResponse:
         """Uppy 5 sends it after every failure, even one of which S3 knows nothing: so it never fails for that."""
