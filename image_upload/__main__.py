@@ -4,6 +4,8 @@ import importlib
 import sys
 from typing import Final
 
+from image_upload import missing
+
 # Command → the module of `commands` that carries it out, and what it does.
 COMMANDS: Final = {
     "bucket-rules": ("bucket_rules", "show what a bucket is set to against what it must be, and set it"),
@@ -37,8 +39,12 @@ def main(arguments: list[str]) -> int:
     if name not in COMMANDS:
         print(f"There is no command {name!r}.\n{usage()}", file=sys.stderr)  # noqa: T201  the same
         return 2
-    module = importlib.import_module(f"image_upload.commands.{COMMANDS[name][0]}")
-    code: int = module.run(rest)
+    try:
+        module = importlib.import_module(f"image_upload.commands.{COMMANDS[name][0]}")
+        code: int = module.run(rest)
+    except ModuleNotFoundError as error:
+        print(missing.remedy(error), file=sys.stderr)  # noqa: T201  the same
+        return 2
     return code
 
 

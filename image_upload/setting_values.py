@@ -8,7 +8,7 @@ import re
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from image_upload.limits import RATE_LIMIT_WINDOW_MAX_S
 
@@ -73,6 +73,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def serves(info: ValidationInfo) -> bool:
+    """Whether the settings are for a process that answers HTTP. Any other needs no secret of it."""
+    return info.context is None or bool(info.context["serving"])
 
 
 type_of_environment = Literal["local", "development", "test", "production"]

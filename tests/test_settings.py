@@ -167,3 +167,31 @@ def test_a_key_of_kms_is_an_id_an_alias_or_an_arn(key_id: str) -> None:
 def test_an_encryption_that_cannot_be_is_refused(given: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=f"{named}:"):
         load(AT_REST | given)
+
+
+# --- what answers no HTTP -------------------------------------------------------------------------
+
+SECRETS_OF_SERVING = (
+    {"ENVIRONMENT": "production"},
+    {"AUTH_REQUIRED": "true"},
+    {"JWT_JWKS_URL": "https://idp.example.com/keys"},
+    {"ENVIRONMENT": "production", "GOOGLE_CLIENT_ID": "id"},
+    {"ENVIRONMENT": "production", "GITHUB_CLIENT_ID": "id", "GITHUB_CLIENT_SECRET": "secret"},
+    {"JWT_PREVIOUS_SECRET": "x" * 32},
+)
+
+
+@pytest.mark.parametrize("given", SECRETS_OF_SERVING)
+def test_only_what_serves_needs_the_secrets_of_tokens_and_sign_in(given: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="The service cannot start"):
+        load(MINIMUM | given)
+    assert load(MINIMUM | given, serving=False).s3_bucket_name == "photos"
+
+
+def test_what_does_not_serve_is_still_told_of_every_other_fault() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({"ENVIRONMENT": "production", "JWT_SECRET": "short", "S3_BUCKET_NAME": "photos"}, serving=False)
+    message = str(caught.value)
+    assert message.startswith("The command cannot begin: 2 settings are")
+    assert "JWT_SECRET: shorter than 32 bytes" in message
+    assert "AWS_REGION: missing" in message

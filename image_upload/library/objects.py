@@ -50,7 +50,7 @@ class Library:
     @classmethod
     def of(cls, settings: Settings | Mapping[str, str]) -> "Library":
         """The library over the bucket of settings, or of a mapping shaped like `os.environ`. Raises `SettingsError`."""
-        return cls(Bucket(settings if isinstance(settings, Settings) else load(settings)))
+        return cls(Bucket(settings if isinstance(settings, Settings) else load(settings, serving=False)))
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,7 +9,8 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 import httpx
@@ -37,18 +38,16 @@ def run(arguments: Sequence[str]) -> int:
             f"{asked.token_from_env} holds no token. Put one into it, or leave --token-from-env out.", file=sys.stderr
         )
         return 2
-    if asked.url and not given.get("JWT_SECRET"):
-        # The service over there has its secret; this machine need not know it.
-        given["AUTH_REQUIRED"] = "false"
     try:
-        settings = load(given)
+        settings = load(given, serving=False)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
     origin = asked.origin or next((each for each in settings.cors_allow_origins if each != "*"), None)
     findings = []
     with _http(settings) as web:
-        for finding in _checks(settings, web, origin, asked.url, token):
+        first = _as_set(settings, given, elsewhere=asked.url is not None)
+        for finding in chain([first], _checks(settings, web, origin, asked.url, token)):
             findings.append(finding)
             if not asked.json:
                 print(as_line(finding), flush=True)
@@ -100,12 +99,21 @@ def _http(settings: Settings) -> httpx.Client:
     )
 
 
+def _as_set(settings: Settings, given: Mapping[str, str], *, elsewhere: bool) -> Finding:
+    """What the settings are. A service `elsewhere` has its secrets there; one with these settings needs them here."""
+    seen = f"{settings.environment}, bucket {settings.s3_bucket_name} in {settings.aws_region}"
+    if not elsewhere:
+        try:
+            load(given)
+        except SettingsError as error:
+            faults = [line.strip() for line in str(error).splitlines()[1:-1]]
+            return Finding("settings", "warn", f"{seen}; a service would not start with them", " ".join(faults))
+    return Finding("settings", "ok", seen)
+
+
 def _checks(
     settings: Settings, web: httpx.Client, origin: str | None, url: str | None, token: str | None
 ) -> Iterator[Finding]:
-    yield Finding(
-        "settings", "ok", f"{settings.environment}, bucket {settings.s3_bucket_name} in {settings.aws_region}"
-    )
     credentials, findings = asyncio.run(bucket.credentials(settings))
     yield from findings
     if credentials is None:
