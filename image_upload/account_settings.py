@@ -33,6 +33,9 @@ class AccountSettings(SignInSettings):
         validation_alias="JWT_JWKS_URL",
         description="https://host/path of an identity provider's JSON Web Key Set",
     )
+    jwt_scope_prefix: str | None = Field(
+        None, validation_alias="JWT_SCOPE_PREFIX", description="what stands before `admin` and `mint` in a token"
+    )
     jwt_secret: SecretStr | None = Field(
         None,
         validation_alias="JWT_SECRET",

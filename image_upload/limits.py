@@ -171,6 +171,10 @@ TOKEN_CACHE_MAX: Final = 1_000
 # keys, which S3 limits to 1,024 bytes.
 SUBJECT_MAX_CHARS: Final = 255
 
+# The longest life of a token that `token` signs, that of JWT_EXPIRE_MINUTES too. A token that got out works until its
+# end, or until the secret is changed.
+TOKEN_LIFE_MAX_S: Final = 2_592_000
+
 # RFC 7518 section 3.3. Below: the key is not used.
 RSA_KEY_MIN_BITS: Final = 2_048
 

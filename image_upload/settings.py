@@ -152,9 +152,6 @@ class Settings(AccountSettings):
     database_auth: Literal["password", "rds-iam", "dsql-iam"] = Field(
         "password", validation_alias="DATABASE_AUTH", description="one of password, rds-iam, dsql-iam"
     )
-    jwt_scope_prefix: str | None = Field(
-        None, validation_alias="JWT_SCOPE_PREFIX", description="what stands before `admin` and `mint` in a token"
-    )
     debug: bool = Field(default=False, validation_alias="DEBUG", description="true or false")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias="LOG_LEVEL", description="one of DEBUG, INFO, WARNING, ERROR"

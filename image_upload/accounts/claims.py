@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from image_upload.accounts.principals import ADMIN, ANONYMOUS_ID, MINT, Principal
+from image_upload.accounts.principals import ADMIN, MINT, Principal, is_user_id
 from image_upload.errors import InvalidToken
-from image_upload.limits import SUBJECT_MAX_CHARS
 
 # Where providers write what a token may: RFC 8693 and 9068; Entra ID and Okta; Auth0.
 _SCOPE_CLAIMS = ("scope", "scp", "permissions")
@@ -22,7 +21,7 @@ def principal_in(claims: Mapping[str, Any], scope_prefix: str) -> Principal:
         if name in claims and str(claims[name]).lower() not in _USES:
             raise InvalidToken("This is not an access token. Send the access token of your sign-in.")
     user_id = claims["sub"]
-    if not user_id.strip() or not user_id.isprintable() or len(user_id) > SUBJECT_MAX_CHARS or user_id == ANONYMOUS_ID:
+    if not is_user_id(user_id):
         raise InvalidToken("The token's subject is not a user id. Sign in again.")
     granted = {scope for name in _SCOPE_CLAIMS for scope in _scopes(claims.get(name))}
     scopes = frozenset(known for known in (ADMIN, MINT) if scope_prefix + known in granted)

@@ -115,3 +115,15 @@ def test_the_doctor_warns_of_settings_with_which_no_service_would_start() -> Non
         r"^  warn +settings .*a service would not start with them → JWT_SECRET: missing", said, re.MULTILINE
     )
     assert re.search(r"^  ok +settings ", run("doctor", **IN_PRODUCTION, JWT_SECRET=SECRET).stdout, re.MULTILINE)
+
+
+def test_the_smoke_test_signs_with_the_services_own_algorithm(start: Start) -> None:
+    environ = {"JWT_SECRET": SECRET * 2, "JWT_ALGORITHM": "HS512"}
+    done = run("smoke", start(AUTH_REQUIRED="true", **environ), **environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_smoke_test_says_what_it_cannot_sign_with() -> None:
+    done = run("smoke", "http://127.0.0.1:1", JWT_SECRET=SECRET, JWT_ALGORITHM="RS256")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "JWT_ALGORITHM" in done.stderr

@@ -15,10 +15,11 @@ from typing import Final
 
 import httpx
 
+from image_upload.accounts.issuing import bearer_token
 from image_upload.commands.bucket_rules import ORIGIN
 from image_upload.commands.doctor import bucket, round_trip, rules, service
 from image_upload.commands.doctor.report import Finding, as_json, as_line, summary
-from image_upload.commands.smoke import token_for
+from image_upload.commands.smoke import SUBJECT, TOKEN_LIFE_S
 from image_upload.limits import CONNECT_TIMEOUT_S
 from image_upload.s3.connection import tls_context
 from image_upload.settings import Settings, SettingsError, load, read_dotenv
@@ -125,8 +126,7 @@ def _checks(
             yield from round_trip.checks(patient)
             yield from rules.checks(settings, origin)
     if url is not None:
-        guessed = token is None and settings.jwt_secret is not None and settings.jwt_algorithm == "HS256"
-        if guessed and settings.jwt_secret is not None:
-            secret = settings.jwt_secret.get_secret_value()
-            token = token_for(secret, audience=settings.jwt_audience, issuer=settings.jwt_issuer)
+        guessed = token is None and settings.jwt_secret is not None
+        if guessed:
+            token = bearer_token(settings, SUBJECT, TOKEN_LIFE_S)
         yield from service.checks(service.Patient(web, url, origin, token, guessed))
