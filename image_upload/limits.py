@@ -12,6 +12,11 @@ GIB: Final = 1024 * MIB
 
 # --- S3 -------------------------------------------------------------------------------------------
 
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+# Outside of these: S3 answers InvalidBucketName.
+S3_BUCKET_NAME_MIN_CHARS: Final = 3
+S3_BUCKET_NAME_MAX_CHARS: Final = 63
+
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 # Above: S3 answers KeyTooLongError. Counted in bytes of UTF-8, not in characters.
 S3_KEY_MAX_BYTES: Final = 1024

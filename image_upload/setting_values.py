@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
-from image_upload.limits import RATE_LIMIT_WINDOW_MAX_S
+from image_upload.limits import RATE_LIMIT_WINDOW_MAX_S, S3_BUCKET_NAME_MAX_CHARS, S3_BUCKET_NAME_MIN_CHARS
 
 OFF = "off"
 
@@ -65,6 +65,28 @@ def checked_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
         raise ValueError(f"not a URL of the form {schemes[0]}://host[:port][/path]")
     _ = parts.port  # raises ValueError when it is not a number up to 65535
     return parts
+
+
+# A rule of S3 for the names of buckets, as what a name must not match → what is wrong then.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET_NAME_RULES = {
+    rf".{{0,{S3_BUCKET_NAME_MIN_CHARS - 1}}}|.{{{S3_BUCKET_NAME_MAX_CHARS + 1},}}": "too short or too long",
+    r".*[^a-z0-9.-].*": "a character other than lowercase a-z, 0-9, dot and hyphen",
+    r"[.-].*|.*[.-]": "it must begin and end with a letter or a digit",
+    r".*\.\..*": "two dots side by side",
+    r"\d+(\.\d+){3}": "the form of an IP address",
+    r"(xn--|sthree-|amzn-s3-demo-).*": "xn--, sthree- and amzn-s3-demo- at the beginning are reserved by S3",
+    r".*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)": "-s3alias, --ol-s3, .mrap, --x-s3 and --table-s3 at the end are "
+    "reserved by S3 for what is no general purpose bucket",
+}
+
+
+def bucket_name(text: str) -> str:
+    """A name that S3 allows for a general purpose bucket."""
+    for pattern, wrong in _BUCKET_NAME_RULES.items():
+        if re.fullmatch(pattern, text, re.DOTALL):
+            raise ValueError(wrong)
+    return text
 
 
 def is_loopback(host: str) -> bool:

@@ -20,7 +20,7 @@ from pydantic import (
 from image_upload import purposes
 from image_upload.account_settings import AccountSettings
 from image_upload.limits import PRESIGN_MAX_S
-from image_upload.setting_values import CommaList, Surroundings
+from image_upload.setting_values import CommaList, Surroundings, bucket_name
 
 # Those whose objects S3 reads out at once: from the others a read URL would get 403 InvalidObjectState.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
@@ -45,8 +45,6 @@ class Settings(AccountSettings):
 
     s3_bucket_name: str = Field(
         validation_alias=AliasChoices("S3_BUCKET_NAME", "AWS_S3_BUCKET"),
-        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
         description="the bucket's name: 3 to 63 of a-z, 0-9, dot and hyphen",
     )
     aws_region: str = Field(
@@ -156,6 +154,11 @@ class Settings(AccountSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias="LOG_LEVEL", description="one of DEBUG, INFO, WARNING, ERROR"
     )
+
+    @field_validator("s3_bucket_name")
+    @classmethod
+    def _bucket_name(cls, value: str) -> str:
+        return bucket_name(value)
 
     @field_validator("log_level", mode="before")
     @classmethod
