@@ -36,6 +36,6 @@ def _signed(settings: AccountSettings, claims: dict[str, Any]) -> str:
         raise SignInNotConfigured("This service has no JWT_SECRET to sign tokens with. Its operator sets one.")
     if settings.jwt_issuer is not None:
         claims["iss"] = settings.jwt_issuer
-    if settings.jwt_audience is not None:
-        claims["aud"] = settings.jwt_audience
+    if settings.jwt_audience:
+        claims["aud"] = settings.jwt_audience[0]
     return jwt.encode(claims, settings.jwt_secret.get_secret_value(), settings.jwt_algorithm)
