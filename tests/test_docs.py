@@ -65,7 +65,7 @@ def no_row_twice(names: list[Any]) -> None:
 
 # --- settings -------------------------------------------------------------------------------------
 
-LOCAL_SETTINGS = dict(re.findall(r'os\.environ\.get\("(\w+)", "(\w+)"\)', read("test_local.py")))
+LOCAL_SETTINGS = dict(re.findall(r'os\.environ\.get\("(\w+)", "([\w.]+)"\)', read("test_local.py")))
 
 
 def default_of(field: str) -> str:
@@ -102,7 +102,7 @@ def test_every_setting_says_what_is_expected_and_what_it_does() -> None:
 
 
 def test_the_local_runner_reads_a_port_and_an_s3_port() -> None:
-    assert set(LOCAL_SETTINGS) == {"PORT", "S3_PORT"}
+    assert set(LOCAL_SETTINGS) == {"PORT", "S3_PORT", "S3", "LOCAL_DIR"}
 
 
 def test_auth_is_required_in_production_and_nowhere_else_unless_it_is_set() -> None:

@@ -103,6 +103,7 @@ class TargetRule:
         allowed = self._buckets_off_aws if bucket_on_aws(host, path) is None else self._buckets_on_aws
         if not (bucket in allowed or ANY_BUCKET in allowed):
             raise RefusedTarget(f"The URL names a bucket that this service does not send to. {_WHAT_WOULD_DO}")
+        if not key or keys.NOT_TEXT.search(key) or any(part in (".", "..") for part in key.split("/")):
             raise InvalidUploadUrl(f"The URL names no object in the bucket. {_WHAT_WOULD_DO}")
         known = self._at_rest(key) if bucket == self._inner.bucket else {}
         signed_headers = _check_signature(query, now, known)

@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import boto3
 import jwt
@@ -27,7 +27,8 @@ from local.service import local_environ
 from tests.browser.driving import Browser, Outcome, Uppy
 from tests.browser.storage import BUCKET, REGION, Storage
 from tests.conftest import serving
-from tests.contract.conftest import chosen_servers, running
+from tests.contract.conftest import as_param, chosen_servers, running
+from tests.needs import unavailable
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent.parent / "docs"
@@ -37,18 +38,11 @@ NPM_SECONDS = 300
 END_SECONDS = 10
 
 
-def unavailable(reason: str) -> NoReturn:
-    """A tool is missing: a skip at a developer's desk, a failure in CI."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{reason}, and CI must run every test")
-    pytest.skip(reason)
-
-
-def tool(*names: str) -> str:
+def tool(what: str, *names: str) -> str:
     for name in names:
         if found := shutil.which(name):
             return found
-    unavailable(f"{' or '.join(names)} is not on PATH")
+    return unavailable(what)
 
 
 def documented(language: str, document: str = "uppy.md") -> list[str]:
@@ -59,13 +53,13 @@ def documented(language: str, document: str = "uppy.md") -> list[str]:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    return os.environ.get("CHROMIUM") or tool("chromium", "google-chrome")
+    return os.environ.get("CHROMIUM") or tool("chromium", "chromium", "google-chrome")
 
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sources, the packages, and the two pages built into `dist`."""
-    node, npm = tool("node"), tool("npm")
+    node, npm = tool("node", "node"), tool("node", "npm")
     folder = tmp_path_factory.mktemp("uppy")
     for source in HERE.glob("*.mjs"):
         shutil.copy(source, folder)
@@ -132,7 +126,7 @@ def driven(script: str, chromium: str, workshop: Path) -> Iterator[Browser]:
     with (
         errors.open("w", encoding="utf-8") as stderr,
         subprocess.Popen(
-            [tool("node"), script],
+            [tool("node", "node"), script],
             cwd=workshop,
             env=os.environ | {"CHROMIUM": chromium},
             stdin=subprocess.PIPE,
@@ -162,7 +156,7 @@ def cors_rules(origin: str) -> list[dict[str, Any]]:
 
 
 # moto checks nothing of what is tested here, so LocalStack is always among them.
-SERVERS = ["localstack", *(name for name in chosen_servers() if name == "ceph")]
+SERVERS = [as_param(name) for name in ("localstack", *(each for each in chosen_servers() if each == "ceph"))]
 
 
 @pytest.fixture(scope="session", params=SERVERS)

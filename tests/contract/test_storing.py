@@ -13,6 +13,7 @@ from tests.contract.plans import content_of
 from tests.contract.store import Store
 
 MIB = 1024 * 1024
+LARGE = pytest.param(64 * MIB, marks=pytest.mark.full)
 PATH = "/api/v1/s3/upload"
 BOUNDARY = "b0undary"
 GONE_WITHIN_S = 20.0
@@ -38,7 +39,7 @@ def send(web: httpx.Client, service: str, *parts: bytes, chunked: bool = False) 
 
 
 @pytest.mark.parametrize("folder_first", [True, False])
-@pytest.mark.parametrize("size", [1, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 64 * MIB])
+@pytest.mark.parametrize("size", [1, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, LARGE])
 def test_a_file_of_any_size_is_stored_byte_for_byte(
     store: Store, service: str, web: httpx.Client, size: int, folder_first: bool
 ) -> None:

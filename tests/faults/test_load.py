@@ -23,6 +23,8 @@ from tests.faults.process import ServiceProcess, service_process
 from tests.faults.sending import CLIENT_TIMEOUT_S, WAYS, Client, form
 from tests.faults.watching import eventually, held, peak_rss_bytes
 
+pytestmark = pytest.mark.needs("localstack")
+
 LOAD_SECONDS = float(os.environ.get("LOAD_SECONDS") or "4")
 AT_ONCE = 200
 FILE_BYTES = 5_000_000

@@ -21,6 +21,8 @@ from tests.runtime.emulator import INVOKE_PATH
 from tests.runtime.process import ON_LAMBDA, ROOT
 from tests.runtime.test_function import form_event
 
+pytestmark = pytest.mark.needs("image")
+
 MIB = 1024 * 1024
 # What the layers above the base may hold, compiled.
 ADDED_MAX_BYTES = 200 * MIB

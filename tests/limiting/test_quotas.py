@@ -47,7 +47,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.needs("redis"))])
 def kept_in(request: pytest.FixtureRequest) -> dict[str, str]:
     """Settings of each store in turn."""
     return {"REDIS_URL": request.getfixturevalue("store").url} if request.param == "redis" else {}
@@ -114,6 +114,7 @@ def test_a_thousand_mints_at_once_hold_no_more_than_the_quota(kept_in: dict[str,
     assert run({**kept_in, "QUOTA_BYTES_PER_DAY": "700"}, work) == (100, 20)
 
 
+@pytest.mark.needs("redis")
 def test_two_processes_share_what_redis_counts(store: Redis, clock: Clock) -> None:
     async def work() -> int:
         environ = {"REDIS_URL": store.url, "QUOTA_FILES_PER_DAY": "50"}
@@ -228,6 +229,7 @@ def test_either_quota_holds_alone_up_to_the_largest_number(
     assert run(kept_in | given_, work) == passed
 
 
+@pytest.mark.needs("redis")
 def test_a_broken_redis_opens_to_what_this_process_counts_or_closes(store: Redis, clock: Clock) -> None:
     environ = {"REDIS_URL": store.url, "QUOTA_FILES_PER_DAY": "2"}
     store.kill()
@@ -248,6 +250,7 @@ def test_a_broken_redis_opens_to_what_this_process_counts_or_closes(store: Redis
     run({**environ, "RATE_LIMIT_FAILS": "closed"}, refused)
 
 
+@pytest.mark.needs("redis")
 def test_redis_forgets_a_day_and_holds_no_user_id(store: Redis, clock: Clock) -> None:
     async def work(quotas: Quotas, _: S3) -> None:
         await quotas.reserve(f"uploads/{keys.new_id('jane@example.com')}.jpg", 1, ends(clock))

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
+import pytest
 
 from image_upload.records.records import Records
 from image_upload.settings import Settings, load
 from tests.records.postgres import Postgres
 
 Answer = TypeVar("Answer")
+# The kind of a database, for the tests that are of the full tier then.
+POSTGRES = pytest.param("postgres", marks=pytest.mark.needs("postgres"))
 
 
 def settings_with(url: str, **environ: str) -> Settings:
