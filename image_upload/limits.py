@@ -12,6 +12,11 @@ GIB: Final = 1024 * MIB
 
 # --- S3 -------------------------------------------------------------------------------------------
 
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+# Outside of these: S3 answers InvalidBucketName.
+S3_BUCKET_NAME_MIN_CHARS: Final = 3
+S3_BUCKET_NAME_MAX_CHARS: Final = 63
+
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 # Above: S3 answers KeyTooLongError. Counted in bytes of UTF-8, not in characters.
 S3_KEY_MAX_BYTES: Final = 1024
@@ -170,6 +175,10 @@ TOKEN_CACHE_MAX: Final = 1_000
 # https://openid.net/specs/openid-connect-core-1_0.html#IDToken: `sub` has at most 255 characters. It becomes part of
 # keys, which S3 limits to 1,024 bytes.
 SUBJECT_MAX_CHARS: Final = 255
+
+# The longest life of a token that `token` signs, that of JWT_EXPIRE_MINUTES too. A token that got out works until its
+# end, or until the secret is changed.
+TOKEN_LIFE_MAX_S: Final = 2_592_000
 
 # RFC 7518 section 3.3. Below: the key is not used.
 RSA_KEY_MIN_BITS: Final = 2_048

@@ -55,7 +55,7 @@ class Library:
     @classmethod
     def of(cls, settings: Settings | Mapping[str, str]) -> "Library":
         """The library over the bucket of settings, or of a mapping shaped like `os.environ`. Raises `SettingsError`."""
-        known = settings if isinstance(settings, Settings) else load(settings)
+        known = settings if isinstance(settings, Settings) else load(settings, serving=False)
         return cls(Bucket(known), PageTokens(known))
 
     async def __aenter__(self) -> Self:
