@@ -206,7 +206,7 @@ known=$(awk '/^Parameters:/ { inside = 1; next } /^[A-Za-z]/ { inside = 0 } insi
 
 given=() # Name=value
 add_parameter() {
-    printf '%s\n' "$known" | grep -qx -- "${1%%=*}" ||
+    printf '%s\n' "$known" | grep -qxF -- "${1%%=*}" ||
         fail "${2:-${1%%=*}} is no setting of a deployment; docs/settings.md and docs/stack.md list them."
     given+=("$1")
 }

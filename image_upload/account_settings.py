@@ -45,8 +45,11 @@ class AccountSettings(SignInSettings):
         description="the JWT_SECRET of before, while its tokens and tickets are still about",
     )
     jwt_issuer: str | None = Field(None, validation_alias="JWT_ISSUER", description="the `iss` every token must carry")
-    jwt_audience: str | None = Field(
-        None, validation_alias="JWT_AUDIENCE", description="the `aud` every token must carry"
+    jwt_audience: CommaList = Field(
+        (),
+        validation_alias="JWT_AUDIENCE",
+        description="the `aud` every token must carry; of several separated by commas, one. The first is what the "
+        "service signs",
     )
     redis_url: SecretStr | None = Field(
         None,

@@ -132,6 +132,12 @@ def test_a_setting_that_is_none_is_named_and_nothing_is_made(tools: Path, tmp_pa
     refused(deploy(tools, "--env-file", str(tmp_path / "env")), "JWT_SECRETT", "docs/settings.md")
 
 
+@pytest.mark.parametrize("name", [".*", "^", "Cd.", "AllowedOrigins$", "-e", ""])
+def test_a_parameter_is_compared_as_text_and_never_as_a_pattern(tools: Path, name: str) -> None:
+    program(tools, "aws", EMPTY_ACCOUNT)
+    refused(deploy(tools, "--dry-run", "--set", f"{name}=x"), "is no setting of a deployment")
+
+
 def test_no_secret_of_an_env_file_is_printed(tools: Path, tmp_path: Path) -> None:
     program(tools, "aws", EMPTY_ACCOUNT)
     (tmp_path / "env").write_text('# mine\nJWT_SECRET="very secret indeed"\n\nLOG_LEVEL=DEBUG\n', encoding="utf-8")

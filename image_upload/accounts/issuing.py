@@ -23,6 +23,6 @@ def access_token(settings: Settings, user_id: int, minutes: int) -> str:
     }
     if settings.jwt_issuer is not None:
         claims["iss"] = settings.jwt_issuer
-    if settings.jwt_audience is not None:
-        claims["aud"] = settings.jwt_audience
+    if settings.jwt_audience:
+        claims["aud"] = settings.jwt_audience[0]
     return jwt.encode(claims, settings.jwt_secret.get_secret_value(), settings.jwt_algorithm)

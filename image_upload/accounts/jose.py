@@ -7,13 +7,16 @@ algorithm (RFC 8725 section 3.1). What else a header offers (`jwk`, `jku`, `x5u`
 
 import base64
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import jwt
 
 from image_upload.errors import InvalidToken
 from image_upload.limits import RSA_KEY_MIN_BITS, TOKEN_LEEWAY_S
+
+log = logging.getLogger(__name__)
 
 # What a key may be used for, by its type and curve. Where its entry names no `alg`, the first: RFC 8725 wants one
 # algorithm a key, and OpenID Connect's default for RSA is RS256.
@@ -71,12 +74,14 @@ def read_header(token: str) -> Header:
     return Header(algorithm, key_id)
 
 
-def decode(token: str, key: Any, algorithm: str, *, issuer: str | None, audience: str | None) -> dict[str, Any] | None:
+def decode(
+    token: str, key: Any, algorithm: str, *, issuer: str | None, audiences: Collection[str]
+) -> dict[str, Any] | None:
     """The claims of a token whose time is now; None if another key than this has signed it.
 
-    `iss` must be the issuer where one is given. `aud` must hold the audience; without one given, a token that has
-    an `aud` is refused, because it was made for somebody else (RFC 7519 section 4.1.3).
-    Raises `InvalidToken`.
+    `iss` must be the issuer where one is given. `aud` must hold one of the audiences; without any given, a token that
+    has an `aud` is refused, because it was made for another service (RFC 7519 section 4.1.3).
+    Raises `InvalidToken`. Only a bearer of a token with a good signature is told which claim is wrong.
     """
     try:
         claims: dict[str, Any] = _JWT.decode(
@@ -84,9 +89,10 @@ def decode(token: str, key: Any, algorithm: str, *, issuer: str | None, audience
             key,
             algorithms=[algorithm],
             issuer=issuer,
-            audience=audience,
+            audience=audiences or None,
             leeway=TOKEN_LEEWAY_S,
-            options={"require": ["exp", "sub"]},
+            # What a subject may be is the reader's decision: an ID token's is text, an access token's may be a number.
+            options={"require": ["exp", "sub"], "verify_sub": False},
         )
     except jwt.InvalidSignatureError:
         return None
@@ -94,9 +100,34 @@ def decode(token: str, key: Any, algorithm: str, *, issuer: str | None, audience
         raise InvalidToken("The token has expired. Sign in again.") from None
     except jwt.ImmatureSignatureError:
         raise InvalidToken("The token is not valid yet. Compare the clocks of its issuer and this service.") from None
-    except jwt.PyJWTError:
+    except jwt.PyJWTError as error:
+        # The signature is checked first: what is not named here came with a good one.
+        for kind, claim, remedy in _CLAIM_REFUSALS:
+            if isinstance(error, kind):
+                log.warning("token refused", extra={"fields": {"claim": claim or getattr(error, "claim", "")}})
+                raise InvalidToken(remedy) from None
         raise InvalidToken(NOT_OURS) from None
     return claims
+
+
+# What a token with a good signature is refused for → the claim, and what to do.
+_CLAIM_REFUSALS: tuple[tuple[type[jwt.PyJWTError], str, str], ...] = (
+    (
+        jwt.InvalidAudienceError,
+        "aud",
+        "The token's audience (aud) is not this service. Have it issued for it, or add the audience to JWT_AUDIENCE.",
+    ),
+    (
+        jwt.InvalidIssuerError,
+        "iss",
+        "The token's issuer (iss) is not the JWT_ISSUER of this service. Compare the two.",
+    ),
+    (
+        jwt.MissingRequiredClaimError,
+        "",
+        "The token lacks a claim. It must have sub and exp; also aud with JWT_AUDIENCE, and iss with JWT_ISSUER.",
+    ),
+)
 
 
 def key_of(entry: Mapping[str, Any]) -> Key:

@@ -17,7 +17,7 @@ from image_upload.errors import IdentityRefused, InvalidToken, ProviderFailed
 from image_upload.limits import DISCOVERY_FRESH_S, EMAIL_MAX_CHARS, PERSON_NAME_MAX_CHARS, SUBJECT_MAX_CHARS
 from image_upload.records.people import Identity
 
-_NOT_TRUSTED = "What the identity provider says cannot be trusted. Begin the sign-in again."
+_NOT_TRUSTED = "What the identity provider says of the user cannot be trusted. Begin the sign-in again."
 
 
 class _Discovered(NamedTuple):
@@ -70,7 +70,7 @@ class OpenIdProvider:
                 header = jose.read_header(token)
                 if header.algorithm in jose.PUBLIC_KEY_ALGORITHMS and (key := await keys.key(header.key_id)):
                     claims = jose.decode(
-                        token, key.public, key.algorithm, issuer=self._issuer, audience=self._client.client_id
+                        token, key.public, key.algorithm, issuer=self._issuer, audiences=[self._client.client_id]
                     )
             except InvalidToken:
                 claims = None
@@ -82,7 +82,7 @@ class OpenIdProvider:
             raise IdentityRefused(_NOT_TRUSTED)
         if not hmac.compare_digest(str(claims.get("nonce")).encode(), nonce.encode()):
             raise IdentityRefused(_NOT_TRUSTED)
-        if not claims["sub"] or len(claims["sub"]) > SUBJECT_MAX_CHARS:
+        if not isinstance(claims["sub"], str) or not claims["sub"] or len(claims["sub"]) > SUBJECT_MAX_CHARS:
             raise IdentityRefused(_NOT_TRUSTED)
         return claims
 

@@ -1,6 +1,6 @@
 """Which key proves a token: one of our secrets, or one of the identity provider's public keys."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from image_upload.accounts import jose
 from image_upload.accounts.jose import NOT_OURS
@@ -9,6 +9,13 @@ from image_upload.settings import Settings
 
 if TYPE_CHECKING:
     from image_upload.accounts.jwks import KeySet
+
+
+class Proven(NamedTuple):
+    """The claims of a token, and whether a key of the identity provider proved them (else a secret of ours)."""
+
+    claims: dict[str, Any]
+    from_provider: bool
 
 
 class Prover:
@@ -25,7 +32,7 @@ class Prover:
         self._secrets = tuple(secret.get_secret_value() for secret in secrets if secret is not None)
         self._keys = _key_set(settings.jwt_jwks_url) if settings.jwt_jwks_url is not None else None
 
-    async def claims(self, token: str) -> dict[str, Any]:
+    async def claims(self, token: str) -> Proven:
         """The claims of a token that one of the keys has signed. Raises `InvalidToken` and `KeysUnavailable`."""
         header = jose.read_header(token)
         found = None
@@ -37,11 +44,11 @@ class Prover:
             found = key and self._decoded(token, key.public, key.algorithm)
         if found is None:
             raise InvalidToken(NOT_OURS)
-        return found
+        return Proven(found, header.algorithm != self._settings.jwt_algorithm)
 
     def _decoded(self, token: str, key: Any, algorithm: str) -> dict[str, Any] | None:
         settings = self._settings
-        return jose.decode(token, key, algorithm, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+        return jose.decode(token, key, algorithm, issuer=settings.jwt_issuer, audiences=settings.jwt_audience)
 
 
 def _key_set(url: str) -> "KeySet":

@@ -38,8 +38,8 @@ class Verifier:
         known = self._known.get(digest)
         if known is not None and now < known[0]:
             return known[1]
-        claims = await self._proving().claims(token)
-        principal = principal_in(claims, self._settings.jwt_scope_prefix or "")
+        claims, from_provider = await self._proving().claims(token)
+        principal = principal_in(claims, self._settings.jwt_scope_prefix or "", from_provider=from_provider)
         self._known.pop(digest, None)
         if len(self._known) >= TOKEN_CACHE_MAX:
             del self._known[next(iter(self._known))]

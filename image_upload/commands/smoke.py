@@ -220,5 +220,9 @@ def run(arguments: Sequence[str]) -> int:
     url = parser.parse_args(arguments).url
     token = os.environ.get("SMOKE_TOKEN")
     if token is None and (secret := os.environ.get("JWT_SECRET")):
-        token = token_for(secret, audience=os.environ.get("JWT_AUDIENCE"), issuer=os.environ.get("JWT_ISSUER"))
+        token = token_for(
+            secret,
+            audience=os.environ.get("JWT_AUDIENCE", "").partition(",")[0].strip() or None,
+            issuer=os.environ.get("JWT_ISSUER"),
+        )
     return 0 if smoke(Client(url, token)) else 1

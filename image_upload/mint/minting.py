@@ -78,7 +78,8 @@ class Mint:
         headers = self._headers(approved)
         if wish.size_bytes is not None:
             headers["Content-Length"] = str(wish.size_bytes)
-        if wish.once:
+        if wish.once or (wish.size_bytes is None and (wish.recorded or self.quotas is not None)):
+            # Also where a second PUT of another length would make a record or a quota say what is not true.
             # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
             headers["If-None-Match"] = "*"
         pen = await self._pen(approved, expires_s)

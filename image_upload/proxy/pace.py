@@ -54,7 +54,8 @@ class Places:
 def too_busy() -> TooBusy:
     """For what there is no room, no place or no disk at the moment."""
     return TooBusy(
-        "The service takes no more uploads at the moment. Try again in a few seconds, or send the file to S3 itself.",
+        "The service takes no more uploads at the moment. Nothing was stored. Try again in a few seconds, or send the "
+        "file to S3 itself.",
         headers={"Retry-After": str(RETRY_AFTER_S)},
     )
 

@@ -59,7 +59,7 @@ class Proxy:
         return TargetRule(
             self._bucket.address,
             self._bucket.public_address,
-            buckets={self._bucket.name, *self._settings.proxy_allowed_buckets},
+            buckets=self._settings.proxy_allowed_buckets,
             hosts=self._settings.proxy_allowed_hosts,
             at_rest=self._bucket.at_rest,
         )
@@ -181,7 +181,7 @@ class Proxy:
         max_retries = _max_retries(form.fields.get("max_retries")) if retrying else 0
         target = self._target(form.fields)
         if form.size_bytes == 0:
-            raise EmptyFile("The file is empty; nothing was stored. Choose a file with content.")
+            raise EmptyFile
         return await self._sender().send(form, target, max_retries=max_retries, deadline=deadline)
 
 
@@ -208,7 +208,8 @@ def _max_retries(text: str | None) -> int:
     text = text.strip()
     if not (text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= RETRIES_MAX):  # noqa: PLR2004
         raise InvalidRequest(
-            f"max_retries is a whole number from 0 to {RETRIES_MAX}.",
+            f"max_retries is not a whole number from 0 to {RETRIES_MAX}. Send one, or leave it out: then it is "
+            f"{RETRIES_DEFAULT}.",
             errors=[{"field": "max_retries", "message": f"not a whole number from 0 to {RETRIES_MAX}"}],
         )
     return int(text)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from image_upload import keys
 from image_upload.errors import ExpiredUploadUrl, InvalidUploadUrl, NeedsHeaders, RefusedTarget
 from image_upload.limits import CLOCK_SKEW_MAX_S, FORM_FIELD_MAX_BYTES, PRESIGN_MAX_S
 from image_upload.s3.address import Address, bucket_on_aws, canonical_host
@@ -26,6 +27,23 @@ _HOST = re.compile(r"[a-z0-9.-]+(?::\d{1,5})?|\[[0-9a-f:.]+\](?::\d{1,5})?", re.
 _SIGV4 = ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature")
 _CREDENTIAL = re.compile(r"[^/]+/\d{8}/[a-z0-9-]+/s3/aws4_request", re.ASCII)
 _SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
+# Other X-Amz-* parameters, by how they begin, in lower case: SDKs sign headers into the query. What is left out
+# (acl, grant, tagging, copy-source, object-lock, website-redirect, …) changes who may read an object or where its bytes
+# come from, and no plan of an upload needs it.
+_AMZ_PARAMETERS = tuple(
+    f"x-amz-{name}"
+    for name in (
+        *(known.lower() for known in _SIGV4),
+        "security-token",
+        "content-sha256",
+        "user-agent",
+        "sdk-checksum-algorithm",
+        "checksum-",
+        "meta-",
+        "storage-class",
+        "server-side-encryption",
+    )
+)
 # Query parameters beside X-Amz-*: with these a PUT is still a PUT of an object or a part. Any other
 # (acl, tagging, uploads, response-…) would turn it into another operation or belongs to a GET.
 _PUT_PARAMETERS = frozenset({"x-id", "partNumber", "uploadId"})
@@ -55,7 +73,8 @@ class Target(NamedTuple):
 class TargetRule:
     """The operator's rule: our own bucket's endpoints, and what PROXY_ALLOWED_* add.
 
-    `at_rest` tells the headers with which our own plans for a key were signed; see `Bucket.at_rest`.
+    `buckets` are those beside our own, which is at our own endpoint only: a bucket of the same name elsewhere belongs
+    to somebody else. `at_rest` tells the headers with which our own plans for a key were signed; see `Bucket.at_rest`.
     """
 
     def __init__(
@@ -70,7 +89,10 @@ class TargetRule:
         self._inner = inner
         self._at_rest = at_rest
         self._endpoints = {(address.scheme, address.host) for address in (inner, public)}
+        own_is_on_aws = bucket_on_aws(inner.host, f"{inner.path_prefix}/") is not None
         self._buckets = frozenset(buckets)
+        self._buckets_off_aws = self._buckets | {inner.bucket}
+        self._buckets_on_aws = self._buckets_off_aws if own_is_on_aws else self._buckets
         self._hosts = frozenset(host.lower() for host in hosts)
 
     def check(self, url: str, now: datetime) -> Target:
@@ -78,9 +100,10 @@ class TargetRule:
         scheme, netloc, path, query = _split(url)
         host = canonical_host(scheme, netloc)
         bucket, key = self._place(scheme, host, path)
-        if not (bucket in self._buckets or ANY_BUCKET in self._buckets):
-            raise RefusedTarget("The URL names a bucket that this service does not send to.")
-        if not key or any(part in (".", "..") for part in key.split("/")):
+        allowed = self._buckets_off_aws if bucket_on_aws(host, path) is None else self._buckets_on_aws
+        if not (bucket in allowed or ANY_BUCKET in allowed):
+            raise RefusedTarget(f"The URL names a bucket that this service does not send to. {_WHAT_WOULD_DO}")
+        if not key or keys.NOT_TEXT.search(key) or any(part in (".", "..") for part in key.split("/")):
             raise InvalidUploadUrl(f"The URL names no object in the bucket. {_WHAT_WOULD_DO}")
         known = self._at_rest(key) if bucket == self._inner.bucket else {}
         signed_headers = _check_signature(query, now, known)
@@ -95,7 +118,7 @@ class TargetRule:
         """Bucket and key, if the host is one we know and the scheme one it may be reached by."""
         own = {(scheme, host), (scheme, host.partition(".")[2])} & self._endpoints
         if scheme != "https" and not own:
-            raise RefusedTarget("The URL is not https.")
+            raise RefusedTarget(f"The URL is not https. {_WHAT_WOULD_DO}")
         on_aws = bucket_on_aws(host, path)
         if on_aws is not None:
             bucket, key = on_aws
@@ -106,7 +129,7 @@ class TargetRule:
             bucket, _, endpoint = host.partition(".")
             key = path[1:]
             if (scheme, endpoint) not in self._endpoints and endpoint not in self._hosts:
-                raise RefusedTarget("The URL's host is not an S3 host that this service sends to.")
+                raise RefusedTarget(f"The URL's host is not an S3 host that this service sends to. {_WHAT_WOULD_DO}")
         return unquote(bucket), unquote(key)
 
 
@@ -117,9 +140,9 @@ def _split(url: str) -> tuple[str, str, str, str]:
         raise InvalidUploadUrl(f"uploadUrl is not a presigned URL. {_WHAT_WOULD_DO}")
     scheme, netloc, path, query = match.groups()
     if "@" in netloc:
-        raise RefusedTarget("The URL holds user information in front of its host.")
+        raise RefusedTarget(f"The URL holds user information in front of its host. {_WHAT_WOULD_DO}")
     if not _HOST.fullmatch(netloc.lower()):
-        raise RefusedTarget("The URL's host is not an S3 host that this service sends to.")
+        raise RefusedTarget(f"The URL's host is not an S3 host that this service sends to. {_WHAT_WOULD_DO}")
     try:
         _ = urlsplit(url).port
     except ValueError:
@@ -167,7 +190,8 @@ def _check_time(date: str, expires: str, now: datetime) -> None:
         expires_s = 0
     if not 0 < expires_s <= PRESIGN_MAX_S:
         raise InvalidUploadUrl(f"The URL's date or expiry is not one S3 accepts. {_WHAT_WOULD_DO}")
-    if now >= signed_at + timedelta(seconds=expires_s):
+    # A sum could lie beyond the last year that there is.
+    if now - signed_at >= timedelta(seconds=expires_s):
         raise ExpiredUploadUrl("The URL has expired. Ask POST /uploads for a new one and send the file again.")
     if signed_at > now + timedelta(seconds=CLOCK_SKEW_MAX_S):
         raise InvalidUploadUrl("The URL's date lies in the future. Check the clock of the service that signed it.")
@@ -175,6 +199,9 @@ def _check_time(date: str, expires: str, now: datetime) -> None:
 
 def _check_operation(parameters: dict[str, str]) -> None:
     """A PUT of an object, or of one part of a multipart upload."""
+    for name in parameters:
+        if name.lower().startswith("x-amz-") and not name.lower().startswith(_AMZ_PARAMETERS):
+            raise InvalidUploadUrl(f"The URL signs a parameter that an upload does not need. {_WHAT_WOULD_DO}")
     plain = {name for name in parameters if not name.lower().startswith("x-amz-")}
     if (
         plain - _PUT_PARAMETERS

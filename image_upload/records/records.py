@@ -29,6 +29,7 @@ Answer = TypeVar("Answer")
 
 # JavaScript reads whole numbers exactly up to here (Number.MAX_SAFE_INTEGER).
 ID_BITS: Final = 53
+ID_MIN: Final = 10**12
 
 # States that what S3 says may still change.
 UNSETTLED: Final = ("pending", "expired")
@@ -40,8 +41,11 @@ _NO_SUCH_TABLE: Final = "42P01"
 
 
 def new_id() -> int:
-    """A whole number, as the documents' clients expect, that nobody guesses and no sequence has to hand out."""
-    return secrets.randbelow(2**ID_BITS - 1) + 1
+    """A random whole number of 13 to 16 digits, as the documents' clients expect; no sequence has to hand it out.
+
+    Not fewer digits: an identity provider's numbers must not look like a user of ours (`accounts.claims`).
+    """
+    return secrets.randbelow(2**ID_BITS - ID_MIN) + ID_MIN
 
 
 class Records:

@@ -4,13 +4,15 @@ The database keeps hashes only: whoever reads it can sign in as nobody. SHA-256 
 256 random bits.
 """
 
+import base64
 import hashlib
+import hmac
 import re
 import secrets
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from image_upload.limits import CODE_EXPIRES_S
@@ -22,7 +24,18 @@ from image_upload.records.tables import sessions
 CODE_PREFIX: Final = "upc1."
 REFRESH_PREFIX: Final = "upr1."
 
-_REFRESH: Final = re.compile(rf"{re.escape(REFRESH_PREFIX)}([1-9][0-9]{{0,15}})\.[\w-]{{43}}", re.ASCII)
+# The session's id, its proof, and the secret that changes each time. Tokens from before there was a proof lack it.
+_REFRESH: Final = re.compile(
+    rf"{re.escape(REFRESH_PREFIX)}([1-9][0-9]{{0,15}})\.(?:([\w-]{{22}})\.)?([\w-]{{43}})", re.ASCII
+)
+
+
+class _Presented(NamedTuple):
+    """A refresh token as it came in. `proof` shows that its bearer once held a token of this session."""
+
+    session_id: int
+    proof: str | None
+    secret_hash: str
 
 
 class Sessions:
@@ -63,7 +76,7 @@ class Sessions:
         bound = sessions.c.code_challenge.is_not_distinct_from(challenge)
         secret = secrets.token_urlsafe(32)
         values = {"refresh_hash": _hash(secret), "expires_at": now + self._life}
-        redeemed = update(sessions).where(*first, bound).values(values).returning(sessions.c.id, sessions.c.user_id)
+        redeemed = update(sessions).where(*first, bound).values(values).returning(*sessions.c)
         end = update(sessions).where(code_is, sessions.c.ended_at.is_(None)).values(ended_at=now)
 
         async def work(connection: AsyncConnection) -> Renewed | None:
@@ -71,54 +84,77 @@ class Sessions:
             if row is None:
                 await connection.execute(end)
                 return None
-            return Renewed(row.user_id, _refresh_token(row.id, secret))
+            return Renewed(row.user_id, _refresh_token(row.id, _proof(row.code_hash), secret))
 
         return await self._run(work)
 
     async def renew(self, refresh_token: str) -> Renewed | None:
-        """The next refresh token. One that was used before ends the session: somebody else has a copy of it."""
-        session_id = _session_of(refresh_token)
-        if session_id is None:
+        """The next refresh token. One that was used before ends the session, because there are two copies of it.
+
+        Only a token with the session's proof ends it: its id alone, which is no secret, changes nothing.
+        """
+        presented = _read(refresh_token)
+        if presented is None:
             return None
-        now, secret, session_is = datetime.now(UTC), secrets.token_urlsafe(32), sessions.c.id == session_id
+        now, secret = datetime.now(UTC), secrets.token_urlsafe(32)
         good = (
-            session_is,
-            sessions.c.refresh_hash == _hash(refresh_token.rpartition(".")[2]),
+            sessions.c.id == presented.session_id,
+            sessions.c.refresh_hash == presented.secret_hash,
             sessions.c.ended_at.is_(None),
             sessions.c.expires_at > now,
         )
-        renewed = update(sessions).where(*good).values(refresh_hash=_hash(secret)).returning(sessions.c.user_id)
-        end = update(sessions).where(session_is, sessions.c.ended_at.is_(None)).values(ended_at=now)
+        renewed = update(sessions).where(*good).values(refresh_hash=_hash(secret)).returning(*sessions.c)
 
         async def work(connection: AsyncConnection) -> Renewed | None:
-            user_id = (await connection.execute(renewed)).scalar_one_or_none()
-            if user_id is None:
-                await connection.execute(end)
+            row = (await connection.execute(renewed)).one_or_none()
+            if row is None:
+                await _end(connection, presented, now)
                 return None
-            return Renewed(user_id, _refresh_token(session_id, secret))
+            return Renewed(row.user_id, _refresh_token(row.id, _proof(row.code_hash), secret))
 
         return await self._run(work)
 
     async def end(self, refresh_token: str) -> None:
         """Sign out: neither this refresh token nor any after it is accepted. Safe to repeat."""
-        session_id = _session_of(refresh_token)
-        if session_id is None:
+        presented = _read(refresh_token)
+        if presented is None:
             return
-        over = update(sessions).where(sessions.c.id == session_id, sessions.c.ended_at.is_(None))
 
         async def work(connection: AsyncConnection) -> None:
-            await connection.execute(over.values(ended_at=datetime.now(UTC)))
+            await _end(connection, presented, datetime.now(UTC))
 
         await self._run(work)
 
 
-def _refresh_token(session_id: int, secret: str) -> str:
-    return f"{REFRESH_PREFIX}{session_id}.{secret}"
+async def _end(connection: AsyncConnection, presented: _Presented, now: datetime) -> None:
+    """End the session that a refresh token belongs or once belonged to; nothing, if it never did."""
+    session_is = sessions.c.id == presented.session_id
+    found = select(sessions.c.code_hash, sessions.c.refresh_hash).where(session_is)
+    row = (await connection.execute(found)).one_or_none()
+    if row is None:
+        return
+    # A token of before has no proof, but while it is the newest its secret is one.
+    proven = presented.secret_hash == row.refresh_hash or (
+        presented.proof is not None and hmac.compare_digest(presented.proof, _proof(row.code_hash))
+    )
+    if proven:
+        over = update(sessions).where(session_is, sessions.c.ended_at.is_(None))
+        await connection.execute(over.values(ended_at=now))
 
 
-def _session_of(refresh_token: str) -> int | None:
+def _refresh_token(session_id: int, proof: str, secret: str) -> str:
+    return f"{REFRESH_PREFIX}{session_id}.{proof}.{secret}"
+
+
+def _read(refresh_token: str) -> _Presented | None:
     match = _REFRESH.fullmatch(refresh_token)
-    return None if match is None else int(match[1])
+    return None if match is None else _Presented(int(match[1]), match[2], _hash(match[3]))
+
+
+def _proof(code_hash: str) -> str:
+    """128 bits that all refresh tokens of a session share. Made of the code's hash, so it needs no column."""
+    digest = hashlib.sha256(b"image-upload session proof v1\0" + code_hash.encode()).digest()
+    return base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")
 
 
 def _hash(secret: str) -> str:

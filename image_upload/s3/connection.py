@@ -27,8 +27,20 @@ if importlib.util.find_spec("sniffio") is None:
 
 _LANES = 8
 
-# RFC 6052 NAT64 and RFC 3056 6to4 carry an IPv4 address inside a global IPv6 one.
+# The one part of IPv6 that is given out for the Internet. What is not in it is refused, known or not.
+# https://www.iana.org/assignments/ipv6-address-space
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+# In it, but no place of a server: 6to4 (RFC 7526 ended it) and documentation (RFC 9637), which not every Python knows.
+_IPV6_REFUSED = tuple(map(ipaddress.ip_network, ("2002::/16", "3fff::/20")))
+# RFC 6052 carries an IPv4 address inside an IPv6 one, where a network has only DNS64 to reach IPv4.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# RFC 5214: an interface identifier that is an IPv4 address, in any prefix.
+_ISATAP = frozenset({0x00005EFE, 0x02005EFE})
+
+# Public by the registry or to Python, but nothing that an upload goes to: protocol assignments (RFC 6890), 6to4 relays
+# (RFC 7526), and the address at which Azure's platform serves its virtual machines.
+# https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
+_IPV4_REFUSED = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
 
 
 class AddressRefused(httpx.ConnectError):
@@ -42,13 +54,14 @@ def is_public(address: str) -> bool:
     shared, benchmarking, documentation …) and its IPv6 sister, as `ipaddress` knows them.
     """
     ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inner is None and ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return inner.is_global and not inner.is_multicast
-    return ip.is_global and not ip.is_multicast
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip.is_global and not ip.is_multicast and not any(ip in network for network in _IPV4_REFUSED)
+    carried = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else ip.ipv4_mapped
+    if carried is not None:
+        return is_public(str(carried))
+    if (int(ip) >> 32) & 0xFFFFFFFF in _ISATAP or any(ip in network for network in _IPV6_REFUSED):
+        return False
+    return ip in _GLOBAL_UNICAST and ip.is_global
 
 
 async def resolve(host: str, port: int) -> list[str]:

@@ -147,6 +147,8 @@ def parse_qs_one(text: str) -> Iterator[tuple[str, str]]:
 def signing_in() -> Iterator[SignInServer]:
     """The provider until the end of the block."""
     provider = SignInServer()
+    # Made before there are requests: of several at once each would make another key.
+    keys.private_key("one", "RS256")
 
     class Answers(BaseHTTPRequestHandler):
         def _answer(self) -> None:

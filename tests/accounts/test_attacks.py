@@ -320,11 +320,63 @@ def test_a_token_for_another_use_is_no_access_token(both: Settings, name: str, u
 
 
 @pytest.mark.parametrize(
-    "sub", [42, None, True, ["42"], {"id": "42"}, 4.2, "", " ", "anonymous", "a\nb", "a\ud800", "x" * 256]
+    "sub", [None, True, ["42"], {"id": "42"}, 4.2, "", " ", "anonymous", "a\nb", "a\ud800", "x" * 256]
 )
 def test_a_subject_that_is_no_user_id_is_refused(both: Settings, sub: Any) -> None:
     # Not by `own`: PyJWT would leave None out and signs no lone surrogate.
     refused(twice('{"alg":"HS256"}', json.dumps(claims() | {"sub": sub})), both)
+
+
+def test_a_whole_number_as_subject_counts_as_its_digits(both: Settings) -> None:
+    assert verify(twice('{"alg":"HS256"}', json.dumps(claims() | {"sub": 42})), both) == "42"
+
+
+def _own_with(name: str, value: object) -> str:
+    return twice('{"alg":"HS256"}', json.dumps(claims() | {name: value}))
+
+
+@pytest.mark.parametrize("name", ["type", "token_type"])
+def test_a_refresh_token_of_another_library_is_no_access_token(both: Settings, name: str) -> None:
+    for kind in ("refresh", "Refresh_Token", "reset-password", "logout", "verification", "invite"):
+        refused(_own_with(name, kind), both)
+    for kind in ("access", "user", "bearer", "sliding"):
+        assert verify(_own_with(name, kind), both) == "42"
+
+
+def test_a_providers_subject_never_takes_the_place_of_a_user_who_signed_in_here(provider: Provider) -> None:
+    provider.keys = [entry("ec", "ES256")]
+    settings = provider.settings(JWT_SECRET=SECRET)
+    assert verify(signed("ec", "ES256", sub="7001234567890123"), settings) == "provider:7001234567890123"
+    assert verify(own(sub="7001234567890123"), settings) == "7001234567890123"
+    # Google's subjects have 21 digits, which no number of ours has.
+    assert verify(signed("ec", "ES256", sub="109876543210987654321"), settings) == "109876543210987654321"
+
+
+def test_one_of_several_audiences_is_enough(provider: Provider) -> None:
+    settings = provider.settings(JWT_SECRET=SECRET, JWT_AUDIENCE="web, mobile")
+    for audience in ("web", "mobile", ["other", "mobile"]):
+        assert verify(own(aud=audience), settings) == "42"
+    refused(own(aud="other"), settings)
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [({"aud": "other"}, "audience (aud)"), ({"iss": "https://other"}, "issuer (iss)"), ({"sub": 4.2}, "subject (sub)")],
+)
+def test_only_a_token_with_a_good_signature_is_told_which_claim_is_wrong(
+    both: Settings, changed: dict[str, Any], named: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = json.dumps(claims() | changed)
+    with pytest.raises(InvalidToken) as told:
+        verify(twice('{"alg":"HS256"}', text), both)
+    assert named in told.value.detail
+    logged = [record.__dict__["fields"] for record in caplog.records]
+    assert logged == ([] if "sub" in changed else [{"claim": next(iter(changed))}])
+    caplog.clear()
+    with pytest.raises(InvalidToken) as hidden:
+        verify(twice('{"alg":"HS256"}', text)[:-4] + "AAAA", both)
+    assert hidden.value.detail == "The token was not issued for this service. Sign in again."
+    assert caplog.records == []
 
 
 def test_signatures_of_elliptic_curves_in_other_encodings_are_refused(provider: Provider) -> None:

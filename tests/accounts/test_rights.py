@@ -18,7 +18,7 @@ GIVEN = {"S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "ENVIRONMENT": 
 
 
 def scopes(prefix: str = "", **claims: Any) -> set[str]:
-    return set(principal_in({"sub": "42", **claims}, prefix).scopes)
+    return set(principal_in({"sub": "42", **claims}, prefix, from_provider=False).scopes)
 
 
 @pytest.mark.parametrize(

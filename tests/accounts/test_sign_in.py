@@ -570,6 +570,30 @@ def test_a_refresh_token_that_comes_twice_ends_its_session_and_no_other(
     assert ann.renew(other["refresh_token"]).status_code == 200
 
 
+def test_the_id_of_a_session_alone_ends_nothing(start: Start, provider: SignInServer, place: Place) -> None:
+    ann = opened(start, provider, place)
+    token = ann.tokens()["refresh_token"]
+    prefix, number, proof, _ = token.split(".")
+    for forged in (f"{prefix}.{number}.{'A' * 43}", f"{prefix}.{number}.{'A' * 22}.{'A' * 43}"):
+        problem(ann.renew(forged), 400, "grant-refused")
+        assert ann.post("/auth/logout", refresh_token=forged).status_code == 204
+    renewed = ann.renew(token)
+    assert renewed.status_code == 200, renewed.text
+    # With the proof, which only a former bearer knows, it is a copy that was used before.
+    problem(ann.renew(f"{prefix}.{number}.{proof}.{'A' * 43}"), 400, "grant-refused")
+    problem(ann.renew(renewed.json()["refresh_token"]), 400, "grant-refused")
+
+
+def test_a_refresh_token_from_before_there_was_a_proof_goes_on(
+    start: Start, provider: SignInServer, place: Place
+) -> None:
+    ann = opened(start, provider, place)
+    prefix, number, _, secret = ann.tokens()["refresh_token"].split(".")
+    renewed = ann.renew(f"{prefix}.{number}.{secret}")
+    assert renewed.status_code == 200, renewed.text
+    assert ann.renew(renewed.json()["refresh_token"]).status_code == 200
+
+
 def test_of_eight_that_use_one_refresh_token_at_once_none_can_go_on(
     start: Start, provider: SignInServer, place: Place
 ) -> None:

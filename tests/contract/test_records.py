@@ -121,6 +121,9 @@ def test_a_file_record_from_its_url_to_its_download(recorded: str, web: httpx.Cl
     assert web.put(minted["presigned_url"], content=CONTENT, headers=minted["headers"]).status_code == 200
     row = web.post(f"{base}/complete").json()
     assert (row["file_id"], row["state"], row["size"]) == (minted["file_id"], "stored", len(CONTENT))
+    # The record says a length that a second PUT would make untrue.
+    again = web.put(minted["presigned_url"], content=b"longer " + CONTENT, headers=minted["headers"])
+    assert again.status_code == 412, again.text
     answer = web.get(f"{base}/download-url").json()
     read = web.get(answer["download_url"])
     assert read.content == CONTENT

@@ -105,6 +105,12 @@ def test_a_foreign_place_is_refused(change: tuple[str, str]) -> None:
         signed() + "&uploadId=abc",
         signed() + "&x-id=GetObject",
         signed() + "&response-content-type=text/html",
+        signed() + "&X-Amz-Acl=public-read",
+        signed() + "&x-amz-copy-source=%2Fothers%2Fsecret",
+        signed() + "&x-amz-tagging=a%3Db",
+        signed() + "&X-AMZ-GRANT-READ=uri",
+        signed() + "&x-amz-website-redirect-location=https%3A%2F%2Fevil.example",
+        signed() + "&x-amz-object-lock-mode=COMPLIANCE",
         signed().replace("X-Amz-Signature=", "X-Amz-Signature=x"),
         signed().replace("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1"),
         signed().replace("%2Fs3%2F", "%2Fsqs%2F"),
@@ -139,6 +145,22 @@ def test_signed_headers_that_a_form_cannot_carry_are_named() -> None:
         rule().check(signed(headers={"x-amz-meta-a": "b"}), NOW)
     assert caught.value.extras == {"signed_headers": ["x-amz-meta-a"]}
     assert "if-none-match" in rule().check(signed(headers={"If-None-Match": "*"}), NOW).signed_headers
+
+
+def test_what_sdks_sign_into_the_query_passes() -> None:
+    for more in ("x-amz-sdk-checksum-algorithm=CRC32", "x-amz-checksum-crc32=AAAAAA%3D%3D", "x-amz-meta-a=b"):
+        assert rule().check(f"{signed()}&{more}", NOW).key == "uploads/a.jpg"
+
+
+def test_a_bucket_of_our_name_is_ours_only_at_our_own_endpoint() -> None:
+    own = locate("photos", "us-east-1", "https://minio.example:9000")
+    namesake = signed(locate("photos", "us-east-1"))
+    assert TargetRule(own, own, buckets=(), hosts=()).check(signed(own), NOW).bucket == "photos"
+    with pytest.raises(RefusedTarget):
+        TargetRule(own, own, buckets=(), hosts=()).check(namesake, NOW)
+    # An operator may name it.
+    assert TargetRule(own, own, buckets=("photos",), hosts=()).check(namesake, NOW).bucket == "photos"
+    assert TargetRule(AWS, AWS, buckets=(), hosts=()).check(signed(), NOW).bucket == "photos"
 
 
 def test_a_listed_bucket_is_a_target_and_a_star_means_any_on_aws() -> None:

@@ -120,5 +120,5 @@ def _checks(
         guessed = token is None and settings.jwt_secret is not None and settings.jwt_algorithm == "HS256"
         if guessed and settings.jwt_secret is not None:
             secret = settings.jwt_secret.get_secret_value()
-            token = token_for(secret, audience=settings.jwt_audience, issuer=settings.jwt_issuer)
+            token = token_for(secret, audience=next(iter(settings.jwt_audience), None), issuer=settings.jwt_issuer)
         yield from service.checks(service.Patient(web, url, origin, token, guessed))
