@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -21,6 +21,7 @@ from image_upload.audit import Audit, Deed
 from image_upload.errors import (
     MEDIA_TYPE,
     BodyTooLarge,
+    HeadTooLarge,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
@@ -31,7 +32,8 @@ from image_upload.errors import (
 )
 from image_upload.json_answer import encode
 from image_upload.json_body import invalid_request
-from image_upload.limits import BODY_TIMEOUT_S
+from image_upload.limits import BODY_TIMEOUT_S, CONTENT_LENGTH_MAX_DIGITS, HEAD_MAX_BYTES, LOGGED_MAX_CHARS
+from image_upload.logs import path_of
 from image_upload.wording import human_bytes
 
 log = logging.getLogger("image_upload.requests")
@@ -40,8 +42,20 @@ log = logging.getLogger("image_upload.requests")
 CLIENT_CLOSED_REQUEST = 499
 
 
+_UNKEPT = ((b"cache-control", b"no-store"),)
+
+
+def _says_how_long(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    for name, _ in headers:  # noqa: SIM110  a generator would be slower
+        if name == b"cache-control":
+            return True
+    return False
+
+
 class RequestLog:
     """Gives each request an id, returns it as X-Request-Id, and writes one line when it is over.
+
+    No answer may be kept by a cache, unless its route says so itself.
 
     Behind it come the lines of the audit log.
     """
@@ -60,7 +74,7 @@ class RequestLog:
         context = scope.get("aws.context")
         request_id = getattr(context, "aws_request_id", None) or uuid.uuid4().hex
         scope["request_id"] = request_id
-        status, path = CLIENT_CLOSED_REQUEST, scope["path"]
+        status, path = CLIENT_CLOSED_REQUEST, path_of(scope["path"])
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -71,6 +85,8 @@ class RequestLog:
                     (b"x-request-id", request_id.encode()),
                     # What S3 and clients claim about types is not to be guessed over.
                     (b"x-content-type-options", b"nosniff"),
+                    # URLs, tokens, tickets, names: no cache is to keep what only its asker may have.
+                    *(() if _says_how_long(message["headers"]) else _UNKEPT),
                 ]
             await send(message)
 
@@ -84,7 +100,7 @@ class RequestLog:
             audit.deeds.reset(token)
             fields: dict[str, Any] = {
                 "request_id": request_id,
-                "method": scope["method"],
+                "method": scope["method"][:LOGGED_MAX_CHARS],
                 "path": path,
                 "status": status,
                 "duration_ms": round((time.perf_counter() - started) * 1000, 2),
@@ -98,7 +114,9 @@ class RequestLog:
 
 
 class BodyLimit:
-    """Refuses a body above what its route takes: by Content-Length before it is read, else while it is.
+    """Refuses a head above `HEAD_MAX_BYTES`, and a body above what its route takes.
+
+    The body by Content-Length before it is read, else while it is.
 
     It also refuses a body that is not there whole within `BODY_TIMEOUT_S`. Forms (`forms` are their paths) are held to
     a pace of their own where they are read.
@@ -115,8 +133,17 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         most = self._max_bytes_of(scope["path"])
-        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-        if announced.isdigit() and int(announced) > most:
+        head_bytes, announced = len(scope["path"]) + len(scope["query_string"]), b""
+        for name, value in scope["headers"]:
+            head_bytes += len(name) + len(value)
+            if name == b"content-length":
+                announced = value
+        if head_bytes > HEAD_MAX_BYTES:
+            raise HeadTooLarge(
+                f"The request's path, query and headers are longer than {HEAD_MAX_BYTES} bytes together. Send less.",
+                max_bytes=HEAD_MAX_BYTES,
+            )
+        if (length_of(announced) or 0) > most:
             raise _too_large(most)
         received = 0
         waits_for_more = scope["path"] not in self._forms
@@ -163,6 +190,13 @@ class TrailingSlash:
 def _best_match(scope: Scope) -> int:
     routes: list[BaseRoute] = scope["app"].routes
     return max(route.matches(scope)[0].value for route in routes)
+
+
+def length_of(content_length: bytes) -> int | None:
+    """A Content-Length (RFC 9110 section 8.6); None where it is none. More digits than a length has: the largest."""
+    if not content_length.isdigit():
+        return None
+    return int(content_length) if len(content_length) <= CONTENT_LENGTH_MAX_DIGITS else 10**CONTENT_LENGTH_MAX_DIGITS
 
 
 def _too_large(most: int) -> BodyTooLarge:

@@ -6,7 +6,7 @@
     ├── MethodNotAllowed        405  method-not-allowed       the path exists, the method does not
     ├── BodyTooLarge            413  body-too-large           more bytes than this route takes
     ├── MalformedRequest        400  malformed-request        not HTTP/1.1, so no route has seen it
-    ├── HeadTooLarge            431  head-too-large           a request's head has too many bytes or fields
+    ├── HeadTooLarge            431  head-too-large           path, query and headers are too long or too many
     ├── TooManyConnections      503  too-many-connections     all connections of the process are in use
     ├── NotSignedIn             401  token-missing            a route that needs a token got none
     │   └── InvalidToken        401  token-invalid            the token is forged, expired or not ours
@@ -133,7 +133,7 @@ class MalformedRequest(Problem):
 
 
 class HeadTooLarge(Problem):
-    """The request line and header fields have more than `max_bytes`, or are too many. Send less in them."""
+    """Path, query and headers have more than `max_bytes`, or are too many. Send less, or send it in the body."""
 
     # RFC 6585 section 5.
     status, code, title = 431, "head-too-large", "Request head too large"
@@ -418,7 +418,7 @@ class TooSlow(Problem):
 
 
 class TooBusy(Problem):
-    """The service takes no more uploads at the moment. Try again after `Retry-After` seconds."""
+    """The service takes no more uploads at once, of this address or at all. Try again after `Retry-After` seconds."""
 
     status, code, title = 503, "too-many-uploads", "Too many uploads"
 

@@ -20,7 +20,7 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "head-too-large": (
         "요청 헤더가 너무 큼",
-        "요청 줄과 헤더가 `max_bytes`를 넘거나 헤더 수가 너무 많습니다. 줄여서 보내세요.",
+        "경로, 쿼리, 헤더를 합친 크기가 한도(`max_bytes`)를 넘거나 헤더가 너무 많습니다. 줄이거나 본문에 넣으세요.",
     ),
     "too-many-connections": (
         "연결이 너무 많음",

@@ -27,6 +27,7 @@ def refusal(problem: Problem, default_headers: Iterable[tuple[bytes, bytes]]) ->
         "content-type": MEDIA_TYPE,
         "content-length": str(len(document)),
         "content-language": "en",
+        "cache-control": "no-store",
         "connection": "close",
         "x-request-id": request_id,
         "x-content-type-options": "nosniff",
