@@ -44,6 +44,7 @@ def served(s3: EmbeddedS3, log: Path, descriptors: int) -> Iterator[tuple[int, i
                 process.wait()
 
 
+@pytest.mark.full
 def test_a_flood_of_headers_takes_no_memory(s3: EmbeddedS3, tmp_path: Path) -> None:
     block = b"X: " + b"a" * 60_000 + b"\r\n"
     with served(s3, tmp_path / "log", 1024) as (port, pid):
@@ -77,6 +78,7 @@ def test_a_process_of_few_descriptors_answers_beside_silent_connections_and_says
     assert [line["max_connections"] for line in lines] == [32]
 
 
+@pytest.mark.full
 def test_a_process_of_64_descriptors_under_load_takes_no_more_memory_than_its_connections(
     s3: EmbeddedS3, tmp_path: Path
 ) -> None:
