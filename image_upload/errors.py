@@ -430,7 +430,7 @@ class OutOfTime(Problem):
 
 
 class StorageDenied(Problem):
-    """S3 denied the service an action (`action`). Its operator grants it to the role."""
+    """S3 denied the service a call. Its operator grants `action` to the role, or sets the clock (`clock_off_s`)."""
 
     status, code, title = 502, "storage-denied", "S3 denied the service"
 

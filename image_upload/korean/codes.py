@@ -193,7 +193,7 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "storage-denied": (
         "S3 권한 부족",
-        "S3가 서비스의 작업(`action`)을 거부했습니다. 운영자가 역할에 권한을 주어야 합니다.",
+        "S3가 호출을 거부했습니다. 운영자가 역할에 권한(`action`)을 주거나 시계(`clock_off_s`)를 맞춰야 합니다.",
     ),
     "storage-unavailable": (
         "S3를 사용할 수 없음",

@@ -15,7 +15,7 @@ from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import HEALTH_CACHE_S, HEALTH_TIMEOUT_S, MIB, S3_CALL_ATTEMPTS, S3_CALL_EXPIRES_S
 from image_upload.s3.address import Address, locate
 from image_upload.s3.credentials import CredentialSource
-from image_upload.s3.failures import S3Failure, denied_action, error_code
+from image_upload.s3.failures import S3Failure, behind_s, denied_action, error_code
 from image_upload.s3.signing import Credentials, Signer
 from image_upload.settings import Settings
 
@@ -236,7 +236,8 @@ class Bucket:
         if response.status_code in RETRYABLE_STATUSES:
             pause = retry_after_s(response.headers.get("retry-after"), now)
             raise Transient(operation, status=response.status_code, code=code, retry_after_s=pause)
-        raise S3Failure(operation, response.status_code, code, denied_action(said))
+        off_s = behind_s(response.headers.get("date"))
+        raise S3Failure(operation, response.status_code, code, denied_action(said), off_s)
 
     def at_rest(self, key: str) -> dict[str, str]:
         """The headers that decide how S3 keeps an object: its purpose's storage class, and encryption, by settings.
