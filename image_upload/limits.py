@@ -407,12 +407,13 @@ LINGER_ENDING_S: Final = 2.0
 # How long a client may leave an answer unread. Above: the connection is cut.
 ANSWER_STALL_S: Final = 30.0
 
-# Connections of one process outside Lambda, unless the limit of open files has no room for as many: each may need a
-# socket to S3 or a temporary file as well, and the rest of the process some.
+# Connections of one process outside Lambda, unless the limit of open files has no room for as many. Each may hold its
+# own socket, one to S3 with its duplicate, and a temporary file. Reserved are those of the process: 40 for idle
+# connections to S3, 64 for more parts under way (BUFFER_BYTES of 8 MiB each), 32 for Redis, 5 for the database.
 CONNECTIONS_MAX: Final = 1_024
 CONNECTIONS_MIN: Final = 8
-DESCRIPTORS_PER_CONNECTION: Final = 2
-DESCRIPTORS_RESERVED: Final = 64
+DESCRIPTORS_PER_CONNECTION: Final = 4
+DESCRIPTORS_RESERVED: Final = 160
 
 # At most one log line in this time says that the connections are at their limit.
 CONNECTION_LOG_INTERVAL_S: Final = 10.0

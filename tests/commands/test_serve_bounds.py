@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from image_upload.limits import DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_RESERVED
 from local.embedded_s3 import EmbeddedS3
 from local.service import local_environ
 from tests.commands.test_serve import ROOT, WITHIN_S, free_port, wait_for
@@ -68,7 +70,7 @@ def test_a_process_of_few_descriptors_answers_beside_silent_connections_and_says
     s3: EmbeddedS3, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    with served(s3, log, 128) as (port, pid), contextlib.ExitStack() as stack:
+    with served(s3, log, 288) as (port, pid), contextlib.ExitStack() as stack:
         for _ in range(300):
             stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=WITHIN_S))
         answer = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=WITHIN_S)
@@ -76,6 +78,32 @@ def test_a_process_of_few_descriptors_answers_beside_silent_connections_and_says
         assert len(held(pid)) < 64
     lines = [json.loads(line) for line in log.read_text().splitlines() if "connection limit reached" in line]
     assert [line["max_connections"] for line in lines] == [32]
+
+
+@pytest.mark.full
+def test_a_form_on_every_connection_leaves_open_files_over(s3: EmbeddedS3, tmp_path: Path) -> None:
+    """Each in parts, which have sockets of their own; 20 connections have room by default."""
+    descriptors = DESCRIPTORS_RESERVED + 20 * DESCRIPTORS_PER_CONNECTION
+    url = "http://127.0.0.1:{}/api/v1/s3/upload"
+    content = bytes(24 * MIB)
+    with served(s3, tmp_path / "log", descriptors) as (port, pid), ThreadPoolExecutor(20) as pool:
+        sending = [
+            pool.submit(
+                httpx.post,
+                url.format(port),
+                data={"folder": "x"},
+                files={"file": ("a.bin", content)},
+                trust_env=False,
+                timeout=WITHIN_S,
+            )
+            for _ in range(20)
+        ]
+        most = 0
+        while not all(each.done() for each in sending):
+            most = max(most, sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()))
+            time.sleep(0.02)
+    assert {each.result().status_code for each in sending} == {200}
+    assert 60 < most < descriptors - 32
 
 
 @pytest.mark.full
