@@ -33,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m image_upload serve",
         description="Run the service as a plain server until SIGTERM. Requests that have begun are finished first, "
-        "however long they take: whoever sends the signal decides when to insist.",
+        "each within its own time limit.",
         epilog="Behind a proxy on another host, TRUSTED_PROXIES names the addresses whose X-Forwarded-For is believed.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
