@@ -225,6 +225,7 @@ def app(s3: EmbeddedS3) -> Iterator[InProcess]:
             yield app
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("operation", sorted(operations()))
 def test_no_text_in_any_field_costs_more_than_a_fifth_of_a_second_of_cpu(app: InProcess, operation: str) -> None:
     # What is imported and built by the first request is not the text's doing.

@@ -490,3 +490,11 @@ def test_nothing_is_documented_as_working_that_has_no_route() -> None:
     }
     frameworks = {"GET /docs", "GET /docs/{version}/{name}", "GET /favicon.ico", "GET /openapi.json"}
     assert promised - frameworks <= set(operations())
+
+
+def test_actions_are_pinned_by_their_commit() -> None:
+    uses = re.findall(r"uses: (\S+)(.*)", read(".github/workflows/test.yml"))
+    assert len(uses) >= 5
+    assert [
+        each for each, version in uses if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", each) or "# v" not in version
+    ] == []

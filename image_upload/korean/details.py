@@ -16,6 +16,9 @@ DETAILS: Final[Mapping[str, str]] = {
     "type": "형식",
     "checksum": "체크섬",
     # Sentences.
+    "There is no such file. GET /docs names those of this version.": (
+        "해당 파일이 없습니다. 이 버전의 파일은 GET /docs에서 확인해 주세요."
+    ),
     "The token's audience (aud) is not this service. Have it issued for it, or add the audience to JWT_AUDIENCE.": (
         "토큰의 대상(aud)이 이 서비스가 아닙니다. 이 서비스용으로 토큰을 다시 발급받거나 JWT_AUDIENCE에 대상을 추가해 "
         "주세요."

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.requests import Request
@@ -141,6 +142,14 @@ class Proxy:
     def _target(self, fields: Mapping[str, str]) -> "Target":
         return self._rule.check(fields["uploadUrl"].strip(), datetime.now(UTC))
 
+    async def _check_signature(self, target: "Target", content_type: str | None, length: int) -> None:
+        """What S3 would say after the last byte of a file for our own bucket, said before the first one."""
+        from image_upload.proxy.send import judge, put_headers  # noqa: PLC0415
+
+        headers = {**put_headers(target, content_type), "Content-Length": str(length), "Host": target.host}
+        if target.bucket == self._bucket.name and await self._bucket.refuses("PUT", target.url, headers):
+            judge(HTTPStatus.FORBIDDEN, {}, "SignatureDoesNotMatch", 0)
+
     async def _through(self, incoming: "Incoming", length: int, deadline: Deadline, *, retrying: bool) -> "Sent":
         """The file as it arrives; where retries are wanted a copy is spooled on the way."""
         from image_upload.proxy import spool as spools  # noqa: PLC0415
@@ -148,6 +157,7 @@ class Proxy:
 
         keys.check_filename(incoming.filename)
         target, room = self._target(incoming.fields), self._room()
+        await self._check_signature(target, incoming.content_type, length)
         retries = _max_retries(incoming.fields.get("max_retries")) if retrying else 0
         spool = spools.Spool(room) if room is not None and retries else None
         through = Through(self._bucket, incoming, target, length, spool=spool, deadline=deadline)
