@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 
 from image_upload import keys
-from image_upload.errors import FileTooLarge, InvalidMetadata, InvalidRequest, UnsupportedFileType
+from image_upload.errors import EmptyFile, FileTooLarge, InvalidMetadata, InvalidRequest, UnsupportedFileType
 from image_upload.purposes import Purpose
+from image_upload.wording import human_bytes
 
 # RFC 9110 section 5.6.2 tokens and section 8.3.1 media types. One space at most after a semicolon:
 # a signature covers the header's exact bytes, and clients collapse more than that.
@@ -42,6 +43,33 @@ def media_type(content_type: str) -> str:
     return match[1].lower()
 
 
+def content_type(purpose: Purpose, told: str, filename: str) -> str:
+    """What the client told, or, where it told "", the one type that the purpose takes under the name's extension.
+
+    A browser's `file.type` is "" for files it does not know (https://w3c.github.io/FileAPI/#dfn-type). Raises
+    `UnsupportedFileType` if the extension does not decide.
+    """
+    if told:
+        return told
+    ext = keys.extension(filename)
+    fitting = [each for each, extensions in purpose.types.items() if ext in extensions and "*" not in each]
+    if len(fitting) == 1:
+        return fitting[0]
+    if "*/*" in purpose.types:
+        raise UnsupportedFileType(
+            "The browser knows no type for this file, so its content type is empty. Send application/octet-stream "
+            "in its place.",
+            allowed=list(purpose.types),
+        )
+    raise UnsupportedFileType(
+        "The browser knows no type for this file, so its content type is empty. Send the type that the file has; "
+        "the purpose {purpose} takes: {types}. For any other file choose the purpose file and send "
+        "application/octet-stream.",
+        facts={"purpose": purpose.name, "types": ", ".join(fitting or purpose.types)},
+        allowed=fitting or list(purpose.types),
+    )
+
+
 def file_type(purpose: Purpose, content_type: str, filename: str | None) -> str:
     """The extension that the key will carry. Type and extension must agree with the purpose and each other.
 
@@ -51,28 +79,37 @@ def file_type(purpose: Purpose, content_type: str, filename: str | None) -> str:
     allowed = purpose.extensions_of(plain)
     if allowed is None:
         raise UnsupportedFileType(
-            f"The purpose {purpose.name} does not take {plain}. It takes: {', '.join(purpose.types)}.",
+            "The purpose {purpose} does not take {type}. It takes: {types}. Convert the file, or choose another "
+            "purpose.",
+            facts={"purpose": purpose.name, "type": plain, "types": ", ".join(purpose.types)},
             allowed=list(purpose.types),
         )
     if filename is None:
         return allowed[0] if allowed else ""
     ext = keys.extension(filename)
     if allowed and ext not in allowed:
-        found = f"ends in .{ext}" if ext else "has no extension"
+        facts = {"type": plain, "extensions": ", ".join(f".{each}" for each in allowed), "found": f".{ext}"}
         raise UnsupportedFileType(
-            f"Files of type {plain} are named .{' or .'.join(allowed)}, but this name {found}. Rename the file or "
-            "correct contentType.",
+            "Files of type {type} end in {extensions}, but this name ends in {found}. Rename the file or correct "
+            "its type."
+            if ext
+            else "Files of type {type} end in {extensions}, but this name has no extension. Add it and try again.",
+            facts=facts,
             allowed=list(allowed),
         )
     return ext
 
 
 def size(purpose: Purpose, size_bytes: int | None, *, most_bytes: int) -> None:
-    """Raises `FileTooLarge` above the purpose's limit, or above what the strategy can carry."""
+    """Raises `EmptyFile`, and `FileTooLarge` above the purpose's limit or above what the strategy can carry."""
+    if size_bytes == 0:
+        raise EmptyFile
     most = min(purpose.max_bytes, most_bytes)
     if size_bytes is not None and size_bytes > most:
         raise FileTooLarge(
-            f"The file has {size_bytes} bytes; the purpose {purpose.name} takes at most {most} this way.",
+            "The file has {size}; the purpose {purpose} takes at most {limit} this way. Make the file smaller, or "
+            "choose another purpose.",
+            facts={"size": human_bytes(size_bytes, up=True), "purpose": purpose.name, "limit": human_bytes(most)},
             max_bytes=most,
         )
 

@@ -3,7 +3,6 @@
 Plain ASGI: what runs on every request must cost next to nothing.
 """
 
-import json
 import logging
 import time
 import uuid
@@ -16,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from image_upload import audit
+from image_upload import audit, languages
 from image_upload.audit import Audit, Deed
 from image_upload.errors import (
     MEDIA_TYPE,
@@ -28,7 +27,9 @@ from image_upload.errors import (
     Problem,
     as_document,
 )
+from image_upload.json_answer import encode
 from image_upload.json_body import invalid_request
+from image_upload.wording import human_bytes
 
 log = logging.getLogger("image_upload.requests")
 
@@ -124,7 +125,8 @@ class BodyLimit:
 
 def _too_large(most: int) -> BodyTooLarge:
     return BodyTooLarge(
-        f"This route takes at most {most} bytes. Ask POST /uploads for a presigned URL and send the file to S3 itself.",
+        "This route takes at most {limit}. Ask POST /uploads for a presigned URL and send the file to S3 itself.",
+        facts={"limit": human_bytes(most)},
         max_bytes=most,
         use="/uploads",
     )
@@ -197,16 +199,24 @@ def _methods(scope: Scope) -> set[str]:
 
 
 async def answer(scope: Scope, send: Send, problem: Problem) -> None:
-    """Send a problem document."""
+    """Send a problem document, in the language that the client prefers."""
     scope["problem"] = problem.code
     if problem.hides is not None:
         scope["hides"] = problem.hides
-    document = as_document(type(problem), problem.detail, scope.get("request_id", ""), **problem.extras)
+    document, language = languages.localized(
+        as_document(type(problem), problem.detail, scope.get("request_id", ""), **problem.extras),
+        languages.preferred(scope["headers"]),
+    )
     if scope.get("companion"):
         # Uppy 5 shows `message` to its user, and both versions log what `error` says.
-        document |= {"error": problem.code, "message": problem.detail, "requestId": document["request_id"]}
-    body = json.dumps(document, ensure_ascii=False).encode()
-    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem.headers}
+        document |= {"error": problem.code, "message": document["detail"], "requestId": document["request_id"]}
+    body = encode(document)
+    headers = {
+        "content-type": MEDIA_TYPE,
+        "content-length": str(len(body)),
+        **languages.headers_of(language),
+        **problem.headers,
+    }
     await send(
         {
             "type": "http.response.start",

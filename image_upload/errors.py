@@ -38,7 +38,7 @@
     ├── AlreadyExists           412  already-exists           the key is taken and must not be overwritten
     ├── NotAForm                415  not-a-form               the body is not multipart/form-data
     ├── MalformedForm           400  malformed-form           broken, cut off, or too many parts
-    ├── EmptyFile               400  empty-file               the file part holds no byte
+    ├── EmptyFile               400  empty-file               the file holds no byte
     ├── InvalidUploadUrl        400  upload-url-invalid       not a presigned S3 PUT
     │   ├── ExpiredUploadUrl    400  upload-url-expired       it was one, until its expiry
     │   ├── NeedsHeaders        400  upload-url-needs-headers signed headers that a form cannot carry
@@ -65,14 +65,17 @@ carries a presigned URL's query, a token or a secret.
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from image_upload.wording import Sentence
+
 MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
     """An answer that is not a success.
 
-    `detail` says what happened and what to do next; `extras` become members of the document
-    (RFC 9457 section 3.2); `headers` go onto the response. `hides` is what belongs to somebody else and is
+    `detail` says what happened and what to do next, and `facts` are the values for the names in its braces, so that
+    `korean.details` can say the same; `extras` become members of the document (RFC 9457 section 3.2); `headers` go
+    onto the response. `hides` is what belongs to somebody else and is
     therefore said to be missing: for the audit log, and never in the answer.
     """
 
@@ -81,10 +84,16 @@ class Problem(Exception):
     title: ClassVar[str]
 
     def __init__(
-        self, detail: str, *, headers: Mapping[str, str] | None = None, hides: str | None = None, **extras: Any
+        self,
+        detail: str,
+        *,
+        facts: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        hides: str | None = None,
+        **extras: Any,
     ) -> None:
-        super().__init__(detail)
-        self.detail = detail
+        self.detail = Sentence(detail, facts)
+        super().__init__(self.detail)
         self.headers = dict(headers or {})
         self.extras = extras
         self.hides = hides
@@ -204,7 +213,7 @@ class LimitsUnavailable(Problem):
 
 
 class FileTooLarge(Problem):
-    """The file is larger than its purpose allows (`max_bytes`)."""
+    """The file is larger than its purpose allows (`max_bytes`). Make it smaller, or choose another purpose."""
 
     status, code, title = 400, "file-too-large", "File too large"
 
@@ -324,9 +333,12 @@ class MalformedForm(Problem):
 
 
 class EmptyFile(Problem):
-    """The `file` part holds no byte; nothing was sent to S3."""
+    """The file holds no byte; nothing was stored. Choose a file with content."""
 
     status, code, title = 400, "empty-file", "Empty file"
+
+    def __init__(self) -> None:
+        super().__init__("The file is empty (0 bytes); nothing was stored. Choose a file with content.")
 
 
 class InvalidUploadUrl(Problem):

@@ -14,7 +14,9 @@ from mangum.handlers import HTTPGateway
 from mangum.types import Response, Scope
 
 from image_upload.errors import MEDIA_TYPE, InternalError, as_document
+from image_upload.json_answer import encode
 from image_upload.limits import LAMBDA_RESPONSE_MAX_BYTES
+from image_upload.wording import human_bytes
 
 log = logging.getLogger(__name__)
 
@@ -68,12 +70,13 @@ class FunctionUrl(HTTPGateway):
         request_id = answer["headers"].get("x-request-id", "")
         fields = {"request_id": request_id, "status": answer["statusCode"], "bytes": size}
         log.error("answer too large for Lambda", extra={"fields": fields})
-        detail = f"The answer has {size} bytes, and Lambda carries {LAMBDA_RESPONSE_MAX_BYTES}. Ask for less at a time."
+        most = human_bytes(LAMBDA_RESPONSE_MAX_BYTES)
+        detail = f"The answer has {human_bytes(size, up=True)}, and Lambda carries {most}. Ask for less at a time."
         document = as_document(InternalError, detail, request_id)
         return super().__call__(
             {
                 "status": InternalError.status,
                 "headers": [[b"content-type", MEDIA_TYPE.encode()], [b"x-request-id", request_id.encode()]],
-                "body": json.dumps(document).encode(),
+                "body": encode(document),
             }
         )

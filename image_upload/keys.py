@@ -85,7 +85,7 @@ def segment(name: str) -> str:
     be decoded once too often somewhere between a CDN and a bucket; a tilde is not.
     """
     if not name:
-        raise InvalidKey("A name that becomes part of the object key is empty.")
+        raise InvalidKey("A name that becomes part of the object key is empty. Send one, or leave the field out.")
     escaped = quote(name, safe="@").replace("~", "%7E").replace("%", "~")
     return escaped.replace(".", "~2E") if set(escaped) == {"."} else escaped
 
@@ -95,11 +95,16 @@ def check(key: str) -> str:
     if not key:
         raise InvalidKey("The object key is empty. Pass the objectKey you were given.")
     if NOT_TEXT.search(key):
-        raise InvalidKey("The object key holds control characters or half a character pair.")
+        raise InvalidKey(
+            "The object key holds control characters or half a character pair. Pass the objectKey you were given."
+        )
     if len(key.encode()) > S3_KEY_MAX_BYTES:
-        raise InvalidKey(f"The object key is longer than {S3_KEY_MAX_BYTES} bytes.")
+        raise InvalidKey(f"The object key is longer than {S3_KEY_MAX_BYTES} bytes. Send a shorter name or folder.")
     if _climbs(key):
-        raise InvalidKey("The object key must not start with '/', hold '\\', or climb with '.' or '..'.")
+        raise InvalidKey(
+            "The object key must not start with '/', hold '\\', or climb with '.' or '..'. Pass the objectKey you "
+            "were given."
+        )
     return key
 
 
@@ -128,7 +133,10 @@ def check_filename(filename: str) -> str:
         raise InvalidFilename("The file name holds control characters. Send a printable name.")
     composed = unicodedata.normalize("NFC", filename)
     if len(composed) > FILENAME_MAX_CHARS:
-        raise InvalidFilename(f"The file name is longer than {FILENAME_MAX_CHARS} characters.")
+        raise InvalidFilename(
+            "The file name is longer than {limit} characters. Shorten it and try again.",
+            facts={"limit": FILENAME_MAX_CHARS},
+        )
     if "/" in composed or _climbs(composed):
         raise InvalidFilename("The file name holds a path. Send the bare name, such as cat.jpg.")
     return composed

@@ -256,6 +256,9 @@ FORWARDED_HOPS_MAX: Final = 16
 # Largest JSON body we read into memory.
 JSON_BODY_MAX_BYTES: Final = 1 * MIB
 
+# Longest Accept-Language header that is read; browsers send below 200 bytes. Above: the answer is in English.
+ACCEPT_LANGUAGE_MAX_BYTES: Final = 512
+
 # Faults of one body that are listed. A body of 1 MiB can hold a hundred thousand, and their list is 40 times as long.
 FAULTS_LISTED_MAX: Final = 100
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from image_upload import keys
 from image_upload.errors import InvalidMetadata
 from image_upload.limits import S3_METADATA_MAX_BYTES
+from image_upload.wording import human_bytes
 
 _PREFIX = "x-amz-meta-"
 _NAME = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
@@ -39,7 +40,7 @@ def headers_of(
     headers = {}
     for name, value in values.items():
         if not _NAME.fullmatch(name):
-            raise InvalidMetadata("A metadata name is 1 to 64 of a-z, 0-9, hyphen and underscore.")
+            raise InvalidMetadata("A metadata name is 1 to 64 of a-z, 0-9, hyphen and underscore. Rename it.")
         if keys.NOT_TEXT.search(value):
             raise InvalidMetadata(f"The metadata value of {name} holds control characters. Send printable text.")
         # What looks encoded is encoded: it must not come back as something else.
@@ -49,7 +50,8 @@ def headers_of(
     total = sum(len(name) - len(_PREFIX) + len(value) for name, value in headers.items())
     if total > S3_METADATA_MAX_BYTES:
         raise InvalidMetadata(
-            f"The metadata takes {total} bytes with what the service adds; S3 stores at most {S3_METADATA_MAX_BYTES}.",
+            f"The metadata takes {human_bytes(total, up=True)} with what the service adds; S3 stores at most "
+            f"{human_bytes(S3_METADATA_MAX_BYTES)}. Send less.",
             max_bytes=S3_METADATA_MAX_BYTES,
         )
     return headers

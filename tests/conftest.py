@@ -98,6 +98,7 @@ def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert document["title"]
     assert document["detail"].endswith("."), "a detail is a sentence"
     assert document["request_id"] == response.headers["x-request-id"]
+    assert response.content.endswith(b"}\n"), "a shell's prompt stands on its own line"
     return document
 
 

@@ -209,3 +209,12 @@ def test_a_head_request_gets_no_body(service: str, web: httpx.Client) -> None:
     response = web.head(f"{service}/nothing")
     assert response.status_code == 404
     assert response.content == b""
+
+
+def test_every_json_answer_ends_with_a_newline(service: str, web: httpx.Client) -> None:
+    wish = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 5}
+    answers = [web.get(f"{service}{path}") for path in ("/", "/errors", "/errors/not-found", "/nothing", "/images/k")]
+    answers += [web.post(f"{service}{path}", json=wish) for path in ("/uploads", "/posts")]
+    for answer in answers:
+        assert answer.content.endswith(b"}\n") or answer.content.endswith(b"]\n"), answer.text
+        assert int(answer.headers["content-length"]) == len(answer.content)

@@ -17,7 +17,7 @@ from image_upload.errors import IdentityRefused, InvalidToken, ProviderFailed
 from image_upload.limits import DISCOVERY_FRESH_S, EMAIL_MAX_CHARS, PERSON_NAME_MAX_CHARS, SUBJECT_MAX_CHARS
 from image_upload.records.people import Identity
 
-_NOT_TRUSTED = "What the identity provider says cannot be trusted. Begin the sign-in again."
+_NOT_TRUSTED = "What the identity provider says of the user cannot be trusted. Begin the sign-in again."
 
 
 class _Discovered(NamedTuple):

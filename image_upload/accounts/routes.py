@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
 from image_upload import errors
@@ -16,6 +16,7 @@ from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
 from image_upload.accounts.sign_in import PROVIDERS, SignIn
 from image_upload.errors import NotSignedIn, Problem, SignInExpired
+from image_upload.json_answer import JSONResponse
 from image_upload.json_body import invalid_request, read_json
 from image_upload.limits import EMAIL_MAX_CHARS, SIGN_IN_EXPIRES_S
 from image_upload.openapi import documented

@@ -156,7 +156,7 @@ def _client_of(client_id: str | None, secret: SecretStr | None, scope: str, vari
 
     if client_id is None or secret is None:
         raise SignInNotConfigured(
-            f"Nobody can sign in this way here. The service's operator sets {variable}_CLIENT_ID and "
+            f"This way of signing in is not set up. The service's operator sets {variable}_CLIENT_ID and "
             f"{variable}_CLIENT_SECRET."
         )
     return Client(client_id, secret.get_secret_value(), scope)

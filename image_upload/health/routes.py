@@ -2,26 +2,23 @@
 
 from typing import Any
 
-from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Request
 
-from image_upload import __version__
+from image_upload import __version__, languages
 from image_upload.errors import InvalidRequest, NotFound, every_problem
+from image_upload.json_answer import JSONResponse
 from image_upload.openapi import documented
 from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings
 
 
-def _explain() -> dict[str, dict[str, Any]]:
-    return {
-        kind.code: {
-            "code": kind.code,
-            "title": kind.title,
-            "status": kind.status,
-            "meaning": " ".join((kind.__doc__ or "").split()),
-        }
-        for kind in every_problem()
-    }
+def _explain(language: languages.Language) -> dict[str, dict[str, Any]]:
+    explained = {}
+    for kind in every_problem():
+        meaning = " ".join((kind.__doc__ or "").split())
+        title, meaning = languages.explained(kind.code, kind.title, meaning, language)
+        explained[kind.code] = {"code": kind.code, "title": title, "status": kind.status, "meaning": meaning}
+    return explained
 
 
 def router(settings: Settings, bucket: Bucket) -> APIRouter:
@@ -44,12 +41,13 @@ def router(settings: Settings, bucket: Bucket) -> APIRouter:
         )
 
     # expects: nothing
-    # returns: 200 with every code that this service can answer with
+    # returns: 200 with every code that this service can answer with, in the language of Accept-Language
     # codes: none
     @routes.get("/errors", summary="All error codes", openapi_extra=documented(answer="health.answers:ErrorCodes"))
-    async def error_codes() -> JSONResponse:
+    async def error_codes(request: Request) -> JSONResponse:
         """Lists every `code` with its status and what to do about it."""
-        return JSONResponse(list(_explain().values()))
+        language = languages.preferred(request.scope["headers"])
+        return JSONResponse(list(_explain(language).values()), headers=languages.headers_of(language))
 
     # expects: a code
     # returns: 200 with its meaning: what the `type` of a problem document points to
@@ -59,11 +57,12 @@ def router(settings: Settings, bucket: Bucket) -> APIRouter:
         summary="One error code",
         openapi_extra=documented(NotFound, InvalidRequest, answer="health.answers:ErrorCode"),
     )
-    async def error_code(code: str) -> JSONResponse:
+    async def error_code(request: Request, code: str) -> JSONResponse:
         """Explains one `code`."""
-        explained = _explain().get(code)
+        language = languages.preferred(request.scope["headers"])
+        explained = _explain(language).get(code)
         if explained is None:
             raise NotFound("There is no such error code. GET /errors lists them all.")
-        return JSONResponse(explained)
+        return JSONResponse(explained, headers=languages.headers_of(language))
 
     return routes

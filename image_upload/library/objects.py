@@ -96,7 +96,7 @@ class Library:
                 try:
                     return await uploading.store(self._bucket, key, chunks, headers, expected_bytes=path.stat().st_size)
                 except uploading.NothingSent:
-                    raise EmptyFile(f"{path.name} is empty; nothing was stored.") from None
+                    raise EmptyFile from None
 
     async def download_file(self, key: str, path: str | PathLike[str]) -> "StoredObject":
         """Write an object into a file: the object as it was described before. Constant memory, any size.
@@ -133,7 +133,8 @@ class Library:
                 await asyncio.to_thread(take, chunk)
         if fingerprint is not None and not fingerprint.matches():
             raise StorageUnavailable(
-                f"The bytes of {key} are not those that S3 was given. Try again; if it stays, the object is damaged.",
+                "The bytes of {key} are not those that S3 was given. Try again; if it stays, the object is damaged.",
+                facts={"key": key},
                 upstream_code="BadDigest",
             )
 

@@ -33,7 +33,7 @@ async def in_time() -> AsyncIterator[None]:
         async with asyncio.timeout(S3_ANSWER_TIMEOUT_S), translated():
             yield
     except TimeoutError:
-        raise StorageTimedOut("S3 did not answer in time. Nobody knows what is there; ask again.") from None
+        raise StorageTimedOut("S3 did not answer in time, so it is not known what is stored. Ask again.") from None
 
 
 def token_of(key: str) -> str:

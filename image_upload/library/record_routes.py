@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
-from fastapi.responses import JSONResponse
 
 from image_upload import errors
 from image_upload.accounts import rights
@@ -12,12 +11,14 @@ from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
 from image_upload.arrivals.finishing import finish
 from image_upload.errors import NotFound
+from image_upload.json_answer import JSONResponse
 from image_upload.library.disposition import content_disposition
 from image_upload.library.records_as_json import as_file, as_post, check_stored
 from image_upload.library.routes import READ_URL_EXPIRES_S
 from image_upload.openapi import documented
 from image_upload.records.database import Stores
 from image_upload.records.values import Kind, Promise, Record
+from image_upload.wording import Sentence
 
 # Mints an upload for a request, as the app has it from another room.
 Planner = Callable[[Request, Principal], Awaitable[tuple[Promise, dict[str, Any]]]]
@@ -151,7 +152,11 @@ async def _row(stores: Stores, kind: Kind, row_id: int, principal: Principal, ma
     record = await stores.database.records.find(kind, row_id)
     if record is None or not may(principal, record.promise.user_id):
         hides = None if record is None else record.promise.key
-        raise NotFound(f"There is no such {kind} of yours. Compare the id with the one you were given.", hides=hides)
+        raise NotFound(
+            "There is no such {kind} of yours. Compare the id with the one you were given.",
+            facts={"kind": Sentence(kind)},
+            hides=hides,
+        )
     return await finish(stores, record)
 
 

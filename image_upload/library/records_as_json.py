@@ -5,6 +5,7 @@ from typing import Any
 
 from image_upload.errors import NotArrived, UploadRejected
 from image_upload.records.values import Record
+from image_upload.wording import Sentence
 
 
 def as_post(record: Record) -> dict[str, Any]:
@@ -45,8 +46,8 @@ def check_stored(record: Record) -> Record:
             return record
         case "rejected":
             raise UploadRejected(
-                f"What arrived is not what was promised: its {record.fault} differs. It was removed. Start a new "
-                "upload.",
+                "What arrived is not what was promised: its {fault} differs. It was removed. Start a new upload.",
+                facts={"fault": Sentence(record.fault or "")},
                 fault=record.fault,
             )
         case "expired":

@@ -8,13 +8,13 @@ the route: `GET /images/a/metadata` describes `a`. `GET /api/v1/s3/file/a/metada
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
-from fastapi.responses import JSONResponse
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from image_upload import audit, errors
 from image_upload.accounts import rights
 from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
+from image_upload.json_answer import JSONResponse
 from image_upload.library.access import Access
 from image_upload.library.objects import FILE_URL_EXPIRES_S, LIST_DEFAULT_KEYS, Library
 from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S

@@ -8,6 +8,7 @@ from image_upload.limiting.windows import MemoryWindows
 from image_upload.limits import REDIS_REST_S
 from image_upload.setting_values import Rate
 from image_upload.settings import Settings
+from image_upload.wording import Sentence
 
 if TYPE_CHECKING:
     from image_upload.limiting.shared import SharedWindows
@@ -68,8 +69,13 @@ class Limit:
             wait_s = self._memory.hit(key)
         if wait_s:
             raise TooManyRequests(
-                f"More than {self._rate.requests} requests in {self._rate.window_s} s came from this {self._name}. "
-                f"Wait {wait_s} s.",
+                "More than {requests} requests in {window_s} s came from this {who}. Wait {wait_s} s, then try again.",
+                facts={
+                    "requests": self._rate.requests,
+                    "window_s": self._rate.window_s,
+                    "who": Sentence(self._name),
+                    "wait_s": wait_s,
+                },
                 # https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/ (draft 11, May 2026)
                 headers={
                     "Retry-After": str(wait_s),

@@ -17,6 +17,7 @@ from image_upload.errors import LimitsUnavailable, Problem, QuotaExceeded
 from image_upload.limiting.ledgers import Account, Allowance, MemoryLedger, Taken
 from image_upload.limits import QUOTA_GRACE_S, QUOTA_LOOKS_MAX, REDIS_REST_S
 from image_upload.settings import Settings
+from image_upload.wording import human_bytes
 
 if TYPE_CHECKING:
     from image_upload.limiting.shared_ledger import SharedLedger
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _DAY_S = 86_400
+
+# What is told by whether bytes and files are limited.
+_MORE = "This is more than your quota for today allows. Left of it: "
+_LEFT = {
+    (True, True): _MORE + "{size}, number of files: {files}. A new day begins at {resets_at}. Try again then.",
+    (True, False): _MORE + "{size}. A new day begins at {resets_at}. Try again then.",
+    (False, True): _MORE + "number of files: {files}. A new day begins at {resets_at}. Try again then.",
+}
 
 # The size of an object in S3; None if there is none. Raises the problems of S3.
 Look = Callable[[str], Awaitable[int | None]]
@@ -98,12 +107,14 @@ class Quotas:
         left = [
             None if most is None else max(0, most - held) for most, held in zip(self._allowance, taken, strict=True)
         ]
-        told = " and ".join(
-            f"{number} {unit}" for number, unit in zip(left, ("bytes", "files"), strict=True) if number is not None
-        )
         resets_at = datetime.fromtimestamp(int(now) + resets_in_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return QuotaExceeded(
-            f"This is more than your quota for today allows; {told} are left of it. A new day begins at {resets_at}.",
+            _LEFT[left[0] is not None, left[1] is not None],
+            facts={
+                "size": None if left[0] is None else human_bytes(left[0]),
+                "files": left[1],
+                "resets_at": resets_at,
+            },
             headers={"Retry-After": str(resets_in_s)},
             left_bytes=left[0],
             left_files=left[1],

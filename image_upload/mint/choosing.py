@@ -13,6 +13,7 @@ from image_upload.limits import (
     S3_PUT_MAX_BYTES,
 )
 from image_upload.mint.plans import Strategy
+from image_upload.wording import human_bytes
 
 
 def choose(
@@ -47,7 +48,8 @@ def choose(
         if possible
         else "S3 checks a SHA-256 of the whole file only up to 5 GiB; leave sha256 out and accept multipart"
     )
-    raise NoStrategy(f"No strategy you accept can carry these {size_bytes} bytes. {hint}.", possible=possible)
+    size = human_bytes(size_bytes, up=True)
+    raise NoStrategy(f"No strategy you accept can carry this file of {size}. {hint}.", possible=possible)
 
 
 def part_length(size_bytes: int) -> int:

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from image_upload import checks, errors
 from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
 from image_upload.errors import InvalidRequest, InvalidTicket, UploadNotFound
+from image_upload.json_answer import JSONResponse
 from image_upload.json_body import read_json
 from image_upload.limits import S3_OBJECT_MAX_BYTES, S3_PART_MAX_BYTES, S3_PART_MIN_BYTES, S3_PARTS_MAX
 from image_upload.mint.desk import Desk
@@ -27,14 +27,18 @@ from image_upload.mint.multipart import MultipartUploads
 from image_upload.mint.plans import Wish
 from image_upload.mint.tickets import Ticket
 from image_upload.openapi import documented
+from image_upload.purposes import Purpose
 from image_upload.s3.bucket import Bucket
 
 # Uppy 6 writes these for metadata that a file does not have.
 _NOTHING = frozenset({"", "undefined", "null"})
 
+_ANY_TYPE = "application/octet-stream"
+
 _CALLER = (errors.NotSignedIn, errors.InvalidToken, errors.InvalidRequest)
 _WISH = (
     *_CALLER,
+    errors.EmptyFile,
     errors.FileTooLarge,
     errors.UnsupportedFileType,
     errors.InvalidFilename,
@@ -67,7 +71,7 @@ class CreateRequest(BaseModel):
     model_config = ConfigDict(defer_build=True)
 
     filename: str
-    type: str = "application/octet-stream"
+    type: str = ""
     metadata: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
 
 
@@ -106,11 +110,12 @@ class Companion:
             name: str(value) for name, value in metadata.items() if str(value) not in _NOTHING and value is not None
         }
         class_id = told.get("class_id")
+        purpose = self._desk.purpose(told.get("purpose", "upload"))
         return Wish(
             filename=filename,
-            content_type=content_type if content_type not in _NOTHING else "application/octet-stream",
-            size_bytes=_count(told, "size"),
-            purpose=self._desk.purpose(told.get("purpose", "upload")),
+            content_type=_type(content_type, purpose, filename),
+            size_bytes=_count(told, "size", least=0),
+            purpose=purpose,
             user_id=principal.user_id,
             metadata={"class_id": class_id} if class_id else None,
         )
@@ -134,7 +139,7 @@ class Companion:
         """The ticket that Uppy calls uploadId; the key it repeats must be the ticket's."""
         ticket = self.uploads.ticket(upload_id, principal)
         if key is not None and key != ticket.key:
-            raise InvalidTicket("This uploadId belongs to another key.")
+            raise InvalidTicket("This ticket belongs to another key. Send the key that you were given with it.")
         return ticket
 
     def location(self, ticket: Ticket) -> dict[str, str]:
@@ -151,14 +156,21 @@ class Companion:
         }, page.valid.seconds
 
 
-def _count(told: Mapping[str, str], name: str) -> int | None:
+def _type(told: str, purpose: Purpose, filename: str) -> str:
+    """Uppy's type; where it has none the one that the name says, and for the purpose `file` any."""
+    if told in _NOTHING and "*/*" in purpose.types:
+        return _ANY_TYPE
+    return checks.content_type(purpose, "" if told in _NOTHING else told, filename)
+
+
+def _count(told: Mapping[str, str], name: str, least: int = 1) -> int | None:
     """A number of bytes: Uppy 5 sends text, Uppy 6 a number."""
     text = told.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) > 0):  # noqa: PLR2004
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) >= least):  # noqa: PLR2004
         raise InvalidRequest(
-            f"metadata.{name} is not a number of bytes above 0.",
+            f"metadata.{name} is not a number of bytes. Send one such as 5242880.",
             errors=[{"field": f"metadata.{name}", "message": "no number"}],
         )
     return int(text)
@@ -194,7 +206,7 @@ def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> No
         request: Request,
         principal: caller,
         filename: str,
-        content_type: Annotated[str, Query(alias="type")] = "application/octet-stream",
+        content_type: Annotated[str, Query(alias="type")] = "",
     ) -> JSONResponse:
         """What Uppy asks before it sends a file in one request."""
         metadata = {
@@ -240,7 +252,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
         numbers = part_numbers.split(",")
         if not all(number.isascii() and number.isdigit() and len(number) <= 5 for number in numbers):  # noqa: PLR2004
             raise InvalidRequest(
-                "partNumbers are numbers separated by commas.",
+                "partNumbers are not numbers separated by commas. Send them as 1,2,3.",
                 errors=[{"field": "partNumbers", "message": "no numbers"}],
             )
         ticket = companion.ticket(upload_id, key, principal)

@@ -43,12 +43,13 @@ class Desk:
         return checks.purpose(name, {each: self.table[each] for each in among} if among else self.table)
 
     def wish(self, wanted: UploadRequest, principal: Principal) -> Wish:
-        """The request as a wish."""
+        """The request as a wish. Raises `UnsupportedFileType` if it has no type and its name does not say one."""
+        purpose = self.purpose(wanted.purpose)
         return Wish(
             filename=wanted.filename,
-            content_type=wanted.contentType,
+            content_type=checks.content_type(purpose, wanted.contentType, wanted.filename),
             size_bytes=wanted.size,
-            purpose=self.purpose(wanted.purpose),
+            purpose=purpose,
             user_id=principal.user_id,
             sha256=wanted.sha256,
             metadata=wanted.metadata,
@@ -106,8 +107,9 @@ class Desk:
         if refused:
             await self.forget(plans)
             raise BatchRefused(
-                f"{len(refused)} of {len(wanted)} files are not allowed, so nothing was minted. Correct or drop them. "
-                f"File {refused[0]['index']}: {refused[0]['detail']}",
+                "{count} of {total} files are not allowed, so nothing was minted. Correct or drop them. "
+                "File {index}: {detail}",
+                facts={"count": len(refused), "total": len(wanted), **refused[0]},
                 errors=refused,
             )
         return plans

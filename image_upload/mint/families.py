@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse
 
-from image_upload import errors, purposes
+from image_upload import checks, errors, purposes
 from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
+from image_upload.json_answer import JSONResponse
 from image_upload.json_body import read_json
 from image_upload.limits import MULTIPART_URL_EXPIRES_S
 from image_upload.mint.desk import Desk, promise_of
@@ -30,11 +30,12 @@ def router(
 
     async def image_url(request: Request, purpose: str | None, principal: Principal) -> JSONResponse:
         wanted = await read_json(request, ImageRequest)
+        fixed = desk.purpose(purpose or wanted.purpose, IMAGE_PURPOSES)
         plan = await desk.mint.put(
             Wish(
-                content_type=wanted.content_type,
+                content_type=checks.content_type(fixed, wanted.content_type, ""),
                 size_bytes=wanted.size,
-                purpose=desk.purpose(purpose or wanted.purpose, IMAGE_PURPOSES),
+                purpose=fixed,
                 user_id=principal.user_id,
             )
         )
@@ -50,7 +51,7 @@ def router(
 
     # expects: JSON content_type; purpose, size
     # returns: 200 with a presigned PUT
-    # codes: 400 file-too-large, unsupported-file-type · 401 · 413 · 422 · 429 · 503
+    # codes: 400 empty-file, file-too-large, unsupported-file-type · 401 · 413 · 422 · 429 · 503
     image = documented(*WISH_PROBLEMS, answer="mint.answers:ImageUrl", body="mint.requests:ImageRequest")
 
     @routes.post("/images/presigned-url", summary="A URL to upload an image", openapi_extra=dict(image))

@@ -35,6 +35,7 @@ from image_upload.s3.failures import S3Failure, translated
 from image_upload.s3.multipart import StoredPart
 from image_upload.s3.objects import StoredObject
 from image_upload.settings import Settings
+from image_upload.wording import human_bytes
 
 if TYPE_CHECKING:
     from image_upload.limiting.quotas import Quotas
@@ -294,18 +295,28 @@ def completion_headers(ticket: Ticket) -> dict[str, str]:
     return headers
 
 
+def _told_apart(stored_bytes: int, expected_bytes: int) -> dict[str, str]:
+    """Two sizes for people, in bytes where they would look the same."""
+    stored, expected = human_bytes(stored_bytes), human_bytes(expected_bytes)
+    if stored == expected:
+        stored, expected = f"{stored_bytes} bytes", f"{expected_bytes} bytes"
+    return {"stored": stored, "expected": expected}
+
+
 def _check_length(ticket: Ticket, stored_bytes: int) -> None:
     """Raises `SizeMismatch` or `FileTooLarge` for an object that must not stay."""
     if ticket.size_bytes not in (None, stored_bytes):
         raise SizeMismatch(
-            f"{stored_bytes} bytes arrived where {ticket.size_bytes} were announced; they are not kept. Start a new "
-            "upload with the right size.",
+            "{stored} arrived where {expected} were announced; they are not kept. Start a new upload with the "
+            "right size.",
+            facts=_told_apart(stored_bytes, ticket.size_bytes or 0),
             expected_bytes=ticket.size_bytes,
             stored_bytes=stored_bytes,
         )
     if stored_bytes > ticket.max_bytes:
         raise FileTooLarge(
-            f"The file has {stored_bytes} bytes; its purpose takes at most {ticket.max_bytes}. It is not kept.",
+            "The file has {size}; its purpose takes at most {limit}. It is not kept. Send a smaller one.",
+            facts={"size": human_bytes(stored_bytes, up=True), "limit": human_bytes(ticket.max_bytes)},
             max_bytes=ticket.max_bytes,
         )
 
@@ -323,7 +334,10 @@ def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[tuple
     for number, etag in ordered:
         _check_number(number, ticket)
         if not _ETAG.fullmatch(etag):
-            raise InvalidParts(f"The ETag of part {number} is none. Send the ETag header of S3's answer to that part.")
+            raise InvalidParts(
+                f"What was sent as the ETag of part {number} is not one. Send the ETag header of S3's answer to "
+                "that part."
+            )
     if len(set(numbers)) != len(numbers):
         raise InvalidParts("A part number is named twice. Name each part once.")
     wanted = range(1, (ticket.part_count or len(numbers) or 1) + 1)

@@ -22,10 +22,13 @@ class UploadRequest(BaseModel):
     )
 
     filename: str = Field(description="The bare file name, in any script.")
-    contentType: str = Field(description="Its media type; the upload must carry exactly this.")
+    contentType: str = Field(
+        description="Its media type; the upload must carry exactly the one in `headers`. Empty, as browsers have it "
+        "for types they do not know: the one that the purpose takes under the name's extension."
+    )
     size: int = Field(
-        ge=1,
-        # Above S3's own limit there is no upload at all; below, the purpose decides (400 file-too-large).
+        # 0 is 400 empty-file. Above S3's own limit there is no upload at all; below, the purpose decides.
+        ge=0,
         lt=2**63,
         strict=True,
         description="Its size in bytes; S3 refuses a body of any other length.",
@@ -91,5 +94,5 @@ class ImageRequest(BaseModel):
     content_type: str = Field(description="The image's media type; the PUT must send exactly this.")
     purpose: str = Field("upload", description="upload, scan, profile or chat.")
     size: int | None = Field(
-        None, ge=1, lt=2**63, strict=True, description="Bytes. Given, S3 refuses any other length."
+        None, ge=0, lt=2**63, strict=True, description="Bytes. Given, S3 refuses any other length."
     )

@@ -3,12 +3,12 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import JSONResponse
 
 from image_upload import errors
 from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
 from image_upload.errors import BatchRefused
+from image_upload.json_answer import JSONResponse
 from image_upload.json_body import read_json
 from image_upload.limits import RESPONSE_PAGE_BYTES, S3_PARTS_MAX
 from image_upload.mint import as_json
@@ -19,6 +19,7 @@ from image_upload.openapi import DirectRoute, documented
 
 SIGNED_IN = (errors.NotSignedIn, errors.InvalidToken)
 WISH_PROBLEMS = (
+    errors.EmptyFile,
     errors.FileTooLarge,
     errors.UnsupportedFileType,
     errors.InvalidFilename,

@@ -13,6 +13,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from image_upload.errors import InvalidRequest, MalformedForm, NotAForm
 from image_upload.limits import FORM_FIELD_MAX_BYTES, FORM_PARTS_MAX
+from image_upload.wording import human_bytes
 
 FILE_FIELD = "file"
 _BOUNDARY_MAX_CHARS = 70  # RFC 2046 section 5.1.1
@@ -228,7 +229,8 @@ class Incoming:
         elif kind == "data":
             self._value += payload
             if len(self._value) > FORM_FIELD_MAX_BYTES:
-                raise MalformedForm(f"The field {self._part.name[:40]!r} is longer than {FORM_FIELD_MAX_BYTES} bytes.")
+                most = human_bytes(FORM_FIELD_MAX_BYTES)
+                raise MalformedForm(f"The field {self._part.name[:40]!r} is longer than {most}. Send less in it.")
         else:
             self.fields[self._part.name] = _text(self._part.name, self._value)
         return False
@@ -238,7 +240,9 @@ def _text(name: str, value: bytearray) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        raise MalformedForm(f"The field {name[:40]!r} is not UTF-8 text.") from None
+        raise MalformedForm(
+            f"The field {name[:40]!r} is not UTF-8 text. Send it in UTF-8; a file goes into the field file."
+        ) from None
 
 
 def _not_a_file() -> InvalidRequest:

@@ -23,8 +23,8 @@ class Places:
         """Hold a place. Raises `TooBusy`."""
         if self._free == 0:
             raise TooBusy(
-                "The service takes no more uploads at the moment. Try again in a few seconds, or send the file to S3 "
-                "itself.",
+                "The service takes no more uploads at the moment. Nothing was stored. Try again in a few seconds, or "
+                "send the file to S3 itself.",
                 headers={"Retry-After": str(RETRY_AFTER_S)},
             )
         self._free -= 1

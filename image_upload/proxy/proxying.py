@@ -156,7 +156,7 @@ class Proxy:
         max_retries = _max_retries(form.fields.get("max_retries")) if retrying else 0
         target = self._rule.check(form.fields["uploadUrl"].strip(), datetime.now(UTC))
         if form.size_bytes == 0:
-            raise EmptyFile("The file is empty; nothing was stored. Choose a file with content.")
+            raise EmptyFile
         return await self._sender().send(form, target, max_retries=max_retries, deadline=deadline)
 
 
@@ -183,7 +183,8 @@ def _max_retries(text: str | None) -> int:
     text = text.strip()
     if not (text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= RETRIES_MAX):  # noqa: PLR2004
         raise InvalidRequest(
-            f"max_retries is a whole number from 0 to {RETRIES_MAX}.",
+            f"max_retries is not a whole number from 0 to {RETRIES_MAX}. Send one, or leave it out: then it is "
+            f"{RETRIES_DEFAULT}.",
             errors=[{"field": "max_retries", "message": f"not a whole number from 0 to {RETRIES_MAX}"}],
         )
     return int(text)

@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse
 
 from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
@@ -36,6 +35,7 @@ from image_upload.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
+from image_upload.json_answer import JSONResponse
 from image_upload.limits import (
     FORM_OVERHEAD_MAX_BYTES,
     RETRIES_MAX,

@@ -13,7 +13,6 @@ from tenacity.stop import stop_base
 from image_upload.errors import (
     OutcomeUnknown,
     OutOfTime,
-    Problem,
     RefusedTarget,
     UpstreamRedirected,
     UpstreamRefused,
@@ -78,16 +77,11 @@ class Sender:
         if max_retries == 0 or pause >= deadline.left_s:
             raise gave_up(after, 1)
         await self._sleep(pause)
-        try:
-            sent = await self.send(form, target, max_retries=max_retries - 1, deadline=deadline)
-        except Problem as problem:
-            if "attempts" in problem.extras:
-                problem.extras["attempts"] += 1
-            raise
-        return Sent(sent.status, sent.attempts + 1, sent.last_failure or str(after))
+        sent = await self.send(form, target, max_retries=max_retries - 1, deadline=deadline, before=1)
+        return sent._replace(last_failure=sent.last_failure or str(after))
 
-    async def send(self, form: Form, target: Target, *, max_retries: int, deadline: Deadline) -> Sent:
-        """Store the form's file. Returns only after S3's 2xx.
+    async def send(self, form: Form, target: Target, *, max_retries: int, deadline: Deadline, before: int = 0) -> Sent:
+        """Store the form's file. Returns only after S3's 2xx. `before` attempts were made elsewhere, and count.
 
         Raises `UpstreamRefused`, `UpstreamRedirected`, `UpstreamUnavailable`, `OutOfTime`, or
         `RefusedTarget` when the host leads to an address that is not public.
@@ -98,11 +92,11 @@ class Sender:
             wait=RetryPause(),
             sleep=self._sleep,
         )
-        number, last_failure = 0, None
+        number, last_failure = before, None
         try:
             async with asyncio.timeout(deadline.left_s):
                 async for attempt in attempts:
-                    number = attempt.retry_state.attempt_number
+                    number = before + attempt.retry_state.attempt_number
                     with attempt:
                         try:
                             status = await self._attempt(form, target, number)
@@ -129,7 +123,10 @@ class Sender:
         try:
             response = await self._client.send(request, stream=True)
         except AddressRefused:
-            raise RefusedTarget("The URL's host leads to an address that is not public.") from None
+            raise RefusedTarget(
+                "The URL's host leads to an address that is not public. Pass the presignedUrl of POST /uploads "
+                "unchanged."
+            ) from None
         except httpx.RequestError as error:
             if body.ended and await self._is_stored(target, form.file):
                 return 200
@@ -186,8 +183,9 @@ def judge(status: int, headers: Mapping[str, str], code: str | None, number: int
             attempts=number,
         )
     raise UpstreamRefused(
-        f"S3 refused the upload ({code or status}). If the URL has expired mint a new one; if not, send exactly the "
-        "type and length that it was minted for.",
+        "S3 refused the upload ({reason}). If the URL has expired mint a new one; if not, send exactly the type and "
+        "length that it was minted for.",
+        facts={"reason": code or status},
         upstream_status=status,
         upstream_code=code,
         attempts=number,
@@ -220,7 +218,12 @@ def gave_up(last: BaseException | None, number: int) -> UpstreamRefused | Upstre
             attempts=number,
         )
     return UpstreamUnavailable(
-        "S3 could not be reached or answered with an error of its own, also to the last attempt. Send the file again.",
+        "S3 could not be reached or answered with an error of its own. There was one attempt. Send the file again, "
+        "or let the service repeat it: POST /upload-with-presigned-retry with max_retries from 1 on."
+        if number == 1
+        else "S3 could not be reached or answered with an error of its own, in each of {attempts} attempts. Send "
+        "the file again in some minutes.",
+        facts={"attempts": number},
         upstream_status=failure.status,
         upstream_code=failure.code,
         attempts=number,

@@ -17,6 +17,7 @@ from image_upload.s3 import objects, uploading
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.failures import translated
 from image_upload.s3.objects import StoredObject
+from image_upload.wording import human_bytes
 
 if TYPE_CHECKING:
     from image_upload.limiting.quotas import Quotas
@@ -112,7 +113,7 @@ async def _store(
     except BaseException as error:
         await asyncio.shield(shelf.settle(place.key, None))
         if isinstance(error, uploading.NothingSent):
-            raise EmptyFile("The file is empty; nothing was stored. Choose a file with content.") from None
+            raise EmptyFile from None
         if isinstance(error, uploading.TooManyParts):
             raise FileTooLarge(
                 "The file is longer than the form announced, and too long to go on. Send the form with a "
@@ -157,7 +158,8 @@ async def _up_to(max_bytes: int, chunks: AsyncIterator[memoryview]) -> AsyncIter
         received += len(chunk)
         if received > max_bytes:
             raise FileTooLarge(
-                f"The file is longer than the {max_bytes} bytes that its purpose takes; it is not kept.",
+                "The file is larger than the {limit} that its purpose takes; it is not kept. Send a smaller one.",
+                facts={"limit": human_bytes(max_bytes)},
                 max_bytes=max_bytes,
             )
         yield chunk

@@ -102,7 +102,7 @@ class TargetRule:
         bucket, key = self._place(scheme, host, path)
         allowed = self._buckets_off_aws if bucket_on_aws(host, path) is None else self._buckets_on_aws
         if not (bucket in allowed or ANY_BUCKET in allowed):
-            raise RefusedTarget("The URL names a bucket that this service does not send to.")
+            raise RefusedTarget(f"The URL names a bucket that this service does not send to. {_WHAT_WOULD_DO}")
         if not key or keys.NOT_TEXT.search(key) or any(part in (".", "..") for part in key.split("/")):
             raise InvalidUploadUrl(f"The URL names no object in the bucket. {_WHAT_WOULD_DO}")
         known = self._at_rest(key) if bucket == self._inner.bucket else {}
@@ -118,7 +118,7 @@ class TargetRule:
         """Bucket and key, if the host is one we know and the scheme one it may be reached by."""
         own = {(scheme, host), (scheme, host.partition(".")[2])} & self._endpoints
         if scheme != "https" and not own:
-            raise RefusedTarget("The URL is not https.")
+            raise RefusedTarget(f"The URL is not https. {_WHAT_WOULD_DO}")
         on_aws = bucket_on_aws(host, path)
         if on_aws is not None:
             bucket, key = on_aws
@@ -129,7 +129,7 @@ class TargetRule:
             bucket, _, endpoint = host.partition(".")
             key = path[1:]
             if (scheme, endpoint) not in self._endpoints and endpoint not in self._hosts:
-                raise RefusedTarget("The URL's host is not an S3 host that this service sends to.")
+                raise RefusedTarget(f"The URL's host is not an S3 host that this service sends to. {_WHAT_WOULD_DO}")
         return unquote(bucket), unquote(key)
 
 
@@ -140,9 +140,9 @@ def _split(url: str) -> tuple[str, str, str, str]:
         raise InvalidUploadUrl(f"uploadUrl is not a presigned URL. {_WHAT_WOULD_DO}")
     scheme, netloc, path, query = match.groups()
     if "@" in netloc:
-        raise RefusedTarget("The URL holds user information in front of its host.")
+        raise RefusedTarget(f"The URL holds user information in front of its host. {_WHAT_WOULD_DO}")
     if not _HOST.fullmatch(netloc.lower()):
-        raise RefusedTarget("The URL's host is not an S3 host that this service sends to.")
+        raise RefusedTarget(f"The URL's host is not an S3 host that this service sends to. {_WHAT_WOULD_DO}")
     try:
         _ = urlsplit(url).port
     except ValueError:

@@ -21,6 +21,11 @@ from image_upload.s3.failures import error_code
 from image_upload.s3.retry import Transient
 from image_upload.s3.wire import LengthError, WireError
 
+_NOT_KEPT = (
+    "S3 failed while the file was passing through, and the service keeps no copy of it. Send it again, or let the "
+    "service repeat it: POST /upload-with-presigned-retry with max_retries from 1 on."
+)
+
 
 class Broken(Exception):
     """The first attempt failed, and the file is (or will be) in the spool: it can be sent again."""
@@ -54,7 +59,10 @@ class Through:
             if reply.sent_bytes != self._length:
                 raise Transient(f"{reply.status} before the whole file was sent", status=reply.status)
         except AddressRefused:
-            raise RefusedTarget("The URL's host leads to an address that is not public.") from None
+            raise RefusedTarget(
+                "The URL's host leads to an address that is not public. Pass the presignedUrl of POST /uploads "
+                "unchanged."
+            ) from None
         except LengthError:
             if self._spool is not None:
                 raise Broken(None) from None
@@ -110,10 +118,6 @@ class Through:
 
 def _not_repeated(transient: Transient) -> UpstreamUnavailable | UpstreamRefused:
     """A failure on the way, of a file that nobody has kept."""
-    detail = (
-        "S3 failed while the file was passing through, and the service keeps no copy to send it again. Send it again, "
-        "or use /upload-with-presigned-retry."
-    )
     if transient.status is not None and 400 <= transient.status < 500:  # noqa: PLR2004
-        return UpstreamRefused(detail, upstream_status=transient.status, upstream_code=transient.code, attempts=1)
-    return UpstreamUnavailable(detail, upstream_status=transient.status, upstream_code=transient.code, attempts=1)
+        return UpstreamRefused(_NOT_KEPT, upstream_status=transient.status, upstream_code=transient.code, attempts=1)
+    return UpstreamUnavailable(_NOT_KEPT, upstream_status=transient.status, upstream_code=transient.code, attempts=1)

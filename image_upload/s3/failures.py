@@ -81,7 +81,8 @@ async def translated() -> AsyncIterator[None]:
                 upstream_code=failure.code,
             ) from None
         raise StorageUnavailable(
-            f"S3 failed at {failure.operation}. Try again in a moment.",
+            "S3 failed at {operation}. Try again in a moment.",
+            facts={"operation": failure.operation},
             upstream_status=failure.status,
             upstream_code=failure.code,
         ) from None

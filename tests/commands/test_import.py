@@ -23,7 +23,7 @@ def journal_of(move: Import) -> Path:
 def test_every_file_is_stored_once_with_its_type_and_its_name(move: Import) -> None:
     move.write("고양이.jpg", noise(1, 1000))
     move.write("2026/수업/1교시.mp3", noise(2, 70_000))
-    move.write("2026/report.pdf", b"")
+    move.write("2026/report.pdf", b"%PDF")
     move.write("large.bin", noise(3, 20 * MIB + 1))
     done = move.run("--user", "user-1", "--class-id", "class-7")
     assert (done.code, done.summary) == (0, {"moved": 4})
@@ -94,12 +94,14 @@ def test_what_does_not_fit_the_purpose_is_refused_and_not_sent(move: Import, med
     move.write("noext")
     move.write("large.png", b"\0" * (10 * MIB + 1))
     move.write("line\nbreak.jpg")
+    move.write("empty.jpg", b"")
     Path(os.fsdecode(os.fsencode(move.folder) + b"/euckr\xb0\xed.jpg")).write_bytes(b"x")
     done = move.run("--purpose", "upload")
-    assert (done.code, done.summary) == (1, {"moved": 1, "refused": 5})
+    assert (done.code, done.summary) == (1, {"moved": 1, "refused": 6})
+    assert "refused  empty.jpg: The file is empty (0 bytes); nothing was stored." in done.said
     assert r"refused  line\nbreak.jpg: The file name holds control characters." in done.said
     assert r"refused  euckr\xb0\xed.jpg: The name is no UTF-8." in done.said
-    assert "refused  large.png: The file has 10485761 bytes; the purpose upload takes at most 10485760" in done.said
+    assert "refused  large.png: The file has 10.1 MiB; the purpose upload takes at most 10 MiB" in done.said
     assert [operation for operation, _ in meddler.calls if operation != "Head"] == ["Put"]
     assert [key.partition("/")[0] for key in move.objects()] == ["uploads"]
 

@@ -135,7 +135,7 @@ def test_a_refusal_says_what_is_left_and_until_when(kept_in: dict[str, str], clo
     refused = run({**kept_in, "QUOTA_BYTES_PER_DAY": "100", "QUOTA_FILES_PER_DAY": "3"}, work)
     assert refused.extras == {"left_bytes": 40, "left_files": 2, "resets_at": "2026-11-21T00:00:00Z"}
     assert refused.headers == {"Retry-After": str(12 * 3600)}
-    assert "40 bytes and 2 files" in refused.detail
+    assert "Left of it: 40 bytes, number of files: 2." in refused.detail
 
 
 def test_what_is_settled_counts_as_it_is_and_once(kept_in: dict[str, str], clock: Clock) -> None:

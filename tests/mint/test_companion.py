@@ -106,7 +106,7 @@ def test_many_parts_are_signed_at_once(service: str, web: httpx.Client) -> None:
         ({"purpose": "upload"}, 400, "unsupported-file-type"),
         ({"size": "many"}, 422, "validation-failed"),
         ({"size": -1}, 422, "validation-failed"),
-        ({"size": 0}, 422, "validation-failed"),
+        ({"size": 0}, 400, "empty-file"),
         ({"size": 2**62}, 400, "file-too-large"),
         ({"size": 5, "chunkSize": 6 * 1024**3}, 422, "validation-failed"),
         ({"purpose": "audio"}, 400, "unsupported-file-type"),

@@ -43,7 +43,7 @@ def test_the_upload_purpose_gets_the_types_extension(service: str, web: httpx.Cl
     [
         ({"content_type": "application/pdf"}, 400, "unsupported-file-type"),
         ({"content_type": "image/png", "size": 2**40}, 400, "file-too-large"),
-        ({"content_type": "image/png", "size": 0}, 422, "validation-failed"),
+        ({"content_type": "image/png", "size": 0}, 400, "empty-file"),
         ({"content_type": "image/png", "purpose": "document"}, 422, "validation-failed"),
         ({}, 422, "validation-failed"),
     ],

@@ -63,6 +63,7 @@ def test_an_event_gets_the_documented_answer(file: str, service: Function, s3: E
     status, code = DOCUMENTED[file]
     assert (answer["statusCode"], document(answer).get("code")) == (status, code), answer
     assert answer["isBase64Encoded"] is False, "JSON and problem documents are text"
+    assert status == NO_CONTENT or answer["body"].endswith("}\n")
     assert not [name for name in answer["headers"] if name.startswith("access-control")]
 
 

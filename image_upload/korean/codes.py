@@ -1,0 +1,210 @@
+"""What each code means, as `GET /errors` shows it: title and meaning."""
+
+from collections.abc import Mapping
+from typing import Final
+
+CODES: Final[Mapping[str, tuple[str, str]]] = {
+    "validation-failed": ("입력값 오류", "필드가 없거나 형식이 잘못되었습니다. `errors`에서 필드별 이유를 확인하세요."),
+    "not-found": ("찾을 수 없음", "해당 경로나 자료가 없습니다. `/docs`의 경로와 비교해 보세요."),
+    "method-not-allowed": (
+        "허용되지 않는 메서드",
+        "경로는 있지만 이 메서드를 쓸 수 없습니다. `Allow` 헤더를 확인하세요.",
+    ),
+    "body-too-large": (
+        "요청 본문이 너무 큼",
+        "이 경로가 받는 크기(`max_bytes`)를 넘었습니다. `POST /uploads`로 URL을 발급받아 S3로 직접 보내세요.",
+    ),
+    "token-missing": ("로그인 필요", "`Authorization: Bearer <token>` 헤더가 필요한 경로입니다."),
+    "token-invalid": (
+        "사용할 수 없는 토큰",
+        "토큰이 위조되었거나 만료되었거나 다른 서비스용입니다. 다시 로그인하세요.",
+    ),
+    "scope-missing": (
+        "권한 범위 부족",
+        "업로드에만 쓸 수 있는 토큰입니다. `mint` 범위가 없는 사용자 토큰을 사용하세요.",
+    ),
+    "token-keys-unavailable": (
+        "토큰 검증 키를 가져올 수 없음",
+        "인증 서비스의 키를 가져오지 못해 토큰을 확인할 수 없습니다. 잠시 후 다시 시도하세요.",
+    ),
+    "sign-in-not-configured": (
+        "로그인이 설정되지 않음",
+        "이 로그인 방식이 설정되어 있지 않습니다. 운영자는 docs/sign-in.md를 참고하세요.",
+    ),
+    "sign-in-expired": (
+        "로그인 시간 만료",
+        "로그인을 시작한 지 10분이 지났거나, 다른 브라우저에서 시작했거나, 이미 끝났습니다. 다시 로그인하세요.",
+    ),
+    "sign-in-denied": ("로그인 거부됨", "사용자나 인증 서비스가 동의하지 않았습니다. 동의하려면 다시 시작하세요."),
+    "identity-refused": (
+        "사용자 정보를 신뢰할 수 없음",
+        "인증 서비스가 보낸 사용자 정보가 위조되었거나 오래되었거나 다른 서비스용입니다. 다시 로그인하세요.",
+    ),
+    "provider-failed": (
+        "인증 서비스 오류",
+        "인증 서비스가 올바르게 응답하지 않습니다. 다시 시도하세요. 운영자는 로그에서 이유를 확인할 수 있습니다.",
+    ),
+    "grant-refused": (
+        "사용할 수 없는 코드",
+        "코드나 갱신 토큰이 이미 사용되었거나 만료되었거나 이 서비스의 것이 아닙니다. 다시 로그인하세요.",
+    ),
+    "too-many-requests": (
+        "요청이 너무 많음",
+        "사용자나 주소의 요청 한도(`policy`)를 넘었습니다. `Retry-After`초 후에 다시 시도하세요.",
+    ),
+    "quota-exceeded": (
+        "저장 한도 초과",
+        "오늘의 저장 한도를 넘었습니다(`left_bytes`, `left_files`, null은 제한 없음). `resets_at`에 초기화됩니다.",
+    ),
+    "rate-limit-unavailable": (
+        "요청 한도를 확인할 수 없음",
+        "요청 수와 저장량을 기록하는 저장소가 응답하지 않습니다. 잠시 후 다시 시도하세요.",
+    ),
+    "file-too-large": (
+        "파일이 너무 큼",
+        "파일이 용도의 한도(`max_bytes`)보다 큽니다. 크기를 줄이거나 다른 용도를 선택하세요.",
+    ),
+    "unsupported-file-type": (
+        "지원하지 않는 파일 형식",
+        "용도에 맞지 않는 형식이거나(`allowed`), 형식과 확장자가 서로 다릅니다.",
+    ),
+    "invalid-filename": (
+        "잘못된 파일 이름",
+        "이름에 경로나 제어 문자가 있거나 이름이 너무 깁니다. 파일 이름만 보내세요.",
+    ),
+    "invalid-metadata": (
+        "잘못된 메타데이터",
+        "S3에 저장할 수 없는 메타데이터입니다. 너무 크거나, 제어 문자가 있거나, 이름이 올바르지 않습니다.",
+    ),
+    "invalid-key": (
+        "잘못된 객체 키",
+        "객체 키가 비어 있거나, 너무 길거나, `..`로 상위 경로를 가리키거나, 제어 문자가 있습니다.",
+    ),
+    "no-strategy": (
+        "가능한 업로드 방식 없음",
+        "`accepts`의 방식으로는 이 파일을 보낼 수 없습니다. 가능한 방식은 `possible`에 있습니다.",
+    ),
+    "batch-refused": (
+        "일괄 요청 거부됨",
+        "허용되지 않는 파일이 있어 아무것도 발급하지 않았습니다. `errors`에 파일별 이유가 있습니다.",
+    ),
+    "ticket-invalid": (
+        "잘못된 티켓",
+        "티켓이 변경되었거나 이 서비스의 것이 아닙니다. 받은 티켓을 그대로 보내세요.",
+    ),
+    "ticket-expired": ("티켓 만료", "업로드 시간이 끝났습니다. `POST /uploads`로 다시 시작하세요."),
+    "tickets-not-configured": (
+        "멀티파트 업로드가 설정되지 않음",
+        "티켓에 서명할 비밀 키가 없습니다. 운영자가 `JWT_SECRET`을 설정해야 합니다.",
+    ),
+    "upload-not-found": (
+        "업로드를 찾을 수 없음",
+        "해당 업로드가 없습니다. 취소되었거나, 오래전에 완료되었거나, 정리되었습니다. 새로 시작하세요.",
+    ),
+    "object-missing": (
+        "파일을 찾을 수 없음",
+        "해당 객체가 없습니다. 받은 `objectKey` 또는 `key`와 비교해 보세요.",
+    ),
+    "parts-invalid": (
+        "잘못된 파트",
+        "파트 번호가 범위를 벗어나거나, 중복되거나, 빠졌거나, ETag가 올바르지 않습니다.",
+    ),
+    "parts-refused": (
+        "S3가 파트를 거부함",
+        "S3에 있는 파트와 다릅니다(`upstream_code`). `GET /uploads/{ticket}`으로 확인하세요.",
+    ),
+    "size-mismatch": (
+        "크기 불일치",
+        "저장된 객체의 크기가 요청한 크기와 달라(`expected_bytes`, `stored_bytes`) 삭제했습니다.",
+    ),
+    "not-arrived": (
+        "아직 도착하지 않음",
+        "기록은 있지만 S3에 객체가 없습니다(`state`). 파일을 먼저 보낸 뒤 완료하세요.",
+    ),
+    "upload-rejected": (
+        "업로드 거부됨",
+        "도착한 파일이 요청한 내용과 달라(`fault`: size, type, checksum) 보관하지 않습니다. 새로 시작하세요.",
+    ),
+    "already-exists": (
+        "이미 있는 객체",
+        "이 키의 객체가 이미 있으며, 덮어쓰지 않는 조건으로 발급된 업로드입니다.",
+    ),
+    "not-a-form": (
+        "폼이 아님",
+        "본문이 `multipart/form-data`가 아닙니다. 브라우저에서는 `FormData`를 보내고 Content-Type은 지정하지 마세요.",
+    ),
+    "malformed-form": (
+        "잘못된 폼",
+        "폼이 깨졌거나, 중간에 끊겼거나, 필드가 중복되거나, 파트나 헤더가 너무 많습니다.",
+    ),
+    "empty-file": ("빈 파일", "파일에 내용이 없어 아무것도 저장하지 않았습니다. 내용이 있는 파일을 선택하세요."),
+    "upload-url-invalid": (
+        "잘못된 업로드 URL",
+        "`uploadUrl`이 S3용 presigned PUT URL이 아닙니다. `POST /uploads`의 `presignedUrl`을 그대로 보내세요.",
+    ),
+    "upload-url-expired": ("업로드 URL 만료", "presigned URL의 유효 시간이 지났습니다. 새로 발급받으세요."),
+    "upload-url-needs-headers": (
+        "헤더가 더 필요한 업로드 URL",
+        "폼으로 전달할 수 없는 헤더가 서명된 URL입니다(`signed_headers`). 파일을 S3로 직접 보내세요.",
+    ),
+    "upload-target-refused": (
+        "허용되지 않는 업로드 대상",
+        "이 서비스가 보내지 않는 호스트나 버킷입니다(PROXY_ALLOWED_BUCKETS, PROXY_ALLOWED_HOSTS).",
+    ),
+    "upstream-refused": (
+        "S3가 업로드를 거부함",
+        "S3가 업로드를 거부했습니다(`upstream_status`, `upstream_code`). 만료되었거나 서명된 내용과 다릅니다.",
+    ),
+    "upstream-redirected": (
+        "리디렉션을 따르지 않음",
+        "저장소가 리디렉션으로 응답했습니다. 버킷의 리전 호스트로 서명하세요.",
+    ),
+    "upstream-unavailable": (
+        "S3를 사용할 수 없음",
+        "S3가 마지막 시도까지 5xx로 응답하거나 응답하지 않았습니다(`attempts`). 파일을 저장하지 못했습니다.",
+    ),
+    "outcome-unknown": (
+        "결과를 알 수 없음",
+        "마지막 바이트를 보낸 뒤 S3와의 연결이 끊겼습니다. 저장되었을 수 있으니 다시 보내기 전에 확인하세요.",
+    ),
+    "client-too-slow": (
+        "전송이 너무 느림",
+        "폼이 너무 느리게 도착하거나 더 이상 도착하지 않습니다. 더 빠른 연결에서 다시 보내세요.",
+    ),
+    "too-many-uploads": (
+        "업로드가 너무 많음",
+        "지금은 업로드를 더 받을 수 없습니다. `Retry-After`초 후에 다시 시도하세요.",
+    ),
+    "upload-timed-out": (
+        "업로드 시간 초과",
+        "업로드 전체에 주어진 시간(TIMEOUT_SECONDS, Lambda 제한)이 끝났습니다. 큰 파일은 S3로 직접 보내세요.",
+    ),
+    "storage-denied": (
+        "S3 권한 부족",
+        "S3가 서비스의 작업(`action`)을 거부했습니다. 운영자가 역할에 권한을 주어야 합니다.",
+    ),
+    "storage-unavailable": (
+        "S3를 사용할 수 없음",
+        "S3가 실패했거나 응답하지 않았습니다. 잠시 후 다시 시도하세요.",
+    ),
+    "storage-timed-out": (
+        "S3 응답 시간 초과",
+        "S3가 제때 응답하지 않아 처리 여부를 알 수 없습니다. 다시 요청하세요.",
+    ),
+    "database-not-configured": (
+        "데이터베이스 없음",
+        "데이터베이스가 필요한 경로입니다. 운영자가 `DATABASE_URL`을 설정해야 합니다.",
+    ),
+    "database-unavailable": (
+        "데이터베이스를 사용할 수 없음",
+        "데이터베이스가 응답하지 않거나 느리거나 준비되지 않았습니다. `Retry-After`초 후에 다시 시도하세요.",
+    ),
+    "credentials-unavailable": (
+        "서명할 수 없음",
+        "서비스에 AWS 자격 증명이 없습니다. 운영자는 로그에서 이유를 확인할 수 있습니다.",
+    ),
+    "internal-error": (
+        "내부 오류",
+        "서비스 내부 오류입니다. `request_id`를 알려 주세요. 해당 요청의 로그에 자세한 내용이 있습니다.",
+    ),
+}
