@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 
-from image_upload import __version__, openapi, purposes
+from image_upload import __version__, openapi, origins, purposes
 from image_upload.accounts.dependencies import principal_of
 from image_upload.accounts.principals import Principal
 from image_upload.audit import Audit
@@ -170,9 +170,10 @@ def _ring(settings: Settings, limiter: Limiter, open_uppy: Callable[[], None]) -
         ring.append(
             Middleware(
                 CORSMiddleware,
-                allow_origins=settings.cors_allow_origins,
+                allow_origins=origins.exact(settings.cors_allow_origins),
+                allow_origin_regex=origins.pattern(settings.cors_allow_origins),
                 allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"],
-                allow_headers=["Authorization", "Content-Type", "Accept", "Uppy-Auth-Token"],
+                allow_headers=list(settings.cors_allow_headers),
                 expose_headers=["X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy"],
                 max_age=86_400,
             )

@@ -17,10 +17,10 @@ from pydantic import (
     field_validator,
 )
 
-from image_upload import purposes
+from image_upload import origins, purposes
 from image_upload.account_settings import AccountSettings
 from image_upload.limits import PRESIGN_MAX_S
-from image_upload.setting_values import CommaList
+from image_upload.setting_values import CORS_HEADERS, CommaList, header_names
 
 # Those whose objects S3 reads out at once: from the others a read URL would get 403 InvalidObjectState.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
@@ -137,7 +137,12 @@ class Settings(AccountSettings):
     cors_allow_origins: CommaList = Field(
         (),
         validation_alias="CORS_ALLOW_ORIGINS",
-        description="origins such as https://app.example.com separated by commas, or *",
+        description="origins such as https://app.example.com or https://*.example.com separated by commas, or *",
+    )
+    cors_allow_headers: CommaList = Field(
+        CORS_HEADERS,
+        validation_alias="CORS_ALLOW_HEADERS",
+        description="names of headers separated by commas, in place of the default ones; or *",
     )
     allow_gif: bool = Field(
         default=False,
@@ -201,6 +206,16 @@ class Settings(AccountSettings):
         if parts.scheme == "http" and info.data.get("environment") == "production":
             raise ValueError("plain http is possible only outside production")
         return f"{parts.scheme}://{parts.netloc.lower()}"
+
+    @field_validator("cors_allow_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origins.check(each) for each in value)
+
+    @field_validator("cors_allow_headers")
+    @classmethod
+    def _cors_headers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return header_names(value)
 
     @field_validator("s3_storage_classes")
     @classmethod

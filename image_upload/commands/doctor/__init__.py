@@ -14,7 +14,7 @@ from typing import Final
 
 import httpx
 
-from image_upload.commands.bucket_rules import ORIGIN
+from image_upload import origins
 from image_upload.commands.doctor import bucket, round_trip, rules, service
 from image_upload.commands.doctor.report import Finding, as_json, as_line, summary
 from image_upload.commands.smoke import token_for
@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    origin = asked.origin or next((each for each in settings.cors_allow_origins if each != "*"), None)
+    origin = asked.origin or next((each for each in settings.cors_allow_origins if "*" not in each), None)
     findings = []
     with _http(settings) as web:
         for finding in _checks(settings, web, origin, asked.url, token):
@@ -75,9 +75,12 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _origin(text: str) -> str:
-    if text == "*" or not ORIGIN.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no origin such as https://app.example.com")
-    return text
+    try:
+        if "*" not in text:
+            return origins.check(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    raise argparse.ArgumentTypeError(f"{text!r} is no origin such as https://app.example.com")
 
 
 def _url(text: str) -> str:
