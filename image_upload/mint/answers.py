@@ -15,8 +15,9 @@ class MintedUpload(BaseModel):
     objectKey: str = Field(description="Pass it to GET /images/{key} later.")
     strategy: str = Field(description="put, post, multipart or proxy", examples=["put"])
     method: str = Field(examples=["PUT"])
-    headers: dict[str, str] = Field(
-        description="Send all of them, unchanged. Every HTTP client sets Content-Length by itself."
+    headers: dict[str, str] = Field(description="Send all of them, unchanged.")
+    contentLength: int | None = Field(
+        None, description="put: the Content-Length that is signed. HTTP clients set it by themselves."
     )
     expiresAt: datetime
     expiresIn: int = Field(description="Seconds.", examples=[300])
@@ -83,6 +84,9 @@ class ImageUrl(BaseModel):
     key: str
     expires_in: int = Field(examples=[300])
     headers: dict[str, str] = Field(description="Send all of them, unchanged.")
+    content_length: int | None = Field(
+        description="The Content-Length that is signed, where `size` was given. HTTP clients set it by themselves."
+    )
 
 
 class FileUrl(BaseModel):
@@ -92,4 +96,5 @@ class FileUrl(BaseModel):
     object_key: str
     expires_in: int = Field(examples=[3600])
     headers: dict[str, str] = Field(description="Send all of them, unchanged.")
+    content_length: int | None = Field(description="null: the length is not signed.")
     file_id: int | None = Field(None, description="With a database: names the file record in later calls.")

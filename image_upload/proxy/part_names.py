@@ -34,8 +34,8 @@ def read(header: str) -> Disposition | None:
     if kind.strip().lower() != "form-data":
         return None
     found: dict[str, str] = {}
-    position = len(kind)
-    while position < len(header.rstrip(" \t;")):
+    position, end = len(kind), len(header.rstrip(" \t;"))
+    while position < end:
         match = _PARAMETER.match(header, position)
         if match is None:
             return None
