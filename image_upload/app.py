@@ -150,6 +150,8 @@ def _desk(settings: Settings, stores: Stores, quotas: "Quotas | None") -> Desk:
         Mint(settings, stores.bucket, quotas),
         MultipartUploads(settings, stores.bucket, notice, quotas),
         purposes.table(allow_gif=settings.allow_gif),
+        form_post=settings.s3_form_post,
+        sha256=settings.s3_checksums == "sha256",
         form_path=proxy.RETRY_PATH,
         form_max_bytes=(LAMBDA_FORM_MAX_BYTES if settings.on_lambda else proxy.FORM_MAX_BYTES[proxy.RETRY_PATH])
         - FORM_OVERHEAD_MAX_BYTES,

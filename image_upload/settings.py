@@ -110,6 +110,14 @@ class Settings(AccountSettings):
         pattern=r"^[A-Za-z0-9:/_-]{1,2048}$",
         description="the id, alias or ARN of a KMS key, with S3_SSE=aws:kms",
     )
+    s3_checksums: Literal["sha256", "md5", "off"] = Field(
+        "sha256", validation_alias="S3_CHECKSUMS", description="one of sha256, md5, off: what the store compares"
+    )
+    s3_form_post: bool = Field(
+        default=True,
+        validation_alias="S3_FORM_POST",
+        description="true or false: whether the store takes presigned form POSTs",
+    )
     upload_url_expires_s: int = Field(
         300,
         validation_alias="UPLOAD_URL_EXPIRES_SECONDS",
