@@ -5,11 +5,14 @@ itself refuses is proven on strict servers, never on this one.
 """
 
 import contextlib
+import hashlib
+import io
 import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from local.ports import claim_port
 
@@ -20,7 +23,7 @@ SECRET_KEY = "local-secret"
 
 # What a browser needs to PUT to a presigned URL and to read the ETag of the answer.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ManageCorsUsing.html
-CORS_RULE = {
+CORS_RULE: dict[str, Any] = {
     "AllowedOrigins": ["*"],
     "AllowedMethods": ["GET", "HEAD", "PUT", "POST", "DELETE"],
     "AllowedHeaders": ["*"],
@@ -52,8 +55,7 @@ class EmbeddedS3:
 @contextlib.contextmanager
 def embedded_s3(port: int = 0) -> Iterator[EmbeddedS3]:
     """Run moto's server on loopback (a free port for 0), with the bucket and its CORS rules in place."""
-    import boto3  # noqa: PLC0415  a second of imports that `event` and `test --url` do not need
-    from botocore.config import Config  # noqa: PLC0415
+    # A second of imports that `event` and `test --url` do not need.
     from moto.moto_server.werkzeug_app import (  # noqa: PLC0415
         DomainDispatcherApplication,
         MotoRequestHandler,
@@ -67,7 +69,7 @@ def embedded_s3(port: int = 0) -> Iterator[EmbeddedS3]:
         server = make_server(
             "127.0.0.1",
             listening.getsockname()[1],
-            _without_forms(DomainDispatcherApplication(create_backend_app)),
+            _mended(DomainDispatcherApplication(create_backend_app)),
             threaded=True,
             request_handler=MotoRequestHandler,
             fd=listening.fileno(),
@@ -76,17 +78,7 @@ def embedded_s3(port: int = 0) -> Iterator[EmbeddedS3]:
     thread.start()
     try:
         running = EmbeddedS3(f"http://127.0.0.1:{server.port}")
-        client = boto3.client(
-            "s3",
-            endpoint_url=running.endpoint_url,
-            region_name=REGION,
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-        )
-        client.create_bucket(Bucket=BUCKET)
-        client.put_bucket_cors(Bucket=BUCKET, CORSConfiguration={"CORSRules": [CORS_RULE]})
-        client.close()
+        make_bucket(running.endpoint_url)
         yield running
     finally:
         server.shutdown()
@@ -94,12 +86,63 @@ def embedded_s3(port: int = 0) -> Iterator[EmbeddedS3]:
         server.server_close()
 
 
-def _without_forms(app: Any) -> Any:
-    """Moto waits for ever for a PUT that is typed as a form, which is what curl sends without -H."""
+def _mended(app: Any) -> Any:
+    """Where moto answers so that a client waits for ever.
 
-    def typed(environ: dict[str, Any], start_response: Any) -> Any:
-        if environ["REQUEST_METHOD"] == "PUT" and "form" in environ.get("CONTENT_TYPE", ""):
+    A PUT that is typed as a form (what curl sends without -H) is read as one. A form's answer lacks ETag and
+    Location, without which Uppy 4 and 5 never end.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html
+    """
+
+    def mended(environ: dict[str, Any], start_response: Any) -> Any:
+        form = "form" in environ.get("CONTENT_TYPE", "")
+        if environ["REQUEST_METHOD"] == "PUT" and form:
             environ["CONTENT_TYPE"] = "binary/octet-stream"  # S3's own default
+        if environ["REQUEST_METHOD"] == "POST" and form:
+            return _form_answer(app, environ, start_response)
         return app(environ, start_response)
 
-    return typed
+    return mended
+
+
+def _form_answer(app: Any, environ: dict[str, Any], start_response: Any) -> Any:
+    """Moto's answer to a form, with the headers that S3 has and a page of another origin may read."""
+    from werkzeug.formparser import parse_form_data  # noqa: PLC0415
+
+    sent = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    _, fields, files = parse_form_data(environ | {"wsgi.input": io.BytesIO(sent)})
+    etag = hashlib.md5(files["file"].read() if "file" in files else b"", usedforsecurity=False).hexdigest()
+    for file in files.values():
+        file.close()
+
+    def with_headers(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+        if status.startswith("2"):
+            path = quote(f"{environ['PATH_INFO'].encode('latin-1').decode().rstrip('/')}/{fields.get('key', '')}")
+            headers = [
+                *headers,
+                ("ETag", f'"{etag}"'),
+                ("Location", f"{environ['wsgi.url_scheme']}://{environ['HTTP_HOST']}{path}"),
+                ("Access-Control-Expose-Headers", ", ".join(CORS_RULE["ExposeHeaders"])),
+            ]
+        return start_response(status, headers, *rest)
+
+    return app(environ | {"wsgi.input": io.BytesIO(sent)}, with_headers)
+
+
+def make_bucket(endpoint_url: str) -> None:
+    """Make the bucket if it is not there, and set its CORS rules. Raises boto3's errors."""
+    import boto3  # noqa: PLC0415  a second of imports that `event` and `test --url` do not need
+    from botocore.config import Config  # noqa: PLC0415
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint_url,
+        region_name=REGION,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, proxies={"http": ""}),
+    )
+    with contextlib.closing(client):
+        if BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
+            client.create_bucket(Bucket=BUCKET)
+        client.put_bucket_cors(Bucket=BUCKET, CORSConfiguration={"CORSRules": [CORS_RULE]})

@@ -1,6 +1,7 @@
 """Listening sockets, or a sentence that says why there is none."""
 
 import errno
+import random
 import socket
 
 
@@ -36,3 +37,22 @@ def port_from(text: str, setting: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= 65535):  # noqa: PLR2004
         raise PortUnavailable(f"{setting} is {text!r}, which is no port. Expected: a number from 0 to 65535.")
     return int(text)
+
+
+def free_ports(count: int) -> list[int]:
+    """Unused ports of loopback at random, below those that the kernel gives to outgoing connections.
+
+    From that range another connection, or our own poll connecting to itself, could take the port
+    between this look and the server's bind.
+    """
+    free: list[int] = []
+    for port in random.sample(range(20_000, 32_000), 200):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        free.append(port)
+        if len(free) == count:
+            return free
+    raise PortUnavailable("There is no free port on 127.0.0.1.")

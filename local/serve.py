@@ -1,15 +1,17 @@
-"""`make dev`: run the service and its embedded S3 until Ctrl-C, after printing what can be pasted."""
+"""`make dev`: run the service and its S3 until Ctrl-C, after printing what can be pasted."""
 
 import contextlib
 import os
+from pathlib import Path
 
 from image_upload import logs
 from image_upload.app import create_app
 from image_upload.settings import load, read_dotenv
-from local.database import local_database
-from local.embedded_s3 import embedded_s3
 from local.ports import claim_port
 from local.service import local_environ, server_for
+from local.state import kept_folder, kept_secret
+from local.stores import opened_stores, unused_bucket
+from local.terminal_logs import write_for_a_person
 
 PICTURE = "examples/photo.jpg"
 
@@ -31,14 +33,19 @@ def curl_lines(url: str) -> list[str]:
     ]
 
 
-def serve(host: str, port: int, s3_port: int) -> None:
-    """Serve until interrupted. Raises `PortUnavailable`, `SettingsError`."""
+def serve(host: str, port: int, s3: str, s3_port: int, folder: Path) -> None:
+    """Serve until interrupted, on the S3 that `local.stores` opens.
+
+    Raises `PortUnavailable`, `FolderUnavailable`, `ServerError`, `SettingsError`.
+    """
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(claim_port(host, port, "PORT"))
-        s3 = stack.enter_context(embedded_s3(s3_port))
-        database = stack.enter_context(local_database())
-        settings = load(local_environ(read_dotenv(os.environ), {**s3.environ, **database}))
+        kept = stack.enter_context(kept_folder(folder))
+        environ = read_dotenv(os.environ)
+        stores = stack.enter_context(opened_stores(s3, environ, kept, s3_port))
+        settings = load(local_environ(environ, stores.environ, kept_secret(kept)))
         logs.configure(settings)
+        write_for_a_person()
         app = create_app(settings)
         shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host  # noqa: S104  only printed
         url = f"http://{shown}:{listening.getsockname()[1]}"
@@ -47,8 +54,8 @@ def serve(host: str, port: int, s3_port: int) -> None:
             f"""
 Service    {url}
 API docs   {url}/docs
-S3         {s3.endpoint_url}  bucket {settings.s3_bucket_name}, in memory, gone at exit
-Database   {database["DATABASE_URL"]}  gone at exit, as its rows speak of that S3
+S3         {stores.s3}
+{unused_bucket(os.environ, environ, settings)}Database   {stores.database}
 
 Store a picture, straight to S3 with a presigned URL:
 

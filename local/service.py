@@ -4,8 +4,10 @@ import contextlib
 import os
 import secrets
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
@@ -13,24 +15,25 @@ from fastapi import FastAPI
 from image_upload.app import create_app
 from image_upload.commands.serve import configuration
 from image_upload.settings import load
-from local.database import local_database
-from local.embedded_s3 import embedded_s3
 from local.ports import claim_port
+from local.stores import opened_stores
 
 # Where front ends run in development: Next.js and Create React App, Vite.
 DEVELOPMENT_ORIGINS = "http://localhost:3000,http://localhost:5173"
 
 
-def local_environ(environ: Mapping[str, str], stores: Mapping[str, str]) -> dict[str, str]:
+def local_environ(
+    environ: Mapping[str, str], stores: Mapping[str, str], jwt_secret: str | None = None
+) -> dict[str, str]:
     """The environment of a local run: what the developer set, then what must not come from outside.
 
     A shell on a developer's machine often holds production settings: ENVIRONMENT and the ways to S3 and to the
     database are replaced (`stores` are those of this run; without a database in them there is none). What makes
-    a process believe to run on Lambda is taken out. Tokens are signed with a secret that ends with the run, if
-    there is none: so somebody can sign in, and nobody has to set up anything.
+    a process believe to run on Lambda is taken out. Where no JWT_SECRET is set, tokens and tickets are signed with
+    `jwt_secret`, or with a secret that ends with the run: so a user can sign in without any set-up.
     """
     kept = {name: value for name, value in environ.items() if not name.startswith(("AWS_LAMBDA_", "DATABASE_"))}
-    made_up = {"CORS_ALLOW_ORIGINS": DEVELOPMENT_ORIGINS, "JWT_SECRET": secrets.token_hex(32)}
+    made_up = {"CORS_ALLOW_ORIGINS": DEVELOPMENT_ORIGINS, "JWT_SECRET": jwt_secret or secrets.token_hex(32)}
     return {**made_up, **{name: value for name, value in kept.items() if value}, "ENVIRONMENT": "local", **stores}
 
 
@@ -57,9 +60,11 @@ def running(app: FastAPI, listening: socket.socket) -> Iterator[str]:
 
 @contextlib.contextmanager
 def local_service(environ: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Service, embedded S3 and database on free ports of loopback, for tests; yields the base URL."""
-    with embedded_s3() as s3, local_database() as database:
-        stores = {**s3.environ, **database}
-        settings = load(local_environ(os.environ if environ is None else environ, stores))
+    """Service, S3 and database on free ports of loopback that leave nothing behind; yields the base URL."""
+    with (
+        tempfile.TemporaryDirectory(prefix="image-upload-", ignore_cleanup_errors=True) as folder,
+        opened_stores("auto", {}, Path(folder)) as stores,
+    ):
+        settings = load(local_environ(os.environ if environ is None else environ, stores.environ))
         with running(create_app(settings), claim_port("127.0.0.1", 0, "PORT")) as url:
             yield url

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,17 @@ import pytest
 from PIL import Image
 
 from image_upload.app import create_app
-from image_upload.records.migrating import migrate
 from image_upload.settings import Settings, load
 from local.embedded_s3 import EmbeddedS3, embedded_s3
 from local.ports import claim_port
 from local.service import local_environ, running
 from tests.contract.servers import UnsupportedError
-from tests.records.databases import Place, empty, settings_with
+from tests.needs import unavailable
+from tests.records.databases import POSTGRES, Place, empty, migrated
 from tests.records.postgres import Postgres
 from tests.records.postgres import postgres as run_postgres
+
+pytest_plugins = ["tests.tiers"]
 
 Start = Callable[..., str]
 
@@ -104,18 +105,26 @@ def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL of this run. On a machine that cannot have it the tests are skipped, but never in CI."""
+    """The PostgreSQL of this run, or of this worker of it."""
+    yield from _postgres()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of one test, which may stop it."""
+    yield from _postgres()
+
+
+def _postgres() -> Iterator[Postgres]:
     with contextlib.ExitStack() as stack:
         try:
             server = stack.enter_context(run_postgres())
         except UnsupportedError as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(f"no PostgreSQL: {error}")
+            unavailable("postgres", error)
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", POSTGRES])
 def unmigrated(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """A database without tables, of each kind in turn."""
     return empty(request.param, lambda: request.getfixturevalue("postgres"), tmp_path)
@@ -124,5 +133,4 @@ def unmigrated(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 @pytest.fixture
 def place(unmigrated: Place) -> Place:
     """A migrated database, of each kind in turn."""
-    migrate(settings_with(unmigrated.url))
-    return unmigrated
+    return migrated(unmigrated)

@@ -18,6 +18,8 @@ from local.embedded_s3 import ACCESS_KEY, REGION, SECRET_KEY, EmbeddedS3
 from tests.contract import servers
 from tests.e2e.prepare import AWS_CLI_VERSION
 
+pytestmark = pytest.mark.needs("awscli")
+
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "registry-test"
 MANIFEST = json.dumps(

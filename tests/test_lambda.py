@@ -1,15 +1,17 @@
-"""The sample events through `upload.handler`, each in a process of its own as `test_local.py event` does."""
+"""The sample events through `upload.handler`, each in a process of its own, as `test_local.py event` does it."""
 
 import base64
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import pytest
+
+from tests.replaying import Replay, replaying
 
 ROOT = Path(__file__).parents[1]
 ROW = re.compile(r"^\| `(?P<file>[\w-]+\.json)` \|.*\| (?P<status>\d{3}) \| (?:`(?P<code>[\w-]+)`)? ?\|$", re.MULTILINE)
@@ -21,17 +23,10 @@ OTHER_ROW = re.compile(r"^\| `(?P<file>[\w-]+\.json)` \|.*\| `(?P<answer>\{.*\})
 OTHERS = {row["file"]: json.loads(row["answer"]) for row in OTHER_ROW.finditer((ROOT / "events/README.md").read_text())}
 
 
-def replay(file: Path) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "test_local.py", "event", str(file)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+@pytest.fixture(scope="module")
+def replay() -> Iterator[Replay]:
+    with replaying() as replay:
+        yield replay
 
 
 def test_every_event_is_of_one_kind() -> None:
@@ -40,12 +35,12 @@ def test_every_event_is_of_one_kind() -> None:
 
 
 @pytest.mark.parametrize("file", sorted(OTHERS))
-def test_an_event_that_is_no_request_gets_the_documented_answer(file: str) -> None:
+def test_an_event_that_is_no_request_gets_the_documented_answer(file: str, replay: Replay) -> None:
     assert replay(ROOT / "events" / file) == OTHERS[file]
 
 
 @pytest.mark.parametrize("file", sorted(DOCUMENTED))
-def test_an_event_gets_the_documented_answer(file: str) -> None:
+def test_an_event_gets_the_documented_answer(file: str, replay: Replay) -> None:
     answer = replay(ROOT / "events" / file)
     status, code = DOCUMENTED[file]
     assert answer["statusCode"] == status, answer
@@ -59,12 +54,15 @@ def test_an_event_gets_the_documented_answer(file: str) -> None:
 
 
 def test_a_form_that_is_stored_by_an_event_says_so() -> None:
-    body = json.loads(replay(ROOT / "events/proxied-upload.json")["body"])
+    """By the command itself."""
+    command = [sys.executable, "test_local.py", "event", "events/proxied-upload.json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    body = json.loads(json.loads(done.stdout)["body"])
     assert body["file_size"] == (ROOT / "examples/photo.jpg").stat().st_size
     assert body["success"] is True
 
 
-def test_a_binary_form_survives_base64(tmp_path: Path) -> None:
+def test_a_binary_form_survives_base64(tmp_path: Path, replay: Replay) -> None:
     event = json.loads((ROOT / "events/proxied-upload.json").read_text())
     every_byte = bytes(range(256)) * 8
     body = base64.b64decode(event["body"])
@@ -88,7 +86,7 @@ def test_a_binary_form_survives_base64(tmp_path: Path) -> None:
 )
 # AWS does not say in which of its two spellings the second one comes.
 @pytest.mark.parametrize("decoded", [False, True])
-def test_a_key_is_decoded_exactly_once(tmp_path: Path, raw: str, key: str, decoded: bool) -> None:
+def test_a_key_is_decoded_exactly_once(tmp_path: Path, replay: Replay, raw: str, key: str, decoded: bool) -> None:
     event = json.loads((ROOT / "events/exists.json").read_text())
     event["rawPath"] = f"/api/v1/s3/file/{raw}/exists"
     event["requestContext"]["http"]["path"] = unquote(event["rawPath"]) if decoded else event["rawPath"]

@@ -16,6 +16,8 @@ from image_upload.s3.inspection import Inspected, inspect, remove, sha256_of
 
 log = logging.getLogger(__name__)
 
+UNTYPED = "application/octet-stream"
+
 
 async def finish(stores: Stores, record: Record) -> Record:
     """Ask S3 about a record's object and settle the row; the row as it is now. Safe to repeat, at any time, at once.
@@ -67,7 +69,8 @@ async def _fault(bucket: Bucket, promise: Promise, found: Inspected) -> Fault | 
     """What of the promise was not kept."""
     if promise.size_bytes not in (None, found.size_bytes):
         return "size"
-    if promise.content_type.lower() != found.content_type.lower():
+    # "No particular type" (RFC 2046, section 4.5.1): SeaweedFS names the one of the key's extension.
+    if promise.content_type.lower() not in (found.content_type.lower(), UNTYPED):
         return "type"
     if promise.sha256 is not None and promise.sha256 != await sha256_of(bucket, found):
         return "checksum"

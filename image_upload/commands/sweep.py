@@ -21,7 +21,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=300.0, help="longest time it may take (300)")
     within_s = parser.parse_args(arguments).seconds
     try:
-        settings = load(read_dotenv(os.environ))
+        settings = load(read_dotenv(os.environ), serving=False)
         if settings.database_url is None:
             raise SettingsError("There is no database to sweep. Set DATABASE_URL; docs/records.md says how.")
     except SettingsError as error:

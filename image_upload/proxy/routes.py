@@ -145,6 +145,7 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
     @routes.post(
         PLAIN_PATH,
         summary="Store a form's file, one attempt",
+        operation_id="forwardForm",
         openapi_extra=documented(*_PROBLEMS, answer="proxy.answers:Stored", form=_form(_FORM_FIELDS)),
     )
     async def upload(request: Request) -> JSONResponse:
@@ -158,6 +159,7 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
     @routes.post(
         RETRY_PATH,
         summary="Store a form's file, with retry",
+        operation_id="forwardFormWithRetry",
         openapi_extra=documented(
             *_PROBLEMS, answer="proxy.answers:StoredWithRetry", form=_form(_FORM_FIELDS | _RETRY_FIELDS)
         ),
@@ -174,13 +176,14 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
     @routes.post(
         STORE_PATH,
         summary="Store a form's file in the service's bucket",
+        operation_id="storeForm",
         openapi_extra=documented(*_STORE_PROBLEMS, answer="proxy.answers:KeptFile", form=_STORE_FORM),
     )
     async def store(
         request: Request, principal: Annotated[Principal, Depends(principal_of.needs("mint"))]
     ) -> JSONResponse:
         """Outside Lambda of any size. With `folder` or `purpose` in front of `file` nothing is written to disk."""
-        kept = await proxy.keep(request, principal.user_id)
+        kept = await proxy.keep(request, principal)
         said = {
             "key": kept.key,
             "size": kept.stored.size_bytes,

@@ -2,16 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from image_upload import audit, checks, keys, metadata
-from image_upload.errors import EmptyFile, FileTooLarge, InvalidRequest, MalformedForm
+from image_upload import audit, checks, keys, metadata, purposes
+from image_upload.errors import (
+    EmptyFile,
+    FileTooLarge,
+    InvalidKey,
+    InvalidRequest,
+    MalformedForm,
+    UnsupportedFileType,
+)
 from image_upload.limits import MULTIPART_URL_EXPIRES_S, S3_OBJECT_MAX_BYTES
 from image_upload.proxy.form import CLASS_FIELD, FILE_FIELD, FOLDER_FIELD, PURPOSE_FIELD, Incoming
-from image_upload.proxy.send import CHUNK_BYTES
-from image_upload.proxy.spool import receive
+from image_upload.proxy.spool import Room, pieces, receive
 from image_upload.purposes import Purpose
 from image_upload.s3 import objects, uploading
 from image_upload.s3.bucket import Bucket
@@ -59,7 +65,7 @@ class _Place(NamedTuple):
     max_bytes: int
 
 
-async def keep(shelf: Shelf, incoming: Incoming, user_id: str, *, on_disk: bool) -> Kept:
+async def keep(shelf: Shelf, incoming: Incoming, user_id: str, room: Room | None) -> Kept:
     """Store the form's file under its purpose's key, or under `{folder}/{user}/{id}.{ext}`.
 
     With `purpose` or `folder` in front of the file its bytes go straight on; else they are spooled until it is known.
@@ -75,10 +81,10 @@ async def keep(shelf: Shelf, incoming: Incoming, user_id: str, *, on_disk: bool)
     keys.check_filename(incoming.filename)
     in_front = _DECISIVE & incoming.fields.keys()
     if not in_front - {CLASS_FIELD}:
-        form = await receive(incoming, on_disk=on_disk)
+        form = await receive(incoming, room)
         assert form.file is not None  # noqa: S101  it was reached
-        with form.file as file:
-            kept = await _store(shelf, incoming, user_id, _read(file), expected_bytes=form.size_bytes)
+        with closing(form):
+            kept = await _store(shelf, incoming, user_id, pieces(form.file), expected_bytes=form.size_bytes)
         await shelf.settle(kept.key, kept.stored.size_bytes)
         return kept
     length = incoming.length_if_last()
@@ -129,7 +135,8 @@ def _place(shelf: Shelf, incoming: Incoming, user_id: str) -> _Place:
     given = {CLASS_FIELD: fields[CLASS_FIELD]} if fields.get(CLASS_FIELD) else {}
     if not fields.get(PURPOSE_FIELD):
         max_bytes = S3_OBJECT_MAX_BYTES
-        key = keys.make_in(fields.get(FOLDER_FIELD, ""), user_id=user_id, ext=keys.extension(incoming.filename))
+        folder = _folder(shelf, fields.get(FOLDER_FIELD, ""), content_type, incoming.filename)
+        key = keys.make_in(folder, user_id=user_id, ext=keys.extension(incoming.filename))
     elif fields.get(FOLDER_FIELD):
         raise InvalidRequest(
             "A purpose has a folder of its own. Send purpose or folder, not both.",
@@ -149,6 +156,29 @@ def _place(shelf: Shelf, incoming: Incoming, user_id: str) -> _Place:
     return _Place(key, {"Content-Type": content_type, **told, **shelf.bucket.at_rest(key)}, max_bytes)
 
 
+def _folder(shelf: Shelf, named: str, content_type: str, filename: str) -> str:
+    """The folder that a form's file goes into: the one that it names, else the default one for its type.
+
+    What a CDN serves is public, and read by its folder: such a folder takes its purpose's types alone, and no folder
+    inside it, which could read like another user's. Raises `UnsupportedFileType`, `InvalidKey`.
+    """
+    folder = named.strip("/") or keys.DEFAULT_FOLDER
+    purpose = purposes.of_key(f"{folder}/", shelf.table.values())
+    if purpose is None or not purpose.cdn:
+        return folder
+    try:
+        checks.file_type(purpose, content_type, filename)
+    except UnsupportedFileType:
+        if named.strip("/"):
+            raise
+        return keys.OTHER_FOLDER
+    if f"{folder}/" != purpose.prefix:
+        raise InvalidKey(
+            f"The folder {purpose.prefix} is public and takes no folders of yours inside it. Name it alone."
+        )
+    return folder
+
+
 async def _up_to(max_bytes: int, chunks: AsyncIterator[memoryview]) -> AsyncIterator[memoryview]:
     """The same chunks. Raises `FileTooLarge` when they are more than the purpose takes."""
     received = 0
@@ -161,8 +191,3 @@ async def _up_to(max_bytes: int, chunks: AsyncIterator[memoryview]) -> AsyncIter
                 max_bytes=max_bytes,
             )
         yield chunk
-
-
-async def _read(file: BinaryIO) -> AsyncIterator[memoryview]:
-    while chunk := file.read(CHUNK_BYTES):
-        yield memoryview(chunk)

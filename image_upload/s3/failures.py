@@ -21,10 +21,8 @@ _ACTIONS = {
     "DeleteObject": "s3:DeleteObject",
     "PutObject": "s3:PutObject",
     "UploadPart": "s3:PutObject",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
 }
-
-# What only `python -m image_upload import` calls, with the rights of whoever runs it.
-_OPERATOR_ACTIONS = {"ListMultipartUploads": "s3:ListBucketMultipartUploads"}
 
 # What stores say that know no x-amz-checksum headers (Backblaze B2 the first), and of which calls.
 _UNKNOWN_HEADER = frozenset({"InvalidArgument", "NotImplemented"})
@@ -78,7 +76,7 @@ async def translated() -> AsyncIterator[None]:
         yield
     except S3Failure as failure:
         if failure.status == 403:  # noqa: PLR2004
-            action = failure.action or (_ACTIONS | _OPERATOR_ACTIONS)[failure.operation]
+            action = failure.action or _ACTIONS[failure.operation]
             raise StorageDenied(
                 f"S3 denied {failure.operation}. The service's operator grants {action} to its role.",
                 action=action,

@@ -12,6 +12,8 @@ from tests.browser.conftest import Stored, token_of
 from tests.browser.driving import Outcome, Sent, Uppy
 from tests.browser.storage import Storage
 
+pytestmark = pytest.mark.needs("chromium", "node", "localstack")
+
 MIB = 1024 * 1024
 # What only the service decides need not be asked twice.
 on_localstack = pytest.mark.parametrize("storage", ["localstack"], indirect=True, scope="session")

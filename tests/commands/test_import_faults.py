@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import termios
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -353,15 +354,18 @@ def test_a_full_disk_stops_the_import_and_the_next_run_goes_on(move: Import) -> 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_import_says_how_to_go_on(files: Import, meddler: Meddler, number: signal.Signals) -> None:
     processes: list[subprocess.Popen[str]] = []
+    known = threading.Event()
 
     def interrupt(call: Call) -> Answer | None:
-        if call.operation == "Part" and processes:
+        # The first part may come before the process is known here.
+        if call.operation == "Part" and known.wait(END_WITHIN_S) and processes:
             processes.pop().send_signal(number)
         return None
 
     meddler.meddle = interrupt
     process = files.start()
     processes.append(process)
+    known.set()
     out, err = process.communicate(timeout=END_WITHIN_S)
     assert process.returncode == 130, out + err
     assert "stopped. Repeat the same command: it goes on where it was." in err

@@ -84,6 +84,7 @@ def test_killed_before_or_behind_a_call(
         assert meddler.count("Part") < 3, "the part that S3 had was not sent again"
 
 
+@pytest.mark.full
 def test_killed_twenty_times_at_random_moments(move: Import, meddler: Meddler) -> None:
     seed = int(os.environ.get("IMPORT_KILL_SEED") or random.SystemRandom().randrange(2**32))
     moments = random.Random(seed)  # noqa: S311  to be repeated by its seed

@@ -27,6 +27,8 @@ from tests.image import engine
 from tests.image.conftest import image  # noqa: F401  the fixture
 from tests.image.engine import HOST, NETWORK, Container, podman
 
+pytestmark = pytest.mark.needs("image", "readers", "localstack")
+
 READY_WITHIN_S = 60.0
 RUN_WITHIN_S = 120.0
 POLL_S = 0.1

@@ -1,7 +1,6 @@
 """What others make of docker-compose.yml: the specification's schema, podman-compose, Docker where it is."""
 
 import os
-import shutil
 import subprocess
 import sys
 
@@ -12,7 +11,9 @@ from local.embedded_s3 import ACCESS_KEY, SECRET_KEY, EmbeddedS3
 from tests.compose.stack import ROOT, services
 from tests.compose.test_file import PROFILES
 from tests.compose.tools import podman_compose, python, read
+from tests.needs import unavailable
 
+with_podman_compose = pytest.mark.needs("readers", "podman")
 EXAMPLE = "--env-file", ".env.local.example"
 
 
@@ -20,18 +21,21 @@ def of_profiles(*wanted: str) -> set[str]:
     return {name for name, profiles in PROFILES.items() if profiles & set(wanted)}
 
 
+@pytest.mark.needs("readers")
 def test_the_file_follows_the_compose_specification() -> None:
     done = read([python(), "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"])
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 # podman-compose knows no optional dependency: `api` is left out where `infra` is not asked for.
+@with_podman_compose
 @pytest.mark.parametrize("profiles", [("infra",), ("test",), ("infra", "api"), ("infra", "api", "test")])
 def test_a_profile_selects_its_services(profiles: tuple[str, ...]) -> None:
     done = read(podman_compose(*EXAMPLE, "config", "--services"), COMPOSE_PROFILES=",".join(profiles))
     assert set(done.stdout.split()) == of_profiles(*profiles), done.stderr
 
 
+@with_podman_compose
 def test_plain_up_with_the_example_means_infra_and_api() -> None:
     kept = {name: os.environ[name] for name in ("PATH", "HOME")}
     done = subprocess.run(
@@ -40,13 +44,15 @@ def test_plain_up_with_the_example_means_infra_and_api() -> None:
     assert set(done.stdout.split()) == of_profiles("infra", "api")
 
 
+@with_podman_compose
 def test_without_an_env_file_one_sentence_says_what_to_do() -> None:
     done = read(podman_compose("--env-file", os.devnull, "--profile", "infra", "config"))
     assert done.returncode != 0
     assert "S3_BUCKET_NAME" in done.stderr
-    assert "Copy .env.local.example to .env.local" in done.stderr
+    assert "Copy .env.local.example to .env, or" in done.stderr
 
 
+@with_podman_compose
 def test_the_resolved_file_publishes_on_loopback_and_leaves_no_variable() -> None:
     done = read(podman_compose(*EXAMPLE, "config"), COMPOSE_PROFILES="infra,api,test")
     assert done.returncode == 0, done.stderr
@@ -58,10 +64,11 @@ def test_the_resolved_file_publishes_on_loopback_and_leaves_no_variable() -> Non
     assert {port.split(":")[0] for port in ports} == {"127.0.0.1"}
 
 
+@pytest.mark.needs("docker")
 @pytest.mark.parametrize("profile", ["infra", "api", "test"])
 def test_docker_compose_selects_the_same_services(profile: str) -> None:
-    if shutil.which("docker") is None or read(["docker", "compose", "version"]).returncode != 0:
-        pytest.skip("Docker with its compose plugin is not on this machine")
+    if read(["docker", "compose", "version"]).returncode != 0:
+        unavailable("docker", "its compose plugin is missing")
     done = read(["docker", "compose", *EXAMPLE, "--profile", profile, "config", "--services"])
     assert set(done.stdout.split()) == of_profiles(profile), done.stderr
 

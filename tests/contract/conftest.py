@@ -10,18 +10,22 @@ from typing import Any
 
 import httpx
 import pytest
+from _pytest.mark import ParameterSet
 
 from image_upload.settings import load
 from local.embedded_s3 import ACCESS_KEY, BUCKET, SECRET_KEY, EmbeddedS3
+from local.seaweedfs import find_weed
 from local.service import local_environ
 from tests.conftest import Start, serving
 from tests.contract import servers
 from tests.contract.gaps import GAPS
 from tests.contract.plans import PUTS, Put, minted, wish
 from tests.contract.store import Store, opened
+from tests.needs import unavailable
 
-# Strict about types and lengths, and quick to install. Ceph, which verifies everything else, is in `make test-strict`.
-DEFAULT_SERVERS = "moto,localstack"
+STRICT = {"localstack": servers.localstack, "seaweedfs": servers.seaweedfs, "ceph": servers.ceph}
+# The first tier's: a strict one that came with the test dependencies; where there is none, what takes its place.
+FIRST_SERVER = "seaweedfs" if find_weed() else "moto"
 # Every service here reads the tickets of the others.
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 CLOCK_WITHIN_S = 10.0
@@ -30,7 +34,7 @@ POLL_S = 0.05
 
 def chosen_servers() -> list[str]:
     """The servers to run on, in the order of the table of gaps. Raises for a name that is none."""
-    names = {name.strip() for name in (os.environ.get("S3_SERVERS") or DEFAULT_SERVERS).split(",")}
+    names = {name.strip() for name in (os.environ.get("S3_SERVERS") or ",".join(GAPS)).split(",")}
     if unknown := names - GAPS.keys():
         raise pytest.UsageError(f"S3_SERVERS names {', '.join(sorted(unknown))}. There are: {', '.join(GAPS)}.")
     return [name for name in GAPS if name in names]
@@ -41,15 +45,19 @@ def running(name: str) -> Iterator[servers.S3Server]:
     """A strict server. On a machine that cannot have it the tests are skipped, but never in CI."""
     with contextlib.ExitStack() as stack:
         try:
-            server = stack.enter_context({"localstack": servers.localstack, "ceph": servers.ceph}[name]())
+            server = stack.enter_context(STRICT[name]())
         except servers.UnsupportedError as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(f"no {name}: {error}")
+            unavailable(name, error)
         yield server
 
 
-@pytest.fixture(scope="session", params=chosen_servers())
+def as_param(name: str) -> ParameterSet:
+    """A server as a parameter, with the mark that keeps it out of the first tier."""
+    marks = () if name == FIRST_SERVER else pytest.mark.needs(name) if name in STRICT else pytest.mark.full
+    return pytest.param(name, marks=marks)
+
+
+@pytest.fixture(scope="session", params=[as_param(name) for name in chosen_servers()])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     """A bucket on each server in turn."""
     name: str = request.param

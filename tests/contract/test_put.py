@@ -53,6 +53,8 @@ def test_the_right_upload_succeeds_and_its_bytes_come_back(
     assert store.read(put.key) == CONTENT
     stored = store.head(put.key)
     assert stored
+    if put.key.endswith(".pdf"):
+        store.lacks(gap="octet-stream", answered=stored["ContentType"])
     assert stored["ContentType"] == put.headers["Content-Type"]
     assert web.get(web.get(f"{service}/images/{quote(put.key)}").json()["url"]).content == CONTENT
 
@@ -143,7 +145,8 @@ def test_another_method_is_refused_and_changes_nothing(
 def test_an_extra_header_is_refused(store: Store, service: str, web: httpx.Client, mint: Minting, name: str) -> None:
     put = mint(web, service)
     response = put.send(web, headers={name: "public-read"})
-    store.refused(response, DENIED, gap="unsigned-header", key=put.key)
+    # SeaweedFS names another code.
+    store.refused(response, DENIED, UNSIGNED, gap="unsigned-header", key=put.key)
 
 
 @pytest.mark.parametrize("name", [name for name in PUTS if name != "files"])

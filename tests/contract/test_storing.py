@@ -13,6 +13,7 @@ from tests.contract.plans import content_of
 from tests.contract.store import Store
 
 MIB = 1024 * 1024
+LARGE = pytest.param(64 * MIB, marks=pytest.mark.full)
 PATH = "/api/v1/s3/upload"
 BOUNDARY = "b0undary"
 GONE_WITHIN_S = 20.0
@@ -38,7 +39,7 @@ def send(web: httpx.Client, service: str, *parts: bytes, chunked: bool = False) 
 
 
 @pytest.mark.parametrize("folder_first", [True, False])
-@pytest.mark.parametrize("size", [1, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 64 * MIB])
+@pytest.mark.parametrize("size", [1, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, LARGE])
 def test_a_file_of_any_size_is_stored_byte_for_byte(
     store: Store, service: str, web: httpx.Client, size: int, folder_first: bool
 ) -> None:
@@ -63,8 +64,15 @@ def test_a_file_of_any_size_is_stored_byte_for_byte(
 def test_a_form_without_a_length_is_stored(store: Store, service: str, web: httpx.Client, size: int) -> None:
     content = content_of(size)
     response = send(web, service, part("name=folder", b""), part(FILE, content), chunked=True)
-    assert response.json()["key"].startswith("uploads/anonymous/")
+    assert response.json()["key"].startswith("files/anonymous/")
     assert store.read(response.json()["key"]) == content
+
+
+@pytest.mark.parametrize("size", [1000, 9 * MIB])
+def test_a_field_behind_the_file_changes_nothing(store: Store, service: str, web: httpx.Client, size: int) -> None:
+    content = content_of(size)
+    answer = send(web, service, *fields(folder="note"), part(FILE, content), *fields(note="hello")).json()
+    assert store.read(answer["key"]) == content
 
 
 @pytest.mark.parametrize("size", [5 * MIB, 20 * MIB])
@@ -187,6 +195,21 @@ def test_what_a_purpose_does_not_take_is_refused(
     for parts in ([*fields(**given), part(file, b"x")], [part(file, b"x"), *fields(**given)]):
         problem(send(web, service, *parts), status, code)
     assert [store.left(folder) for folder in ("uploads", "audio")] == before
+
+
+def test_a_public_folder_holds_its_purposes_types_and_nothing_that_reads_like_anothers(
+    service: str, web: httpx.Client
+) -> None:
+    page = 'name="file"; filename="page.html"\r\nContent-Type: text/html'
+    picture = 'name="file"; filename="cat.jpg"\r\nContent-Type: image/jpeg'
+    named = send(web, service, *fields(folder="profiles"), part(page, b"<script>"))
+    problem(named, 400, "unsupported-file-type")
+    problem(send(web, service, *fields(folder="profiles/alice"), part(picture, b"x")), 400, "invalid-key")
+    for folder, prefix in (("profiles", "profiles/anonymous/"), ("", "uploads/anonymous/")):
+        kept = send(web, service, *fields(folder=folder), part(picture, b"x")).json()
+        assert kept["key"].startswith(prefix)
+    # Without a folder it goes where any type may be, and no CDN serves.
+    assert send(web, service, part(page, b"<script>")).json()["key"].startswith("files/anonymous/")
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -14,6 +14,8 @@ import pytest
 
 from tests.e2e.world import ROOT, World
 
+pytestmark = pytest.mark.needs("namespaces", "image")
+
 NAME = "image-upload-service"
 ORIGIN = "https://app.example.com"
 PICTURE = (ROOT / "examples/photo.jpg").read_bytes()

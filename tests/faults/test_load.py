@@ -23,6 +23,8 @@ from tests.faults.process import ServiceProcess, service_process
 from tests.faults.sending import CLIENT_TIMEOUT_S, WAYS, Client, form
 from tests.faults.watching import eventually, held, peak_rss_bytes
 
+pytestmark = pytest.mark.needs("localstack")
+
 LOAD_SECONDS = float(os.environ.get("LOAD_SECONDS") or "4")
 AT_ONCE = 200
 FILE_BYTES = 5_000_000
@@ -49,7 +51,7 @@ def strict() -> Iterator[Store]:
 
 @pytest.fixture
 def service(strict: Store) -> Iterator[ServiceProcess]:
-    with service_process(strict.environ) as process:
+    with service_process(strict.environ, UPLOADS_PER_ADDRESS=str(AT_ONCE)) as process:
         yield process
 
 

@@ -21,6 +21,8 @@ from tests.runtime.emulator import INVOKE_PATH
 from tests.runtime.process import ON_LAMBDA, ROOT
 from tests.runtime.test_function import form_event
 
+pytestmark = pytest.mark.needs("image")
+
 MIB = 1024 * 1024
 # What the layers above the base may hold, compiled.
 ADDED_MAX_BYTES = 200 * MIB
@@ -101,6 +103,10 @@ def test_every_module_of_the_service_and_its_packages_is_byte_code(image: str) -
         "        if not Path(cache_from_source(file)).exists(): print(file)\n"
     )
     assert python(image, script) == []
+
+
+def test_the_image_is_not_run_as_root_unless_it_is_told_to(image: str) -> None:
+    assert engine.run(image, "--network=none", command=["id", "-u"]).strip() == "65534"
 
 
 def test_another_user_can_read_everything_and_write_nothing_that_the_base_did_not_let_him(image: str) -> None:

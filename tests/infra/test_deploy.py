@@ -19,6 +19,8 @@ from local.embedded_s3 import EmbeddedS3
 from tests.infra.ministack import REGION, ministack
 from tests.infra.template import IMAGE, TEMPLATE
 
+needs_ministack = pytest.mark.needs("ministack")
+
 WITHIN_S = 60.0
 ORIGINS = "https://app.example.com,http://localhost:3000"
 SECRET = "s" * 64
@@ -117,6 +119,7 @@ def outputs(cloud: Cloud) -> dict[str, str]:
     return cloud.create("upload", **EVERYTHING)
 
 
+@needs_ministack
 def test_the_bucket_is_made_as_the_rules_say(cloud: Cloud, outputs: dict[str, str]) -> None:
     s3, bucket = cloud.client("s3"), {"Bucket": outputs["BucketName"]}
     assert s3.get_bucket_cors(**bucket)["CORSRules"] == rules.cors_rules(ORIGINS.split(","))
@@ -128,6 +131,7 @@ def test_the_bucket_is_made_as_the_rules_say(cloud: Cloud, outputs: dict[str, st
     assert policy == rules.bucket_policy("aws", outputs["BucketName"], PURPOSES, outputs["DistributionArn"])
 
 
+@needs_ministack
 def test_the_function_is_made_from_the_image_and_knows_its_bucket(cloud: Cloud, outputs: dict[str, str]) -> None:
     functions = cloud.client("lambda")
     function = functions.get_function(FunctionName=outputs["FunctionName"])["Configuration"]
@@ -146,6 +150,7 @@ def test_the_function_is_made_from_the_image_and_knows_its_bucket(cloud: Cloud, 
     assert variables["TIMEOUT_SECONDS"] == "60"
 
 
+@needs_ministack
 def test_the_url_is_open_to_everybody_and_to_nothing_else(cloud: Cloud, outputs: dict[str, str]) -> None:
     functions, function = cloud.client("lambda"), {"FunctionName": outputs["FunctionName"]}
     url = functions.get_function_url_config(**function)
@@ -158,6 +163,7 @@ def test_the_url_is_open_to_everybody_and_to_nothing_else(cloud: Cloud, outputs:
     }
 
 
+@needs_ministack
 def test_the_role_has_the_statements_of_the_rules(cloud: Cloud, outputs: dict[str, str]) -> None:
     iam = cloud.client("iam")
     role = cloud.client("lambda").get_function(FunctionName=outputs["FunctionName"])["Configuration"]["Role"]
@@ -167,6 +173,7 @@ def test_the_role_has_the_statements_of_the_rules(cloud: Cloud, outputs: dict[st
     assert [each["Sid"] for each in policy["Statement"][len(expected) :]] == ["Logs", "Tracing"]
 
 
+@needs_ministack
 def test_alarms_and_the_cdn_are_made(cloud: Cloud, outputs: dict[str, str]) -> None:
     alarms = cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]
     mine = [each for each in alarms if each["AlarmName"].startswith("upload-")]
@@ -176,12 +183,14 @@ def test_alarms_and_the_cdn_are_made(cloud: Cloud, outputs: dict[str, str]) -> N
     assert distribution["Distribution"]["DistributionConfig"]["DefaultCacheBehavior"]["Compress"] is True
 
 
+@needs_ministack
 def test_deploying_the_same_again_changes_nothing(cloud: Cloud, outputs: dict[str, str]) -> None:
     assert outputs
     with pytest.raises(ClientError, match="No updates are to be performed"):
         cloud.update("upload", **EVERYTHING)
 
 
+@needs_ministack
 def test_options_can_be_taken_back_and_the_url_stays(cloud: Cloud) -> None:
     before = cloud.create("changing", **EVERYTHING)
     after = cloud.update("changing", Alarms="false")
@@ -196,11 +205,13 @@ def test_options_can_be_taken_back_and_the_url_stays(cloud: Cloud) -> None:
     assert policy == rules.bucket_policy("aws", after["BucketName"], PURPOSES)
 
 
+@needs_ministack
 def test_a_rule_of_the_template_refuses_before_anything_is_made(cloud: Cloud) -> None:
     with pytest.raises(ClientError, match="CdnDomainName needs CdnCertificateArn"):
         cloud.create("refused", CdnDomainName="cdn.example.com")
 
 
+@needs_ministack
 def test_two_stacks_live_side_by_side_and_a_deleted_one_leaves_only_its_bucket(cloud: Cloud) -> None:
     first, second = cloud.create("first", **EVERYTHING), cloud.create("second", **EVERYTHING)
     assert [name for name in first if name != "Region" and first[name] == second[name]] == []

@@ -12,7 +12,7 @@ from image_upload.records.migrating import migrate
 from tests.conftest import Start, problem
 from tests.mint.test_multipart import begin, send_parts
 from tests.records.databases import Place, settings_with
-from tests.records.postgres import postgres as run_postgres
+from tests.records.postgres import Postgres
 
 MIB = 1024 * 1024
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
@@ -135,15 +135,17 @@ def test_the_end_of_a_multipart_upload_is_noticed_by_its_record(place: Place, st
     assert place.sql("SELECT state, size FROM posts") == [("stored", len(content))]
 
 
-def test_a_multipart_upload_ends_well_also_if_its_record_cannot_be_reached(start: Start, web: httpx.Client) -> None:
+@pytest.mark.needs("postgres")
+def test_a_multipart_upload_ends_well_also_if_its_record_cannot_be_reached(
+    start: Start, web: httpx.Client, own_postgres: Postgres
+) -> None:
     """The object is there; the record learns of it from whoever looks next."""
     content = bytes(range(256)) * 4096 * 9
-    with run_postgres() as server:
-        migrate(settings_with(server.url()))
-        url = start(DATABASE_URL=server.url(), JWT_SECRET=SECRET)
-        wish = {"filename": "a.bin", "contentType": "application/octet-stream", "purpose": "file"}
-        post = web.post(f"{url}/posts", json={**wish, "size": len(content), "accepts": ["multipart"]}).json()
-        server.stop()
-        assert finished(web, url, post, content).status_code == 200
-        server.start()
-        assert web.get(f"{url}/posts/{post['id']}").json()["state"] == "stored"
+    migrate(settings_with(own_postgres.url()))
+    url = start(DATABASE_URL=own_postgres.url(), JWT_SECRET=SECRET)
+    wish = {"filename": "a.bin", "contentType": "application/octet-stream", "purpose": "file"}
+    post = web.post(f"{url}/posts", json={**wish, "size": len(content), "accepts": ["multipart"]}).json()
+    own_postgres.stop()
+    assert finished(web, url, post, content).status_code == 200
+    own_postgres.start()
+    assert web.get(f"{url}/posts/{post['id']}").json()["state"] == "stored"

@@ -83,6 +83,7 @@ def redis() -> Iterator[Redis]:
 
 def _binary() -> tuple[Path, dict[str, str]]:
     """The server, and the environment it runs in."""
+    servers.must_be_wanted("redis")
     environ = servers._without(("REDIS", "LD_"))
     if found := shutil.which("redis-server"):
         return Path(found), environ

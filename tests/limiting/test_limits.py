@@ -152,6 +152,7 @@ def test_settings_that_make_no_sense_stop_the_start(environ: dict[str, str], say
 # --- Redis ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.needs("redis")
 def test_in_redis_all_processes_count_together(start: Start, web: httpx.Client, store: Redis) -> None:
     environ = {"JWT_SECRET": SECRET, "REDIS_URL": store.url, "RATE_LIMIT_PER_USER": "3/hour"}
     one, two = (minter(web, start(**environ), "alice") for _ in range(2))
@@ -164,6 +165,7 @@ def test_in_redis_all_processes_count_together(start: Start, web: httpx.Client, 
     assert b"alice" not in store.ask("KEYS", "*"), "Redis need not know who our users are"
 
 
+@pytest.mark.needs("redis")
 def test_in_redis_users_addresses_and_rates_do_not_meet(start: Start, web: httpx.Client, store: Redis) -> None:
     environ = {"JWT_SECRET": SECRET, "REDIS_URL": store.url}
     service = start(**environ, RATE_LIMIT_PER_USER="2/hour", RATE_LIMIT_PER_ADDRESS="4/hour")
@@ -176,6 +178,7 @@ def test_in_redis_users_addresses_and_rates_do_not_meet(start: Start, web: httpx
 
 
 @pytest.mark.parametrize("way", ["kill", "freeze"])
+@pytest.mark.needs("redis")
 def test_a_broken_redis_opens_to_what_this_process_counts(
     start: Start, web: httpx.Client, store: Redis, way: str
 ) -> None:
@@ -192,6 +195,7 @@ def test_a_broken_redis_opens_to_what_this_process_counts(
 
 
 @pytest.mark.parametrize("way", ["kill", "freeze"])
+@pytest.mark.needs("redis")
 def test_a_broken_redis_closes_where_that_is_wanted(start: Start, web: httpx.Client, store: Redis, way: str) -> None:
     service = start(REDIS_URL=store.url, RATE_LIMIT_PER_ADDRESS="9/hour", RATE_LIMIT_FAILS="closed")
     mint = minter(web, service)
@@ -206,6 +210,7 @@ def test_a_broken_redis_closes_where_that_is_wanted(start: Start, web: httpx.Cli
         store.thaw()
 
 
+@pytest.mark.needs("redis")
 def test_redis_is_asked_again_when_it_is_back(
     start: Start, web: httpx.Client, store: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -220,6 +225,7 @@ def test_redis_is_asked_again_when_it_is_back(
     assert "rate limits not shared" in caplog.text
 
 
+@pytest.mark.needs("redis")
 def test_a_connection_that_died_in_its_sleep_is_replaced(start: Start, web: httpx.Client, store: Redis) -> None:
     """As on Lambda, where a process is frozen between two requests."""
     mint = minter(web, start(REDIS_URL=store.url, RATE_LIMIT_PER_ADDRESS="9/hour", RATE_LIMIT_FAILS="closed"))
@@ -228,6 +234,7 @@ def test_a_connection_that_died_in_its_sleep_is_replaced(start: Start, web: http
     assert mint().status_code == 200
 
 
+@pytest.mark.needs("redis")
 def test_a_wrong_password_is_a_broken_redis(start: Start, web: httpx.Client, store: Redis) -> None:
     wrong = store.url.replace(PASSWORD, "wrong")
     closed = start(REDIS_URL=wrong, RATE_LIMIT_PER_ADDRESS="9/hour", RATE_LIMIT_FAILS="closed")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from image_upload import keys
 from image_upload.app import create_app
 from image_upload.errors import LimitsUnavailable, QuotaExceeded, StorageUnavailable
+from image_upload.limiting import ledgers
 from image_upload.limiting import quotas as module
 from image_upload.limiting.ledgers import Account, Allowance, MemoryLedger, Taken
 from image_upload.limiting.quotas import Quotas
@@ -47,7 +48,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.needs("redis"))])
 def kept_in(request: pytest.FixtureRequest) -> dict[str, str]:
     """Settings of each store in turn."""
     return {"REDIS_URL": request.getfixturevalue("store").url} if request.param == "redis" else {}
@@ -114,6 +115,7 @@ def test_a_thousand_mints_at_once_hold_no_more_than_the_quota(kept_in: dict[str,
     assert run({**kept_in, "QUOTA_BYTES_PER_DAY": "700"}, work) == (100, 20)
 
 
+@pytest.mark.needs("redis")
 def test_two_processes_share_what_redis_counts(store: Redis, clock: Clock) -> None:
     async def work() -> int:
         environ = {"REDIS_URL": store.url, "QUOTA_FILES_PER_DAY": "50"}
@@ -228,6 +230,7 @@ def test_either_quota_holds_alone_up_to_the_largest_number(
     assert run(kept_in | given_, work) == passed
 
 
+@pytest.mark.needs("redis")
 def test_a_broken_redis_opens_to_what_this_process_counts_or_closes(store: Redis, clock: Clock) -> None:
     environ = {"REDIS_URL": store.url, "QUOTA_FILES_PER_DAY": "2"}
     store.kill()
@@ -248,6 +251,7 @@ def test_a_broken_redis_opens_to_what_this_process_counts_or_closes(store: Redis
     run({**environ, "RATE_LIMIT_FAILS": "closed"}, refused)
 
 
+@pytest.mark.needs("redis")
 def test_redis_forgets_a_day_and_holds_no_user_id(store: Redis, clock: Clock) -> None:
     async def work(quotas: Quotas, _: S3) -> None:
         await quotas.reserve(f"uploads/{keys.new_id('jane@example.com')}.jpg", 1, ends(clock))
@@ -418,3 +422,23 @@ def test_an_unfinished_plan_of_http_is_looked_after(start: Start, web: httpx.Cli
     assert another.status_code == 200, "the second one was never sent"
     send(another.json())
     problem(mint(), 429, "quota-exceeded")
+
+
+def test_open_reservations_are_remembered_up_to_a_bound_and_never_given_back_by_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ledgers, "QUOTA_OPEN_MAX", 10)
+    allowance, ann = Allowance(1_000, None), Account("2026-11-24", "ann")
+
+    async def run() -> None:
+        ledger = MemoryLedger()
+        for number in range(20):
+            assert await ledger.reserve(ann, f"key-{number}", 10, 100 + number, allowance) is True
+        assert await ledger.ended(ann, 1_000, 100) == [f"key-{number}" for number in range(10, 20)]
+        # What was forgotten still counts; its end cannot be told any more.
+        await ledger.settle(ann, "key-0", None)
+        assert await ledger.reserve(ann, "too much", 801, 1, allowance) == Taken(200, 20)
+        await ledger.settle(ann, "key-19", None)
+        assert await ledger.reserve(ann, "fits", 810, 1, allowance) is True
+
+    asyncio.run(run())

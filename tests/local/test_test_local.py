@@ -1,6 +1,7 @@
 """`python test_local.py` as a person runs it."""
 
 import contextlib
+import hashlib
 import os
 import re
 import signal
@@ -19,10 +20,17 @@ from tests.conftest import Mint
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a run keeps, away from the checkout's own folder."""
+    monkeypatch.setenv("LOCAL_DIR", str(tmp_path / "local"))
+    return tmp_path / "local"
+
+
+def run(*arguments: str, cwd: Path = ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "test_local.py", *arguments],
-        cwd=ROOT,
+        [sys.executable, str(ROOT / "test_local.py"), *arguments],
+        cwd=cwd,
         env=os.environ | environ,
         capture_output=True,
         text=True,
@@ -32,10 +40,10 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextlib.contextmanager
-def started(**environ: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def started(cwd: Path = ROOT, **environ: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running `python test_local.py` and what it printed until it was ready."""
     process = subprocess.Popen(
-        [sys.executable, "test_local.py"], cwd=ROOT, env=os.environ | environ, stdout=subprocess.PIPE,
+        [sys.executable, str(ROOT / "test_local.py")], cwd=cwd, env=os.environ | environ, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     watchdog = threading.Timer(60, process.kill)
@@ -62,6 +70,9 @@ def free_port() -> str:
 def test_the_printed_lines_can_be_pasted_and_ctrl_c_stops_it_cleanly() -> None:
     # A production shell must not lead a local run to a real bucket.
     with started(PORT=free_port(), ENVIRONMENT="production", S3_BUCKET_NAME="real-customers") as (process, printed):
+        assert re.search(r"^S3 .*bucket local-uploads,", printed, re.MULTILINE)
+        assert "The environment names the bucket real-customers, which is not used. " in printed
+        assert "To use it: make dev S3=env" in printed
         lines = [line for line in printed.splitlines() if line.startswith("URL=")]
         assert len(lines) == 3
         answers = [
@@ -82,7 +93,8 @@ def test_the_printed_lines_can_be_pasted_and_ctrl_c_stops_it_cleanly() -> None:
 def test_a_busy_port_gives_a_sentence(setting: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = str(busy.getsockname()[1])
-        done = run(**{"PORT": free_port(), setting: port})
+        ports = {"PORT": free_port(), "S3_PORT": "0", setting: port}
+        done = run(PORT=ports["PORT"], S3_PORT=ports["S3_PORT"])
     assert done.returncode == 1
     assert done.stderr == f"Port {port} is in use by another program. Choose another one, for example: {setting}=8123\n"
 
@@ -126,3 +138,16 @@ def test_the_embedded_s3_answers_a_put_without_a_type(service: str, web: httpx.C
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert web.put(plan["presignedUrl"], content=jpeg, headers=form).status_code == 200
     assert web.get(web.get(f"{service}/images/{plan['objectKey']}").json()["url"]).content == jpeg
+
+
+def test_the_embedded_s3_answers_a_form_with_the_headers_that_uppy_waits_for(
+    web: httpx.Client, mint: Mint, jpeg: bytes
+) -> None:
+    plan = mint(accepts=["post"], filename="고양이.jpg")
+    sent = web.post(
+        plan["presignedUrl"], data=plan["fields"], files={"file": jpeg}, headers={"Origin": "https://app.example.com"}
+    )
+    assert sent.status_code == 201
+    assert sent.headers["etag"] == f'"{hashlib.md5(jpeg).hexdigest()}"'  # noqa: S324  what S3 calls an object by
+    assert sent.headers["location"].endswith(f"/local-uploads/{plan['objectKey']}")
+    assert {"ETag", "Location"} <= set(sent.headers["access-control-expose-headers"].split(", "))

@@ -118,6 +118,7 @@ def postgres() -> Iterator[Postgres]:
 
 def _binaries() -> Path:
     """The folder of `initdb` and `postgres`."""
+    servers.must_be_wanted("postgres")
     if found := shutil.which("initdb"):
         return Path(found).resolve().parent
     if installed := sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")):

@@ -23,9 +23,8 @@ from image_upload.records.migrating import migrate
 from image_upload.records.records import Records
 from image_upload.s3.signing import Credentials
 from image_upload.settings import SettingsError
-from tests.records.databases import Place, settings_with
+from tests.records.databases import POSTGRES, Place, settings_with
 from tests.records.postgres import Postgres
-from tests.records.postgres import postgres as run_postgres
 from tests.records.test_records import promise
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,7 +127,7 @@ def _moment_of(token: str) -> datetime:
     return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
 
 
-@pytest.mark.parametrize("unmigrated", ["postgres"], indirect=True)
+@pytest.mark.parametrize("unmigrated", [POSTGRES], indirect=True)
 class TestPostgres:
     """What only a server can do to us."""
 
@@ -197,6 +196,7 @@ class TestPostgres:
         assert "open-sesame" not in said
 
 
+@pytest.mark.needs("postgres")
 def test_two_that_collide_begin_anew_until_one_is_through(postgres: Postgres) -> None:
     """As Aurora DSQL does it: the second of two that wrote one row learns of it at the end."""
     postgres.run("CREATE DATABASE collide")
@@ -211,20 +211,20 @@ def test_two_that_collide_begin_anew_until_one_is_through(postgres: Postgres) ->
     assert len(set(place.ask(work))) == 1
 
 
-def test_a_database_that_stops_and_comes_back() -> None:
-    with run_postgres() as server:
-        place = Place(server.url())
-        migrate(settings_with(place.url))
+@pytest.mark.needs("postgres")
+def test_a_database_that_stops_and_comes_back(own_postgres: Postgres) -> None:
+    place = Place(own_postgres.url())
+    migrate(settings_with(place.url))
 
-        async def work(records: Records) -> list[str]:
-            row = await records.insert("post", promise())
-            server.stop()
-            with pytest.raises(DatabaseUnavailable):
-                await records.again(row)
-            server.start()
-            return [(await records.again(row)).state]
+    async def work(records: Records) -> list[str]:
+        row = await records.insert("post", promise())
+        own_postgres.stop()
+        with pytest.raises(DatabaseUnavailable):
+            await records.again(row)
+        own_postgres.start()
+        return [(await records.again(row)).state]
 
-        assert place.ask(work) == ["pending"]
+    assert place.ask(work) == ["pending"]
 
 
 def test_importing_the_service_imports_nothing_of_a_database() -> None:

@@ -16,7 +16,7 @@ from image_upload.limits import SWEEP_LEASE_S
 from image_upload.records import records as module
 from image_upload.records.records import Records, new_id
 from image_upload.records.values import Promise, Record
-from tests.records.databases import Place
+from tests.records.databases import POSTGRES, Place
 
 NOW = datetime.now(UTC)
 
@@ -167,7 +167,7 @@ def test_a_claimed_row_is_free_again_after_a_while(place: Place) -> None:
     assert place.ask(work) == [3, 0, 3]
 
 
-@pytest.mark.parametrize("unmigrated", ["postgres"], indirect=True)
+@pytest.mark.parametrize("unmigrated", [POSTGRES], indirect=True)
 def test_a_claim_passes_over_rows_that_somebody_holds(place: Place) -> None:
     async def fill(records: Records) -> set[int]:
         return await _old_rows(records, 3)

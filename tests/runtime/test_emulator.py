@@ -17,8 +17,11 @@ from local.embedded_s3 import EmbeddedS3
 from local.replay import read_event
 from local.service import local_environ
 from tests.contract import servers
+from tests.needs import unavailable
 from tests.runtime.emulator import INVOKE_PATH, emulator
 from tests.runtime.process import HANDLER, ROOT
+
+pytestmark = pytest.mark.needs("lambda-rie")
 
 
 @contextlib.contextmanager
@@ -27,9 +30,7 @@ def emulated(home: Path, environ: dict[str, str]) -> Iterator[tuple[str, subproc
     try:
         program = emulator()
     except servers.UnsupportedError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+        unavailable("lambda-rie", error)
     port, api_port = servers._free_ports(2)
     command = [
         str(program),

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import httpx
+import pytest
 
 from local.embedded_s3 import EmbeddedS3
 from local.replay import read_event
@@ -50,6 +51,7 @@ def test_four_workers_upload_at_once(tmp_path: Path, s3: EmbeddedS3) -> None:
     assert len(store.stored) == WORKERS
 
 
+@pytest.mark.full
 def test_workers_do_not_mix_up_what_they_are_given(tmp_path: Path, s3: EmbeddedS3, web: httpx.Client) -> None:
     """Sixteen uploads of large forms, each file of other bytes; what one left in /tmp another could take."""
     files = {f"uploads/worker-{number}.jpg": bytes([number]) * (SIZE_BYTES) for number in range(16)}

@@ -1,0 +1,43 @@
+"""Log lines for a person at a terminal, in place of the JSON that is written everywhere else."""
+
+import logging
+import sys
+from datetime import datetime
+from typing import Any
+
+from image_upload.logs import redact
+
+
+class TerminalFormatter(logging.Formatter):
+    """A request as time, method, path, status, milliseconds and code; anything else as its level and message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and the traceback below it if there is one. Secrets are blacked out as in JSON."""
+        fields: dict[str, Any] = dict(getattr(record, "fields", {}))
+        if record.getMessage() == "request" and "path" in fields:
+            said = [f"{fields['method']:<6} {fields['path']}  {fields['status']}  {fields['duration_ms']} ms"]
+            said += [str(fields["code"])] if "code" in fields else []
+        else:
+            said = [f"{record.levelname} {record.getMessage()}", *(f"{name}={fields[name]}" for name in fields)]
+        clock = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        line = _printable(f"{clock}  {'  '.join(said)}")
+        if record.exc_info:
+            line = f"{line}\n{self.formatException(record.exc_info)}"
+        return redact(line)
+
+
+def _printable(line: str) -> str:
+    """Control characters of a path or a message must not reach the terminal.
+
+    https://cwe.mitre.org/data/definitions/150.html
+    """
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
+
+
+def write_for_a_person() -> None:
+    """Where standard error is a terminal, let the handlers that `image_upload.logs` has set up write such lines."""
+    if sys.stderr.isatty():
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(TerminalFormatter())
+            # The audit log says of the same requests what a program wants to know.
+            handler.addFilter(lambda record: record.getMessage() != "audit")

@@ -1,0 +1,88 @@
+"""The two tiers of the tests.
+
+`make test` is the first tier: everything that is not marked. `make test-all` is everything. A mark takes a test out of
+the first tier:
+
+    @pytest.mark.needs("podman")  it needs that program or server, a key of `tests.needs.NEEDS`
+    @pytest.mark.full             it takes long, or proves again elsewhere what the first tier has proved
+
+The first tier finds no program but those of `tests.bare_machine`, installs nothing, and skips nothing for want of
+anything: a test that lacks its mark fails there, on every machine.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import hypothesis
+import pytest
+
+from tests.bare_machine import path_of_a_bare_machine
+from tests.contract.servers import NOTHING_IS_INSTALLED
+from tests.needs import NEEDS, PROGRAMS, unavailable
+
+FIRST: Final = "first"
+ALL: Final = "all"
+# What the tests of a minute need.
+LONGEST: Final = frozenset({"awscli", "image"})
+
+
+def is_first(config: pytest.Config) -> bool:
+    """Whether this run is the first tier."""
+    return bool(config.getoption("--tier") == FIRST)
+
+
+@pytest.fixture(scope="session")
+def tier(pytestconfig: pytest.Config) -> str:
+    """FIRST or ALL."""
+    return str(pytestconfig.getoption("--tier"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tier", choices=(FIRST, ALL), default=ALL, help="which tests to run: tests/tiers.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Make this machine a bare one for the first tier, before any test module looks around."""
+    # A deadline for one example says how busy the machine is.
+    hypothesis.settings.register_profile("unhurried", deadline=None)
+    hypothesis.settings.load_profile("unhurried")
+    if is_first(config):
+        folder = tempfile.TemporaryDirectory(prefix="bare-machine-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["PATH"] = path_of_a_bare_machine(Path(folder.name))
+        os.environ["TEST_SERVERS_DIR"] = NOTHING_IS_INSTALLED
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose program is missing, or fail in CI."""
+    for what in needs_of(item):
+        for program in PROGRAMS.get(what, ()):
+            if shutil.which(program) is None:
+                unavailable(what, f"{program} is not on the PATH")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out of the first tier what is marked; begin the longest tests first, so that none is left to the end."""
+    items.sort(key=lambda item: needs_of(item).isdisjoint(LONGEST))
+    full = [item for item in items if is_full(item)]
+    if is_first(config) and full:
+        config.hook.pytest_deselected(items=full)
+        items[:] = [item for item in items if not is_full(item)]
+
+
+def needs_of(item: pytest.Item) -> set[str]:
+    """What a test's marks name."""
+    return {what for mark in item.iter_markers("needs") for what in mark.args}
+
+
+def is_full(item: pytest.Item) -> bool:
+    """Whether a test is marked. Raises for a need that NEEDS does not know."""
+    needed = needs_of(item)
+    if unknown := needed - NEEDS.keys():
+        raise pytest.UsageError(f"{item.nodeid} needs {', '.join(sorted(unknown))}, which tests/needs.py does not know")
+    return bool(needed) or item.get_closest_marker("full") is not None
