@@ -128,7 +128,7 @@ def test_a_part_without_a_type_gets_that_of_its_extension(
     with scripted_store([OK]) as store:
         service = start(AWS_S3_ENDPOINT_URL=store.endpoint_url)
         key = f"files/anonymous/{'0' * 32}{name[name.find('.') :] if '.' in name else ''}".lower()
-        url = (URL, signed_for(store.endpoint_url).replace("uploads/a.jpg", key).encode())
+        url = (URL, signed_for(store.endpoint_url, key=key, content_type=content_type).encode())
         assert post(web, service + PLAIN, url, (head, bytes(size))).status_code == 200
         assert store.requests[0].headers["content-type"] == content_type
 
