@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 
-from image_upload import __version__, openapi, purposes
+from image_upload import __version__, openapi, origins, purposes
 from image_upload.accounts.dependencies import principal_of
 from image_upload.accounts.principals import Principal
 from image_upload.audit import Audit
@@ -161,6 +161,8 @@ def _desk(settings: Settings, stores: Stores, quotas: "Quotas | None") -> Desk:
         Mint(settings, stores.bucket, quotas),
         MultipartUploads(settings, stores.bucket, notice, quotas),
         purposes.table(allow_gif=settings.allow_gif),
+        form_post=settings.s3_form_post,
+        sha256=settings.s3_checksums == "sha256",
         form_path=proxy.RETRY_PATH,
         form_max_bytes=(LAMBDA_FORM_MAX_BYTES if settings.on_lambda else proxy.FORM_MAX_BYTES[proxy.RETRY_PATH])
         - FORM_OVERHEAD_MAX_BYTES,
@@ -181,9 +183,10 @@ def _ring(settings: Settings, limiter: Limiter, open_uppy: Callable[[], None]) -
         ring.append(
             Middleware(
                 CORSMiddleware,
-                allow_origins=settings.cors_allow_origins,
+                allow_origins=origins.exact(settings.cors_allow_origins),
+                allow_origin_regex=origins.pattern(settings.cors_allow_origins),
                 allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"],
-                allow_headers=["Authorization", "Content-Type", "Accept", "Uppy-Auth-Token"],
+                allow_headers=list(settings.cors_allow_headers),
                 expose_headers=["X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy"],
                 max_age=86_400,
             )

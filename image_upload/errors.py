@@ -41,6 +41,7 @@
     ├── AlreadyExists           412  already-exists           the key is taken and must not be overwritten
     ├── NotAForm                415  not-a-form               the body is not multipart/form-data
     ├── MalformedForm           400  malformed-form           broken, cut off, or too many parts
+    ├── ChunksNotSupported      400  chunks-not-supported     one piece of a file that is sent in several forms
     ├── EmptyFile               400  empty-file               the file holds no byte
     ├── InvalidUploadUrl        400  upload-url-invalid       not a presigned S3 PUT
     │   ├── ExpiredUploadUrl    400  upload-url-expired       it was one, until its expiry
@@ -352,6 +353,12 @@ class MalformedForm(Problem):
     """The form is broken, was cut off, repeats a field, or has too many parts or headers."""
 
     status, code, title = 400, "malformed-form", "Malformed form"
+
+
+class ChunksNotSupported(Problem):
+    """The form carries one chunk of a file; nothing was stored. Switch chunking off, or use a multipart plan."""
+
+    status, code, title = 400, "chunks-not-supported", "Chunks are not supported"
 
 
 class EmptyFile(Problem):

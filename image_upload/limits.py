@@ -304,11 +304,14 @@ CONTENT_LENGTH_MAX_DIGITS: Final = 19
 # A form may be this much larger than the file in it: part headers, boundaries, the signed URL.
 FORM_OVERHEAD_MAX_BYTES: Final = 64 * KIB
 
-# Parts of one form. The routes need three; browsers' extensions and proxies add a few.
-FORM_PARTS_MAX: Final = 16
+# Parts of one form. The routes need five; upload widgets and frameworks add their own, Rails and Laravel a dozen.
+FORM_PARTS_MAX: Final = 64
 
 # One form field that is not the file. A part URL signed with a role's session token is about 1.4 kB.
 FORM_FIELD_MAX_BYTES: Final = 16 * KIB
+
+# Where a browser is sent after a form: no browser and no proxy on the way takes much more in a header.
+SUCCESS_URL_MAX_CHARS: Final = 2_048
 
 # From this length on a file streams through to S3 as it arrives; a smaller one is received first, which
 # costs one buffer and allows everything (any order of fields, retry). FORM_SPOOL_BYTES of it stay in memory.

@@ -177,6 +177,11 @@ DETAILS: Final[Mapping[str, str]] = {
     "S3 did not answer in time, so it is not known what is stored. Ask again.": (
         "S3가 제때 응답하지 않아 저장 상태를 알 수 없습니다. 다시 요청해 주세요."
     ),
+    "The store does not take what {operation} sends; trying again cannot help. If it knows no x-amz-checksum headers, "
+    "the service's operator sets S3_CHECKSUMS=md5.": (
+        "저장소가 {operation} 요청을 받아들이지 않아, 다시 시도해도 소용이 없습니다. x-amz-checksum 헤더를 모르는 "
+        "저장소라면 운영자가 S3_CHECKSUMS=md5를 설정해야 합니다."
+    ),
     "S3 failed at {operation}. Try again in a moment.": (
         "S3가 {operation} 처리에 실패했습니다. 잠시 후 다시 시도해 주세요."
     ),

@@ -13,6 +13,7 @@ from image_upload import purposes
 from image_upload.budget import ByteBudget
 from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import HEALTH_CACHE_S, HEALTH_TIMEOUT_S, MIB, S3_CALL_ATTEMPTS, S3_CALL_EXPIRES_S
+from image_upload.s3 import integrity
 from image_upload.s3.address import Address, locate
 from image_upload.s3.credentials import CredentialSource
 from image_upload.s3.failures import S3Failure, behind_s, denied_action, error_code
@@ -92,6 +93,7 @@ class Bucket:
         self._state: tuple[float, BucketState] | None = None
         self._asks = asyncio.Lock()
         self.name = settings.s3_bucket_name
+        self.checksums = settings.s3_checksums
         inner = settings.s3_endpoint_url
         public = settings.s3_public_endpoint_url or inner
         self.address = locate(self.name, settings.aws_region, inner, use_ssl=settings.use_ssl)
@@ -226,6 +228,7 @@ class Bucket:
         from image_upload.s3.retry import RETRYABLE_STATUSES, Transient, retry_after_s  # noqa: PLC0415
 
         signer = self._signer(self.address, await self._credentials.current())
+        headers = await integrity.fitted(headers, body, self.checksums)
         now = datetime.now(UTC)
         url = signer.presign(
             method, key, now=now.replace(microsecond=0), expires_s=S3_CALL_EXPIRES_S, headers=headers, query=query
@@ -233,7 +236,7 @@ class Bucket:
         limit = httpx.USE_CLIENT_DEFAULT if timeout_s is None else httpx.Timeout(timeout_s)
         try:
             async with self.client.stream(
-                method, url, headers=dict(headers or {}), content=_pieces(body), timeout=limit
+                method, url, headers=headers, content=_pieces(body), timeout=limit
             ) as response:
                 if response.is_success:
                     yield response

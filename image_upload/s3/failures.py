@@ -27,6 +27,10 @@ _ACTIONS = {
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
 }
 
+# What stores say that know no x-amz-checksum headers (Backblaze B2 the first), and of which calls.
+_UNKNOWN_HEADER = frozenset({"InvalidArgument", "NotImplemented"})
+_WITH_CHECKSUM = frozenset({"PutObject", "UploadPart", "CreateMultipartUpload", "CompleteMultipartUpload"})
+
 # As S3 words it: "User: arn:… is not authorized to perform: kms:Decrypt on resource: arn:…".
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/troubleshoot-403-errors.html
 _DENIED = re.compile(rb"not authorized to perform: ([a-z0-9-]{1,32}:[A-Za-z]{1,64})\b")
@@ -113,6 +117,14 @@ async def translated() -> AsyncIterator[None]:
             raise StorageDenied(
                 f"S3 denied {failure.operation}. The service's operator grants {action} to its role.",
                 action=action,
+                upstream_code=failure.code,
+            ) from None
+        if failure.status in (400, 501) and failure.code in _UNKNOWN_HEADER and failure.operation in _WITH_CHECKSUM:
+            raise StorageUnavailable(
+                "The store does not take what {operation} sends; trying again cannot help. If it knows no "
+                "x-amz-checksum headers, the service's operator sets S3_CHECKSUMS=md5.",
+                facts={"operation": failure.operation},
+                upstream_status=failure.status,
                 upstream_code=failure.code,
             ) from None
         raise StorageUnavailable(
