@@ -150,6 +150,8 @@ def test_a_store_that_stalls_costs_no_more_than_the_deadline(
     assert HASTY_S <= answer.elapsed_s < HASTY_S + 2
 
 
+# Each waits for five seconds.
+@pytest.mark.full
 @pytest.mark.parametrize("way", [way for way in WAYS if way.retrying], ids=str)
 @pytest.mark.parametrize("content", [SMALL[: MIB // 2], LARGE], ids=["short", "long"])
 @every_stall
