@@ -396,7 +396,7 @@ class TooSlow(Problem):
 
 
 class TooBusy(Problem):
-    """The service takes no more uploads at the moment. Try again after `Retry-After` seconds."""
+    """The service takes no more uploads at once, of this address or at all. Try again after `Retry-After` seconds."""
 
     status, code, title = 503, "too-many-uploads", "Too many uploads"
 

@@ -280,15 +280,26 @@ STREAM_FROM_BYTES: Final = 1 * MIB
 CLIENT_IDLE_S: Final = 30.0
 CLIENT_MIN_BYTES_PER_S: Final = 1 * KIB
 
+# The same while three quarters of the places are taken, or an upload waits for room in `BUFFER_BYTES`: a slow line's
+# quarter of a megabit.
+CLIENT_BUSY_MIN_BYTES_PER_S: Final = 32 * KIB
+
 # Forms that one process takes at once, each with two sockets and perhaps a file. Above: 503 and Retry-After.
 UPLOADS_AT_ONCE: Final = 256
+
+# Those of them that only signed-in users get.
+UPLOADS_FOR_USERS: Final = 32
 
 # A file sent through the service into its own bucket goes in parts of this length, each in memory until S3
 # has it, so that it can be sent again. Longer where a file would need more than 10,000 of them.
 UPLOAD_PART_BYTES: Final = 8 * MIB
 
-# Bytes of such parts under way at once: what one upload costs in memory, and enough to fill a line.
-UPLOAD_IN_FLIGHT_BYTES: Final = 32 * MIB
+# Bytes of such parts that one upload has under way at once, if the process has room for them: ten parts, because on
+# a line that loses packets each connection is slow.
+UPLOAD_IN_FLIGHT_BYTES: Final = 80 * MIB
+
+# The least that BUFFER_BYTES may be: a part that is sent, and one that arrives.
+BUFFER_MIN_BYTES: Final = 2 * UPLOAD_PART_BYTES
 
 # Longest wait for a connection to S3.
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -298,6 +309,20 @@ FORM_SPOOL_BYTES: Final = 1 * MIB
 
 # NTFS, APFS and ext4 hold names of up to 255; a longer one was not made by a file system.
 FILENAME_MAX_CHARS: Final = 255
+
+# Longest time in which S3 takes no byte of a file, or says nothing once it has all of them. Less where another attempt
+# is to follow: then half of the time that is left. Above: the attempt has failed.
+UPSTREAM_IDLE_S: Final = 60.0
+
+# How long a store is waited for that was asked (Expect: 100-continue) whether it wants the file at all; as curl does.
+# Above: the file is sent, and this store is not asked again.
+EXPECT_TIMEOUT_S: Final = 1.0
+
+# Stores that are remembered for it. Above: they are forgotten, and asked again.
+EXPECT_IGNORED_MAX: Final = 256
+
+# Answers of the kind 1xx in front of the real one. S3 sends one at most. Above: it is no HTTP server of good will.
+INTERIM_ANSWERS_MAX: Final = 16
 
 # Longest error document of S3 that we read. S3's own are below 2 kB.
 UPSTREAM_ERROR_MAX_BYTES: Final = 16 * KIB

@@ -19,7 +19,7 @@ from pydantic import (
 
 from image_upload import purposes
 from image_upload.account_settings import AccountSettings
-from image_upload.limits import PRESIGN_MAX_S
+from image_upload.limits import BUFFER_MIN_BYTES, GIB, MIB, PRESIGN_MAX_S, UPLOADS_AT_ONCE
 from image_upload.setting_values import CommaList
 
 # Those whose objects S3 reads out at once: from the others a read URL would get 403 InvalidObjectState.
@@ -123,6 +123,27 @@ class Settings(AccountSettings):
         gt=0,
         le=86_400,
         description="seconds, above 0 and at most 86400",
+    )
+    buffer_bytes: int = Field(
+        256 * MIB,
+        validation_alias="BUFFER_BYTES",
+        ge=BUFFER_MIN_BYTES,
+        le=1 << 40,
+        description=f"whole bytes from {BUFFER_MIN_BYTES} (16 MiB)",
+    )
+    spool_bytes: int = Field(
+        10 * GIB,
+        validation_alias="SPOOL_BYTES",
+        ge=0,
+        le=1 << 50,
+        description="whole bytes; 0: no file waits on disk",
+    )
+    uploads_per_address: int = Field(
+        UPLOADS_AT_ONCE // 4,
+        validation_alias="UPLOADS_PER_ADDRESS",
+        ge=1,
+        le=UPLOADS_AT_ONCE,
+        description=f"a whole number from 1 to {UPLOADS_AT_ONCE}",
     )
     proxy_allowed_buckets: CommaList = Field(
         (),

@@ -24,11 +24,15 @@ Event = tuple[Literal["part", "data", "end"], "Part | memoryview"]
 
 @dataclass(slots=True)
 class Part:
-    """One part's head: `filename` is None for a plain field."""
+    """One part's head: `filename` is None for a plain field.
+
+    `data_offset` is where in the body its content begins; None until its first byte came.
+    """
 
     name: str
     filename: str | None
     content_type: str | None
+    data_offset: int | None = None
 
 
 def boundary_of(content_type: str | None) -> bytes:
@@ -48,8 +52,7 @@ class _Reader:
     def __init__(self, boundary: bytes) -> None:
         self.events: list[Event] = []
         self.complete = False
-        # Where in the body the current part's content begins; None until its first byte came.
-        self.data_offset: int | None = None
+        self._part = Part("", None, None)
         self._chunk = b""
         self._consumed = 0
         self._parts = 0
@@ -112,14 +115,14 @@ class _Reader:
         kind, options = _disposition(disposition)
         if kind != "form-data" or "name" not in options:
             raise MalformedForm(f"A part of the form has no name. {_HINT}")
-        self.data_offset = None
-        self.events.append(("part", Part(options["name"], options.get("filename"), content_type)))
+        self._part = Part(options["name"], options.get("filename"), content_type)
+        self.events.append(("part", self._part))
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
-        if self.data_offset is None:
+        if self._part.data_offset is None:
             # What looked like a boundary at the end of the last chunk comes as bytes of the parser's own.
             before = start if data is self._chunk else start - end
-            self.data_offset = self._consumed + before
+            self._part.data_offset = self._consumed + before
         self.events.append(("data", memoryview(data)[start:end]))
 
     def _on_part_end(self) -> None:
@@ -149,7 +152,7 @@ class Incoming:
         self._stream = stream
         self._reader = _Reader(self._boundary)
         self._events: deque[Event] = deque()
-        self._part = Part("", None, None)
+        self._part = self._file = Part("", None, None)
         self._value = bytearray()
         self.fields: dict[str, str] = {}
         self.filename = ""
@@ -173,10 +176,10 @@ class Incoming:
 
         None where the form came without a length, or the file is empty.
         """
-        if self._content_length is None or self._reader.data_offset is None:
+        if self._content_length is None or self._file.data_offset is None:
             return None
         closing = len(b"\r\n--") + len(self._boundary) + len(b"--\r\n")
-        return max(0, self._content_length - self._reader.data_offset - closing)
+        return max(0, self._content_length - self._file.data_offset - closing)
 
     async def chunks(self) -> AsyncIterator[memoryview]:
         """The file's bytes, from where the last reader of this stopped. `size_bytes` counts what was given out."""
@@ -223,7 +226,7 @@ class Incoming:
                 if not payload.filename:  # text, or a file input that was left empty
                     raise _not_a_file()
                 if not self.has_file:
-                    self.filename, self.content_type = payload.filename, payload.content_type
+                    self._file, self.filename, self.content_type = payload, payload.filename, payload.content_type
                     self.has_file = True
                 return True
         elif kind == "data":

@@ -9,16 +9,14 @@ import asyncio
 import hashlib
 import time
 from datetime import timedelta
-from typing import BinaryIO
 
 from image_upload.errors import OutcomeUnknown
+from image_upload.proxy.spool import Waiting, pieces
 from image_upload.proxy.target import Target
 from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.failures import S3Failure
 from image_upload.s3.objects import StoredObject
-
-_CHUNK_BYTES = 1024 * 1024
 
 
 async def _look(bucket: Bucket, target: Target) -> StoredObject | None:
@@ -44,20 +42,19 @@ async def has_arrived(bucket: Bucket, target: Target, length: int, began: float)
     return found.last_modified >= since.replace(microsecond=0)
 
 
-async def is_stored(bucket: Bucket, target: Target, file: BinaryIO) -> bool:
+async def is_stored(bucket: Bucket, target: Target, file: Waiting) -> bool:
     """Whether the object under the key is this file: its ETag is the file's MD5 (not so under SSE-KMS: then False).
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
     """
     found = await _look(bucket, target)
-    return found is not None and found.etag.strip('"') == await asyncio.to_thread(_md5, file)
+    return found is not None and found.etag.strip('"') == await _md5(file)
 
 
-def _md5(file: BinaryIO) -> str:
+async def _md5(file: Waiting) -> str:
     digest = hashlib.md5(usedforsecurity=False)
-    file.seek(0)
-    while chunk := file.read(_CHUNK_BYTES):
-        digest.update(chunk)
+    async for chunk in pieces(file):
+        await asyncio.to_thread(digest.update, chunk)
     return digest.hexdigest()
 
 

@@ -2,45 +2,75 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 from image_upload.errors import TooBusy, TooSlow
-from image_upload.limits import CLIENT_IDLE_S, CLIENT_MIN_BYTES_PER_S, UPLOADS_AT_ONCE
+from image_upload.limits import (
+    CLIENT_BUSY_MIN_BYTES_PER_S,
+    CLIENT_IDLE_S,
+    CLIENT_MIN_BYTES_PER_S,
+    UPLOADS_AT_ONCE,
+    UPLOADS_FOR_USERS,
+)
 
 # What a client is told to wait when all places are taken.
 RETRY_AFTER_S = 2
 
 
 class Places:
-    """A bounded number of uploads at once; the next one is turned away, not queued."""
+    """A bounded number of uploads at once; the next one is turned away, not queued.
 
-    def __init__(self, most: int = UPLOADS_AT_ONCE) -> None:
-        self._free = most
+    No address and no user has more than `share` of them, and the last `for_users` are for signed-in users only.
+    """
+
+    def __init__(self, share: int, most: int = UPLOADS_AT_ONCE, for_users: int = UPLOADS_FOR_USERS) -> None:
+        self._share = share
+        self._most = most
+        self._for_users = for_users
+        self._taken: Counter[str] = Counter()
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        """Hold a place. Raises `TooBusy`."""
-        if self._free == 0:
-            raise TooBusy(
-                "The service takes no more uploads at the moment. Nothing was stored. Try again in a few seconds, or "
-                "send the file to S3 itself.",
-                headers={"Retry-After": str(RETRY_AFTER_S)},
-            )
-        self._free -= 1
+    def one(self, whose: str, *, signed_in: bool) -> Iterator[None]:
+        """Hold a place for an address or a user. Raises `TooBusy`."""
+        most = self._most if signed_in else self._most - self._for_users
+        if self._taken.total() >= most or self._taken[whose] >= self._share:
+            raise too_busy()
+        self._taken[whose] += 1
         try:
             yield
         finally:
-            self._free += 1
+            self._taken[whose] -= 1
+            if not self._taken[whose]:
+                del self._taken[whose]
+
+    @property
+    def are_scarce(self) -> bool:
+        """Whether three quarters are taken."""
+        return self._taken.total() * 4 >= self._most * 3
+
+
+def too_busy() -> TooBusy:
+    """For what there is no room, no place or no disk at the moment."""
+    return TooBusy(
+        "The service takes no more uploads at the moment. Nothing was stored. Try again in a few seconds, or send the "
+        "file to S3 itself.",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
 
 
 async def paced(
-    stream: AsyncIterator[bytes], *, idle_s: float = CLIENT_IDLE_S, min_bytes_per_s: float = CLIENT_MIN_BYTES_PER_S
+    stream: AsyncIterator[bytes],
+    is_busy: Callable[[], bool] = lambda: False,
+    *,
+    idle_s: float = CLIENT_IDLE_S,
+    min_bytes_per_s: float = CLIENT_MIN_BYTES_PER_S,
 ) -> AsyncIterator[bytes]:
     """The stream itself, until the client falls silent for `idle_s` or below the least average rate.
 
-    Only time spent waiting for the client counts: while S3 is slow it is us who do not read.
-    Raises `TooSlow`.
+    That rate is a higher one while the service is busy. Only time spent waiting for the client counts: while S3 is
+    slow it is us who do not read. Raises `TooSlow`.
     """
     waited_s, received = 0.0, 0
     while True:
@@ -54,7 +84,8 @@ async def paced(
             raise _too_slow() from None
         waited_s += time.monotonic() - started
         received += len(chunk)
-        if waited_s > idle_s and received < min_bytes_per_s * waited_s:
+        least = CLIENT_BUSY_MIN_BYTES_PER_S if is_busy() else min_bytes_per_s
+        if waited_s > idle_s and received < least * waited_s:
             raise _too_slow()
         yield chunk
 

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from starlette.requests import Request
 
 from image_upload import keys, purposes
+from image_upload.accounts.principals import Principal
+from image_upload.budget import ByteBudget
 from image_upload.errors import EmptyFile, InvalidRequest, OutOfTime, Problem
+from image_upload.limiting.addresses import address_of
 from image_upload.limits import RETRIES_MAX, STREAM_FROM_BYTES
 from image_upload.proxy.deadline import Deadline, deadline_of
 from image_upload.proxy.pace import Places
@@ -22,9 +25,9 @@ if TYPE_CHECKING:
     from image_upload.limiting.quotas import Quotas
     from image_upload.proxy.form import Incoming
     from image_upload.proxy.send import Sender, Sent
-    from image_upload.proxy.spool import Form
+    from image_upload.proxy.spool import Form, Room
     from image_upload.proxy.storing import Kept
-    from image_upload.proxy.target import TargetRule
+    from image_upload.proxy.target import Target, TargetRule
 
 RETRIES_DEFAULT = 3
 
@@ -45,7 +48,9 @@ class Proxy:
         self._bucket = bucket
         self._quotas = quotas
         self._settings = settings
-        self._places = Places()
+        self._places = Places(settings.uploads_per_address)
+        self._address_of = address_of(settings)
+        self._disk = ByteBudget(settings.spool_bytes)
 
     @functools.cached_property
     def _rule(self) -> "TargetRule":
@@ -62,7 +67,7 @@ class Proxy:
     async def handle(self, request: Request, *, retrying: bool) -> "Done":
         """The whole way of one request. Raises a problem before any byte leaves, or S3's own."""
         started = time.monotonic()
-        with self._places.one():
+        with self._places.one(self._address_of(request.scope), signed_in=False):
             deadline, incoming = self._arriving(request)
             try:
                 sent = await self._pass_on(incoming, deadline, retrying=retrying)
@@ -76,22 +81,33 @@ class Proxy:
         """The key's address on the CDN."""
         return self._bucket.cdn_url(key)
 
-    async def keep(self, request: Request, user_id: str) -> "Kept":
+    async def keep(self, request: Request, principal: Principal) -> "Kept":
         """The form's file into our own bucket; see `storing.keep`."""
         from image_upload.proxy.storing import Shelf, keep  # noqa: PLC0415
 
-        with self._places.one():
+        # A number of accounts cannot look like an address.
+        whose = f"user {principal.user_id}" if principal.signed_in else self._address_of(request.scope)
+        with self._places.one(whose, signed_in=principal.signed_in):
             deadline, incoming = self._arriving(request)
             async with _until(deadline):
                 table = purposes.table(allow_gif=self._settings.allow_gif)
                 shelf = Shelf(self._bucket, table, self._quotas)
-                return await keep(shelf, incoming, user_id, on_disk=not self._settings.on_lambda)
+                return await keep(shelf, incoming, principal.user_id, self._room())
 
     def _sender(self) -> "Sender":
         from image_upload.proxy.outcome import is_stored  # noqa: PLC0415
         from image_upload.proxy.send import Sender  # noqa: PLC0415
 
-        return Sender(self._bucket.client, functools.partial(is_stored, self._bucket))
+        return Sender(self._bucket.client, self._bucket.wire, functools.partial(is_stored, self._bucket))
+
+    def _room(self) -> "Room | None":
+        """For files that wait; None where the whole body is in memory already."""
+        from image_upload.proxy.spool import Room  # noqa: PLC0415
+
+        return None if self._settings.on_lambda else Room(self._bucket.buffers, self._disk)
+
+    def _is_busy(self) -> bool:
+        return self._places.are_scarce or self._bucket.buffers.is_waited_for
 
     def _arriving(self, request: Request) -> tuple[Deadline, "Incoming"]:
         # httpx, tenacity and the form parser cost 60 ms of import that minting need not pay.
@@ -100,7 +116,9 @@ class Proxy:
 
         length = request.headers.get("content-length", "")
         incoming = Incoming(
-            paced(request.stream()), request.headers.get("content-type"), int(length) if length.isdigit() else None
+            paced(request.stream(), self._is_busy),
+            request.headers.get("content-type"),
+            int(length) if length.isdigit() else None,
         )
         return deadline_of(request.scope, self._settings.timeout_s), incoming
 
@@ -109,16 +127,22 @@ class Proxy:
 
         length = None
         async with _until(deadline):
-            if not self._settings.on_lambda and await incoming.reach_file() and "uploadUrl" in incoming.fields:
-                length = incoming.length_if_last()
+            if await incoming.reach_file() and "uploadUrl" in incoming.fields:
+                # Before any of the file is read: for a URL that will not do nothing is kept.
+                self._target(incoming.fields)
+                if not self._settings.on_lambda:
+                    length = incoming.length_if_last()
         if length is not None and length >= STREAM_FROM_BYTES:
             return await self._through(incoming, length, deadline, retrying=retrying)
         async with _until(deadline):
-            form = await spools.receive(incoming, on_disk=not self._settings.on_lambda)
+            form = await spools.receive(incoming, self._room())
         try:
             return await self._send(form, deadline, retrying=retrying)
         finally:
             form.close()
+
+    def _target(self, fields: Mapping[str, str]) -> "Target":
+        return self._rule.check(fields["uploadUrl"].strip(), datetime.now(UTC))
 
     async def _through(self, incoming: "Incoming", length: int, deadline: Deadline, *, retrying: bool) -> "Sent":
         """The file as it arrives; where retries are wanted a copy is spooled on the way."""
@@ -126,9 +150,10 @@ class Proxy:
         from image_upload.proxy.through import Broken, Through  # noqa: PLC0415
 
         keys.check_filename(incoming.filename)
-        target = self._rule.check(incoming.fields["uploadUrl"].strip(), datetime.now(UTC))
-        spool = spools.spool() if retrying and _max_retries(incoming.fields.get("max_retries")) else None
-        through = Through(self._bucket, incoming, target, length, spool)
+        target, room = self._target(incoming.fields), self._room()
+        retries = _max_retries(incoming.fields.get("max_retries")) if retrying else 0
+        spool = spools.Spool(room) if room is not None and retries else None
+        through = Through(self._bucket, incoming, target, length, spool=spool, deadline=deadline)
         try:
             async with _until(deadline, attempts=1):
                 try:
@@ -154,7 +179,7 @@ class Proxy:
             )
         keys.check_filename(form.filename)
         max_retries = _max_retries(form.fields.get("max_retries")) if retrying else 0
-        target = self._rule.check(form.fields["uploadUrl"].strip(), datetime.now(UTC))
+        target = self._target(form.fields)
         if form.size_bytes == 0:
             raise EmptyFile
         return await self._sender().send(form, target, max_retries=max_retries, deadline=deadline)

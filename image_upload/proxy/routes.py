@@ -170,7 +170,7 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
         request: Request, principal: Annotated[Principal, Depends(principal_of.needs("mint"))]
     ) -> JSONResponse:
         """Outside Lambda of any size. With `folder` or `purpose` in front of `file` nothing is written to disk."""
-        kept = await proxy.keep(request, principal.user_id)
+        kept = await proxy.keep(request, principal)
         return JSONResponse(
             {
                 "key": kept.key,

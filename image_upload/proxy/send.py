@@ -1,14 +1,16 @@
 """PUT a received file to a checked target, again if that can help, within a deadline."""
 
 import asyncio
+import functools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple, cast
 
 import httpx
-from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt
+from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type, stop_after_attempt
 from tenacity.stop import stop_base
+from tenacity.wait import wait_base
 
 from image_upload.errors import (
     OutcomeUnknown,
@@ -18,20 +20,22 @@ from image_upload.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
-from image_upload.limits import UPSTREAM_ERROR_MAX_BYTES
+from image_upload.limits import CONNECT_TIMEOUT_S, STREAM_FROM_BYTES, UPSTREAM_ERROR_MAX_BYTES, UPSTREAM_IDLE_S
 from image_upload.proxy.deadline import Deadline
 from image_upload.proxy.outcome import unknown
-from image_upload.proxy.spool import Form
+from image_upload.proxy.spool import Form, Waiting, pieces
 from image_upload.proxy.target import Target
 from image_upload.s3.connection import AddressRefused
 from image_upload.s3.failures import error_code
-from image_upload.s3.retry import BACKOFF_FIRST_S, RETRYABLE_STATUSES, RetryPause, Transient, retry_after_s
+from image_upload.s3.retry import BACKOFF_MAX_S, RETRYABLE_STATUSES, Transient, retry_after_s
+from image_upload.s3.wire import Wire, WireError
 
-CHUNK_BYTES = 256 * 1024
+# Longer than for the service's own calls: three pauses together are to outlast a gateway's restart.
+BACKOFF_FIRST_S = 2.0
 
 Sleep = Callable[[float], Awaitable[None]]
 # Whether a target holds this file.
-Ask = Callable[[Target, BinaryIO], Awaitable[bool]]
+Ask = Callable[[Target, Waiting], Awaitable[bool]]
 
 
 class Sent(NamedTuple):
@@ -52,15 +56,40 @@ class _StopWhenTooLate(stop_base):
         return getattr(retry_state, "upcoming_sleep", 0.0) >= self._deadline.left_s
 
 
+class _Pause(wait_base):
+    """What the store asked for, or else exponential back-off with jitter that leaves time for further attempts."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome is not None else None
+        return pause_s(error, retry_state.attempt_number, self._deadline)
+
+
+def pause_s(error: BaseException | None, attempt: int, deadline: Deadline) -> float:
+    """Seconds to wait after the attempt of this number."""
+    if isinstance(error, Transient) and error.retry_after_s is not None:
+        return error.retry_after_s
+    most = min(BACKOFF_FIRST_S * 2 ** (attempt - 1), BACKOFF_MAX_S, deadline.left_s / 4)
+    return random.uniform(most / 2, most)  # noqa: S311  jitter
+
+
+def patience(deadline: Deadline, *, another: bool) -> float:
+    """Seconds without progress after which an attempt has failed: in time for another one, if there may be one."""
+    return min(UPSTREAM_IDLE_S, deadline.left_s / 2 if another else deadline.left_s)
+
+
 class Sender:
-    """Sends files over one HTTP client.
+    """Sends files: short ones over one HTTP client, which keeps its connections, others over the wire.
 
     `is_stored` is asked where a connection broke behind the last byte; `sleep` is replaceable, so that tests
     need not wait.
     """
 
-    def __init__(self, client: httpx.AsyncClient, is_stored: Ask, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(self, client: httpx.AsyncClient, wire: Wire, is_stored: Ask, sleep: Sleep = asyncio.sleep) -> None:
         self._client = client
+        self._wire = wire
         self._is_stored = is_stored
         self._sleep = sleep
 
@@ -73,7 +102,7 @@ class Sender:
         """
         if after is None:
             return await self.send(form, target, max_retries=max_retries, deadline=deadline)
-        pause = after.retry_after_s if after.retry_after_s is not None else random.uniform(0, BACKOFF_FIRST_S)  # noqa: S311  jitter
+        pause = pause_s(after, 1, deadline)
         if max_retries == 0 or pause >= deadline.left_s:
             raise gave_up(after, 1)
         await self._sleep(pause)
@@ -89,7 +118,7 @@ class Sender:
         attempts = AsyncRetrying(
             retry=retry_if_exception_type(Transient),
             stop=stop_after_attempt(max_retries + 1) | _StopWhenTooLate(deadline),
-            wait=RetryPause(),
+            wait=_Pause(deadline),
             sleep=self._sleep,
         )
         number, last_failure = before, None
@@ -99,7 +128,8 @@ class Sender:
                     number = before + attempt.retry_state.attempt_number
                     with attempt:
                         try:
-                            status = await self._attempt(form, target, number)
+                            idle_s = functools.partial(patience, deadline, another=number - before <= max_retries)
+                            status = await self._attempt(form, target, number, idle_s)
                         except Transient as transient:
                             last_failure = str(transient)
                             raise
@@ -112,24 +142,43 @@ class Sender:
             raise gave_up(error.last_attempt.exception(), number) from None
         return Sent(status, number, last_failure)
 
-    async def _attempt(self, form: Form, target: Target, number: int) -> int:
+    async def _attempt(self, form: Form, target: Target, number: int, idle_s: Callable[[], float]) -> int:
         """One PUT from the file's first byte. Returns S3's 2xx; raises `Transient` where another try may help."""
         assert form.file is not None  # noqa: S101  the routes refuse a form without a file
-        form.file.seek(0)
+        attempt = self._over_wire if form.size_bytes >= STREAM_FROM_BYTES else self._over_client
+        try:
+            return await attempt(form, target, number, idle_s)
+        except AddressRefused:
+            raise RefusedTarget("The URL's host leads to an address that is not public.") from None
+        except Transient as transient:
+            if transient.ambiguous and await self._is_stored(target, form.file):
+                return 200
+            raise
+
+    async def _over_wire(self, form: Form, target: Target, number: int, idle_s: Callable[[], float]) -> int:
+        assert form.file is not None  # noqa: S101  as above
+        headers, length = put_headers(target, form.content_type), form.size_bytes
+        try:
+            reply = await self._wire.put(target.url, headers, length, pieces(form.file), idle_s=idle_s)
+        except WireError as error:
+            raise Transient(str(error), ambiguous=error.sent_bytes == length) from None
+        status = judge(reply.status, reply.headers, error_code(reply.body), number)
+        if reply.sent_bytes != length:
+            raise Transient(f"{reply.status} before the whole file was sent")
+        return status
+
+    async def _over_client(self, form: Form, target: Target, number: int, idle_s: Callable[[], float]) -> int:
+        assert form.file is not None  # noqa: S101  as above
         # Content-Length in place of chunks: S3 refuses a PUT of unknown length (411 MissingContentLength).
         headers = {**put_headers(target, form.content_type), "Content-Length": str(form.size_bytes)}
         body = _Body(form.file)
-        request = self._client.build_request("PUT", target.url, content=body.chunks(), headers=headers)
+        limit = httpx.Timeout(idle_s(), connect=CONNECT_TIMEOUT_S)
+        request = self._client.build_request("PUT", target.url, content=body.chunks(), headers=headers, timeout=limit)
         try:
             response = await self._client.send(request, stream=True)
         except AddressRefused:
-            raise RefusedTarget(
-                "The URL's host leads to an address that is not public. Pass the presignedUrl of POST /uploads "
-                "unchanged."
-            ) from None
+            raise
         except httpx.RequestError as error:
-            if body.ended and await self._is_stored(target, form.file):
-                return 200
             raise Transient(type(error).__name__, ambiguous=body.ended) from None
         try:
             code = None
@@ -156,13 +205,13 @@ def put_headers(target: Target, content_type: str | None) -> dict[str, str]:
 class _Body:
     """A file as a request's body, which knows when its last byte was handed over."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Waiting) -> None:
         self._file = file
         self.ended = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        while chunk := self._file.read(CHUNK_BYTES):
-            yield chunk
+        async for chunk in pieces(self._file):
+            yield cast("bytes", chunk)  # a view will do: it only has to be sent
         self.ended = True
 
 

@@ -2,16 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from image_upload import audit, checks, keys, metadata
 from image_upload.errors import EmptyFile, FileTooLarge, InvalidRequest, MalformedForm
 from image_upload.limits import MULTIPART_URL_EXPIRES_S, S3_OBJECT_MAX_BYTES
 from image_upload.proxy.form import FILE_FIELD, Incoming
-from image_upload.proxy.send import CHUNK_BYTES
-from image_upload.proxy.spool import receive
+from image_upload.proxy.spool import Room, pieces, receive
 from image_upload.purposes import Purpose
 from image_upload.s3 import objects, uploading
 from image_upload.s3.bucket import Bucket
@@ -61,7 +60,7 @@ class _Place(NamedTuple):
     max_bytes: int
 
 
-async def keep(shelf: Shelf, incoming: Incoming, user_id: str, *, on_disk: bool) -> Kept:
+async def keep(shelf: Shelf, incoming: Incoming, user_id: str, room: Room | None) -> Kept:
     """Store the form's file under its purpose's key, or under `{folder}/{user}/{id}.{ext}`.
 
     With `purpose` or `folder` in front of the file its bytes go straight on; else they are spooled until it is known.
@@ -77,10 +76,10 @@ async def keep(shelf: Shelf, incoming: Incoming, user_id: str, *, on_disk: bool)
     keys.check_filename(incoming.filename)
     in_front = _DECISIVE & incoming.fields.keys()
     if not in_front - {CLASS_FIELD}:
-        form = await receive(incoming, on_disk=on_disk)
+        form = await receive(incoming, room)
         assert form.file is not None  # noqa: S101  it was reached
-        with form.file as file:
-            kept = await _store(shelf, incoming, user_id, _read(file), expected_bytes=form.size_bytes)
+        with closing(form):
+            kept = await _store(shelf, incoming, user_id, pieces(form.file), expected_bytes=form.size_bytes)
         await shelf.settle(kept.key, kept.stored.size_bytes)
         return kept
     length = incoming.length_if_last()
@@ -163,8 +162,3 @@ async def _up_to(max_bytes: int, chunks: AsyncIterator[memoryview]) -> AsyncIter
                 max_bytes=max_bytes,
             )
         yield chunk
-
-
-async def _read(file: BinaryIO) -> AsyncIterator[memoryview]:
-    while chunk := file.read(CHUNK_BYTES):
-        yield memoryview(chunk)

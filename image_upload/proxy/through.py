@@ -2,18 +2,19 @@
 
 import time
 from collections.abc import AsyncIterator
-from typing import BinaryIO
 
 from image_upload.errors import (
     MalformedForm,
     RefusedTarget,
+    TooBusy,
     UpstreamRefused,
     UpstreamUnavailable,
 )
+from image_upload.proxy.deadline import Deadline
 from image_upload.proxy.form import Incoming
 from image_upload.proxy.outcome import has_arrived, unknown
-from image_upload.proxy.send import Sent, judge, put_headers
-from image_upload.proxy.spool import Form
+from image_upload.proxy.send import Sent, judge, patience, put_headers
+from image_upload.proxy.spool import Form, Spool
 from image_upload.proxy.target import Target
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.connection import AddressRefused
@@ -36,14 +37,27 @@ class Broken(Exception):
 
 
 class Through:
-    """One file on its way. With a `spool` every byte is written there too, so that it can be sent again."""
+    """One file on its way. With a `spool` every byte is written there too, so that it can be sent again.
 
-    def __init__(self, bucket: Bucket, incoming: Incoming, target: Target, length: int, spool: BinaryIO | None) -> None:
+    Where the spool has no room the file goes on without a copy.
+    """
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        incoming: Incoming,
+        target: Target,
+        length: int,
+        *,
+        spool: Spool | None,
+        deadline: Deadline,
+    ) -> None:
         self._bucket = bucket
         self._incoming = incoming
         self._target = target
         self._length = length
         self._spool = spool
+        self._deadline = deadline
         self._broken_off = False
 
     async def send(self) -> Sent:
@@ -54,7 +68,13 @@ class Through:
         began = time.monotonic()
         headers = put_headers(self._target, self._incoming.content_type)
         try:
-            reply = await self._bucket.wire.put(self._target.url, headers, self._length, self._chunks())
+            reply = await self._bucket.wire.put(
+                self._target.url,
+                headers,
+                self._length,
+                self._chunks(),
+                idle_s=lambda: patience(self._deadline, another=self._spool is not None),
+            )
             status = judge(reply.status, reply.headers, error_code(reply.body), 1)
             if reply.sent_bytes != self._length:
                 raise Transient(f"{reply.status} before the whole file was sent", status=reply.status)
@@ -85,6 +105,16 @@ class Through:
             return Broken(transient)
         return unknown(1) if transient.ambiguous else _not_repeated(transient)
 
+    async def _keep(self, chunk: memoryview) -> None:
+        assert self._spool is not None  # noqa: S101  asked before
+        try:
+            await self._spool.write(chunk)
+        except TooBusy:
+            if self._broken_off:  # the copy is all there is
+                raise
+            self._spool.close()
+            self._spool = None
+
     async def rest(self) -> Form:
         """Receive what has not arrived yet, and give back the whole form from the spool."""
         assert self._spool is not None  # noqa: S101  `Broken` is raised with a spool only
@@ -103,7 +133,7 @@ class Through:
         passed = 0
         async for chunk in self._incoming.chunks():
             if self._spool is not None:
-                self._spool.write(chunk)
+                await self._keep(chunk)
             if held is not None:
                 passed += len(held)
                 if passed >= self._length and not self._broken_off:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 from urllib.parse import quote, urlsplit
 
 from image_upload import purposes
+from image_upload.budget import ByteBudget
 from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import HEALTH_CACHE_S, HEALTH_TIMEOUT_S, MIB, S3_CALL_ATTEMPTS, S3_CALL_EXPIRES_S
 from image_upload.s3.address import Address, locate
@@ -96,6 +97,8 @@ class Bucket:
         self.public_address = locate(self.name, settings.aws_region, public, use_ssl=settings.use_ssl)
         self._signers: dict[Address, Signer] = {}
         self._purposes = purposes.every()
+        # For all bytes of files that this process holds in memory, whatever route they came by.
+        self.buffers = ByteBudget(settings.buffer_bytes)
 
     @property
     def client(self) -> "httpx.AsyncClient":
@@ -160,11 +163,12 @@ class Bucket:
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
+        body: bytes | memoryview = b"",
         timeout_s: float | None = None,
     ) -> "httpx.Response":
         """One call of S3's API by the service itself, again after 5xx and lost connections. The answer is a 2xx.
 
+        Its `extensions["attempts"]` says how many it took.
         `timeout_s` is how long an attempt waits for the connection and for each piece of the answer; without it, as
         long as the client does. Raises `S3Failure` with S3's own status and code, `CredentialsUnavailable`.
         """
@@ -185,6 +189,7 @@ class Bucket:
                         operation, method, key, query=query, headers=headers, body=body, timeout_s=timeout_s
                     ) as response:
                         await response.aread()
+                        response.extensions["attempts"] = attempt.retry_state.attempt_number
                         return response
         except Transient as last:
             raise S3Failure(operation, last.status, last.code) from None
@@ -199,7 +204,7 @@ class Bucket:
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
+        body: bytes | memoryview = b"",
         timeout_s: float | None = None,
     ) -> AsyncIterator["httpx.Response"]:
         """One attempt at such a call. The answer is a 2xx; its body can be read inside.
@@ -288,10 +293,10 @@ class Bucket:
             await self._client.aclose()
 
 
-def _pieces(body: bytes) -> bytes | AsyncIterator[bytes] | None:
+def _pieces(body: bytes | memoryview) -> bytes | AsyncIterator[bytes] | None:
     """A large body in pieces: whole, the HTTP client and the event loop would each make a copy of all of it."""
     if len(body) <= _PIECE_BYTES:
-        return body or None
+        return bytes(body) or None
 
     async def pieces() -> AsyncIterator[bytes]:
         view = memoryview(body)

@@ -8,6 +8,7 @@ checked address: between check and use there is no second look-up that could ans
 import asyncio
 import importlib.util
 import ipaddress
+import os
 import socket
 import ssl
 import sys
@@ -16,6 +17,8 @@ from typing import Any
 
 import httpcore
 import httpx
+
+from image_upload.limits import INTERIM_ANSWERS_MAX
 
 if importlib.util.find_spec("sniffio") is None:
     # httpcore tries to import it at every request and at every lock, and Python searches the whole path for what is
@@ -97,11 +100,35 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
             if not addresses or not all(is_public(address) for address in addresses):
                 raise AddressRefused(f"{host} leads to an address that is not public")
             target = addresses[0]
-        return _Stream(await self._inner.connect_tcp(target, port, timeout, local_address, socket_options))
+        stream = await self._inner.connect_tcp(target, port, timeout, local_address, socket_options)
+        connection = stream.get_extra_info("socket")
+        return _Stream(stream, None if connection is None else os.dup(connection.fileno()))
 
     async def sleep(self, seconds: float) -> None:
         """As httpcore wants it for its own connection retries, which are off here."""
         await self._inner.sleep(seconds)
+
+
+class InterimAnswers:
+    """Counts the 1xx answers in front of the real one, which have no body. RFC 9110 section 15.2."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._head: bytes | None = b""
+
+    def are_too_many(self, data: bytes) -> bool:
+        """Whether there are more than `INTERIM_ANSWERS_MAX`, with this data."""
+        if self._head is None:  # the real one has begun
+            return False
+        self._head += data
+        while self._head.startswith(b"HTTP/1.1 1") and b"\r\n\r\n" in self._head:
+            self._count += 1
+            if self._count > INTERIM_ANSWERS_MAX:
+                return True
+            self._head = self._head.partition(b"\r\n\r\n")[2]
+        if len(self._head) > len(b"HTTP/1.1 1") and not self._head.startswith(b"HTTP/1.1 1"):
+            self._head = None
+        return False
 
 
 class _Stream(httpcore.AsyncNetworkStream):
@@ -109,19 +136,49 @@ class _Stream(httpcore.AsyncNetworkStream):
 
     uvloop closes a socket that was reset at once, and anyio then stumbles over its address with an
     AttributeError that no caller takes for a lost connection.
+
+    An answer that came before a write failed is read all the same, from a second descriptor of the socket: `left`.
     """
 
-    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+    def __init__(self, inner: httpcore.AsyncNetworkStream, left: int | None = None) -> None:
         self._inner = inner
+        self._left = left
+        self._interim = InterimAnswers()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  httpcore's signature
-        return await self._inner.read(max_bytes, timeout)
+        try:
+            data = await self._inner.read(max_bytes, timeout)
+        except httpcore.ReadError:
+            data = self._left_behind(max_bytes)
+            if not data:
+                raise
+        if self._interim.are_too_many(data):
+            raise httpcore.ReadError("too many interim answers")
+        return data
+
+    def _left_behind(self, max_bytes: int) -> bytes:
+        if self._left is None:
+            return b""
+        try:
+            return os.read(self._left, max_bytes)
+        except OSError:
+            return b""
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  the same
+        self._interim = InterimAnswers()
         await self._inner.write(buffer, timeout)
 
     async def aclose(self) -> None:
+        self._release()
         await self._inner.aclose()
+
+    def __del__(self) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        if self._left is not None:
+            os.close(self._left)
+            self._left = None
 
     async def start_tls(
         self,
@@ -129,6 +186,8 @@ class _Stream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109  the same
     ) -> httpcore.AsyncNetworkStream:
+        # What is left of a broken TLS connection cannot be read.
+        self._release()
         return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:

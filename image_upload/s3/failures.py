@@ -21,10 +21,8 @@ _ACTIONS = {
     "DeleteObject": "s3:DeleteObject",
     "PutObject": "s3:PutObject",
     "UploadPart": "s3:PutObject",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
 }
-
-# What only `python -m image_upload import` calls, with the rights of whoever runs it.
-_OPERATOR_ACTIONS = {"ListMultipartUploads": "s3:ListBucketMultipartUploads"}
 
 # As S3 words it: "User: arn:… is not authorized to perform: kms:Decrypt on resource: arn:…".
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/troubleshoot-403-errors.html
@@ -74,7 +72,7 @@ async def translated() -> AsyncIterator[None]:
         yield
     except S3Failure as failure:
         if failure.status == 403:  # noqa: PLR2004
-            action = failure.action or (_ACTIONS | _OPERATOR_ACTIONS)[failure.operation]
+            action = failure.action or _ACTIONS[failure.operation]
             raise StorageDenied(
                 f"S3 denied {failure.operation}. The service's operator grants {action} to its role.",
                 action=action,

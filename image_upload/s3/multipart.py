@@ -29,13 +29,25 @@ class SentPart(NamedTuple):
     sha256: str
 
 
+class Begun(NamedTuple):
+    """An upload in parts. After more than one attempt S3 may have begun others, whose answers were lost."""
+
+    upload_id: str
+    attempts: int
+
+
 async def create(bucket: Bucket, key: str, headers: Mapping[str, str]) -> str:
     """CreateMultipartUpload: the upload id. `headers` become the object's: type, metadata, checksum algorithm."""
+    return (await begin(bucket, key, headers)).upload_id
+
+
+async def begin(bucket: Bucket, key: str, headers: Mapping[str, str]) -> Begun:
+    """The same, with the attempts that it took."""
     response = await bucket.call("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=headers)
     upload_id = documents.text(documents.parse(response.content, "InitiateMultipartUploadResult"), "UploadId")
     if not upload_id:
         raise S3Failure("CreateMultipartUpload", response.status_code, error_code(response.content))
-    return upload_id
+    return Begun(upload_id, response.extensions["attempts"])
 
 
 async def list_parts(bucket: Bucket, key: str, upload_id: str) -> list[StoredPart]:
@@ -70,7 +82,9 @@ async def list_uploads(bucket: Bucket, key: str) -> list[str]:
     return [documents.text(upload, "UploadId") for upload in uploads if documents.text(upload, "Key") == key]
 
 
-async def send_part(bucket: Bucket, key: str, upload_id: str, number: int, data: bytes, *, sha256: str) -> str:
+async def send_part(
+    bucket: Bucket, key: str, upload_id: str, number: int, data: bytes | memoryview, *, sha256: str
+) -> str:
     """UploadPart with a SHA-256 (base64) that S3 compares; the part's ETag.
 
     Raises `S3Failure` also if S3 names another digest than was sent.

@@ -181,7 +181,12 @@ def statements(
             ],
             "Resource": [f"{arn}/{prefix}*" for prefix in dict.fromkeys(prefixes)],
         },
-        {"Sid": "ImageUploadBucket", "Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [arn]},
+        {
+            "Sid": "ImageUploadBucket",
+            "Effect": "Allow",
+            "Action": ["s3:ListBucket", "s3:ListBucketMultipartUploads"],
+            "Resource": [arn],
+        },
     ]
     if kms_key_arn is not None:
         # Decrypt also for uploads: S3 reads the parts to join them.

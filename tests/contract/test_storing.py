@@ -68,6 +68,13 @@ def test_a_form_without_a_length_is_stored(store: Store, service: str, web: http
     assert store.read(response.json()["key"]) == content
 
 
+@pytest.mark.parametrize("size", [1000, 9 * MIB])
+def test_a_field_behind_the_file_changes_nothing(store: Store, service: str, web: httpx.Client, size: int) -> None:
+    content = content_of(size)
+    answer = send(web, service, *fields(folder="note"), part(FILE, content), *fields(note="hello")).json()
+    assert store.read(answer["key"]) == content
+
+
 @pytest.mark.parametrize("size", [5 * MIB, 20 * MIB])
 @pytest.mark.parametrize("folder_first", [True, False])
 def test_a_form_cut_in_the_file_leaves_nothing(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from image_upload.limits import UPLOADS_AT_ONCE
 from image_upload.proxy import send
 from image_upload.s3 import retry
 from image_upload.settings import load
@@ -41,7 +42,9 @@ def service_before(endpoint_url: str, **environ: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def patient(hostile: HostileStore) -> Iterator[str]:
-    yield from service_before(hostile.endpoint_url, TIMEOUT_SECONDS=str(PATIENT_S))
+    yield from service_before(
+        hostile.endpoint_url, TIMEOUT_SECONDS=str(PATIENT_S), UPLOADS_PER_ADDRESS=str(UPLOADS_AT_ONCE)
+    )
 
 
 @pytest.fixture(scope="module")

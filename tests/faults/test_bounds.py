@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from image_upload.limits import UPLOADS_AT_ONCE
+from image_upload.limits import UPLOADS_AT_ONCE, UPLOADS_FOR_USERS
 from local.embedded_s3 import EmbeddedS3
 from tests.faults.hostile import PATIENCE_S, Act, Exchange, HostileStore, hostile_store, raw, storing
 from tests.faults.process import ServiceProcess, service_process
@@ -123,7 +123,7 @@ def test_when_all_places_are_taken_the_next_one_is_told_to_wait(store: HostileSt
         return post(patient, way.path, way.parts(url, SMALL))
 
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(Client(patient)) for _ in range(UPLOADS_AT_ONCE)]
+        clients = [stack.enter_context(Client(patient)) for _ in range(UPLOADS_AT_ONCE - UPLOADS_FOR_USERS)]
         for client in clients:
             client.begin(way.path, content_type, Content_Length=str(len(body)))
             client.send(body[:100])

@@ -51,7 +51,7 @@ def strict() -> Iterator[Store]:
 
 @pytest.fixture
 def service(strict: Store) -> Iterator[ServiceProcess]:
-    with service_process(strict.environ) as process:
+    with service_process(strict.environ, UPLOADS_PER_ADDRESS=str(AT_ONCE)) as process:
         yield process
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from local.embedded_s3 import EmbeddedS3
 from tests.conftest import serving, settings_for
-from tests.faults.conftest import HASTY_S
+from tests.faults.conftest import HASTY_S, PATIENT_S
 from tests.faults.hostile import (
     Act,
     Exchange,
@@ -19,6 +19,7 @@ from tests.faults.hostile import (
     answering_early,
     answering_early_and_resetting,
     denied_document,
+    hostile_store,
     raw,
     resetting,
     stalling,
@@ -126,8 +127,7 @@ def test_every_fault_has_its_answer(store: HostileStore, patient: str, name: str
         assert exchange.said_bytes < 32 * MIB
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
-@pytest.mark.parametrize(
+every_stall = pytest.mark.parametrize(
     "act",
     [
         stalling,
@@ -137,13 +137,91 @@ def test_every_fault_has_its_answer(store: HostileStore, patient: str, name: str
     ],
     ids=["never reads", "stalls in mid-file", "never answers", "half a header"],
 )
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if not way.retrying], ids=str)
+@every_stall
 def test_a_store_that_stalls_costs_no_more_than_the_deadline(
     store: HostileStore, hasty: str, act: Act, way: Way
 ) -> None:
     store.play(act, storing)
-    answer = post(hasty, way.path, way.parts(signed(store.endpoint_url), LARGE, RETRIES))
+    answer = post(hasty, way.path, way.parts(signed(store.endpoint_url), LARGE))
     assert seen(answer, store) == Outcome(504, "upload-timed-out", 1, 1, 0), answer.document
     assert HASTY_S <= answer.elapsed_s < HASTY_S + 2
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way.retrying], ids=str)
+@pytest.mark.parametrize("content", [SMALL[: MIB // 2], LARGE], ids=["short", "long"])
+@every_stall
+def test_an_attempt_that_stands_still_leaves_time_for_another(
+    store: HostileStore, patient: str, act: Act, content: bytes, way: Way
+) -> None:
+    store.play(act, storing)
+    answer = post(patient, way.path, way.parts(signed(store.endpoint_url), content, RETRIES))
+    assert seen(answer, store) == Outcome(200, None, 2, 2, 1), answer.document
+    assert store.stored == [hashlib.sha256(content).hexdigest()]
+    assert answer.elapsed_s < PATIENT_S
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("content", [SMALL[: MIB // 2], LARGE], ids=["short", "long"])
+def test_a_flood_of_interim_answers_is_cut(store: HostileStore, patient: str, content: bytes, way: Way) -> None:
+    store.play(talking(b"", b"HTTP/1.1 102 Wait\r\n\r\n" * 1000), storing)
+    answer = post(patient, way.path, way.parts(signed(store.endpoint_url), content, RETRIES))
+    again = Outcome(200, None, 2, 2, 1)
+    assert seen(answer, store) == (again if way.retrying else Outcome(502, "outcome-unknown", 1, 1, 0))
+    assert answer.elapsed_s < QUICK_S
+    assert store.exchanges[0].said_bytes < 32 * MIB
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("after_bytes", [0, MIB])
+@pytest.mark.parametrize("content", [SMALL[: MIB // 2], LARGE], ids=["short", "long"])
+def test_a_refusal_is_heard_although_the_connection_breaks(
+    store: HostileStore, patient: str, content: bytes, after_bytes: int, way: Way
+) -> None:
+    """The store says 403 and resets: what still leaves for it fails before the answer is read."""
+    for _ in range(5):
+        store.play(answering_early_and_resetting(DENIED, min(after_bytes, len(content) // 2)), storing)
+        answer = post(patient, way.path, way.parts(signed(store.endpoint_url), content, RETRIES))
+        assert seen(answer, store) == Outcome(400, "upstream-refused", 1, 1, 0), answer.document
+        assert (answer.document["upstream_status"], answer.document["upstream_code"]) == (403, "AccessDenied")
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_a_store_that_wants_to_be_asked_gets_no_byte_of_a_file_that_it_refuses(s3: EmbeddedS3, way: Way) -> None:
+    def refusing(exchange: Exchange) -> None:
+        exchange.read_head()
+        assert exchange.headers["expect"] == "100-continue"
+        exchange.say(DENIED)
+        exchange.read_body()
+
+    def asking(exchange: Exchange) -> None:
+        exchange.read_head()
+        exchange.say(b"HTTP/1.1 100 Continue\r\n\r\n")
+        exchange.store(raw(200))
+
+    def deaf(exchange: Exchange) -> None:
+        exchange.read_head()
+        if "expect" in exchange.headers:
+            exchange.say(raw(417))
+        else:
+            exchange.store(raw(200))
+
+    with hostile_store() as store:
+        settings = settings_for(s3, AWS_S3_ENDPOINT_URL=store.endpoint_url, PROXY_ALLOWED_BUCKETS=THEIRS)
+        with serving(settings) as service:
+            for acts, outcome in (
+                ((refusing,), Outcome(400, "upstream-refused", 1, 1, 0)),
+                ((asking,), Outcome(200, None, 1 if way.retrying else None, 1, 1)),
+                ((deaf, deaf), Outcome(200, None, 1 if way.retrying else None, 2, 1)),
+                # Asked once, and never again.
+                ((deaf,), Outcome(200, None, 1 if way.retrying else None, 1, 1)),
+            ):
+                store.play(*acts)
+                answer = post(service, way.path, way.parts(signed(store.endpoint_url), LARGE, RETRIES))
+                assert seen(answer, store) == outcome, answer.document
+                assert outcome.status == 200 or store.exchanges[0].received_bytes == 0
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)

@@ -22,8 +22,17 @@ def held(pid: int | str = "self") -> frozenset[str]:
 
 def peak_rss_bytes(pid: int) -> int:
     """The most memory that a process ever had."""
+    return _status_bytes(pid, "VmHWM:")
+
+
+def rss_bytes(pid: int) -> int:
+    """The memory that a process has now."""
+    return _status_bytes(pid, "VmRSS:")
+
+
+def _status_bytes(pid: int, name: str) -> int:
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(name):
             return int(line.split()[1]) * 1024
     raise AssertionError("the kernel does not say")
 

@@ -1,19 +1,18 @@
 import asyncio
-import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import BinaryIO
 
 import pytest
 
 from image_upload.errors import OutOfTime, RefusedTarget, UpstreamUnavailable
 from image_upload.proxy.deadline import Deadline, deadline_of
-from image_upload.proxy.send import Sender, Sent
-from image_upload.proxy.spool import Form
+from image_upload.proxy.send import BACKOFF_FIRST_S, Sender, Sent
+from image_upload.proxy.spool import Form, Views, Waiting
 from image_upload.proxy.target import Target
-from image_upload.s3.connection import open_client
-from image_upload.s3.retry import BACKOFF_FIRST_S, BACKOFF_MAX_S, retry_after_s
+from image_upload.s3.connection import open_client, tls_context
+from image_upload.s3.retry import BACKOFF_MAX_S, retry_after_s
+from image_upload.s3.wire import Wire
 from tests.proxy.stores import OK, answer, scripted_store
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -23,7 +22,7 @@ def target(endpoint_url: str) -> Target:
     return Target(f"{endpoint_url}/b/a.jpg?x=y", endpoint_url.partition("//")[2], "b", "a.jpg", frozenset())
 
 
-async def never_stored(_: Target, __: BinaryIO) -> bool:
+async def never_stored(_: Target, __: Waiting) -> bool:
     return False
 
 
@@ -36,14 +35,16 @@ def send(endpoint_url: str, *, retries: int, time_s: float = 60.0, trusted: bool
 
     async def exchange() -> Sent:
         host, _, port = endpoint_url.removeprefix("http://").partition(":")
-        async with open_client(frozenset({(host, int(port))} if trusted else ()), verify=True) as client:
-            with tempfile.TemporaryFile() as file:
-                file.write(b"12345")
-                form = Form(file=file, filename="a.jpg", size_bytes=5)
-                deadline = Deadline(time.monotonic() + time_s)
-                return await Sender(client, never_stored, sleep).send(
-                    form, target(endpoint_url), max_retries=retries, deadline=deadline
-                )
+        known = frozenset({(host, int(port))} if trusted else ())
+        wire = Wire(known, lambda: tls_context(verify=True))
+        async with open_client(known, verify=True) as client:
+            file = Views()
+            await file.write(memoryview(b"12345"))
+            form = Form(file=file, filename="a.jpg", size_bytes=5)
+            deadline = Deadline(time.monotonic() + time_s)
+            return await Sender(client, wire, never_stored, sleep).send(
+                form, target(endpoint_url), max_retries=retries, deadline=deadline
+            )
 
     return asyncio.run(exchange()), pauses
 
@@ -53,8 +54,21 @@ def test_pauses_grow_at_random_within_their_bounds() -> None:
         sent, pauses = send(store.endpoint_url, retries=6)
     assert sent.attempts == 7
     for number, pause in enumerate(pauses):
-        assert 0 <= pause <= min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2**number)
+        most = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2**number)
+        assert most / 2 <= pause <= most
     assert len(set(pauses)) == 6, "jitter"
+
+
+def test_three_pauses_outlast_a_gateways_restart() -> None:
+    with scripted_store([answer(500)] * 3 + [OK]) as store:
+        assert sum(send(store.endpoint_url, retries=3)[1]) >= 7
+
+
+def test_pauses_leave_time_for_all_attempts() -> None:
+    with scripted_store([answer(500)] * 3 + [OK]) as store:
+        sent, pauses = send(store.endpoint_url, retries=3, time_s=4)
+    assert sent.attempts == 4
+    assert max(pauses) <= 1
 
 
 def test_the_pause_that_the_store_asks_for_is_kept() -> None:

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from image_upload.commands.import_files.budget import Budget
+from image_upload.budget import ByteBudget
 from image_upload.commands.import_files.journal import Journal, Row
 from image_upload.commands.import_files.walking import OpenFile
 from image_upload.limits import MIB, S3_PARTS_MAX, UPLOAD_PART_BYTES
@@ -59,7 +59,7 @@ async def store(
     headers: Mapping[str, str],
     *,
     journal: Journal,
-    budget: Budget,
+    budget: ByteBudget,
     is_ours: Callable[[Row, Stored], bool],
     progress: Callable[[int], None],
 ) -> Kept:
@@ -156,7 +156,7 @@ async def _send(
     *,
     file: OpenFile,
     there: Mapping[int, multipart.StoredPart],
-    budget: Budget,
+    budget: ByteBudget,
     progress: Callable[[int], None],
 ) -> list[_Part]:
     """Send what is missing; all parts in order."""

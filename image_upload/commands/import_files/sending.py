@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from image_upload.budget import ByteBudget
 from image_upload.commands.import_files import parts
-from image_upload.commands.import_files.budget import Budget
 from image_upload.commands.import_files.fitting import Rules, fit
 from image_upload.commands.import_files.journal import Journal, Mark, Row
 from image_upload.commands.import_files.parts import ForeignObject, Kept
@@ -42,7 +42,7 @@ class Sender:
         self._rules = rules
         self._report = report
         self._rehearse = rehearse
-        self._budget = Budget(IMPORT_IN_FLIGHT_BYTES)
+        self._budget = ByteBudget(IMPORT_IN_FLIGHT_BYTES)
         self._failures_in_a_row = 0
 
     async def send_all(self, rows: Iterator[Row], jobs: int) -> None:

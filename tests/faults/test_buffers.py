@@ -1,0 +1,114 @@
+"""The memory of `POST /api/v1/s3/upload`: one budget for all uploads, and nothing kept after failures."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import pytest
+
+from image_upload.limits import UPLOADS_AT_ONCE
+from local.embedded_s3 import EmbeddedS3
+from tests.faults.hostile import Exchange, hostile_store, raw
+from tests.faults.process import ServiceProcess, service_process
+from tests.faults.sending import Client, form
+from tests.faults.watching import eventually, peak_rss_bytes, rss_bytes
+
+MIB = 1 << 20
+STORE = "/api/v1/s3/upload"
+FILE = 'name="file"; filename="a.bin"'
+FOLDER = ("name=folder", b"load")
+MARK = b"<the file>"
+BLOCK = bytes(range(256)) * 1024
+BUFFER_BYTES = 32 * MIB
+# What an upload has beside its part: what lies in the server's own buffers, a socket's chunk, its objects.
+BESIDE_BYTES = MIB // 2
+SLACK_BYTES = 24 * MIB
+AT_ONCE = 60
+FILE_BYTES = 5_000_000
+CONNECTIONS_MOST = 2_000
+# Shared cores: for all uploads together.
+PATIENCE_S = 120.0
+
+
+class Forgetful:
+    """Takes files as S3 does, and keeps their lengths only."""
+
+    def __init__(self) -> None:
+        self._lengths: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def act(self, exchange: Exchange) -> None:
+        exchange.read_body()
+        method, target, _ = exchange.line.split(" ")
+        parts = urlsplit(target)
+        if method == "PUT":
+            with self._lock:
+                self._lengths[parts.path] = self._lengths.get(parts.path, 0) + exchange.announced_bytes
+            exchange.say(raw(200, 'ETag: "0"'))
+        elif method == "HEAD":
+            last_modified = "Last-Modified: Tue, 24 Nov 2026 19:00:00 GMT"
+            length = f"Content-Length: {self._lengths.get(parts.path, 0)}"
+            exchange.say(f"HTTP/1.1 200 OK\r\n{length}\r\n{last_modified}\r\nConnection: close\r\n\r\n".encode())
+        elif method == "POST" and "uploadId" in parts.query:
+            exchange.say(raw(200, body=b"<CompleteMultipartUploadResult/>"))
+        elif method == "POST":
+            answer = b"<InitiateMultipartUploadResult><UploadId>x</UploadId></InitiateMultipartUploadResult>"
+            exchange.say(raw(200, body=answer))
+        else:
+            exchange.say(raw(204))
+
+
+@pytest.fixture
+def service() -> Iterator[ServiceProcess]:
+    with hostile_store() as store:
+        store.play(*[Forgetful().act] * CONNECTIONS_MOST)
+        environ = EmbeddedS3(store.endpoint_url).environ
+        with service_process(
+            environ, BUFFER_BYTES=str(BUFFER_BYTES), UPLOADS_PER_ADDRESS=str(UPLOADS_AT_ONCE)
+        ) as process:
+            # Everything that the first upload imports is there.
+            assert upload(process.url, 20 * MIB) == 200
+            yield process
+
+
+def upload(service: str, size_bytes: int, only_bytes: int | None = None) -> int | None:
+    """Store a file; the status. With `only_bytes` the client goes away after so many: None."""
+    whole, content_type = form([FOLDER, (FILE, MARK)])
+    before, after = whole.split(MARK)
+    with Client(service, timeout_s=PATIENCE_S) as client:
+        client.begin(STORE, content_type, Content_Length=str(len(before) + size_bytes + len(after)))
+        client.send(before)
+        left = size_bytes if only_bytes is None else only_bytes
+        while left:
+            client.send(BLOCK[:left])
+            left -= len(BLOCK[:left])
+        if only_bytes is not None:
+            return None
+        client.send(after)
+        return client.answer().status
+
+
+@pytest.mark.parametrize("size_bytes", [FILE_BYTES, 20 * MIB], ids=["one PUT each", "parts"])
+def test_all_uploads_share_one_budget_and_all_of_them_end(service: ServiceProcess, size_bytes: int) -> None:
+    before = peak_rss_bytes(service.pid)
+    with ThreadPoolExecutor(AT_ONCE) as clients:
+        answers = list(clients.map(lambda _: upload(service.url, size_bytes), range(AT_ONCE)))
+    assert answers == [200] * AT_ONCE
+    grown = peak_rss_bytes(service.pid) - before
+    assert grown < BUFFER_BYTES + AT_ONCE * BESIDE_BYTES + SLACK_BYTES, f"{grown / MIB:.0f} MiB"
+    eventually(
+        lambda: rss_bytes(service.pid) < before + AT_ONCE * BESIDE_BYTES + SLACK_BYTES,
+        f"{rss_bytes(service.pid) / MIB:.0f} MiB are kept",
+    )
+
+
+def test_uploads_that_are_broken_off_give_their_memory_back(service: ServiceProcess) -> None:
+    before = peak_rss_bytes(service.pid)
+    with ThreadPoolExecutor(40) as clients:
+        # As much as the service reads without waiting for room: a client that waits cannot go away.
+        list(clients.map(lambda _: upload(service.url, 50 * MIB, only_bytes=256 * 1024), range(40)))
+        list(clients.map(lambda _: upload(service.url, 50 * MIB, only_bytes=20 * MIB), range(40)))
+    eventually(lambda: rss_bytes(service.pid) < before + SLACK_BYTES, "memory is kept", PATIENCE_S)
+    # Their room is free again too.
+    assert upload(service.url, 20 * MIB) == 200
