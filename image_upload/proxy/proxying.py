@@ -13,10 +13,10 @@ from starlette.requests import Request
 from image_upload import keys, purposes
 from image_upload.accounts.principals import Principal
 from image_upload.budget import ByteBudget
+from image_upload.deadline import Deadline, upload_deadline
 from image_upload.errors import EmptyFile, InvalidRequest, OutOfTime, Problem
 from image_upload.limiting.addresses import address_of
 from image_upload.limits import RETRIES_MAX, STREAM_FROM_BYTES
-from image_upload.proxy.deadline import Deadline, deadline_of
 from image_upload.proxy.pace import Places
 from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings
@@ -120,7 +120,7 @@ class Proxy:
             request.headers.get("content-type"),
             int(length) if length.isdigit() else None,
         )
-        return deadline_of(request.scope, self._settings.timeout_s), incoming
+        return upload_deadline(self._settings.timeout_s), incoming
 
     async def _pass_on(self, incoming: "Incoming", deadline: Deadline, *, retrying: bool) -> "Sent":
         from image_upload.proxy import spool as spools  # noqa: PLC0415

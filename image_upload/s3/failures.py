@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from image_upload.errors import StorageDenied, StorageUnavailable
+from image_upload.errors import StorageDenied, StorageTimedOut, StorageUnavailable
 
 # What the service's role must be allowed for each call it makes.
 _ACTIONS = {
@@ -62,14 +62,23 @@ def denied_action(document: bytes) -> str | None:
     return match[1].decode() if match else None
 
 
+class S3TimedOut(S3Failure):
+    """S3 did not answer within the call's time limit. What was asked for may have been done."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(operation, None)
+
+
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
     """A failure of S3 that nobody expected, as a problem that says who can mend it.
 
-    Raises `StorageDenied` with the IAM action that is missing, or `StorageUnavailable`.
+    Raises `StorageDenied` with the IAM action that is missing, `StorageTimedOut`, or `StorageUnavailable`.
     """
     try:
         yield
+    except S3TimedOut:
+        raise StorageTimedOut("S3 did not answer in time, so it is not known what is stored. Ask again.") from None
     except S3Failure as failure:
         if failure.status == 403:  # noqa: PLR2004
             action = failure.action or _ACTIONS[failure.operation]

@@ -11,8 +11,7 @@ import jwt
 import pytest
 
 from image_upload import keys
-from image_upload.library import pages as library
-from image_upload.s3 import retry
+from image_upload.s3 import retry, time_limits
 from image_upload.settings import load
 from local.embedded_s3 import EmbeddedS3
 from local.service import local_environ
@@ -248,7 +247,7 @@ def before_hostile(hostile: HostileStore) -> Iterator[str]:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "S3_ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(time_limits, "CONTROL", time_limits.CONTROL._replace(head_s=0.3))
     monkeypatch.setattr(retry, "BACKOFF_FIRST_S", 0.02)
 
 
