@@ -146,6 +146,14 @@ DATABASE_CONNECT_TIMEOUT_S: Final = 5
 # to stop. Longer than any of ours takes by a hundred times, and short enough to answer before a client gives up.
 DATABASE_TIMEOUT_S: Final = 10.0
 
+# Longest wait for a connection that was used before to show that it still works, and for the server to take notice
+# that a statement is to stop. Together with a new connection they are less than DATABASE_TIMEOUT_S.
+DATABASE_PING_TIMEOUT_S: Final = 2.0
+DATABASE_CANCEL_TIMEOUT_S: Final = 0.5
+
+# An idle connection shows so often that it still leads somewhere.
+DATABASE_KEEPALIVE_S: Final = 30
+
 # Attempts at a transaction that collided with another one.
 DATABASE_ATTEMPTS: Final = 3
 
