@@ -5,7 +5,8 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import datetime
 from typing import NamedTuple
 
 from image_upload.errors import CredentialsUnavailable
@@ -32,6 +33,14 @@ class SentPart(NamedTuple):
     number: int
     etag: str
     sha256: str
+
+
+class OpenUpload(NamedTuple):
+    """An upload that is neither completed nor aborted; S3 says when it began."""
+
+    key: str
+    upload_id: str
+    began_at: datetime
 
 
 class Begun(NamedTuple):
@@ -95,6 +104,28 @@ async def list_uploads(bucket: Bucket, key: str) -> list[str]:
     # Uploads come in the order of their keys, so those of the prefix itself are on the first page.
     uploads = documents.children(documents.parse(response.content), "Upload")
     return [documents.text(upload, "UploadId") for upload in uploads if documents.text(upload, "Key") == key]
+
+
+async def every_upload(bucket: Bucket) -> AsyncIterator[OpenUpload]:
+    """ListMultipartUploads, page by page: all uploads of the bucket that are under way.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
+    """
+    query = {"uploads": ""}
+    while True:
+        response = await bucket.call("ListMultipartUploads", "GET", "", query=query)
+        root = documents.parse(response.content, "ListMultipartUploadsResult")
+        for upload in documents.children(root, "Upload"):
+            began = datetime.fromisoformat(documents.text(upload, "Initiated"))
+            yield OpenUpload(documents.text(upload, "Key"), documents.text(upload, "UploadId"), began)
+        following = {
+            "uploads": "",
+            "key-marker": documents.text(root, "NextKeyMarker"),
+            "upload-id-marker": documents.text(root, "NextUploadIdMarker"),
+        }
+        if documents.text(root, "IsTruncated") != "true" or following == query:
+            return
+        query = following
 
 
 async def abort_each(bucket: Bucket, key: str, upload_ids: Iterable[str]) -> None:
