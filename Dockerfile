@@ -32,7 +32,8 @@ LABEL org.opencontainers.image.title="image-upload" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.revision="${REVISION}"
 
-# No USER: on Lambda it is Lambda that chooses one; elsewhere, docker run --user. No HEALTHCHECK: whoever runs the
-# container knows how often to ask GET /.
+# Not root, and no user of the system. Lambda takes a user of its own in any case. No HEALTHCHECK: the operator decides
+# how often GET / is asked.
+USER 65534:65534
 EXPOSE 8080
 ENTRYPOINT ["/var/task/entrypoint.sh"]

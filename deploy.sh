@@ -431,11 +431,12 @@ bucket=$(output BucketName)
 
 step "5. Smoke test of $url"
 need_engine
-JWT_SECRET=$(environment JWT_SECRET) JWT_ISSUER=$(environment JWT_ISSUER) JWT_AUDIENCE=$(environment JWT_AUDIENCE)
-export JWT_SECRET JWT_ISSUER JWT_AUDIENCE
+JWT_SECRET=$(environment JWT_SECRET) JWT_ALGORITHM=$(environment JWT_ALGORITHM)
+JWT_ISSUER=$(environment JWT_ISSUER) JWT_AUDIENCE=$(environment JWT_AUDIENCE)
+export JWT_SECRET JWT_ALGORITHM JWT_ISSUER JWT_AUDIENCE
 if ! "$engine" run --rm --platform "linux/$([ "$arch" = arm64 ] && printf arm64 || printf amd64)" \
-    --env JWT_SECRET --env JWT_ISSUER --env JWT_AUDIENCE "$image" python -m image_upload smoke "$url"; then
-    unset JWT_SECRET JWT_ISSUER JWT_AUDIENCE
+    --env JWT_SECRET --env JWT_ALGORITHM --env JWT_ISSUER --env JWT_AUDIENCE "$image" python -m image_upload smoke "$url"; then
+    unset JWT_SECRET JWT_ALGORITHM JWT_ISSUER JWT_AUDIENCE
     step "The smoke test failed. The function's last words:"
     aws logs filter-log-events --log-group-name "$(output LogGroupName)" --start-time "$(($(date +%s) - 900))000" \
         --query 'events[-20:].message' --output text 2>/dev/null | tr '\t' '\n' | sed 's/^/  /' || true
@@ -455,7 +456,7 @@ if ! "$engine" run --rm --platform "linux/$([ "$arch" = arm64 ] && printf arm64 
         fail "Going back failed as well; see: aws cloudformation describe-stack-events --stack-name $name"
     fail "The deployment was taken back to what it was; mend what the smoke test says and run this again."
 fi
-unset JWT_SECRET JWT_ISSUER JWT_AUDIENCE
+unset JWT_SECRET JWT_ALGORITHM JWT_ISSUER JWT_AUDIENCE
 
 cat <<END
 

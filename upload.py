@@ -16,14 +16,21 @@ if on_lambda:
     # out. Nothing here is, and FastAPI takes a failing import for a no.
     sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]
 
-from mangum import Mangum
-from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
+try:
+    from mangum import Mangum
+    from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
-from image_upload import logs
-from image_upload.app import create_app
-from image_upload.errors import MEDIA_TYPE
-from image_upload.function_url import FunctionUrl
-from image_upload.settings import SettingsError, load, read_dotenv
+    from image_upload import logs
+    from image_upload.app import create_app
+    from image_upload.errors import MEDIA_TYPE
+    from image_upload.function_url import FunctionUrl
+    from image_upload.settings import SettingsError, load, read_dotenv
+except ModuleNotFoundError as error:
+    if on_lambda:
+        raise
+    from image_upload import missing
+
+    raise SystemExit(missing.remedy(error)) from None
 
 try:
     settings = load(os.environ if on_lambda else read_dotenv(os.environ))

@@ -4,6 +4,8 @@ import importlib
 import sys
 from typing import Final
 
+from image_upload import missing
+
 # Command → the module of `commands` that carries it out, and what it does.
 COMMANDS: Final = {
     "bucket-rules": ("bucket_rules", "show what a bucket is set to against what it must be, and set it"),
@@ -13,6 +15,7 @@ COMMANDS: Final = {
     "serve": ("serve", "run the service as a plain server, as the container does outside Lambda"),
     "smoke": ("smoke", "store pictures in a running service in every way, compare the bytes, delete them"),
     "sweep": ("sweep", "end the records whose upload never came"),
+    "token": ("make_token", "sign a bearer token with JWT_SECRET, and print it"),
 }
 
 
@@ -37,8 +40,12 @@ def main(arguments: list[str]) -> int:
     if name not in COMMANDS:
         print(f"There is no command {name!r}.\n{usage()}", file=sys.stderr)  # noqa: T201  the same
         return 2
-    module = importlib.import_module(f"image_upload.commands.{COMMANDS[name][0]}")
-    code: int = module.run(rest)
+    try:
+        module = importlib.import_module(f"image_upload.commands.{COMMANDS[name][0]}")
+        code: int = module.run(rest)
+    except ModuleNotFoundError as error:
+        print(missing.remedy(error), file=sys.stderr)  # noqa: T201  the same
+        return 2
     return code
 
 

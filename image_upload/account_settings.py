@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from image_upload.limits import QUOTA_MAX
-from image_upload.setting_values import OFF, CommaList, checked_url, is_loopback, network, rate
+from image_upload.setting_values import OFF, CommaList, checked_url, is_loopback, network, rate, serves
 from image_upload.sign_in_settings import SignInSettings
 
 # RFC 7518 section 3.2: a key holds at least as many bits as the hash.
@@ -32,6 +32,9 @@ class AccountSettings(SignInSettings):
         None,
         validation_alias="JWT_JWKS_URL",
         description="https://host/path of an identity provider's JSON Web Key Set",
+    )
+    jwt_scope_prefix: str | None = Field(
+        None, validation_alias="JWT_SCOPE_PREFIX", description="what stands before `admin` and `mint` in a token"
     )
     jwt_secret: SecretStr | None = Field(
         None,
@@ -109,6 +112,8 @@ class AccountSettings(SignInSettings):
     @field_validator("jwt_secret")
     @classmethod
     def _jwt_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None and not serves(info):
+            return None
         if value is None and (info.data.get("google_client_id") or info.data.get("github_client_id")):
             raise ValueError("missing; who signs in gets a token that is signed with it")
         if value is None and info.data.get("auth_required") and info.data.get("jwt_jwks_url") is None:
@@ -118,7 +123,7 @@ class AccountSettings(SignInSettings):
     @field_validator("jwt_previous_secret")
     @classmethod
     def _jwt_previous_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is not None and info.data.get("jwt_secret") in (None, value):
+        if serves(info) and value is not None and info.data.get("jwt_secret") in (None, value):
             raise ValueError("it goes together with another JWT_SECRET")
         return cls._long_enough(value, info)
 
@@ -136,7 +141,7 @@ class AccountSettings(SignInSettings):
     @field_validator("jwt_issuer")
     @classmethod
     def _jwt_issuer(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None and info.data.get("jwt_jwks_url") is not None:
+        if value is None and serves(info) and info.data.get("jwt_jwks_url") is not None:
             raise ValueError("missing; keys alone do not say whose tokens they are for")
         return value
 

@@ -99,6 +99,8 @@ def create_app(settings: Settings) -> FastAPI:
         title=openapi.TITLE,
         description=openapi.DESCRIPTION,
         version=__version__,
+        docs_url=None,
+        redoc_url=None,
         lifespan=lifespan,
         # Our own log has what is needed, redacted; FastAPI's instrumentation would export URLs as they are.
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -117,10 +119,18 @@ def create_app(settings: Settings) -> FastAPI:
         app.router.routes[:0] = room.routes
     app.router.routes.append(openapi.LateRoutes(("/posts", "/files/"), record_routes))
     app.router.routes.append(openapi.LateRoutes(("/auth/",), account_routes))
+    read = functools.partial(_documentation_routes, openapi_document)
+    app.router.routes.append(openapi.LateRoutes(("/docs", "/llms.txt", "/favicon.ico"), read))
     # For what Lambda calls with beside HTTP: the same connections.
     app.state.stores = stores
     app.openapi = openapi_document  # type: ignore[method-assign]
     return app
+
+
+def _documentation_routes(describe: Callable[[], dict[str, Any]]) -> Sequence[BaseRoute]:
+    from image_upload.documentation import routes as documentation  # noqa: PLC0415  see `LateRoutes`
+
+    return documentation.router(describe).routes
 
 
 def _quotas(settings: Settings, bucket: Bucket) -> "Quotas | None":

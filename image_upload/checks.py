@@ -14,6 +14,7 @@ from image_upload.wording import human_bytes
 # a signature covers the header's exact bytes, and clients collapse more than that.
 _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _MEDIA_TYPE = re.compile(rf'({_TOKEN}/{_TOKEN})(?:; ?{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*"))*', re.ASCII)
+_MEDIA_TYPE_MAX_CHARS = 255  # RFC 6838 section 4.2 allows 127 + 1 + 127
 _SHA256_BYTES = 32
 
 
@@ -37,8 +38,8 @@ def class_id(purpose: Purpose, given: Mapping[str, str]) -> str:
 
 def media_type(content_type: str) -> str:
     """`Audio/WebM; codecs=opus` → `audio/webm`. Raises `UnsupportedFileType` if it is no media type."""
-    match = _MEDIA_TYPE.fullmatch(content_type)
-    if match is None or len(content_type) > 255:  # noqa: PLR2004  RFC 6838 allows 127 + 1 + 127
+    match = _MEDIA_TYPE.fullmatch(content_type) if len(content_type) <= _MEDIA_TYPE_MAX_CHARS else None
+    if match is None:
         raise UnsupportedFileType("contentType is not a media type. Send one such as image/jpeg.")
     return match[1].lower()
 
@@ -117,6 +118,8 @@ def size(purpose: Purpose, size_bytes: int | None, *, most_bytes: int) -> None:
 def sha256(digest: str) -> str:
     """A SHA-256 in hexadecimal or base64 as S3 wants it: base64. Raises `InvalidRequest`."""
     try:
+        if len(digest) > 2 * _SHA256_BYTES:
+            raise ValueError("too long")
         raw = bytes.fromhex(digest) if len(digest) == 2 * _SHA256_BYTES else base64.b64decode(digest, validate=True)
     except (ValueError, binascii.Error):
         raw = b""

@@ -6,7 +6,7 @@ Plain ASGI: what runs on every request must cost next to nothing.
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -20,6 +20,7 @@ from image_upload.audit import Audit, Deed
 from image_upload.errors import (
     MEDIA_TYPE,
     BodyTooLarge,
+    HeadTooLarge,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
@@ -29,6 +30,8 @@ from image_upload.errors import (
 )
 from image_upload.json_answer import encode
 from image_upload.json_body import invalid_request
+from image_upload.limits import CONTENT_LENGTH_MAX_DIGITS, HEAD_MAX_BYTES, LOGGED_MAX_CHARS
+from image_upload.logs import path_of
 from image_upload.wording import human_bytes
 
 log = logging.getLogger("image_upload.requests")
@@ -37,8 +40,20 @@ log = logging.getLogger("image_upload.requests")
 CLIENT_CLOSED_REQUEST = 499
 
 
+_UNKEPT = ((b"cache-control", b"no-store"),)
+
+
+def _says_how_long(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    for name, _ in headers:  # noqa: SIM110  a generator would be slower
+        if name == b"cache-control":
+            return True
+    return False
+
+
 class RequestLog:
     """Gives each request an id, returns it as X-Request-Id, and writes one line when it is over.
+
+    No answer may be kept by a cache, unless its route says so itself.
 
     Behind it come the lines of the audit log.
     """
@@ -58,7 +73,7 @@ class RequestLog:
         request_id = getattr(context, "aws_request_id", None) or uuid.uuid4().hex
         scope["request_id"] = request_id
         deadline.enter(context)
-        status, path = CLIENT_CLOSED_REQUEST, scope["path"]
+        status, path = CLIENT_CLOSED_REQUEST, path_of(scope["path"])
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -69,6 +84,8 @@ class RequestLog:
                     (b"x-request-id", request_id.encode()),
                     # What S3 and clients claim about types is not to be guessed over.
                     (b"x-content-type-options", b"nosniff"),
+                    # URLs, tokens, tickets, names: no cache is to keep what only its asker may have.
+                    *(() if _says_how_long(message["headers"]) else _UNKEPT),
                 ]
             await send(message)
 
@@ -82,7 +99,7 @@ class RequestLog:
             audit.deeds.reset(token)
             fields: dict[str, Any] = {
                 "request_id": request_id,
-                "method": scope["method"],
+                "method": scope["method"][:LOGGED_MAX_CHARS],
                 "path": path,
                 "status": status,
                 "duration_ms": round((time.perf_counter() - started) * 1000, 2),
@@ -96,7 +113,10 @@ class RequestLog:
 
 
 class BodyLimit:
-    """Refuses a body above what its route takes: by Content-Length before it is read, else while it is."""
+    """Refuses a head above `HEAD_MAX_BYTES`, and a body above what its route takes.
+
+    The body by Content-Length before it is read, else while it is.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes_of: Callable[[str], int]) -> None:
         self._app = app
@@ -108,8 +128,17 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         most = self._max_bytes_of(scope["path"])
-        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-        if announced.isdigit() and int(announced) > most:
+        head_bytes, announced = len(scope["path"]) + len(scope["query_string"]), b""
+        for name, value in scope["headers"]:
+            head_bytes += len(name) + len(value)
+            if name == b"content-length":
+                announced = value
+        if head_bytes > HEAD_MAX_BYTES:
+            raise HeadTooLarge(
+                f"The request's path, query and headers are longer than {HEAD_MAX_BYTES} bytes together. Send less.",
+                max_bytes=HEAD_MAX_BYTES,
+            )
+        if (length_of(announced) or 0) > most:
             raise _too_large(most)
         received = 0
 
@@ -122,6 +151,13 @@ class BodyLimit:
             return message
 
         await self._app(scope, receive_counted, send)
+
+
+def length_of(content_length: bytes) -> int | None:
+    """A Content-Length (RFC 9110 section 8.6); None where it is none. More digits than a length has: the largest."""
+    if not content_length.isdigit():
+        return None
+    return int(content_length) if len(content_length) <= CONTENT_LENGTH_MAX_DIGITS else 10**CONTENT_LENGTH_MAX_DIGITS
 
 
 def _too_large(most: int) -> BodyTooLarge:

@@ -5,6 +5,7 @@
     ├── NotFound                404  not-found                no such route or resource
     ├── MethodNotAllowed        405  method-not-allowed       the path exists, the method does not
     ├── BodyTooLarge            413  body-too-large           more bytes than this route takes
+    ├── HeadTooLarge            431  head-too-large           path, query and headers are too long together
     ├── NotSignedIn             401  token-missing            a route that needs a token got none
     │   └── InvalidToken        401  token-invalid            the token is forged, expired or not ours
     ├── ScopeMissing            403  scope-missing            the token is for other things than this
@@ -121,6 +122,12 @@ class BodyTooLarge(Problem):
     """More bytes than this route takes (`max_bytes`). Mint a URL with `POST /uploads`, send the file to S3."""
 
     status, code, title = 413, "body-too-large", "Request body too large"
+
+
+class HeadTooLarge(Problem):
+    """Path, query and headers are longer than the service reads (`max_bytes`). Send less, or send it in the body."""
+
+    status, code, title = 431, "head-too-large", "Request head too large"
 
 
 class NotSignedIn(Problem):

@@ -3,13 +3,27 @@
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 from starlette.requests import Request
 
 from image_upload.errors import InvalidRequest
-from image_upload.limits import FAULTS_LISTED_MAX
+from image_upload.limits import FAULTS_LISTED_MAX, JSON_BRACKETS_MAX
 
 Model = TypeVar("Model", bound=BaseModel)
+
+# A fault's place holds names that the client chose.
+_PLACE_MAX_CHARS = 100
+
+
+def at_most(limit: int) -> BeforeValidator:
+    """Counts the members of an object before any is looked at: pydantic's own max_length does so afterwards."""
+
+    def counted(value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > limit:
+            raise ValueError(f"holds {len(value)} members, and at most {limit} are taken")
+        return value
+
+    return BeforeValidator(counted)
 
 
 async def read_json(request: Request, model: type[Model], *, empty: Model | None = None) -> Model:
@@ -26,6 +40,12 @@ async def read_json(request: Request, model: type[Model], *, empty: Model | None
             "The body is not JSON. Send it with Content-Type: application/json.",
             errors=[{"field": "body", "message": "not application/json"}],
         )
+    # Brackets in texts count too: to tell them apart is the work that this saves.
+    if body.count(b"[") + body.count(b"{") > JSON_BRACKETS_MAX:
+        raise InvalidRequest(
+            f"The body opens more than {JSON_BRACKETS_MAX} lists and objects. Send less at a time.",
+            errors=[{"field": "body", "message": "too many lists and objects"}],
+        )
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -38,11 +58,12 @@ def invalid_request(faults: Iterable[Any], *, skip: int = 0) -> InvalidRequest:
     `skip` elements at the start of each fault's place say where it is (body, query), not what it is.
     """
     found = list(faults)
-    listed = [
-        {"field": ".".join(str(part) for part in fault["loc"][skip:]) or "body", "message": fault["msg"]}
-        for fault in found[:FAULTS_LISTED_MAX]
-    ]
+    listed = [{"field": _place(fault["loc"][skip:]), "message": fault["msg"]} for fault in found[:FAULTS_LISTED_MAX]]
     sentence = "; ".join(f"{fault['field']}: {fault['message']}" for fault in listed)
     if len(found) > len(listed):
         sentence += f"; and {len(found) - len(listed)} more"
     return InvalidRequest(f"Correct these fields and send the request again. {sentence}.", errors=listed)
+
+
+def _place(loc: Iterable[Any]) -> str:
+    return ".".join(str(part)[:_PLACE_MAX_CHARS] for part in loc)[:_PLACE_MAX_CHARS] or "body"

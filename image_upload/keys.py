@@ -12,14 +12,19 @@ from datetime import UTC, datetime
 from urllib.parse import quote, unquote
 
 from image_upload.errors import InvalidFilename, InvalidKey
-from image_upload.limits import FILENAME_MAX_CHARS, S3_KEY_MAX_BYTES
+from image_upload.limits import COMBINING_RUN_MAX, ENCODINGS_MAX, FILENAME_MAX_CHARS, S3_KEY_MAX_BYTES
 from image_upload.purposes import USER_FILE, Purpose
 
 ID_BYTES = 16  # 128 bits: nobody guesses a key, and no two uploads ever share one
 MARK_BYTES = 16  # 128 bits: nobody finds a second user id with the same mark
 
-# Where a file goes that names neither purpose nor folder.
+# Where a file goes that names neither purpose nor folder: with the pictures, or with the files of any type.
 DEFAULT_FOLDER = "uploads"
+OTHER_FOLDER = "files"
+
+# UAX 15 section 2: no character is more than four times as long decomposed as it is composed.
+_DECOMPOSED_MAX = 4
+_KEY_TOO_LONG = f"The object key is longer than {S3_KEY_MAX_BYTES} bytes. Send a shorter name or folder."
 
 # Control characters (Cc), line separators (Zl, Zp), lone surrogates (Cs), and what was no UTF-8 (U+FFFD).
 NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
@@ -94,12 +99,14 @@ def check(key: str) -> str:
     """The key itself, if S3 and every client on the way would keep it as it is; else `InvalidKey`."""
     if not key:
         raise InvalidKey("The object key is empty. Pass the objectKey you were given.")
+    if len(key) > S3_KEY_MAX_BYTES:
+        raise InvalidKey(_KEY_TOO_LONG)
     if NOT_TEXT.search(key):
         raise InvalidKey(
             "The object key holds control characters or half a character pair. Pass the objectKey you were given."
         )
     if len(key.encode()) > S3_KEY_MAX_BYTES:
-        raise InvalidKey(f"The object key is longer than {S3_KEY_MAX_BYTES} bytes. Send a shorter name or folder.")
+        raise InvalidKey(_KEY_TOO_LONG)
     if _climbs(key):
         raise InvalidKey(
             "The object key must not start with '/', hold '\\', or climb with '.' or '..'. Pass the objectKey you "
@@ -111,35 +118,58 @@ def check(key: str) -> str:
 def _climbs(path: str) -> bool:
     """Whether a path leads elsewhere for somebody who reads it as one.
 
-    Also if it is decoded once more, or more often: a proxy or a CDN on the way may do that.
+    Also if it is decoded once more, or more often: a proxy or a CDN on the way may do that. What is encoded more than
+    `ENCODINGS_MAX` times over was made to be decoded, and counts as climbing.
     """
-    while True:
+    for _ in range(ENCODINGS_MAX + 1):
         if path.startswith("/") or "\\" in path or any(part in (".", "..") for part in path.split("/")):
             return True
         decoded = unquote(path) if "%" in path else path
         if decoded == path:
             return False
         path = decoded
+    return True
 
 
 def check_filename(filename: str) -> str:
     """The file name itself in Unicode's composed form, if it is a bare name; else `InvalidFilename`.
 
-    macOS sends Hangul decomposed (NFD); composed, the same name compares equal everywhere.
+    macOS sends Hangul decomposed (NFD); composed, the same name compares equal everywhere. Lengths are checked first:
+    sorting a run of combining marks takes a time that grows with the square of its length.
     """
+    if len(filename) > _DECOMPOSED_MAX * FILENAME_MAX_CHARS:
+        raise _too_long()
     if not filename.strip():
         raise InvalidFilename("The file name is empty. Send the name the file has, such as cat.jpg.")
     if NOT_TEXT.search(filename):
         raise InvalidFilename("The file name holds control characters. Send a printable name.")
+    if not filename.isascii() and _longest_run(filename) > COMBINING_RUN_MAX:
+        raise InvalidFilename(
+            "The file name piles more than {limit} accents onto a letter. Rename the file and try again.",
+            facts={"limit": COMBINING_RUN_MAX},
+        )
     composed = unicodedata.normalize("NFC", filename)
     if len(composed) > FILENAME_MAX_CHARS:
-        raise InvalidFilename(
-            "The file name is longer than {limit} characters. Shorten it and try again.",
-            facts={"limit": FILENAME_MAX_CHARS},
-        )
+        raise _too_long()
     if "/" in composed or _climbs(composed):
         raise InvalidFilename("The file name holds a path. Send the bare name, such as cat.jpg.")
     return composed
+
+
+def _too_long() -> InvalidFilename:
+    return InvalidFilename(
+        "The file name is longer than {limit} characters. Shorten it and try again.",
+        facts={"limit": FILENAME_MAX_CHARS},
+    )
+
+
+def _longest_run(text: str) -> int:
+    """The most combining marks that follow each other."""
+    longest = run = 0
+    for char in text:
+        run = run + 1 if unicodedata.combining(char) else 0
+        longest = max(longest, run)
+    return longest
 
 
 def extension(filename: str) -> str:

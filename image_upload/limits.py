@@ -12,6 +12,11 @@ GIB: Final = 1024 * MIB
 
 # --- S3 -------------------------------------------------------------------------------------------
 
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+# Outside of these: S3 answers InvalidBucketName.
+S3_BUCKET_NAME_MIN_CHARS: Final = 3
+S3_BUCKET_NAME_MAX_CHARS: Final = 63
+
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 # Above: S3 answers KeyTooLongError. Counted in bytes of UTF-8, not in characters.
 S3_KEY_MAX_BYTES: Final = 1024
@@ -194,6 +199,10 @@ TOKEN_CACHE_MAX: Final = 1_000
 # keys, which S3 limits to 1,024 bytes.
 SUBJECT_MAX_CHARS: Final = 255
 
+# The longest life of a token that `token` signs, that of JWT_EXPIRE_MINUTES too. A token that got out works until its
+# end, or until the secret is changed.
+TOKEN_LIFE_MAX_S: Final = 2_592_000
+
 # RFC 7518 section 3.3. Below: the key is not used.
 RSA_KEY_MIN_BITS: Final = 2_048
 
@@ -247,6 +256,10 @@ SIGN_IN_TEXT_MAX_CHARS: Final = 4_096
 # that neither the memory nor what they may send together grows.
 RATE_LIMIT_KEYS_MAX: Final = 50_000
 
+# Networks of 64 bits that are counted apart within one of 48, which is what a site gets (RFC 6177). Further ones share
+# a count: a single site could otherwise fill RATE_LIMIT_KEYS_MAX and make all newcomers share one.
+RATE_LIMIT_SITE_MAX: Final = 256
+
 # Longest window of a rate limit: one day.
 RATE_LIMIT_WINDOW_MAX_S: Final = 86_400
 
@@ -265,6 +278,10 @@ QUOTA_GRACE_S: Final = 300
 # Plans that S3 is asked about when a user needs the room, each once.
 QUOTA_LOOKS_MAX: Final = 100
 
+# Reservations that one process remembers while their uploads are open, some 300 bytes each. Above: the oldest count
+# until the end of the day, as if their largest size had been stored.
+QUOTA_OPEN_MAX: Final = 100_000
+
 # How long Redis keeps the account of a day: longer than the day.
 QUOTA_KEEP_S: Final = 2 * 86_400
 
@@ -279,11 +296,32 @@ FORWARDED_HOPS_MAX: Final = 16
 # Largest JSON body we read into memory.
 JSON_BODY_MAX_BYTES: Final = 1 * MIB
 
+# Lists and objects that a JSON body opens; the longest list of ours has 10,000 members. Each takes the parser a hundred
+# times as long as a letter does: 1 MiB of nothing else a fifth of a second.
+JSON_BRACKETS_MAX: Final = 50_000
+
+# Members of an object that a client fills as it likes: metadata. More never fit into S3_METADATA_MAX_BYTES. Above, no
+# member is looked at.
+MEMBERS_MAX: Final = 1_024
+
+# Strategies that a client names in `accepts`. There are four.
+ACCEPTS_MAX: Final = 16
+
 # Longest Accept-Language header that is read; browsers send below 200 bytes. Above: the answer is in English.
 ACCEPT_LANGUAGE_MAX_BYTES: Final = 512
 
 # Faults of one body that are listed. A body of 1 MiB can hold a hundred thousand, and their list is 40 times as long.
 FAULTS_LISTED_MAX: Final = 100
+
+# Longest head of a request: target and headers together. The longest of our own has a token of TOKEN_MAX_CHARS, a
+# ticket of TICKET_MAX_CHARS and a key, percent-encoded. uvicorn's h11 has the same limit.
+HEAD_MAX_BYTES: Final = 64 * KIB
+
+# Characters of a request's path, and of its method, that the log shows.
+LOGGED_MAX_CHARS: Final = 2_048
+
+# Digits of a Content-Length that are read as a number: 2^63 has 19. Python refuses to read more than 4,300 digits.
+CONTENT_LENGTH_MAX_DIGITS: Final = 19
 
 # A form may be this much larger than the file in it: part headers, boundaries, the signed URL.
 FORM_OVERHEAD_MAX_BYTES: Final = 64 * KIB
@@ -333,17 +371,21 @@ FORM_SPOOL_BYTES: Final = 1 * MIB
 # NTFS, APFS and ext4 hold names of up to 255; a longer one was not made by a file system.
 FILENAME_MAX_CHARS: Final = 255
 
+# Combining marks in a row in a file name: Unicode's Stream-Safe Text Format (UAX 15 section 13). No language needs
+# more, and sorting them takes a time that grows with the square of their number.
+COMBINING_RUN_MAX: Final = 30
+
+# How often a key or a name may be percent-encoded over and over before it is refused as one that climbs.
+ENCODINGS_MAX: Final = 16
+
 # Longest time in which S3 takes no byte of a file, or says nothing once it has all of them. Less where another attempt
 # is to follow: then half of the time that is left. Above: the attempt has failed.
 UPSTREAM_IDLE_S: Final = 60.0
-
 # How long a store is waited for that was asked (Expect: 100-continue) whether it wants the file at all; as curl does.
 # Above: the file is sent, and this store is not asked again.
 EXPECT_TIMEOUT_S: Final = 1.0
-
 # Stores that are remembered for it. Above: they are forgotten, and asked again.
 EXPECT_IGNORED_MAX: Final = 256
-
 # Answers of the kind 1xx in front of the real one. S3 sends one at most. Above: it is no HTTP server of good will.
 INTERIM_ANSWERS_MAX: Final = 16
 

@@ -11,18 +11,19 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from image_upload.limits import LOGGED_MAX_CHARS
 from image_upload.settings import Settings
 
 # What makes a presigned URL, a bearer token or a ticket usable. Whoever reads the log must not be able to use it.
 _SECRET = re.compile(
     r"(X-Amz-(?:Signature|Credential|Security-Token)(?:=|%3D))[^&\s\"'\\]+|(Bearer\s+)[\w.~+/=-]+"
     # a JWT, a ticket, a sign-in's code or a refresh token, wherever it stands: in a path, a message, a traceback
-    r"|(?<![\w-])(eyJ|up[lcr]1\.)[\w-]{6,}(?:\.[\w-]+){0,2}",
+    r"|(?<![\w-])(eyJ|up[lcrk]1\.)[\w-]{6,}(?:\.[\w-]+){0,2}",
     re.IGNORECASE,
 )
 
 
-_MARKS = ("mz-", "MZ-", "earer", "EARER", "eyJ", "upl1.", "upc1.", "upr1.")
+_MARKS = ("mz-", "MZ-", "earer", "EARER", "eyJ", "upl1.", "upc1.", "upr1.", "upk1.")
 
 # At INFO httpx logs whole URLs and Mangum a second line a request; at DEBUG botocore logs keys. Not even
 # DEBUG=true shows those.
@@ -39,6 +40,22 @@ def redact(text: str) -> str:
     return _SECRET.sub(lambda match: f"{match[1] or match[2] or match[3]}[redacted]", text)
 
 
+# What could deceive whoever reads a line, and JSON leaves as it is: C1 controls and DEL, characters that turn or hide
+# text (bidi, zero width), line separators, and half a character pair, which no stream takes.
+_RAW = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
+
+# Uppy 6 has its token in the path. It is recognised by its place: what it looks like is up to its issuer.
+_TOKEN_IN_PATH = re.compile(r"(/+u/+)[^/]+", re.IGNORECASE)
+
+
+def path_of(path: str) -> str:
+    """A request's path as the log shows it: without the token in it, and not longer than `LOGGED_MAX_CHARS`."""
+    found = _TOKEN_IN_PATH.match(path)
+    if found is not None:
+        path = f"{found[1]}[redacted]{path[found.end() :]}"
+    return path[:LOGGED_MAX_CHARS]
+
+
 # Made once: `json.dumps` makes a new one for every call that is not plain.
 _as_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
@@ -52,7 +69,7 @@ class JsonFormatter(logging.Formatter):
     """A record as one line of JSON; whatever was passed as `extra={"fields": {…}}` becomes members."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line; line breaks and control characters in foreign values are escaped by JSON itself."""
+        """One line. What JSON itself does not escape of foreign values is `_RAW`."""
         line: dict[str, Any] = {
             "timestamp": f"{_second(int(record.created))}.{int(record.created * 1000) % 1000:03}+00:00",
             "level": record.levelname,
@@ -62,7 +79,10 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return redact(_as_json(line))
+        text = redact(_as_json(line))
+        if text.isascii() and "\x7f" not in text:  # most lines; the search costs more
+            return text
+        return _RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def configure(settings: Settings) -> None:

@@ -25,9 +25,9 @@ def headers_of(
 ) -> dict[str, str]:
     """The x-amz-meta-* headers of an upload: the standard ones and the client's own.
 
-    Values outside ASCII travel as RFC 2047 words, as S3 itself returns them. Raises `InvalidMetadata`.
+    Values outside ASCII travel as one RFC 2047 word each, as S3 itself returns them. Raises `InvalidMetadata`.
     """
-    from email.header import Header  # noqa: PLC0415  most uploads ask for none of this
+    from email.charset import Charset  # noqa: PLC0415  most uploads ask for none of this
 
     values = {
         **given,
@@ -37,7 +37,10 @@ def headers_of(
     }
     if filename is not None:
         values["original_filename"] = filename
+    # No encoding is shorter than its text, so whatever is too long already need not be encoded.
+    _check_total(sum(len(name) + len(value) for name, value in values.items()))
     headers = {}
+    utf_8 = Charset("utf-8")
     for name, value in values.items():
         if not _NAME.fullmatch(name):
             raise InvalidMetadata("A metadata name is 1 to 64 of a-z, 0-9, hyphen and underscore. Rename it.")
@@ -45,16 +48,20 @@ def headers_of(
             raise InvalidMetadata(f"The metadata value of {name} holds control characters. Send printable text.")
         # What looks encoded is encoded: it must not come back as something else.
         plain = value.isascii() and value == " ".join(value.split()) and "=?" not in value
-        # An infinite line length: S3 stores a header, and a header has no folding.
-        headers[f"{_PREFIX}{name}"] = value if plain else Header(value, "utf-8", maxlinelen=2**31).encode()
-    total = sum(len(name) - len(_PREFIX) + len(value) for name, value in headers.items())
-    if total > S3_METADATA_MAX_BYTES:
+        # Not email.header.Header: it looks for places to fold, in quadratic time, and a header has no folding.
+        headers[f"{_PREFIX}{name}"] = value if plain else utf_8.header_encode(value)
+    _check_total(sum(len(name) - len(_PREFIX) + len(value) for name, value in headers.items()))
+    return headers
+
+
+def _check_total(total_bytes: int) -> None:
+    """Raises `InvalidMetadata` for more than S3 stores."""
+    if total_bytes > S3_METADATA_MAX_BYTES:
         raise InvalidMetadata(
-            f"The metadata takes {human_bytes(total, up=True)} with what the service adds; S3 stores at most "
-            f"{human_bytes(S3_METADATA_MAX_BYTES)}. Send less.",
+            f"The metadata takes {human_bytes(total_bytes, up=True)} or more with what the service adds; S3 stores at "
+            f"most {human_bytes(S3_METADATA_MAX_BYTES)}. Send less.",
             max_bytes=S3_METADATA_MAX_BYTES,
         )
-    return headers
 
 
 def from_headers(headers: Mapping[str, str]) -> dict[str, str]:

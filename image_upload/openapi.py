@@ -1,4 +1,4 @@
-"""What `/docs` says about errors: one entry a status, one example a code."""
+"""The OpenAPI document: what routes take, answer, need and can go wrong with."""
 
 import functools
 import importlib
@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
@@ -35,8 +36,31 @@ a `detail` that tells people what to do next, and a `request_id` to quote when a
 `GET /errors` lists all codes.
 """
 
+# What the tags of routes mean, in the order in which `/docs` shows them.
+TAGS = {
+    "Service": "Health, the error codes, and this service in plain text.",
+    "Minting": "Presigned URLs for uploads, and multipart uploads from begin to end.",
+    "Proxy": "Forms for clients that cannot reach S3 themselves.",
+    "Reading and managing": "List, read, describe and delete stored files.",
+    "Records": "Posts and file records in the database beside the objects. They need `DATABASE_URL`.",
+    "Accounts": "Sign in at a provider, and the tokens of this service.",
+    "Uppy": "The protocol of Uppy's Companion for `@uppy/aws-s3`.",
+}
+
+BEARER = "bearer"
+_SECURITY_SCHEMES = {
+    BEARER: {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A JWT with `sub` and `exp`, signed with `JWT_SECRET` or by your identity provider.",
+    }
+}
+
+_PROBLEM = "Problem"
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
+    "description": "An error (RFC 9457). Members beside these depend on `code`.",
     "required": ["type", "title", "status", "detail", "code", "request_id"],
     "properties": {
         "type": {"type": "string", "description": "Where the code is explained."},
@@ -47,6 +71,13 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "request_id": {"type": "string", "description": "Quote it when you ask for help."},
     },
 }
+
+
+class TokenDependency:
+    """A dependency of routes that reads a bearer token; the document says of each route that has one what it needs."""
+
+    # False: a request without a token is served as well.
+    requires_token: bool
 
 
 class DirectRoute(Route):
@@ -99,12 +130,16 @@ class LateRoutes(BaseRoute):
 
 
 def documented(
-    *kinds: type[Problem], answer: str | None = None, body: str | None = None, form: dict[str, Any] | None = None
+    *kinds: type[Problem],
+    answer: str | tuple[str, ...] | None = None,
+    body: str | None = None,
+    form: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The `openapi_extra` of a route: what it takes, answers, and can go wrong with.
 
-    `answer` and `body` name a pydantic model as `room.module:Model`. They are imported when somebody asks for the
-    document, not when the service starts: building the models costs a millisecond each.
+    `answer` and `body` name a pydantic model as `room.module:Model`; an answer of several models is an object with the
+    members of all. They are imported when the document is asked for, not when the service starts: building the models
+    costs a millisecond each.
     """
     return {_KEY: {"problems": (*kinds, InternalError), "answer": answer, "body": body, "form": form}}
 
@@ -113,58 +148,98 @@ def describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document of the app, made once."""
     if app.openapi_schema is None:
         built = [each for route in app.routes for each in (route.routes if isinstance(route, LateRoutes) else [route])]
-        routes = [route.as_documented() if isinstance(route, DirectRoute) else route for route in built]
-        told = {
-            (method, route.path_format): route.openapi_extra.pop(_KEY)
-            for route in routes
-            if isinstance(route, APIRoute) and route.openapi_extra and _KEY in route.openapi_extra
-            for method in route.methods or ()
-        }
+        made = [route.as_documented() if isinstance(route, DirectRoute) else route for route in built]
+        routes = [route for route in made if isinstance(route, APIRoute) and route.include_in_schema]
+        told = [(route.openapi_extra or {}).pop(_KEY) for route in routes]
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=routes)
-        schemas: dict[str, Any] = {}
-        for (method, path), facts in told.items():
-            _fill(document["paths"][path][method.lower()], facts, schemas)
-        # FastAPI's own form of validation errors, which no route answers with.
-        document["components"] = {"schemas": schemas}
+        # In place of FastAPI's own: its form of validation errors, which no route answers with.
+        document["components"] = components = {
+            "schemas": {_PROBLEM: PROBLEM_SCHEMA},
+            "responses": {},
+            "examples": {kind.code: _example(kind) for facts in told for kind in facts["problems"]},
+            "securitySchemes": _SECURITY_SCHEMES,
+        }
+        for route, facts in zip(routes, told, strict=True):
+            for method in route.methods or ():
+                operation = document["paths"][route.path_format][method.lower()]
+                operation["security"] = _security(route)
+                _fill(operation, facts, components)
+        document["info"]["license"] = {"name": "MIT", "identifier": "MIT"}
+        document["servers"] = [{"url": "/"}]
+        document["tags"] = [{"name": name, "description": meaning} for name, meaning in TAGS.items()]
         app.openapi_schema = document
     return app.openapi_schema
 
 
-def _fill(operation: dict[str, Any], facts: dict[str, Any], schemas: dict[str, Any]) -> None:
+def _security(route: APIRoute) -> list[dict[str, list[str]]]:
+    """What the route's own dependency asks for; the empty requirement makes it optional.
+
+    https://spec.openapis.org/oas/v3.1.1.html#security-requirement-object
+    """
+    calls: list[Any] = [dependency.call for dependency in route.dependant.dependencies]
+    asks = [call.requires_token for call in calls if isinstance(call, TokenDependency)]
+    if not asks:
+        return []
+    return [{BEARER: []}] if any(asks) else [{}, {BEARER: []}]
+
+
+def _fill(operation: dict[str, Any], facts: dict[str, Any], components: dict[str, Any]) -> None:
+    schemas = components["schemas"]
     responses = {status: response for status, response in operation["responses"].items() if status != "422"}
     if facts["answer"]:
         success = next(response for status, response in responses.items() if status.startswith("2"))
-        success["content"] = {"application/json": {"schema": _reference(facts["answer"], schemas, "serialization")}}
+        names = (facts["answer"],) if isinstance(facts["answer"], str) else facts["answer"]
+        found = [_reference(name, schemas, "serialization") for name in names]
+        success["content"] = {"application/json": {"schema": found[0] if len(found) == 1 else {"allOf": found}}}
     if facts["body"]:
         schema = _reference(facts["body"], schemas, "validation")
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     if facts["form"]:
         operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": facts["form"]}}}
-    operation["responses"] = responses | problems(*facts["problems"])
+    operation["responses"] = responses | _problems(facts["problems"], components["responses"])
+
+
+class _Untitled(GenerateJsonSchema):
+    """Schemas whose members have no titles: each would only repeat its name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  the base class's signature
+        return False
 
 
 def _reference(name: str, schemas: dict[str, Any], mode: Literal["validation", "serialization"]) -> dict[str, str]:
     """A reference to a model's schema, which is added to the components."""
     module, _, model_name = name.partition(":")
     model: type[BaseModel] = getattr(importlib.import_module(f"image_upload.{module}"), model_name)
-    schema = model.model_json_schema(mode=mode, ref_template="#/components/schemas/{model}")
+    schema = model.model_json_schema(mode=mode, ref_template="#/components/schemas/{model}", schema_generator=_Untitled)
     schemas.update(schema.pop("$defs", {}))
     schemas[model_name] = schema
     return {"$ref": f"#/components/schemas/{model_name}"}
 
 
-def problems(*kinds: type[Problem]) -> dict[str, dict[str, Any]]:
-    """OpenAPI responses for the problems that a route can answer with: one entry a status, one example a code."""
-    responses: dict[str, dict[str, Any]] = {}
+def _problems(kinds: Sequence[type[Problem]], shared: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """References to the responses for the problems that a route can answer with, by status. Adds them to `shared`.
+
+    A shared response is named by its codes, so that routes with the same problems share it.
+    """
+    by_status: dict[str, dict[str, None]] = {}
     for kind in kinds:
-        document = as_document(kind, (kind.__doc__ or "").strip(), "5f0c9be1a4d34d0a8f5b1d9c7e2a6b30")
-        entry = responses.setdefault(
-            str(kind.status),
-            {
-                "description": "",
-                "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA, "examples": {}}},
+        by_status.setdefault(str(kind.status), {})[kind.code] = None
+    references = {}
+    for status, codes in by_status.items():
+        name = "_".join(codes)
+        shared[name] = {
+            "description": ", ".join(f"`{code}`" for code in codes),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": f"#/components/schemas/{_PROBLEM}"},
+                    "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in codes},
+                }
             },
-        )
-        entry["description"] = ", ".join(filter(None, [entry["description"], f"`{kind.code}`"]))
-        entry["content"][MEDIA_TYPE]["examples"][kind.code] = {"summary": kind.title, "value": document}
-    return responses
+        }
+        references[status] = {"$ref": f"#/components/responses/{name}"}
+    return references
+
+
+def _example(kind: type[Problem]) -> dict[str, Any]:
+    meaning = " ".join((kind.__doc__ or "").split())
+    return {"summary": kind.title, "value": as_document(kind, meaning, "5f0c9be1a4d34d0a8f5b1d9c7e2a6b30")}

@@ -8,9 +8,9 @@ import re
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
-from image_upload.limits import RATE_LIMIT_WINDOW_MAX_S
+from image_upload.limits import RATE_LIMIT_WINDOW_MAX_S, S3_BUCKET_NAME_MAX_CHARS, S3_BUCKET_NAME_MIN_CHARS
 
 OFF = "off"
 
@@ -67,12 +67,39 @@ def checked_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
     return parts
 
 
+# A rule of S3 for the names of buckets, as what a name must not match → what is wrong then.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET_NAME_RULES = {
+    rf".{{0,{S3_BUCKET_NAME_MIN_CHARS - 1}}}|.{{{S3_BUCKET_NAME_MAX_CHARS + 1},}}": "too short or too long",
+    r".*[^a-z0-9.-].*": "a character other than lowercase a-z, 0-9, dot and hyphen",
+    r"[.-].*|.*[.-]": "it must begin and end with a letter or a digit",
+    r".*\.\..*": "two dots side by side",
+    r"\d+(\.\d+){3}": "the form of an IP address",
+    r"(xn--|sthree-|amzn-s3-demo-).*": "xn--, sthree- and amzn-s3-demo- at the beginning are reserved by S3",
+    r".*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)": "-s3alias, --ol-s3, .mrap, --x-s3 and --table-s3 at the end are "
+    "reserved by S3 for what is no general purpose bucket",
+}
+
+
+def bucket_name(text: str) -> str:
+    """A name that S3 allows for a general purpose bucket."""
+    for pattern, wrong in _BUCKET_NAME_RULES.items():
+        if re.fullmatch(pattern, text, re.DOTALL):
+            raise ValueError(wrong)
+    return text
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine, by its text."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def serves(info: ValidationInfo) -> bool:
+    """Whether the settings are for a process that answers HTTP. Any other needs no secret of it."""
+    return info.context is None or bool(info.context["serving"])
 
 
 type_of_environment = Literal["local", "development", "test", "production"]

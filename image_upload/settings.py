@@ -5,7 +5,7 @@ docs/settings.md describes each setting and is held to this file by a test.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
@@ -20,7 +20,7 @@ from pydantic import (
 from image_upload import purposes
 from image_upload.account_settings import AccountSettings
 from image_upload.limits import BUFFER_MIN_BYTES, GIB, MIB, PRESIGN_MAX_S, UPLOADS_AT_ONCE
-from image_upload.setting_values import CommaList
+from image_upload.setting_values import CommaList, Surroundings, bucket_name
 
 # Those whose objects S3 reads out at once: from the others a read URL would get 403 InvalidObjectState.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
@@ -45,8 +45,6 @@ class Settings(AccountSettings):
 
     s3_bucket_name: str = Field(
         validation_alias=AliasChoices("S3_BUCKET_NAME", "AWS_S3_BUCKET"),
-        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
         description="the bucket's name: 3 to 63 of a-z, 0-9, dot and hyphen",
     )
     aws_region: str = Field(
@@ -173,13 +171,15 @@ class Settings(AccountSettings):
     database_auth: Literal["password", "rds-iam", "dsql-iam"] = Field(
         "password", validation_alias="DATABASE_AUTH", description="one of password, rds-iam, dsql-iam"
     )
-    jwt_scope_prefix: str | None = Field(
-        None, validation_alias="JWT_SCOPE_PREFIX", description="what stands before `admin` and `mint` in a token"
-    )
     debug: bool = Field(default=False, validation_alias="DEBUG", description="true or false")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias="LOG_LEVEL", description="one of DEBUG, INFO, WARNING, ERROR"
     )
+
+    @field_validator("s3_bucket_name")
+    @classmethod
+    def _bucket_name(cls, value: str) -> str:
+        return bucket_name(value)
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -291,22 +291,32 @@ def aliases(field: str) -> tuple[str, ...]:
     return (str(alias),)
 
 
-def load(environ: Mapping[str, str]) -> Settings:
+_Section = TypeVar("_Section", bound=Surroundings)
+
+
+def load(environ: Mapping[str, str], *, serving: bool = True) -> Settings:
     """Settings from a mapping shaped like `os.environ`. An empty value counts as not set.
 
+    `serving` is false for what answers no HTTP, such as most commands: the secrets of tokens and sign-in may be
+    missing then. What is given is checked in any case.
     Raises `SettingsError` with all faults in one message. Secrets are never repeated in it.
     """
+    return load_section(Settings, environ, serving=serving)
+
+
+def load_section(section: type[_Section], environ: Mapping[str, str], *, serving: bool) -> _Section:
+    """The settings of one section alone, as `load` reads all of them."""
     given = {name: value.strip() for name, value in environ.items() if value.strip()}
     if given.get("ENVIRONMENT", given.get("ENV")) != "local":
         # The documents set it in every .env; only a local run may be led to LocalStack by it.
         given.pop("LOCALSTACK_ENDPOINT", None)
     try:
-        return Settings.model_validate(given)
+        return section.model_validate(given, context={"serving": serving})
     except ValidationError as error:
-        raise SettingsError(_describe(error)) from None
+        raise SettingsError(_describe(error, serving=serving)) from None
 
 
-def _describe(error: ValidationError) -> str:
+def _describe(error: ValidationError, *, serving: bool) -> str:
     """One line a fault: the variable, what is wrong with it, what was expected."""
     by_alias = {alias: name for name in Settings.model_fields for alias in aliases(name)}
     lines = []
@@ -322,7 +332,8 @@ def _describe(error: ValidationError) -> str:
         "Set them in the environment or in a .env file; .env.example is a working set and docs/settings.md "
         "describes each one."
     )
-    return "\n".join([f"The service cannot start: {count} missing or wrong.", *lines, advice])
+    start = "The service cannot start" if serving else "The command cannot begin"
+    return "\n".join([f"{start}: {count} missing or wrong.", *lines, advice])
 
 
 def read_dotenv(environ: Mapping[str, str], path: str = ".env") -> dict[str, str]:

@@ -3,7 +3,7 @@
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from image_upload.limits import ISSUER_MAX_CHARS
-from image_upload.setting_values import Surroundings, checked_url, is_loopback
+from image_upload.setting_values import Surroundings, checked_url, is_loopback, serves
 
 # As many bytes as the hash of what is derived from it.
 SESSION_SECRET_MIN_BYTES = 32
@@ -77,7 +77,7 @@ class SignInSettings(Surroundings):
     @classmethod
     def _client_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         name = str(info.field_name).removesuffix("secret") + "id"
-        if (value is None) != (info.data.get(name) is None):
+        if serves(info) and (value is None) != (info.data.get(name) is None):
             raise ValueError(f"{name.upper()} and {str(info.field_name).upper()} go together")
         return value
 
@@ -117,9 +117,9 @@ class SignInSettings(Surroundings):
 
 
 def _needed(info: ValidationInfo) -> bool:
-    """Whether somebody can sign in, and nothing may be made up for it."""
+    """Whether users can sign in here, and nothing may be made up for it."""
     configured = info.data.get("google_client_id") or info.data.get("github_client_id")
-    return bool(configured) and info.data.get("environment") == "production"
+    return serves(info) and bool(configured) and info.data.get("environment") == "production"
 
 
 def _plain_only_here(url: str, info: ValidationInfo) -> None:

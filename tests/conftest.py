@@ -11,14 +11,13 @@ import pytest
 from PIL import Image
 
 from image_upload.app import create_app
-from image_upload.records.migrating import migrate
 from image_upload.settings import Settings, load
 from local.embedded_s3 import EmbeddedS3, embedded_s3
 from local.ports import claim_port
 from local.service import local_environ, running
 from tests.contract.servers import UnsupportedError
 from tests.needs import unavailable
-from tests.records.databases import POSTGRES, Place, empty, settings_with
+from tests.records.databases import POSTGRES, Place, empty, migrated
 from tests.records.postgres import Postgres
 from tests.records.postgres import postgres as run_postgres
 
@@ -134,5 +133,4 @@ def unmigrated(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 @pytest.fixture
 def place(unmigrated: Place) -> Place:
     """A migrated database, of each kind in turn."""
-    migrate(settings_with(unmigrated.url))
-    return unmigrated
+    return migrated(unmigrated)

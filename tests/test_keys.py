@@ -1,3 +1,4 @@
+import unicodedata
 from datetime import UTC, datetime
 
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import strategies as st
 
 from image_upload import keys
 from image_upload.errors import InvalidFilename, InvalidKey
+from image_upload.limits import COMBINING_RUN_MAX, ENCODINGS_MAX, FILENAME_MAX_CHARS
 from image_upload.purposes import every, table
 
 NOW = datetime(2026, 11, 20, 23, 59, tzinfo=UTC)
@@ -93,6 +95,27 @@ def test_a_file_name_that_is_none_is_refused(name: str) -> None:
 
 def test_a_decomposed_name_is_composed() -> None:
     assert keys.check_filename("고양이.jpg") == "고양이.jpg"
+
+
+@pytest.mark.parametrize("char", ["\u1f82", "ế", "한"])
+def test_a_name_may_be_as_long_decomposed_as_it_is_composed(char: str) -> None:
+    name = char * FILENAME_MAX_CHARS
+    assert keys.check_filename(unicodedata.normalize("NFD", name)) == name
+
+
+def test_marks_are_not_sorted_before_they_are_counted() -> None:
+    assert keys.check_filename("a" + "\u0301" * COMBINING_RUN_MAX)
+    # In the wrong order; sorting so many takes minutes.
+    pile = "\u0301" * 500_000 + "\u0316" * 500_000
+    for name in ("a" + pile, "a" + pile[:COMBINING_RUN_MAX] + "\u0316"):
+        with pytest.raises(InvalidFilename):
+            keys.check_filename(name)
+
+
+def test_what_is_encoded_again_and_again_counts_as_climbing() -> None:
+    assert keys.check("a%" + "25" * (ENCODINGS_MAX - 1))
+    with pytest.raises(InvalidKey):
+        keys.check("a%" + "25" * (ENCODINGS_MAX + 1))
 
 
 @pytest.mark.parametrize(

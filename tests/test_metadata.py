@@ -1,6 +1,7 @@
 """User metadata goes up and comes back as the same text."""
 
 from datetime import UTC, datetime
+from email.header import Header
 
 import pytest
 from hypothesis import given
@@ -47,3 +48,12 @@ def test_what_s3_gives_back_is_read(header: str, value: str) -> None:
 def test_the_standard_names_come_back_with_their_underscores() -> None:
     found = metadata.from_headers({"x-amz-meta-original-filename": "a", "x-amz-meta-other-name": "b"})
     assert found == {"original_filename": "a", "other-name": "b"}
+
+
+@given(st.text(max_size=120).filter(lambda text: not keys.NOT_TEXT.search(text)))
+def test_a_text_is_encoded_as_the_standard_library_would(value: str) -> None:
+    try:
+        header = sent(value)["x-amz-meta-note"]
+    except InvalidMetadata:
+        return
+    assert header in (value, Header(value, "utf-8", maxlinelen=2**31).encode())

@@ -167,3 +167,74 @@ def test_a_key_of_kms_is_an_id_an_alias_or_an_arn(key_id: str) -> None:
 def test_an_encryption_that_cannot_be_is_refused(given: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=f"{named}:"):
         load(AT_REST | given)
+
+
+# --- what answers no HTTP -------------------------------------------------------------------------
+
+SECRETS_OF_SERVING = (
+    {"ENVIRONMENT": "production"},
+    {"AUTH_REQUIRED": "true"},
+    {"JWT_JWKS_URL": "https://idp.example.com/keys"},
+    {"ENVIRONMENT": "production", "GOOGLE_CLIENT_ID": "id"},
+    {"ENVIRONMENT": "production", "GITHUB_CLIENT_ID": "id", "GITHUB_CLIENT_SECRET": "secret"},
+    {"JWT_PREVIOUS_SECRET": "x" * 32},
+)
+
+
+@pytest.mark.parametrize("given", SECRETS_OF_SERVING)
+def test_only_what_serves_needs_the_secrets_of_tokens_and_sign_in(given: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="The service cannot start"):
+        load(MINIMUM | given)
+    assert load(MINIMUM | given, serving=False).s3_bucket_name == "photos"
+
+
+def test_what_does_not_serve_is_still_told_of_every_other_fault() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({"ENVIRONMENT": "production", "JWT_SECRET": "short", "S3_BUCKET_NAME": "photos"}, serving=False)
+    message = str(caught.value)
+    assert message.startswith("The command cannot begin: 2 settings are")
+    assert "JWT_SECRET: shorter than 32 bytes" in message
+    assert "AWS_REGION: missing" in message
+
+
+# --- the bucket's name ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ab", "too short or too long"),
+        ("a" * 64, "too short or too long"),
+        ("Photos", "a character other than lowercase"),
+        ("my_photos", "a character other than lowercase"),
+        ("my photos", "a character other than lowercase"),
+        ("photos\u0661", "a character other than lowercase"),
+        ("photos\nphotos", "a character other than lowercase"),
+        ("-photos", "begin and end with a letter or a digit"),
+        ("photos.", "begin and end with a letter or a digit"),
+        ("my..photos", "two dots side by side"),
+        ("192.168.5.4", "the form of an IP address"),
+        ("xn--photos", "xn--"),
+        ("sthree-photos", "sthree-"),
+        ("amzn-s3-demo-bucket", "amzn-s3-demo-"),
+        ("photos-abc-s3alias", "-s3alias"),
+        ("photos--ol-s3", "--ol-s3"),
+        ("photos.mrap", ".mrap"),
+        ("photos--use1-az4--x-s3", "--x-s3"),
+        ("photos--table-s3", "--table-s3"),
+    ],
+)
+def test_a_bucket_name_that_s3_would_refuse_is_refused_with_the_rule(name: str, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({"ENVIRONMENT": "test", "S3_BUCKET_NAME": name})
+    (line,) = (line for line in str(caught.value).splitlines() if line.startswith("  S3_BUCKET_NAME: "))
+    assert said in line
+    assert "Expected: the bucket's name: 3 to 63 of a-z, 0-9, dot and hyphen" in line
+    assert "AWS_REGION: missing" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["abc", "a" * 63, "my.photos", "my--photos", "1.2.3", "1.2.3.4a", "192.168.5.4.5", "0-photos-9", "x-s3"]
+)
+def test_a_bucket_name_that_s3_takes_is_taken(name: str) -> None:
+    assert load(MINIMUM | {"S3_BUCKET_NAME": name}).s3_bucket_name == name

@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from image_upload.accounts.principals import ADMIN, ANONYMOUS_ID, MINT, Principal
+from image_upload.accounts.principals import ADMIN, MINT, Principal, is_user_id
 from image_upload.errors import InvalidToken
-from image_upload.limits import SUBJECT_MAX_CHARS
 
 # Where providers write what a token may: RFC 8693 and 9068; Entra ID and Okta; Auth0.
 _SCOPE_CLAIMS = ("scope", "scp", "permissions")
@@ -46,7 +45,7 @@ def principal_in(claims: Mapping[str, Any], scope_prefix: str, *, from_provider:
         user_id = str(user_id)
     if not isinstance(user_id, str):
         raise InvalidToken("The token's subject (sub) is neither text nor a whole number. Correct it at its issuer.")
-    if not user_id.strip() or not user_id.isprintable() or len(user_id) > SUBJECT_MAX_CHARS or user_id == ANONYMOUS_ID:
+    if not is_user_id(user_id):
         raise InvalidToken("The token's subject is not a user id. Sign in again.")
     if from_provider and _OWN_USER_ID.fullmatch(user_id):
         user_id = PROVIDER_PREFIX + user_id

@@ -8,27 +8,39 @@ from image_upload.accounts.rights import Right
 from image_upload.accounts.tokens import Verifier
 from image_upload.errors import InvalidToken, NotSignedIn, ScopeMissing
 from image_upload.limiting.limiter import Limit
+from image_upload.openapi import TokenDependency
 from image_upload.settings import Settings
 
 # Where a ring in front of the routes leaves a token that came in the path.
 PATH_TOKEN = "path_token"
 
 
-class PrincipalOf:
+class PrincipalOf(TokenDependency):
     """A dependency: the principal who asks, with the right that the route needs. Raises 401, 403 and 429 problems.
 
     A route that states nothing needs `manage`, the right that fewest tokens give; `needs` states another.
+    With `signed_in` the route needs a token also where `AUTH_REQUIRED` is false.
     """
 
-    def __init__(self, settings: Settings, verifier: Verifier, limit: Limit | None, right: Right = "manage") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        verifier: Verifier,
+        limit: Limit | None,
+        right: Right = "manage",
+        *,
+        signed_in: bool = False,
+    ) -> None:
         self._settings = settings
         self._verifier = verifier
         self._limit = limit
+        self._asks_all = signed_in or settings.auth_required
         self.right = right
+        self.requires_token = signed_in or rights.needs_token(right, settings)
 
-    def needs(self, right: Right) -> "PrincipalOf":
+    def needs(self, right: Right, *, signed_in: bool = False) -> "PrincipalOf":
         """The same dependency for a route that needs this right."""
-        return PrincipalOf(self._settings, self._verifier, self._limit, right)
+        return PrincipalOf(self._settings, self._verifier, self._limit, right, signed_in=signed_in)
 
     async def __call__(self, request: Request) -> Principal:
         """Who is asking.
@@ -46,7 +58,7 @@ class PrincipalOf:
         if PATH_TOKEN in request.scope:
             header = f"Bearer {request.scope[PATH_TOKEN]}"
         if header is None:
-            if self._settings.auth_required:
+            if self._asks_all:
                 raise NotSignedIn("This route needs a token. Send it as: Authorization: Bearer <token>.")
             return ANONYMOUS
         scheme, _, token = header.partition(" ")
@@ -55,7 +67,7 @@ class PrincipalOf:
         principal = await self._verifier.verify(token.strip())
         request.scope["principal"] = principal
         if self._limit is not None:
-            await self._limit.hit(principal.user_id)
+            await self._limit.hit(principal.user_id, request.scope["path"])
         return principal
 
 

@@ -8,6 +8,7 @@ algorithm (RFC 8725 section 3.1). What else a header offers (`jwk`, `jku`, `x5u`
 import base64
 import json
 import logging
+import math
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -33,6 +34,9 @@ PUBLIC_KEY_ALGORITHMS = frozenset(name for names in _ALGORITHMS.values() for nam
 # without case and without "application/" (RFC 7515 section 4.1.9).
 _TYPES = frozenset({"jwt", "at+jwt"})
 
+
+# RFC 7519 section 2: a NumericDate is a JSON number.
+_TIMES = ("exp", "nbf", "iat")
 
 # All that a forger learns.
 NOT_OURS = "The token was not issued for this service. Sign in again."
@@ -101,33 +105,22 @@ def decode(
     except jwt.ImmatureSignatureError:
         raise InvalidToken("The token is not valid yet. Compare the clocks of its issuer and this service.") from None
     except jwt.PyJWTError as error:
-        # The signature is checked first: what is not named here came with a good one.
-        for kind, claim, remedy in _CLAIM_REFUSALS:
-            if isinstance(error, kind):
-                log.warning("token refused", extra={"fields": {"claim": claim or getattr(error, "claim", "")}})
-                raise InvalidToken(remedy) from None
+        # The signature is checked first: what is named here came with a good one.
+        if type(error) in _CLAIM_REFUSALS:
+            log.warning("token refused", extra={"fields": {"reason": type(error).__name__}})
+            raise InvalidToken(_CLAIM_REFUSALS[type(error)]) from None
         raise InvalidToken(NOT_OURS) from None
     return claims
 
 
-# What a token with a good signature is refused for → the claim, and what to do.
-_CLAIM_REFUSALS: tuple[tuple[type[jwt.PyJWTError], str, str], ...] = (
-    (
-        jwt.InvalidAudienceError,
-        "aud",
-        "The token's audience (aud) is not this service. Have it issued for it, or add the audience to JWT_AUDIENCE.",
-    ),
-    (
-        jwt.InvalidIssuerError,
-        "iss",
-        "The token's issuer (iss) is not the JWT_ISSUER of this service. Compare the two.",
-    ),
-    (
-        jwt.MissingRequiredClaimError,
-        "",
-        "The token lacks a claim. It must have sub and exp; also aud with JWT_AUDIENCE, and iss with JWT_ISSUER.",
-    ),
-)
+# What is wrong with a token whose signature is good → what to do.
+_CLAIM_REFUSALS: dict[type[jwt.PyJWTError], str] = {
+    jwt.InvalidAudienceError: "The token's audience (aud) is not this service. Have it issued for it, or add the "
+    "audience to JWT_AUDIENCE.",
+    jwt.InvalidIssuerError: "The token's issuer (iss) is not the JWT_ISSUER of this service. Compare the two.",
+    jwt.MissingRequiredClaimError: "The token lacks a claim. It must have sub and exp; also aud with JWT_AUDIENCE, "
+    "and iss with JWT_ISSUER.",
+}
 
 
 def key_of(entry: Mapping[str, Any]) -> Key:
@@ -153,7 +146,7 @@ def key_of(entry: Mapping[str, Any]) -> Key:
 
 
 class _StrictJWT(jwt.PyJWT):
-    """PyJWT that refuses a name twice, and knows Cognito."""
+    """PyJWT that refuses a name twice and times that are no numbers, and knows Cognito."""
 
     def _decode_payload(self, decoded: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -162,6 +155,13 @@ class _StrictJWT(jwt.PyJWT):
             raise jwt.DecodeError("the payload is no JSON object, or has a name twice") from None
         if not isinstance(claims, dict):
             raise jwt.DecodeError("the payload is no JSON object")
+        for name in _TIMES:
+            value = claims.get(name, 0)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                # PyJWT would take text for a number, and stumble over 1e400.
+                raise InvalidToken(
+                    "A time in the token (exp, nbf, iat) is not a number of seconds since 1970. Ask its issuer."
+                )
         if "aud" not in claims and claims.get("token_use") == "access" and "client_id" in claims:
             # Cognito's access tokens name the app client here; its ID tokens name it in `aud`.
             # https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html

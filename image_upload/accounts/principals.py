@@ -2,12 +2,19 @@
 
 from typing import NamedTuple
 
+from image_upload.limits import SUBJECT_MAX_CHARS
+
 # Everything, for everybody's files.
 ADMIN = "admin"
 # Uploads only, as the user the token names: for a server that mints on behalf of its users.
 MINT = "mint"
 
 ANONYMOUS_ID = "anonymous"
+
+
+def is_user_id(text: str) -> bool:
+    """Whether this can be the id of a signed-in user. It becomes part of keys."""
+    return bool(text.strip()) and text.isprintable() and len(text) <= SUBJECT_MAX_CHARS and text != ANONYMOUS_ID
 
 
 class Principal(NamedTuple):

@@ -10,6 +10,7 @@
 from typing import Literal
 
 from image_upload.accounts.principals import ADMIN, MINT, Principal
+from image_upload.settings import Settings
 
 # mint: ask for an upload, go on with it, end it. read: look at what is stored. manage: change, list or remove it.
 Right = Literal["mint", "read", "manage"]
@@ -18,6 +19,15 @@ Right = Literal["mint", "read", "manage"]
 def has(principal: Principal, right: Right) -> bool:
     """Whether the principal's token allows such a thing at all."""
     return right == "mint" or MINT not in principal.scopes or ADMIN in principal.scopes
+
+
+def needs_token(right: Right, settings: Settings) -> bool:
+    """Whether a request without a token may not use this right.
+
+    In production that holds for `manage` always: users without a token share one name, so that a listing would give
+    the keys of all of them away.
+    """
+    return settings.auth_required or (right == "manage" and settings.environment == "production")
 
 
 def may_mint(principal: Principal) -> bool:

@@ -15,15 +15,15 @@ from image_upload.accounts.answers import LogoutRequest, TokenRequest
 from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
 from image_upload.accounts.sign_in import PROVIDERS, SignIn
-from image_upload.errors import NotSignedIn, Problem, SignInExpired
+from image_upload.errors import Problem, SignInExpired
 from image_upload.json_answer import JSONResponse
 from image_upload.json_body import invalid_request, read_json
 from image_upload.limits import EMAIL_MAX_CHARS, SIGN_IN_EXPIRES_S
 from image_upload.openapi import documented
 from image_upload.settings import Settings
 
-# These answers hold codes and tokens: nothing may keep them, and no page may learn the address of the one before.
-HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+# These answers hold codes and tokens: no page may learn the address of the one before. `edge` keeps them out of caches.
+HEADERS = {"Referrer-Policy": "no-referrer"}
 
 _DATABASE = (errors.DatabaseNotConfigured, errors.DatabaseUnavailable)
 _TOKEN = (errors.NotSignedIn, errors.InvalidToken)
@@ -33,8 +33,8 @@ _JSON = (errors.InvalidRequest, errors.BodyTooLarge)
 Challenge = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{43}$")]
 
 
-class _Unkept(APIRoute):
-    """A route whose answers nobody keeps, those that are problems included."""
+class _WithoutReferrer(APIRoute):
+    """A route whose answers carry `HEADERS`, those that are problems included."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -57,7 +57,7 @@ class _Unkept(APIRoute):
 
 def router(settings: Settings, sign_in: SignIn, principal_of: PrincipalOf) -> APIRouter:
     """Sign-in by provider, tokens, and who one is."""
-    routes = APIRouter(tags=["Accounts"], route_class=_Unkept)
+    routes = APIRouter(tags=["Accounts"], route_class=_WithoutReferrer)
     for name in PROVIDERS:
         _provider_routes(routes, settings, sign_in, name)
     _token_routes(routes, sign_in)
@@ -80,6 +80,7 @@ def _provider_routes(routes: APIRouter, settings: Settings, sign_in: SignIn, nam
         f"/auth/oauth/{name}",
         name=f"begin_{name}",
         summary=f"Sign in with {name.capitalize()}",
+        operation_id=f"begin{name.capitalize()}SignIn",
         status_code=302,
         response_class=RedirectResponse,
         openapi_extra=documented(
@@ -100,6 +101,7 @@ def _provider_routes(routes: APIRouter, settings: Settings, sign_in: SignIn, nam
         f"/auth/oauth/{name}/callback",
         name=f"finish_{name}",
         summary=f"Back from {name.capitalize()}",
+        operation_id=f"finish{name.capitalize()}SignIn",
         status_code=302,
         response_class=RedirectResponse,
         openapi_extra=documented(errors.SignInNotConfigured),
@@ -130,6 +132,7 @@ def _token_routes(routes: APIRouter, sign_in: SignIn) -> None:
     @routes.post(
         "/auth/token",
         summary="Tokens for a code or a refresh token",
+        operation_id="createTokens",
         openapi_extra=documented(
             errors.GrantRefused,
             *_JSON,
@@ -152,6 +155,7 @@ def _token_routes(routes: APIRouter, sign_in: SignIn) -> None:
     @routes.post(
         "/auth/logout",
         summary="Sign out",
+        operation_id="signOut",
         status_code=204,
         openapi_extra=documented(*_JSON, *_DATABASE, body="accounts.answers:LogoutRequest"),
     )
@@ -162,24 +166,24 @@ def _token_routes(routes: APIRouter, sign_in: SignIn) -> None:
 
 
 def _me_routes(routes: APIRouter, sign_in: SignIn, principal_of: PrincipalOf) -> None:
-    anybody = Annotated[Principal, Depends(principal_of.needs("mint"))]
+    signed_in = Annotated[Principal, Depends(principal_of.needs("mint", signed_in=True))]
     told = documented(*_TOKEN, errors.DatabaseUnavailable, answer="accounts.answers:Person")
 
     # expects: a token
     # returns: 200 with user_id, email and name
     # codes: 401 · 503 where the database should answer and does not
-    @routes.get("/auth/me", summary="Who am I", openapi_extra=dict(told))
-    async def me(principal: anybody) -> JSONResponse:
+    @routes.get("/auth/me", summary="Who am I", operation_id="getCurrentUser", openapi_extra=dict(told))
+    async def me(principal: signed_in) -> JSONResponse:
         """Of a user who did not sign in here the id alone is known."""
-        return JSONResponse(await sign_in.user(_signed_in(principal)))
+        return JSONResponse(await sign_in.user(principal.user_id))
 
     # expects: a token
     # returns: 200 with user_id, email and name
     # codes: those of GET /auth/me
-    @routes.post("/auth/verify", summary="Is this token good", openapi_extra=dict(told))
-    async def verify(principal: anybody) -> JSONResponse:
+    @routes.post("/auth/verify", summary="Is this token good", operation_id="verifyToken", openapi_extra=dict(told))
+    async def verify(principal: signed_in) -> JSONResponse:
         """For a back end that got a token and wants to know whose it is."""
-        return JSONResponse(await sign_in.user(_signed_in(principal)))
+        return JSONResponse(await sign_in.user(principal.user_id))
 
 
 def _test_routes(routes: APIRouter, sign_in: SignIn) -> None:
@@ -189,6 +193,7 @@ def _test_routes(routes: APIRouter, sign_in: SignIn) -> None:
     @routes.post(
         "/auth/oauth/test-token",
         summary="A token for tests",
+        operation_id="createTestToken",
         openapi_extra=documented(
             errors.InvalidRequest, *_DATABASE, errors.SignInNotConfigured, answer="accounts.answers:TestToken"
         ),
@@ -198,12 +203,6 @@ def _test_routes(routes: APIRouter, sign_in: SignIn) -> None:
     ) -> JSONResponse:
         """Whoever can ask is whoever they say."""
         return JSONResponse(await sign_in.test_token(email))
-
-
-def _signed_in(principal: Principal) -> str:
-    if not principal.signed_in:
-        raise NotSignedIn("This route needs a token. Send it as: Authorization: Bearer <token>.")
-    return principal.user_id
 
 
 def _challenge_of(verifier: str | None) -> str | None:

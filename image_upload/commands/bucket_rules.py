@@ -33,10 +33,8 @@ def run(arguments: Sequence[str]) -> int:
     given = read_dotenv(os.environ)
     if asked.bucket:
         given["S3_BUCKET_NAME"] = asked.bucket
-    # The bucket's rules follow from the purposes; whoever sets them need not know the service's secret.
-    given["AUTH_REQUIRED"] = "false"
     try:
-        settings = load(given)
+        settings = load(given, serving=False)
         steps = _steps(settings, asked)
     except (SettingsError, ValueError) as error:
         print(error, file=sys.stderr)

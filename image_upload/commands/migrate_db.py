@@ -18,7 +18,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if something is missing")
     check = parser.parse_args(arguments).check
     try:
-        settings = load(read_dotenv(os.environ))
+        settings = load(read_dotenv(os.environ), serving=False)
         if settings.database_url is None:
             raise SettingsError("There is no database to migrate. Set DATABASE_URL; docs/records.md says how.")
     except SettingsError as error:

@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import struct
-import time
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,6 +17,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 TIMEOUT_S = 60.0
+# Of the token that a smoke test makes for itself. It lasts ten minutes.
+SUBJECT = "smoke-test"
+TOKEN_LIFE_S = 600
 
 
 class Failed(Exception):
@@ -200,12 +203,22 @@ def smoke(client: Client, say: Callable[[str], None] = print) -> bool:
     return failures == 0
 
 
-def token_for(secret: str, *, audience: str | None = None, issuer: str | None = None) -> str:
-    """A bearer token for ten minutes of smoke test, as the service's own secret would sign it."""
-    import jwt  # noqa: PLC0415  only a service that asks for tokens needs it
+def _token() -> str | None:
+    """SMOKE_TOKEN, or one under JWT_SECRET for the time of the test; None without either. Raises `ValueError`."""
+    if (given := os.environ.get("SMOKE_TOKEN")) is not None or not os.environ.get("JWT_SECRET"):
+        return given
+    # Only a service that asks for tokens needs these.
+    from image_upload.account_settings import AccountSettings  # noqa: PLC0415
+    from image_upload.accounts.issuing import READ, bearer_token  # noqa: PLC0415
+    from image_upload.settings import SettingsError, load_section  # noqa: PLC0415
 
-    claims = {"sub": "smoke-test", "exp": int(time.time()) + 600, "aud": audience, "iss": issuer}
-    return jwt.encode({name: value for name, value in claims.items() if value is not None}, secret, "HS256")
+    # How long the secret must be is decided where the service starts.
+    read = {name: os.environ[name] for name in READ if name in os.environ} | {"ENVIRONMENT": "test"}
+    try:
+        settings = load_section(AccountSettings, read, serving=False)
+    except SettingsError as error:
+        raise ValueError(str(error)) from None
+    return bearer_token(settings, SUBJECT, TOKEN_LIFE_S)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -214,15 +227,13 @@ def run(arguments: Sequence[str]) -> int:
         prog="python -m image_upload smoke",
         description="Store pictures in a running service in every way, compare the bytes, and delete them again.",
         epilog="The token of a service that requires one is read from SMOKE_TOKEN, or made with JWT_SECRET "
-        "(and JWT_AUDIENCE, JWT_ISSUER): command lines can be read by others on the same machine.",
+        "(and JWT_ALGORITHM, JWT_AUDIENCE, JWT_ISSUER): command lines can be read by others on the same machine.",
     )
     parser.add_argument("url", help="base URL of the service, such as its Function URL")
     url = parser.parse_args(arguments).url
-    token = os.environ.get("SMOKE_TOKEN")
-    if token is None and (secret := os.environ.get("JWT_SECRET")):
-        token = token_for(
-            secret,
-            audience=os.environ.get("JWT_AUDIENCE", "").partition(",")[0].strip() or None,
-            issuer=os.environ.get("JWT_ISSUER"),
-        )
+    try:
+        token = _token()
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     return 0 if smoke(Client(url, token)) else 1

@@ -22,7 +22,7 @@ def run(arguments: Sequence[str]) -> int:
     """`sweep`: 0 when every due row was settled, 1 when some could not be, 2 when it could not begin."""
     asked = _parsed(arguments)
     try:
-        settings = load(read_dotenv(os.environ))
+        settings = load(read_dotenv(os.environ), serving=False)
         if settings.database_url is None and not asked.multiparts:
             raise SettingsError("There is no database to sweep. Set DATABASE_URL; docs/records.md says how.")
     except SettingsError as error:

@@ -28,7 +28,9 @@ def router(settings: Settings, bucket: Bucket) -> APIRouter:
     # expects: nothing
     # returns: 200, also when S3 is down; the state of the bucket is at most 5 s old
     # codes: none
-    @routes.get("/", summary="Health", openapi_extra=documented(answer="health.answers:Health"))
+    @routes.get(
+        "/", summary="Health", operation_id="getHealth", openapi_extra=documented(answer="health.answers:Health")
+    )
     async def health() -> JSONResponse:
         """Says that the service runs, and whether its bucket answers within two seconds."""
         return JSONResponse(
@@ -43,7 +45,12 @@ def router(settings: Settings, bucket: Bucket) -> APIRouter:
     # expects: nothing
     # returns: 200 with every code that this service can answer with, in the language of Accept-Language
     # codes: none
-    @routes.get("/errors", summary="All error codes", openapi_extra=documented(answer="health.answers:ErrorCodes"))
+    @routes.get(
+        "/errors",
+        summary="All error codes",
+        operation_id="listErrorCodes",
+        openapi_extra=documented(answer="health.answers:ErrorCodes"),
+    )
     async def error_codes(request: Request) -> JSONResponse:
         """Lists every `code` with its status and what to do about it."""
         language = languages.preferred(request.scope["headers"])
@@ -55,6 +62,7 @@ def router(settings: Settings, bucket: Bucket) -> APIRouter:
     @routes.get(
         "/errors/{code}",
         summary="One error code",
+        operation_id="getErrorCode",
         openapi_extra=documented(NotFound, InvalidRequest, answer="health.answers:ErrorCode"),
     )
     async def error_code(request: Request, code: str) -> JSONResponse:

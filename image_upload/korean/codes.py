@@ -14,6 +14,10 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
         "요청 본문이 너무 큼",
         "이 경로가 받는 크기(`max_bytes`)를 넘었습니다. `POST /uploads`로 URL을 발급받아 S3로 직접 보내세요.",
     ),
+    "head-too-large": (
+        "요청 헤더가 너무 큼",
+        "경로, 쿼리, 헤더를 합친 크기가 한도(`max_bytes`)를 넘었습니다. 더 적게 보내거나 본문에 넣어 보내세요.",
+    ),
     "token-missing": ("로그인 필요", "`Authorization: Bearer <token>` 헤더가 필요한 경로입니다."),
     "token-invalid": (
         "사용할 수 없는 토큰",

@@ -16,6 +16,23 @@ DETAILS: Final[Mapping[str, str]] = {
     "type": "형식",
     "checksum": "체크섬",
     # Sentences.
+    "There is no such file. GET /docs names those of this version.": (
+        "해당 파일이 없습니다. 이 버전의 파일은 GET /docs에서 확인해 주세요."
+    ),
+    "The token's audience (aud) is not this service. Have it issued for it, or add the audience to JWT_AUDIENCE.": (
+        "토큰의 대상(aud)이 이 서비스가 아닙니다. 이 서비스용으로 토큰을 다시 발급받거나 JWT_AUDIENCE에 대상을 추가해 "
+        "주세요."
+    ),
+    "The token's issuer (iss) is not the JWT_ISSUER of this service. Compare the two.": (
+        "토큰의 발급자(iss)가 이 서비스의 JWT_ISSUER와 다릅니다. 두 값을 비교해 주세요."
+    ),
+    "The token lacks a claim. It must have sub and exp; also aud with JWT_AUDIENCE, and iss with JWT_ISSUER.": (
+        "토큰에 필요한 클레임이 없습니다. sub와 exp가 있어야 하고, JWT_AUDIENCE가 설정되어 있으면 aud, JWT_ISSUER가 "
+        "설정되어 있으면 iss도 있어야 합니다."
+    ),
+    "The token's subject (sub) is neither text nor a whole number. Correct it at its issuer.": (
+        "토큰의 주체(sub)가 문자열도 정수도 아닙니다. 발급하는 쪽에서 고쳐 주세요."
+    ),
     "There is an object under this key, and it is not overwritten. Start a new upload.": (
         "이 키의 객체가 이미 있으며 덮어쓰지 않습니다. 새 업로드를 시작해 주세요."
     ),
@@ -76,6 +93,9 @@ DETAILS: Final[Mapping[str, str]] = {
     ),
     "The file name holds control characters. Send a printable name.": (
         "파일 이름에 제어 문자가 들어 있습니다. 표시할 수 있는 문자로 된 이름을 보내 주세요."
+    ),
+    "The file name piles more than {limit} accents onto a letter. Rename the file and try again.": (
+        "파일 이름의 한 글자에 결합 부호가 {limit}개 넘게 붙어 있습니다. 파일 이름을 바꾸어 다시 시도해 주세요."
     ),
     "The file name is longer than {limit} characters. Shorten it and try again.": (
         "파일 이름이 {limit}자를 넘습니다. 이름을 줄여 다시 시도해 주세요."
@@ -171,6 +191,9 @@ DETAILS: Final[Mapping[str, str]] = {
     ),
     "This is not an access token. Send the access token of your sign-in.": (
         "액세스 토큰이 아닙니다. 로그인에서 받은 액세스 토큰을 보내 주세요."
+    ),
+    "A time in the token (exp, nbf, iat) is not a number of seconds since 1970. Ask its issuer.": (
+        "토큰의 시각(exp, nbf, iat)이 1970년부터 센 초를 나타내는 숫자가 아닙니다. 발급자에서 바로잡아 주세요."
     ),
     "The token's subject is not a user id. Sign in again.": (
         "토큰에 올바른 사용자 id가 없습니다. 다시 로그인해 주세요."

@@ -11,6 +11,9 @@ from typing import Protocol
 
 from image_upload.s3.objects import StoredObject
 
+# Base64, and behind a hyphen how many parts it is of.
+_SHA256 = re.compile(r"([A-Za-z0-9+/]{43}=)(?:-\d{1,5})?", re.ASCII)
+_PARTS = re.compile(r".*-(\d{1,5})", re.ASCII)
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 # Under these an ETag of a single request is the MD5 of the bytes; under SSE-KMS it is not.
 _PLAIN = (None, "AES256")
@@ -81,13 +84,16 @@ def fingerprint_of(stored: StoredObject, first_part_bytes: int | None) -> Finger
     as this service sends them, can be told apart in a stream.
     """
     if stored.sha256 is not None:
-        digest = stored.sha256.partition("-")[0]
+        sha256 = _SHA256.fullmatch(stored.sha256)
+        if sha256 is None:
+            return None
+        digest = base64.b64decode(sha256[1])
         # A count behind the ETag tells parts, too: no SHA-256 of an object in parts is one of the whole.
-        count = stored.sha256.partition("-")[2] or stored.etag.strip('"').partition("-")[2]
-        if not count:
-            return Whole("sha256", base64.b64decode(digest))
-        if first_part_bytes and -(-stored.size_bytes // first_part_bytes) == int(count):
-            return OfParts(first_part_bytes, base64.b64decode(digest))
+        count = _PARTS.fullmatch(stored.sha256) or _PARTS.fullmatch(stored.etag.strip('"'))
+        if count is None:
+            return Whole("sha256", digest) if "-" not in stored.etag else None
+        if first_part_bytes and -(-stored.size_bytes // first_part_bytes) == int(count[1]):
+            return OfParts(first_part_bytes, digest)
         return None
     md5 = _MD5.fullmatch(stored.etag)
     return Whole("md5", bytes.fromhex(md5[1])) if md5 and stored.encryption in _PLAIN else None

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from image_upload import keys, purposes
-from image_upload.library.pages import FilePage, key_of, token_of
+from image_upload.library.pages import FilePage, PageTokens
 from image_upload.limits import LIST_CALLS_MAX, LIST_MAX_KEYS, LIST_WALK_S
 from image_upload.purposes import Purpose
 from image_upload.s3 import objects
@@ -30,7 +30,14 @@ class Place(NamedTuple):
 
 
 async def list_own(
-    bucket: Bucket, user_id: str, prefix: str, max_keys: int, token: str | None, *, with_unmarked: bool
+    bucket: Bucket,
+    user_id: str,
+    prefix: str,
+    max_keys: int,
+    token: str | None,
+    *,
+    tokens: PageTokens,
+    with_unmarked: bool,
 ) -> FilePage:
     """Up to `max_keys` of the user's objects below a prefix, in the order of their keys' UTF-8 bytes.
 
@@ -38,7 +45,7 @@ async def list_own(
     Below a prefix that leads to more than one folder only the purposes' folders are looked at. `with_unmarked`: what
     says nothing of its owner counts as the user's, and every folder is looked at.
     """
-    after = key_of(token, prefix) if token is not None else ""
+    after = tokens.read(token, user_id, prefix) if token is not None else ""
     mine = (keys.mark(user_id), None) if with_unmarked else (keys.mark(user_id),)
     places = [Place(prefix, shared=False)] if with_unmarked else places_of(user_id, prefix, datetime.now(UTC))
     found: list[Listed] = []
@@ -49,7 +56,7 @@ async def list_own(
         position, more = (after if after.startswith(place.prefix) else ""), True
         while more:
             if calls and (calls == LIST_CALLS_MAX or time.monotonic() > until):
-                return FilePage(found, token_of(position or place.prefix))
+                return FilePage(found, tokens.issue(position or place.prefix, user_id, prefix))
             calls += 1
             asked = LIST_MAX_KEYS if place.shared else max_keys - len(found)
             async with translated():
@@ -61,7 +68,7 @@ async def list_own(
                     found.append(each)
                 if len(found) == max_keys:
                     rest = more or number < len(page.objects) or index + 1 < len(places)
-                    return FilePage(found, token_of(position) if rest else None)
+                    return FilePage(found, tokens.issue(position, user_id, prefix) if rest else None)
     return FilePage(found, None)
 
 

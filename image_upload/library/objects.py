@@ -14,11 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
-from image_upload import keys, metadata
+from image_upload import keys, metadata, purposes
 from image_upload.accounts.principals import ANONYMOUS_ID
 from image_upload.errors import EmptyFile, ObjectMissing, StorageUnavailable
 from image_upload.library.disposition import content_disposition
-from image_upload.library.pages import FilePage, invalid, key_of, token_of
+from image_upload.library.pages import FilePage, PageTokens, invalid
 from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
 from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 LIST_DEFAULT_KEYS = 100
 FILE_URL_EXPIRES_S = 3600
 _READ_BYTES = 1024 * 1024
+# The metadata under which an object says whose it is, where its key does not. A hyphen comes back from every store.
+OWNER_MARK = "owner-mark"
+# In the place of a user id in tokens for pages of everybody's objects: no user has it.
+_ALL = ""
 
 
 class FileUrl(NamedTuple):
@@ -44,13 +48,15 @@ class FileUrl(NamedTuple):
 class Library:
     """The objects of one bucket. Open connections end with `aclose`, or with the `async with` block."""
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, page_tokens: PageTokens) -> None:
         self._bucket = bucket
+        self._page_tokens = page_tokens
 
     @classmethod
     def of(cls, settings: Settings | Mapping[str, str]) -> "Library":
         """The library over the bucket of settings, or of a mapping shaped like `os.environ`. Raises `SettingsError`."""
-        return cls(Bucket(settings if isinstance(settings, Settings) else load(settings)))
+        known = settings if isinstance(settings, Settings) else load(settings, serving=False)
+        return cls(Bucket(known), PageTokens(known))
 
     async def __aenter__(self) -> Self:
         return self
@@ -84,7 +90,7 @@ class Library:
         keys.check(key)
         path = Path(path)
         told = metadata.headers_of(
-            extra_metadata or {},
+            {**(extra_metadata or {}), OWNER_MARK: keys.mark(user_id)},
             user_id=user_id,
             filename=keys.check_filename(path.name),
             content_type=content_type,
@@ -163,13 +169,16 @@ class Library:
     ) -> FileUrl:
         """A presigned GET for `expires_in` seconds (at most seven days), whether or not the object exists.
 
-        `as_download` makes browsers save the file, under `filename` where one is given.
+        `as_download` makes browsers save the file, under `filename` where one is given. So does every key that is not
+        a picture's: a page shown from the bucket's host could run there. `<img>` and `<audio>` play it all the same.
         """
         keys.check(key)
         if not 1 <= expires_in <= PRESIGN_MAX_S:
             raise invalid("expires_in", f"not between 1 and {PRESIGN_MAX_S} seconds")
         name = keys.check_filename(filename) if filename is not None else None
-        disposition = content_disposition(name, attachment=as_download)
+        purpose = purposes.of_key(key, purposes.every())
+        is_picture = purpose is not None and all(each.startswith("image/") for each in purpose.types)
+        disposition = content_disposition(name, attachment=as_download or not is_picture)
         pen = await self._bucket.pen(expires_in)
         url = pen.url("GET", key, query={"response-content-disposition": disposition} if disposition else None)
         return FileUrl(url, pen.validity.seconds)
@@ -184,6 +193,16 @@ class Library:
         if stored is None:
             raise missing()
         return stored
+
+    async def owner_mark(self, key: str) -> str | None:
+        """The mark of the owner in an object's metadata, which `upload_file` writes; None without object or mark.
+
+        The `user_id` in metadata does not count: other programs write theirs into it, and mean their own users.
+        """
+        keys.check(key)
+        async with translated():
+            stored = await objects.head(self._bucket, key)
+        return None if stored is None else stored.metadata.get(OWNER_MARK)
 
     async def file_exists(self, key: str) -> bool:
         """Whether there is such an object. A refusal or silence of S3 is an error, never False."""
@@ -212,10 +231,11 @@ class Library:
             keys.check(prefix)
         if not 1 <= max_keys <= LIST_MAX_KEYS:
             raise invalid("max_keys", f"not between 1 and {LIST_MAX_KEYS}")
-        after = key_of(continuation_token, prefix) if continuation_token is not None else ""
+        after = self._page_tokens.read(continuation_token, _ALL, prefix) if continuation_token is not None else ""
         async with translated():
             page = await objects.page(self._bucket, prefix, after=after, max_keys=max_keys)
-        return FilePage(page.objects, token_of(page.objects[-1].key) if page.more and page.objects else None)
+        more = page.more and bool(page.objects)
+        return FilePage(page.objects, self._page_tokens.issue(page.objects[-1].key, _ALL, prefix) if more else None)
 
     async def list_own(
         self, user_id: str, prefix: str, max_keys: int, continuation_token: str | None, *, with_unmarked: bool
@@ -223,7 +243,15 @@ class Library:
         """A page of the objects of one user; see `listing.list_own`."""
         from image_upload.library.listing import list_own  # noqa: PLC0415  minting does not list
 
-        return await list_own(self._bucket, user_id, prefix, max_keys, continuation_token, with_unmarked=with_unmarked)
+        return await list_own(
+            self._bucket,
+            user_id,
+            prefix,
+            max_keys,
+            continuation_token,
+            tokens=self._page_tokens,
+            with_unmarked=with_unmarked,
+        )
 
 
 def missing(hides: str | None = None) -> ObjectMissing:

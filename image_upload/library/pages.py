@@ -1,18 +1,27 @@
-"""Pages of a listing."""
+"""Pages of a listing, and the tokens between them."""
 
 import base64
-import binascii
+import contextlib
+import hmac
+import json
+import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
 from image_upload.errors import InvalidRequest
 from image_upload.limits import S3_KEY_MAX_BYTES
+from image_upload.settings import Settings
 
 if TYPE_CHECKING:
     from image_upload.s3.objects import Listed
 
-# Four characters for three bytes, and what stands in front.
-_TOKEN_PREFIX = "key1."
-_TOKEN_MAX_CHARS = len(_TOKEN_PREFIX) + -(-S3_KEY_MAX_BYTES // 3) * 4
+# AES-256-GCM, https://csrc.nist.gov/pubs/sp/800/38/d/final: a nonce, and a tag behind what is encrypted.
+_NONCE_BYTES = 12
+_TAG_BYTES = 16
+_STEP_BYTES = 128
+_FILL = b"\xff"
+# Logs recognise it and black it out. Four characters for three bytes.
+_TOKEN_PREFIX = "upk1."
+_TOKEN_MAX_CHARS = len(_TOKEN_PREFIX) + -(-(_NONCE_BYTES + S3_KEY_MAX_BYTES + _TAG_BYTES) // 3) * 4
 
 
 class FilePage(NamedTuple):
@@ -22,23 +31,58 @@ class FilePage(NamedTuple):
     next_token: str | None
 
 
-def token_of(key: str) -> str:
-    """Where the next page begins, as opaque text: the last key. S3's own tokens could not be checked."""
-    return _TOKEN_PREFIX + base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+class PageTokens:
+    """Seals where a page ended, for one user and one prefix. The last key looked at may be another user's.
+
+    Keys are derived as those of tickets are, so every process with the same secret reads the tokens of all others, and
+    after a change those under the previous one. Without `JWT_SECRET` the key is this process's own.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        known = [each for each in (settings.jwt_secret, settings.jwt_previous_secret) if each is not None]
+        masters = [each.get_secret_value().encode() for each in known] or [secrets.token_bytes()]
+        self._keys = [hmac.digest(each, b"image-upload page v1", "sha256") for each in masters]
+
+    def issue(self, key: str, user_id: str, prefix: str) -> str:
+        """Where the next page begins, as opaque text: the last key. S3's own tokens could not be checked."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  few requests need it
+
+        plain = key.encode()
+        # Filled up, so that not even the length of another user's key shows. No UTF-8 holds this byte.
+        plain = plain.ljust(-(-len(plain) // _STEP_BYTES) * _STEP_BYTES, _FILL)
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        sealed = AESGCM(self._keys[0]).encrypt(nonce, plain, _bound(user_id, prefix))
+        return _TOKEN_PREFIX + base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
+
+    def read(self, token: str, user_id: str, prefix: str) -> str:
+        """The key behind a token of this user and prefix. Raises `InvalidRequest`."""
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415  see `issue`
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+
+        sealed = _decoded(token)
+        for key in self._keys if len(sealed) >= _NONCE_BYTES + _TAG_BYTES else ():
+            with contextlib.suppress(InvalidTag):
+                opened = AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound(user_id, prefix))
+                return opened.rstrip(_FILL).decode()
+        raise invalid(
+            "continuation_token", "not the next_token of a page of yours with this prefix; begin with the first page"
+        )
 
 
-def key_of(token: str, prefix: str) -> str:
-    """The key behind a token of `token_of`, in exactly that spelling. Raises `InvalidRequest`."""
+def _decoded(token: str) -> bytes:
+    """The bytes of a token, none where it is no token."""
+    if len(token) > _TOKEN_MAX_CHARS or not token.startswith(_TOKEN_PREFIX):
+        return b""
     encoded = token.removeprefix(_TOKEN_PREFIX)
     try:
-        if len(token) > _TOKEN_MAX_CHARS:
-            raise ValueError("too long")
-        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        key = ""
-    if not key or not key.startswith(prefix) or token_of(key) != token:
-        raise invalid("continuation_token", "not the next_token of a page of this prefix")
-    return key
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        return b""
+
+
+def _bound(user_id: str, prefix: str) -> bytes:
+    """What a token is of no use without: whose page it was, and of what."""
+    return json.dumps([user_id, prefix]).encode()
 
 
 def invalid(field: str, message: str) -> InvalidRequest:

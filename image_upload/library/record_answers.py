@@ -25,19 +25,6 @@ class PostRow(BaseModel):
     storedAt: datetime | None = Field(description="When S3 had confirmed it.")
 
 
-class MintedPost(PostRow):
-    """A new row, and beside it all that `POST /uploads` answers."""
-
-    presignedUrl: str | None
-    objectKey: str
-    strategy: str
-    method: str
-    headers: dict[str, str]
-    expiresAt: datetime
-    expiresIn: int
-    cdnUrl: str | None
-
-
 class Post(PostRow):
     """A row, and where to read its image."""
 

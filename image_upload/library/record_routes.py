@@ -72,12 +72,13 @@ def _post_routes(
     @routes.post(
         "/posts",
         summary="A post and the URL for its image",
+        operation_id="createPost",
         status_code=201,
         openapi_extra=documented(
             *plan_problems,
             errors.DatabaseNotConfigured,
             errors.DatabaseUnavailable,
-            answer="library.record_answers:MintedPost",
+            answer=("library.record_answers:PostRow", "mint.answers:MintedUpload"),
             body="mint.requests:UploadRequest",
         ),
     )
@@ -94,6 +95,7 @@ def _post_routes(
     @routes.get(
         "/posts/{post_id}",
         summary="A post",
+        operation_id="getPost",
         openapi_extra=documented(*_ROW_PROBLEMS, answer="library.record_answers:Post"),
     )
     async def read_post(post_id: RowId, principal: reader) -> JSONResponse:
@@ -106,6 +108,7 @@ def _post_routes(
     @routes.post(
         "/posts/{post_id}/complete",
         summary="The image of a post was sent",
+        operation_id="completePost",
         openapi_extra=documented(*_ROW_PROBLEMS, *_UNFINISHED, answer="library.record_answers:Post"),
     )
     async def complete_post(post_id: RowId, principal: minter) -> JSONResponse:
@@ -125,6 +128,7 @@ def _file_routes(routes: APIRouter, stores: Stores, principal_of: PrincipalOf) -
     @routes.get(
         "/files/{file_id}/download-url",
         summary="A URL to download a recorded file",
+        operation_id="getFileDownloadUrl",
         openapi_extra=documented(*_ROW_PROBLEMS, *_UNFINISHED, answer="library.record_answers:FileDownload"),
     )
     async def download_url(file_id: RowId, principal: reader) -> JSONResponse:
@@ -141,6 +145,7 @@ def _file_routes(routes: APIRouter, stores: Stores, principal_of: PrincipalOf) -
     @routes.post(
         "/files/{file_id}/complete",
         summary="A recorded file was sent",
+        operation_id="completeFile",
         openapi_extra=documented(*_ROW_PROBLEMS, *_UNFINISHED, answer="library.record_answers:FileRecord"),
     )
     async def complete_file(file_id: RowId, principal: minter) -> JSONResponse:

@@ -17,6 +17,7 @@ from image_upload.accounts.principals import Principal
 from image_upload.json_answer import JSONResponse
 from image_upload.library.access import Access
 from image_upload.library.objects import FILE_URL_EXPIRES_S, LIST_DEFAULT_KEYS, Library
+from image_upload.library.pages import PageTokens
 from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
 from image_upload.openapi import documented
 from image_upload.s3.bucket import Bucket
@@ -63,7 +64,7 @@ def router(settings: Settings, bucket: Bucket, principal_of: PrincipalOf) -> API
     routes = APIRouter(tags=["Reading and managing"])
     reader = Annotated[Principal, Depends(principal_of.needs("read"))]
     manager = Annotated[Principal, Depends(principal_of.needs("manage"))]
-    library = Library(bucket)
+    library = Library(bucket, PageTokens(settings))
     access = Access(settings, library)
 
     _images(routes, library, access, reader, manager)
@@ -93,7 +94,12 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
     # expects: a key with slashes
     # returns: 200 with what S3 says of the object
     # codes: 400 invalid-key · 401 · 404 object-missing · 422 · 502, 503, 504
-    @routes.get("/images/{key:key}/metadata", summary="What is known of a stored file", openapi_extra=dict(_METADATA))
+    @routes.get(
+        "/images/{key:key}/metadata",
+        summary="What is known of a stored file",
+        operation_id="getImageMetadata",
+        openapi_extra=dict(_METADATA),
+    )
     async def image_metadata(key: str, principal: reader) -> JSONResponse:
         """Size, type, ETag, time, user metadata, and where the CDN serves it."""
         key = await access.check(principal, "read", key)
@@ -105,6 +111,7 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
     @routes.get(
         "/images/{key:key}",
         summary="A URL to read a stored file",
+        operation_id="getImageUrl",
         openapi_extra=documented(*_SIGNING, answer="library.answers:ReadUrl"),
     )
     async def image_url(
@@ -121,6 +128,7 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
     @routes.delete(
         "/images/{key:key}",
         summary="Delete a stored file",
+        operation_id="deleteImage",
         status_code=204,
         response_class=Response,
         openapi_extra=documented(*_ASKING),
@@ -140,6 +148,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
     @routes.get(
         "/api/v1/s3/files",
         summary="List stored files",
+        operation_id="listFiles",
         openapi_extra=documented(*_LISTING, answer="library.answers:FileList"),
     )
     async def list_files(
@@ -176,6 +185,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
     @routes.get(
         "/api/v1/s3/file/{key:key}/url",
         summary="A URL to read a stored file, for a time of your choice",
+        operation_id="getFileUrl",
         openapi_extra=documented(*_SIGNING, answer="library.answers:FileReadUrl"),
     )
     async def file_url(
@@ -199,6 +209,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
     @routes.get(
         "/api/v1/s3/file/{key:key}/metadata",
         summary="The same as GET /images/{key}/metadata",
+        operation_id="getFileMetadata",
         openapi_extra=dict(_METADATA),
     )
     async def file_metadata(key: str, principal: reader) -> JSONResponse:
@@ -212,6 +223,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
     @routes.get(
         "/api/v1/s3/file/{key:key}/exists",
         summary="Whether there is such a file",
+        operation_id="checkFile",
         openapi_extra=documented(*_ASKING, answer="library.answers:Exists"),
     )
     async def file_exists(key: str, principal: reader) -> JSONResponse:
@@ -225,6 +237,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
     @routes.delete(
         "/api/v1/s3/file/{key:key}",
         summary="The same as DELETE /images/{key}",
+        operation_id="deleteFile",
         status_code=204,
         response_class=Response,
         openapi_extra=documented(*_ASKING),

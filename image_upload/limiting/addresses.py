@@ -13,8 +13,9 @@ from image_upload.settings import Settings
 # Where there is none: a Unix socket, a broken event. Such requests share one count.
 UNKNOWN = "unknown"
 
-# Whoever has one IPv6 address has 2^64 of them: a host is given a /64 (RFC 6177).
+# A host has 2^64 IPv6 addresses, as it is given a /64; a site has 2^16 such networks, as it is given a /48 (RFC 6177).
 _IPV6_HOST_BITS = 64
+_IPV6_SITE_PREFIX = 48
 
 AddressOf = Callable[[Scope], str]
 
@@ -59,6 +60,13 @@ def counted(text: str) -> str:
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
     return str(ipaddress.IPv6Network((int(address) >> _IPV6_HOST_BITS << _IPV6_HOST_BITS, _IPV6_HOST_BITS)))
+
+
+def site_of(counted_as: str) -> str | None:
+    """The /48 of what `counted` made of an IPv6 address; None for anything else."""
+    if ":" not in counted_as:
+        return None
+    return str(ipaddress.IPv6Network(counted_as).supernet(new_prefix=_IPV6_SITE_PREFIX))
 
 
 def _hops(scope: Scope) -> list[str]:

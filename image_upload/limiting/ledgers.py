@@ -2,6 +2,8 @@
 
 from typing import NamedTuple, Protocol
 
+from image_upload.limits import QUOTA_OPEN_MAX
+
 
 class Allowance(NamedTuple):
     """How much, in bytes and in files; None is without end."""
@@ -48,15 +50,21 @@ class _Entries:
 
 
 class MemoryLedger:
-    """In this process alone. Nothing is awaited inside, so that nothing comes in between."""
+    """In this process alone. Nothing is awaited inside, so that nothing comes in between.
+
+    Of more than `QUOTA_OPEN_MAX` open reservations the oldest are forgotten: what they hold stays held until the day
+    ends, because their end cannot be counted any more. So memory is bounded, and a quota is never exceeded by it.
+    """
 
     def __init__(self) -> None:
         self._day = ""
         self._entries: dict[str, _Entries] = {}
+        # Of all accounts, oldest first: a dictionary used as an ordered set.
+        self._order: dict[tuple[str, str], None] = {}
 
     def _of(self, account: Account) -> _Entries:
         if account.day != self._day:
-            self._day, self._entries = account.day, {}
+            self._day, self._entries, self._order = account.day, {}, {}
         return self._entries.setdefault(account.owner, _Entries())
 
     async def reserve(
@@ -70,6 +78,11 @@ class MemoryLedger:
                 return entries.held
         entries.held = held
         entries.open[key] = (size_bytes, ends_at_s)
+        self._order[account.owner, key] = None
+        if len(self._order) > QUOTA_OPEN_MAX:
+            owner, oldest = next(iter(self._order))
+            del self._order[owner, oldest]
+            del self._entries[owner].open[oldest]
         return True
 
     async def settle(self, account: Account, key: str, stored_bytes: int | None) -> None:
@@ -77,6 +90,7 @@ class MemoryLedger:
         entries = self._of(account)
         size_bytes, _ = entries.open.pop(key, (None, None))
         if size_bytes is not None:
+            del self._order[account.owner, key]
             held_bytes, held_files = entries.held
             entries.held = Taken(held_bytes - size_bytes + (stored_bytes or 0), held_files - (stored_bytes is None))
 

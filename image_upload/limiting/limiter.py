@@ -1,9 +1,11 @@
 """The rate limits: one per signed-in user, one per address; counted in memory, or in Redis for all processes."""
 
-from typing import TYPE_CHECKING, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal
 
 from image_upload import setting_values
 from image_upload.errors import LimitsUnavailable, TooManyRequests
+from image_upload.limiting.addresses import site_of
 from image_upload.limiting.windows import MemoryWindows
 from image_upload.limits import REDIS_REST_S
 from image_upload.setting_values import Rate
@@ -12,6 +14,11 @@ from image_upload.wording import Sentence
 
 if TYPE_CHECKING:
     from image_upload.limiting.shared import SharedWindows
+
+
+# Requests that cost as much as several: a batch signs up to 1,000 URLs, a listing asks S3 up to 64 times, and a file
+# that is stored through the service holds a place and buffers.
+COSTS: Final = MappingProxyType({"/uploads/batch": 10, "/api/v1/s3/files": 5, "/api/v1/s3/upload": 2})
 
 
 class Limiter:
@@ -28,7 +35,7 @@ class Limiter:
         rate = setting_values.rate(text or setting_values.OFF)
         return None if rate is None else Limit(name, rate, self)
 
-    async def shared_hit(self, name: str, rate: Rate, key: str) -> int | None:
+    async def shared_hit(self, name: str, rate: Rate, key: str, cost: int) -> int | None:
         """Count in Redis; None where this process has to count: there is none, or it fails and the limits open.
 
         Raises `LimitsUnavailable` if it fails and the limits close.
@@ -39,7 +46,7 @@ class Limiter:
             from image_upload.limiting.shared import SharedWindows  # noqa: PLC0415  300 ms, only where it is wanted
 
             self._shared = SharedWindows(self._url.get_secret_value())
-        wait_s = await self._shared.hit(name, rate, key)
+        wait_s = await self._shared.hit(name, rate, key, cost)
         if wait_s is None and self._closes:
             raise LimitsUnavailable(
                 "The store of the rate limits does not answer. Try again in a moment.",
@@ -60,13 +67,14 @@ class Limit:
         self._name = name
         self._rate = rate
         self._limiter = limiter
-        self._memory = MemoryWindows(rate)
+        self._memory = MemoryWindows(rate, site_of) if name == "address" else MemoryWindows(rate)
 
-    async def hit(self, key: str) -> None:
-        """Count a request of this user or address. Raises `TooManyRequests` and `LimitsUnavailable`."""
-        wait_s = await self._limiter.shared_hit(self._name, self._rate, key)
+    async def hit(self, key: str, path: str) -> None:
+        """Count a request for a path of this user or address. Raises `TooManyRequests` and `LimitsUnavailable`."""
+        cost = COSTS.get(path, 1)
+        wait_s = await self._limiter.shared_hit(self._name, self._rate, key, cost)
         if wait_s is None:
-            wait_s = self._memory.hit(key)
+            wait_s = self._memory.hit(key, cost)
         if wait_s:
             raise TooManyRequests(
                 "More than {requests} requests in {window_s} s came from this {who}. Wait {wait_s} s, then try again.",

@@ -20,5 +20,5 @@ class RateLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
         if scope["type"] == "http" and scope["path"] not in EXEMPT:
-            await self._limit.hit(self._address_of(scope))
+            await self._limit.hit(self._address_of(scope), scope["path"])
         await self._app(scope, receive, send)

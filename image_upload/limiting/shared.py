@@ -25,14 +25,15 @@ class SharedWindows:
         )
         self._windows = SlidingWindowCounterRateLimiter(storage)
 
-    async def hit(self, name: str, rate: Rate, key: str) -> int | None:
+    async def hit(self, name: str, rate: Rate, key: str, cost: int) -> int | None:
         """As `MemoryWindows.hit`; None if Redis does not answer."""
         item = RateLimitItemPerSecond(rate.requests, rate.window_s)
         # Redis need not know who our users are.
         hidden = hashlib.sha256(key.encode()).hexdigest()
 
         async def count() -> int:
-            return 0 if await self._windows.hit(item, name, hidden) else await self._wait_s(item, name, hidden)
+            allowed = await self._windows.hit(item, name, hidden, cost=min(cost, rate.requests))
+            return 0 if allowed else await self._wait_s(item, name, hidden)
 
         return await self._redis.ask(count)
 

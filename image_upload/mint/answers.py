@@ -1,40 +1,100 @@
 """What the minting routes answer, for the OpenAPI document only; `schemas.py` makes it from plans."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 
 # ruff: noqa: N815
 
 
-class MintedUpload(BaseModel):
-    """How to store it. Which fields are there depends on `strategy`."""
+class SignedRequest(BaseModel):
+    """A presigned request. Send it as it is."""
 
-    presignedUrl: str | None = Field(description="put, post, proxy: where the file goes. null for multipart.")
+    method: str
+    url: str
+    headers: dict[str, str]
+
+
+class PartUrl(BaseModel):
+    """Where one part goes: a presigned PUT."""
+
+    partNumber: int
+    url: str
+    size: int = Field(description="Bytes; S3 refuses a part of any other length.")
+
+
+class _PartUrls(BaseModel):
+    """URLs of parts: `parts`, or where the request said `compact`, `template` and `signatures`."""
+
+    parts: list[PartUrl] = Field(default_factory=list, description="In the order of their numbers.")
+    template: str = Field(default_factory=str, description="compact: put {partNumber} and {signature} in.")
+    signatures: list[str] = Field(default_factory=list, description="compact: of part 1, 2, 3 …")
+    next: str | None = Field(description="GET it for the URLs that did not fit this answer; null if all did.")
+    expiresAt: datetime
+    expiresIn: int = Field(description="Seconds.", examples=[3600])
+
+
+class _Plan(BaseModel):
+    """What every plan has."""
+
     objectKey: str = Field(description="Pass it to GET /images/{key} later.")
-    strategy: str = Field(description="put, post, multipart or proxy", examples=["put"])
-    method: str = Field(examples=["PUT"])
     headers: dict[str, str] = Field(
         description="Send all of them, unchanged. Every HTTP client sets Content-Length by itself."
     )
     expiresAt: datetime
     expiresIn: int = Field(description="Seconds.", examples=[300])
     cdnUrl: str | None = Field(description="Where the CDN will serve it; null without a CDN.")
-    fields: dict[str, str] | None = Field(None, description="post, proxy: form fields to send before `file`.")
-    formUrl: str | None = Field(None, description="proxy: the route of this service that takes the form.")
-    ticket: str | None = Field(None, description="multipart: names the upload in later calls. Keep it to resume.")
-    uploadId: str | None = Field(None, description="multipart: S3's own id.")
-    size: int | None = Field(None, description="multipart: bytes of the whole file.")
-    partSize: int | None = Field(None, description="multipart: bytes of each part but the last.")
-    partCount: int | None = None
-    parts: list[dict[str, Any]] | None = Field(None, description="multipart: partNumber, url, size.")
-    template: str | None = Field(None, description="compact: put {partNumber} and {signature} in.")
-    signatures: list[str] | None = Field(None, description="compact: of part 1, 2, 3 …")
-    next: str | None = Field(None, description="multipart: GET it for the URLs that did not fit this answer.")
-    complete: dict[str, Any] | None = Field(None, description="multipart: a presigned request that ends the upload.")
-    abort: dict[str, Any] | None = Field(None, description="multipart: a presigned request that gives it up.")
-    list: dict[str, Any] | None = Field(None, description="multipart: a presigned request for the parts S3 has.")
+
+
+class PutPlan(_Plan):
+    """A presigned PUT: send the file as the body."""
+
+    strategy: Literal["put"]
+    method: Literal["PUT"]
+    presignedUrl: str = Field(description="Where the file goes.")
+
+
+class PostPlan(_Plan):
+    """A presigned form POST: send `fields`, then the file as `file`, last."""
+
+    strategy: Literal["post"]
+    method: Literal["POST"]
+    presignedUrl: str = Field(description="Where the form goes.")
+    fields: dict[str, str] = Field(description="Form fields to send before `file`.")
+
+
+class MultipartPlan(_PartUrls, _Plan):
+    """A multipart upload that has been begun in S3: send the parts, then complete it."""
+
+    strategy: Literal["multipart"]
+    method: Literal["PUT"]
+    # Not None alone: openapi-fetch drops such a member, and its plans would be of another type than the schema's.
+    presignedUrl: str | None = Field(description="Always null: each part has a URL of its own.", examples=[None])
+    ticket: str = Field(description="Names the upload in later calls. Keep it to resume.")
+    uploadId: str = Field(description="S3's own id.")
+    size: int = Field(description="Bytes of the whole file.")
+    partSize: int = Field(description="Bytes of each part but the last.")
+    partCount: int
+    complete: SignedRequest = Field(description="Ends the upload.")
+    abort: SignedRequest = Field(description="Gives the upload up.")
+    list: SignedRequest = Field(description="Lists the parts that S3 has.")
+
+
+class ProxyPlan(_Plan):
+    """A form POST to this service, which passes the file on to S3."""
+
+    strategy: Literal["proxy"]
+    method: Literal["POST"]
+    presignedUrl: str = Field(description="Where the service sends the file.")
+    formUrl: str = Field(description="The route of this service that takes the form.")
+    fields: dict[str, str] = Field(description="Form fields to send before `file`.")
+
+
+class MintedUpload(
+    RootModel[Annotated[PutPlan | PostPlan | MultipartPlan | ProxyPlan, Field(discriminator="strategy")]]
+):
+    """How to store it. `strategy` says which plan it is."""
 
 
 class MintedBatch(BaseModel):
@@ -43,15 +103,16 @@ class MintedBatch(BaseModel):
     uploads: list[MintedUpload]
 
 
-class PartUrlPage(BaseModel):
+class PartUrlPage(_PartUrls):
     """URLs of parts."""
 
-    parts: list[dict[str, Any]] | None = Field(None, description="partNumber, url, size")
-    template: str | None = None
-    signatures: list[str] | None = None
-    next: str | None = None
-    expiresAt: datetime
-    expiresIn: int
+
+class StoredPart(BaseModel):
+    """A part as S3 has it."""
+
+    partNumber: int
+    size: int = Field(description="Bytes.")
+    etag: str
 
 
 class UploadProgress(BaseModel):
@@ -62,7 +123,7 @@ class UploadProgress(BaseModel):
     size: int | None
     partSize: int
     partCount: int | None
-    parts: list[dict[str, Any]] = Field(description="partNumber, size, etag")
+    parts: list[StoredPart]
     missing: list[int] = Field(description="Numbers of the parts that S3 does not have yet.")
 
 

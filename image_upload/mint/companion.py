@@ -20,8 +20,8 @@ from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
 from image_upload.errors import InvalidRequest, InvalidTicket, UploadNotFound
 from image_upload.json_answer import JSONResponse
-from image_upload.json_body import read_json
-from image_upload.limits import S3_OBJECT_MAX_BYTES, S3_PART_MAX_BYTES, S3_PART_MIN_BYTES, S3_PARTS_MAX
+from image_upload.json_body import at_most, read_json
+from image_upload.limits import MEMBERS_MAX, S3_OBJECT_MAX_BYTES, S3_PART_MAX_BYTES, S3_PART_MIN_BYTES, S3_PARTS_MAX
 from image_upload.mint.desk import Desk
 from image_upload.mint.multipart import MultipartUploads
 from image_upload.mint.plans import Wish
@@ -72,7 +72,9 @@ class CreateRequest(BaseModel):
 
     filename: str
     type: str = ""
-    metadata: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    metadata: Annotated[dict[str, str | int | float | bool | None], at_most(MEMBERS_MAX)] = Field(
+        default_factory=dict, max_length=MEMBERS_MAX
+    )
 
 
 class UppyPart(BaseModel):
@@ -201,7 +203,9 @@ def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> No
     # expects: query filename, type, metadata[…]
     # returns: 200 with url, fields and method of a form POST to S3
     # codes: 400 for the wish · 401 · 422 · 429 · 503
-    @routes.get("/params", summary="Uppy: a form for a small file", openapi_extra=documented(*_WISH))
+    @routes.get(
+        "/params", summary="Uppy: a form for a small file", operation_id="getUppyForm", openapi_extra=documented(*_WISH)
+    )
     async def params(
         request: Request,
         principal: caller,
@@ -222,6 +226,7 @@ def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> No
     @routes.post(
         "/multipart",
         summary="Uppy: begin a multipart upload",
+        operation_id="createUppyUpload",
         openapi_extra=documented(
             *_WISH, errors.TicketsNotConfigured, errors.BodyTooLarge, *_S3, body="mint.companion:CreateRequest"
         ),
@@ -240,6 +245,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
     @routes.get(
         "/multipart/{upload_id}/batch",
         summary="Uppy: URLs of several parts",
+        operation_id="listUppyPartUrls",
         openapi_extra=documented(*_TICKET, errors.InvalidParts),
     )
     async def batch(
@@ -265,6 +271,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
     @routes.get(
         "/multipart/{upload_id}/{number}",
         summary="Uppy: the URL of one part",
+        operation_id="getUppyPartUrl",
         openapi_extra=documented(*_TICKET, errors.InvalidParts),
     )
     async def part(upload_id: str, number: int, principal: caller, key: str | None = None) -> JSONResponse:
@@ -278,6 +285,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
     @routes.get(
         "/multipart/{upload_id}",
         summary="Uppy: the parts S3 has",
+        operation_id="listUppyParts",
         openapi_extra=documented(*_TICKET, errors.SizeMismatch, errors.FileTooLarge, *_S3),
     )
     async def listed(upload_id: str, principal: caller, key: str | None = None) -> JSONResponse:
@@ -303,6 +311,7 @@ def _ends(routes: APIRouter, companion: Companion, caller: Any) -> None:
     @routes.post(
         "/multipart/{upload_id}/complete",
         summary="Uppy: end an upload",
+        operation_id="completeUppyUpload",
         openapi_extra=documented(*_TICKET, *_ENDS, *_S3, body="mint.companion:UppyComplete"),
     )
     async def complete(upload_id: str, request: Request, principal: caller, key: str | None = None) -> JSONResponse:
@@ -316,7 +325,10 @@ def _ends(routes: APIRouter, companion: Companion, caller: Any) -> None:
     # returns: 200 with {}, also when the upload is not there any more; a finished object stays
     # codes: 401 · 403, 404, 410 · 502, 503
     @routes.delete(
-        "/multipart/{upload_id}", summary="Uppy: give an upload up", openapi_extra=documented(*_TICKET, *_S3)
+        "/multipart/{upload_id}",
+        summary="Uppy: give an upload up",
+        operation_id="abortUppyUpload",
+        openapi_extra=documented(*_TICKET, *_S3),
     )
     async def abort(upload_id: str, principal: caller, key: str | None = None) -> JSONResponse:
         """Uppy 5 sends it after every failure, even one of which S3 knows nothing: so it never fails for that."""

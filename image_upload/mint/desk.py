@@ -7,7 +7,7 @@ from typing import Any
 from image_upload import checks, keys
 from image_upload.accounts.principals import Principal
 from image_upload.errors import BatchRefused, InvalidRequest, Problem, QuotaExceeded
-from image_upload.limits import S3_OBJECT_MAX_BYTES
+from image_upload.limits import FAULTS_LISTED_MAX, S3_OBJECT_MAX_BYTES
 from image_upload.mint import as_json
 from image_upload.mint.choosing import choose, part_length
 from image_upload.mint.minting import Mint, approve
@@ -95,8 +95,8 @@ class Desk:
         refused = []
         for index, each in enumerate(wanted):
             try:
-                approve(self.wish(each, principal), S3_OBJECT_MAX_BYTES)
                 if self.strategy(each) == "multipart":
+                    approve(self.wish(each, principal), S3_OBJECT_MAX_BYTES)
                     raise InvalidRequest("This file needs a multipart upload. Mint it alone with POST /uploads.")
                 plans.append(await self.plan(each, principal))
             except Problem as problem:
@@ -110,7 +110,7 @@ class Desk:
                 "{count} of {total} files are not allowed, so nothing was minted. Correct or drop them. "
                 "File {index}: {detail}",
                 facts={"count": len(refused), "total": len(wanted), **refused[0]},
-                errors=refused,
+                errors=refused[:FAULTS_LISTED_MAX],
             )
         return plans
 

@@ -54,7 +54,12 @@ def router(
     # codes: 400 empty-file, file-too-large, unsupported-file-type · 401 · 413 · 422 · 429 · 503
     image = documented(*WISH_PROBLEMS, answer="mint.answers:ImageUrl", body="mint.requests:ImageRequest")
 
-    @routes.post("/images/presigned-url", summary="A URL to upload an image", openapi_extra=dict(image))
+    @routes.post(
+        "/images/presigned-url",
+        summary="A URL to upload an image",
+        operation_id="createImageUpload",
+        openapi_extra=dict(image),
+    )
     async def image_presigned_url(request: Request, principal: caller) -> JSONResponse:
         """The plan of `POST /uploads` in the names of the images family."""
         return await image_url(request, None, principal)
@@ -63,7 +68,7 @@ def router(
         @routes.post(
             f"/images/presigned-url/{purpose}",
             summary=f"A URL to upload a {purpose} image",
-            operation_id=f"image_presigned_url_{purpose}",
+            operation_id=f"create{purpose.capitalize()}Upload",
             openapi_extra=dict(image),
         )
         async def fixed(request: Request, principal: caller) -> JSONResponse:
@@ -79,6 +84,7 @@ def router(
     @routes.post(
         "/files/upload-url",
         summary="A URL to upload a file under its name",
+        operation_id="createFileUpload",
         openapi_extra=documented(
             errors.InvalidFilename,
             *SIGNED_IN,

@@ -219,7 +219,7 @@ class MultipartUploads:
         return await self._confirmed(ticket)
 
     async def abort(self, ticket: Ticket) -> None:
-        """Forget the upload and its parts. A finished object stays. Raises `UploadNotFound`."""
+        """Forget the upload and its parts. A finished object stays, and counts. Raises `UploadNotFound`."""
         audit.note("abort", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
         async with translated():
             try:
@@ -228,7 +228,9 @@ class MultipartUploads:
                 if failure.is_missing:
                     raise _gone() from None
                 raise
-        await self._settle_quota(ticket.key, None)
+            # Some stores answer 204 also for an upload that was completed with its presigned URL.
+            stored = await objects.head(self._bucket, ticket.key) if self._quotas is not None else None
+        await self._settle_quota(ticket.key, None if stored is None else stored.size_bytes)
 
     async def _pen(self) -> Pen:
         return await self._bucket.pen(self._expires_s)

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from image_upload.limits import BATCH_MAX, S3_PARTS_MAX
+from image_upload.json_body import at_most
+from image_upload.limits import ACCEPTS_MAX, BATCH_MAX, MEMBERS_MAX, S3_PARTS_MAX
 
 # The contract's JSON names are camelCase in one family and snake_case in the other; the code is not.
 # ruff: noqa: N815
@@ -35,8 +36,9 @@ class UploadRequest(BaseModel):
     )
     purpose: str = Field("upload", description="What it is for; decides key, types, size and life time.")
     sha256: str | None = Field(None, description="Its SHA-256, hexadecimal or base64: S3 then refuses other bytes.")
-    metadata: dict[str, str] | None = Field(
+    metadata: Annotated[dict[str, str], at_most(MEMBERS_MAX)] | None = Field(
         None,
+        max_length=MEMBERS_MAX,
         description="Stored with the object, together with user_id, original_filename, content_type and "
         "upload_timestamp. Send {} for just those. The upload must then send all `headers`.",
     )
@@ -44,6 +46,7 @@ class UploadRequest(BaseModel):
     accepts: list[Literal["put", "post", "multipart", "proxy"]] | None = Field(
         None,
         min_length=1,
+        max_length=ACCEPTS_MAX,
         description="What the client can do. Without it: a presigned PUT, and multipart above 5 GiB.",
     )
     compact: bool = Field(

@@ -73,7 +73,9 @@ def _mint_routes(routes: APIRouter, desk: Desk, caller: Any, minter: PrincipalOf
             mint_upload,
             "POST",
             summary="How to upload one file",
+            operation_id="createUpload",
             tags=["Minting"],
+            dependencies=[Depends(minter)],
             openapi_extra=documented(
                 *PLAN_PROBLEMS,
                 answer="mint.answers:MintedUpload",
@@ -88,6 +90,7 @@ def _mint_routes(routes: APIRouter, desk: Desk, caller: Any, minter: PrincipalOf
     @routes.post(
         "/uploads/batch",
         summary="How to upload many files",
+        operation_id="createUploadBatch",
         openapi_extra=documented(
             errors.BatchRefused,
             *SIGNED_IN,
@@ -116,6 +119,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
     @routes.get(
         "/uploads/{ticket}",
         summary="What S3 has of an upload",
+        operation_id="getUpload",
         openapi_extra=documented(
             *_TICKET_PROBLEMS,
             errors.SizeMismatch,
@@ -134,6 +138,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
     @routes.get(
         "/uploads/{ticket}/parts",
         summary="URLs of further parts",
+        operation_id="listPartUrls",
         openapi_extra=documented(
             *_TICKET_PROBLEMS, errors.InvalidParts, errors.CredentialsUnavailable, answer="mint.answers:PartUrlPage"
         ),
@@ -156,6 +161,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
     @routes.post(
         "/uploads/{ticket}/parts",
         summary="Fresh URLs of some parts",
+        operation_id="createPartUrls",
         openapi_extra=documented(
             *_TICKET_PROBLEMS,
             errors.InvalidParts,
@@ -177,6 +183,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
     @routes.post(
         "/uploads/{ticket}/complete",
         summary="End an upload",
+        operation_id="completeUpload",
         openapi_extra=documented(
             *_TICKET_PROBLEMS,
             errors.InvalidParts,
@@ -209,6 +216,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
     @routes.delete(
         "/uploads/{ticket}",
         summary="Give an upload up",
+        operation_id="abortUpload",
         status_code=204,
         response_class=Response,
         openapi_extra=documented(*_TICKET_PROBLEMS, *_S3_PROBLEMS),

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from image_upload import keys, purposes
 from image_upload.accounts.principals import Principal
 from image_upload.budget import ByteBudget
 from image_upload.deadline import Deadline, upload_deadline
+from image_upload.edge import length_of
 from image_upload.errors import EmptyFile, InvalidRequest, OutOfTime, Problem
 from image_upload.limiting.addresses import address_of
 from image_upload.limits import RETRIES_MAX, STREAM_FROM_BYTES
@@ -114,12 +116,8 @@ class Proxy:
         from image_upload.proxy.form import Incoming  # noqa: PLC0415
         from image_upload.proxy.pace import paced  # noqa: PLC0415
 
-        length = request.headers.get("content-length", "")
-        incoming = Incoming(
-            paced(request.stream(), self._is_busy),
-            request.headers.get("content-type"),
-            int(length) if length.isdigit() else None,
-        )
+        length = length_of(request.headers.get("content-length", "").encode("latin-1"))
+        incoming = Incoming(paced(request.stream(), self._is_busy), request.headers.get("content-type"), length)
         return upload_deadline(self._settings.timeout_s), incoming
 
     async def _pass_on(self, incoming: "Incoming", deadline: Deadline, *, retrying: bool) -> "Sent":
@@ -144,6 +142,14 @@ class Proxy:
     def _target(self, fields: Mapping[str, str]) -> "Target":
         return self._rule.check(fields["uploadUrl"].strip(), datetime.now(UTC))
 
+    async def _check_signature(self, target: "Target", content_type: str | None, length: int) -> None:
+        """What S3 would say after the last byte of a file for our own bucket, said before the first one."""
+        from image_upload.proxy.send import judge, put_headers  # noqa: PLC0415
+
+        headers = {**put_headers(target, content_type), "Content-Length": str(length), "Host": target.host}
+        if target.bucket == self._bucket.name and await self._bucket.refuses("PUT", target.url, headers):
+            judge(HTTPStatus.FORBIDDEN, {}, "SignatureDoesNotMatch", 0)
+
     async def _through(self, incoming: "Incoming", length: int, deadline: Deadline, *, retrying: bool) -> "Sent":
         """The file as it arrives; where retries are wanted a copy is spooled on the way."""
         from image_upload.proxy import spool as spools  # noqa: PLC0415
@@ -151,6 +157,7 @@ class Proxy:
 
         keys.check_filename(incoming.filename)
         target, room = self._target(incoming.fields), self._room()
+        await self._check_signature(target, incoming.content_type, length)
         retries = _max_retries(incoming.fields.get("max_retries")) if retrying else 0
         spool = spools.Spool(room) if room is not None and retries else None
         through = Through(self._bucket, incoming, target, length, spool=spool, deadline=deadline)

@@ -139,6 +139,7 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
     @routes.post(
         PLAIN_PATH,
         summary="Store a form's file, one attempt",
+        operation_id="forwardForm",
         openapi_extra=documented(*_PROBLEMS, answer="proxy.answers:Stored", form=_form(_FORM_FIELDS)),
     )
     async def upload(request: Request) -> JSONResponse:
@@ -151,6 +152,7 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
     @routes.post(
         RETRY_PATH,
         summary="Store a form's file, with retry",
+        operation_id="forwardFormWithRetry",
         openapi_extra=documented(
             *_PROBLEMS, answer="proxy.answers:StoredWithRetry", form=_form(_FORM_FIELDS | _RETRY_FIELDS)
         ),
@@ -166,6 +168,7 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
     @routes.post(
         STORE_PATH,
         summary="Store a form's file in the service's bucket",
+        operation_id="storeForm",
         openapi_extra=documented(*_STORE_PROBLEMS, answer="proxy.answers:KeptFile", form=_STORE_FORM),
     )
     async def store(

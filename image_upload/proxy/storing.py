@@ -6,8 +6,15 @@ from contextlib import aclosing, closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from image_upload import audit, checks, keys, metadata
-from image_upload.errors import EmptyFile, FileTooLarge, InvalidRequest, MalformedForm
+from image_upload import audit, checks, keys, metadata, purposes
+from image_upload.errors import (
+    EmptyFile,
+    FileTooLarge,
+    InvalidKey,
+    InvalidRequest,
+    MalformedForm,
+    UnsupportedFileType,
+)
 from image_upload.limits import MULTIPART_URL_EXPIRES_S, S3_OBJECT_MAX_BYTES
 from image_upload.proxy.form import FILE_FIELD, Incoming
 from image_upload.proxy.spool import Room, pieces, receive
@@ -130,7 +137,8 @@ def _place(shelf: Shelf, incoming: Incoming, user_id: str) -> _Place:
     given = {CLASS_FIELD: fields[CLASS_FIELD]} if fields.get(CLASS_FIELD) else {}
     if not fields.get(PURPOSE_FIELD):
         max_bytes = S3_OBJECT_MAX_BYTES
-        key = keys.make_in(fields.get(FOLDER_FIELD, ""), user_id=user_id, ext=keys.extension(incoming.filename))
+        folder = _folder(shelf, fields.get(FOLDER_FIELD, ""), content_type, incoming.filename)
+        key = keys.make_in(folder, user_id=user_id, ext=keys.extension(incoming.filename))
     elif fields.get(FOLDER_FIELD):
         raise InvalidRequest(
             "A purpose has a folder of its own. Send purpose or folder, not both.",
@@ -148,6 +156,29 @@ def _place(shelf: Shelf, incoming: Incoming, user_id: str) -> _Place:
         )
     told = metadata.headers_of(given, user_id=user_id, filename=incoming.filename, content_type=content_type, now=now)
     return _Place(key, {"Content-Type": content_type, **told, **shelf.bucket.at_rest(key)}, max_bytes)
+
+
+def _folder(shelf: Shelf, named: str, content_type: str, filename: str) -> str:
+    """The folder that a form's file goes into: the one that it names, else the default one for its type.
+
+    What a CDN serves is public, and read by its folder: such a folder takes its purpose's types alone, and no folder
+    inside it, which could read like another user's. Raises `UnsupportedFileType`, `InvalidKey`.
+    """
+    folder = named.strip("/") or keys.DEFAULT_FOLDER
+    purpose = purposes.of_key(f"{folder}/", shelf.table.values())
+    if purpose is None or not purpose.cdn:
+        return folder
+    try:
+        checks.file_type(purpose, content_type, filename)
+    except UnsupportedFileType:
+        if named.strip("/"):
+            raise
+        return keys.OTHER_FOLDER
+    if f"{folder}/" != purpose.prefix:
+        raise InvalidKey(
+            f"The folder {purpose.prefix} is public and takes no folders of yours inside it. Name it alone."
+        )
+    return folder
 
 
 async def _up_to(max_bytes: int, chunks: AsyncIterator[memoryview]) -> AsyncIterator[memoryview]:

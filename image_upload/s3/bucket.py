@@ -157,6 +157,15 @@ class Bucket:
             expires_s = max(1, int((ends_at - now).total_seconds()))
         return Pen(self._signer(self.public_address, credentials), Validity(now, ends_at, expires_s))
 
+    async def refuses(self, method: str, url: str, headers: Mapping[str, str]) -> bool:
+        """Whether S3 will refuse a request because its URL, signed with our own keys, was signed for another.
+
+        False where only S3 can tell. Raises `CredentialsUnavailable`.
+        """
+        from image_upload.s3.signature_check import is_signed  # noqa: PLC0415  only forms need it
+
+        return is_signed(url, method, headers, await self._credentials.current()) is False
+
     async def call(
         self,
         operation: str,

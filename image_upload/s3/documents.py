@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from image_upload.limits import CONTENT_LENGTH_MAX_DIGITS
 from image_upload.s3.failures import S3Failure
 
 if TYPE_CHECKING:
@@ -36,3 +37,12 @@ def children(element: "ET.Element", name: str) -> "list[ET.Element]":
 def text(element: "ET.Element", name: str) -> str:
     """The text of the first child of a name, "" where there is none."""
     return next((child.text or "" for child in children(element, name)), "")
+
+
+def number(element: "ET.Element", name: str) -> int:
+    """The whole number in the first child of a name. Raises `Unreadable`."""
+    said = text(element, name)
+    # More digits than a size has are a store's mistake, or an attack: Python reads no more than 4,300 of them.
+    if not (said.isascii() and said.isdigit() and len(said) <= CONTENT_LENGTH_MAX_DIGITS):
+        raise Unreadable("an answer", None)
+    return int(said)

@@ -84,9 +84,9 @@ async def list_parts(bucket: Bucket, key: str, upload_id: str) -> list[StoredPar
         root = documents.parse(response.content)
         parts += [
             StoredPart(
-                int(documents.text(part, "PartNumber")),
+                documents.number(part, "PartNumber"),
                 documents.text(part, "ETag"),
-                int(documents.text(part, "Size")),
+                documents.number(part, "Size"),
                 documents.text(part, "LastModified"),
                 documents.text(part, "ChecksumSHA256") or None,
             )

@@ -93,7 +93,7 @@ async def head(bucket: Bucket, key: str, *, checksums: bool = False, part: int |
             encryption=headers.get("x-amz-server-side-encryption"),
             sha256=headers.get("x-amz-checksum-sha256"),
         )
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):  # the last: a date with a year of twenty digits
         raise S3Failure("HeadObject", response.status_code) from None
 
 
@@ -120,7 +120,7 @@ async def page(bucket: Bucket, prefix: str, *, after: str, max_keys: int) -> Pag
         objects.append(
             Listed(
                 unquote_plus(key) if encoded else key,
-                int(documents.text(each, "Size") or 0),
+                documents.number(each, "Size"),
                 documents.text(each, "ETag"),
                 documents.text(each, "LastModified"),
                 documents.text(each, "StorageClass") or "STANDARD",

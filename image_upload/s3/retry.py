@@ -50,7 +50,7 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
     else:
         try:
             moment = parsedate_to_datetime(header)
-        except ValueError:
+        except (ValueError, OverflowError):  # the second for an offset of more than a day has hours
             return None
         seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
     return min(max(0.0, seconds), RETRY_AFTER_MAX_S)

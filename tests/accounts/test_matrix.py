@@ -3,6 +3,7 @@
 A new route needs a request here, which the owner of what it names could send, and a row there.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -45,6 +46,12 @@ class World:
 
     def _sent(self, url: str, headers: dict[str, str]) -> None:
         assert self.web.put(url, content=b"12345", headers=headers).status_code == 200
+
+    @property
+    def script(self) -> str:
+        """A script of the page with the routes."""
+        *_, script = re.findall(r'<script src="([^"]+)"', self.web.get(f"{self.url}/docs").text)
+        return str(script)
 
     @property
     def key(self) -> str:
@@ -109,9 +116,10 @@ def _form(world: World) -> dict[str, Any]:
 REQUESTS: dict[str, Callable[[World], Asked]] = {
     "GET /": lambda _: Asked("/"),
     "GET /docs": lambda _: Asked("/docs"),
-    "GET /docs/oauth2-redirect": lambda _: Asked("/docs/oauth2-redirect"),
-    "GET /redoc": lambda _: Asked("/redoc"),
+    "GET /docs/{version}/{name}": lambda world: Asked(f"/{world.script}"),
     "GET /openapi.json": lambda _: Asked("/openapi.json"),
+    "GET /llms.txt": lambda _: Asked("/llms.txt"),
+    "GET /favicon.ico": lambda _: Asked("/favicon.ico"),
     "GET /errors": lambda _: Asked("/errors"),
     "GET /errors/{code}": lambda _: Asked("/errors/not-found"),
     "POST /uploads": lambda _: Asked("/uploads", {"json": _WISH}),

@@ -14,12 +14,11 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from image_upload.limits import CODE_EXPIRES_S, PROVIDER_ANSWER_MAX_BYTES, SIGN_IN_EXPIRES_S
-from image_upload.records.migrating import migrate
 from tests.accounts import provider as keys
 from tests.accounts.sign_in_servers import CLIENT, CLIENT_SECRET, SignInServer, as_json, signing_in, to
 from tests.accounts.visiting import FRONT_END, SECRET, Visitor, binding, environ, everybody_leaves, with_query
 from tests.conftest import Start, problem
-from tests.records.databases import Place, empty, settings_with
+from tests.records.databases import Place, empty, migrated
 
 
 @pytest.fixture
@@ -32,9 +31,7 @@ def provider() -> Iterator[SignInServer]:
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Place:
     """A migrated database, for what does not depend on its kind."""
-    place = empty("sqlite", lambda: pytest.fail("no server is needed"), tmp_path)
-    migrate(settings_with(place.url))
-    return place
+    return migrated(empty("sqlite", lambda: pytest.fail("no server is needed"), tmp_path))
 
 
 def opened(start: Start, provider: SignInServer, place: Place, **more: str) -> Visitor:

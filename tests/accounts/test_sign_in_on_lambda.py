@@ -11,11 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from image_upload.records.migrating import migrate
 from image_upload.settings import Settings, SettingsError, load
 from tests.accounts.sign_in_servers import SignInServer, signing_in
 from tests.accounts.visiting import FRONT_END, SECRET, environ
-from tests.records.databases import Place, empty, settings_with
+from tests.records.databases import Place, empty, migrated
 
 ROOT = Path(__file__).parents[2]
 BASE = {"S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
@@ -92,9 +91,7 @@ def provider() -> Iterator[SignInServer]:
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Place:
-    place = empty("sqlite", lambda: pytest.fail("no server is needed"), tmp_path)
-    migrate(settings_with(place.url))
-    return place
+    return migrated(empty("sqlite", lambda: pytest.fail("no server is needed"), tmp_path))
 
 
 @pytest.mark.parametrize("name", ["google", "github"])

@@ -97,6 +97,25 @@ def test_issuer_and_audience_are_checked_where_they_are_set(start: Start, web: h
         problem(mint(web, service, "Bearer " + token(**claims)), 401, "token-invalid")
 
 
+@pytest.mark.parametrize("claim", ["exp", "nbf", "iat"])
+@pytest.mark.parametrize(
+    "value", ['"4102444800"', "1e400", "NaN", "-1e400", "true", "[]", "{}", '"٣"', '"' + "9" * 5000 + '"']
+)
+def test_a_time_that_is_no_number_is_refused_and_named(start: Start, web: httpx.Client, claim: str, value: str) -> None:
+    service = start(AUTH_REQUIRED="true", JWT_SECRET=SECRET)
+    payload = json.dumps({"sub": "42", "exp": time.time() + 60} | {claim: "HERE"}).replace('"HERE"', value)
+    signed = jwt.api_jws.encode(payload.encode(), SECRET, "HS256")
+    refused = problem(mint(web, service, f"Bearer {signed}"), 401, "token-invalid")
+    assert "(exp, nbf, iat) is not a number" in refused["detail"], refused
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "1e-300", "-1e300", "9" * 5000, "null"])
+def test_a_time_that_is_over_or_unreadable_is_refused(start: Start, web: httpx.Client, value: str) -> None:
+    service = start(AUTH_REQUIRED="true", JWT_SECRET=SECRET)
+    signed = jwt.api_jws.encode(f'{{"sub": "42", "exp": {value}}}'.encode(), SECRET, "HS256")
+    problem(mint(web, service, f"Bearer {signed}"), 401, "token-invalid")
+
+
 def test_a_token_without_a_secret_to_verify_it_is_refused(service: str, web: httpx.Client) -> None:
     problem(mint(web, service, f"Bearer {token()}"), 401, "token-invalid")
 

@@ -2,14 +2,12 @@
 
 import contextlib
 import functools
-import hashlib
 import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
-import tempfile
 import threading
 import time
 import uuid
@@ -28,21 +26,13 @@ from tests.browser.driving import Browser, Outcome, Uppy
 from tests.browser.storage import BUCKET, REGION, Storage
 from tests.conftest import serving
 from tests.contract.conftest import as_param, chosen_servers, running
-from tests.needs import unavailable
+from tests.npm import NPM_SECONDS, installed, tool
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent.parent / "docs"
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 
-NPM_SECONDS = 300
 END_SECONDS = 10
-
-
-def tool(what: str, *names: str) -> str:
-    for name in names:
-        if found := shutil.which(name):
-            return found
-    return unavailable(what)
 
 
 def documented(language: str, document: str = "uppy.md") -> list[str]:
@@ -59,7 +49,7 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sources, the packages, and the two pages built into `dist`."""
-    node, npm = tool("node", "node"), tool("node", "npm")
+    node = tool("node", "node")
     folder = tmp_path_factory.mktemp("uppy")
     for source in HERE.glob("*.mjs"):
         shutil.copy(source, folder)
@@ -67,33 +57,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"documented-v{major}.mjs").write_text(code, encoding="utf-8")
     (code,) = documented("js", "sign-in.md")
     (folder / "documented-sign-in.mjs").write_text(code, encoding="utf-8")
-    (folder / "node_modules").symlink_to(_installed(npm))
+    (folder / "node_modules").symlink_to(installed(HERE, "uppy"))
     subprocess.run([node, "build.mjs", "dist"], cwd=folder, check=True, timeout=NPM_SECONDS)
     return folder
-
-
-def _installed(npm: str) -> Path:
-    """The packages of the lock file, installed once into the cache that the S3 servers use as well."""
-    manifests = [HERE / name for name in ("package.json", "package-lock.json", ".npmrc")]
-    digest = hashlib.sha256(b"\0".join(manifest.read_bytes() for manifest in manifests)).hexdigest()[:16]
-    default = Path.home() / ".cache" / "image-upload-tests"
-    cache = Path(os.environ.get("TEST_SERVERS_DIR") or default).absolute()
-    target = cache / f"uppy-{digest}"
-    if not target.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.partial-", dir=cache))
-        for manifest in manifests:
-            shutil.copy(manifest, partial)
-        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=partial, capture_output=True, text=True, timeout=NPM_SECONDS, check=False)
-        if done.returncode:
-            shutil.rmtree(partial)
-            pytest.fail(f"npm ci failed:\n{done.stderr[-2000:]}")
-        try:
-            partial.rename(target)
-        except OSError:  # another run was faster
-            shutil.rmtree(partial)
-    return target / "node_modules"
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -19,9 +19,10 @@ from image_upload.settings import load
 from local.ports import claim_port
 from local.service import local_environ, running
 from tests.accounts.sign_in_servers import CLIENT, CLIENT_SECRET, SignInServer, signing_in
-from tests.browser.conftest import SECRET, driven, tool
+from tests.browser.conftest import SECRET, driven
 from tests.browser.driving import Browser
 from tests.browser.storage import Storage
+from tests.npm import tool
 from tests.records.databases import Place, empty, settings_with
 
 pytestmark = pytest.mark.needs("chromium", "node", "localstack")

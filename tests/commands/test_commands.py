@@ -1,6 +1,7 @@
 """The operator's door."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +77,53 @@ def test_the_smoke_test_fails_where_nobody_answers() -> None:
     done = run("smoke", f"http://127.0.0.1:{port}")
     assert done.returncode == 1
     assert "0 of 8 steps passed" in done.stdout
+
+
+# Settings of production, but for the secrets; nobody listens at this S3.
+IN_PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "S3_BUCKET_NAME": "photos",
+    "AWS_REGION": "eu-north-1",
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_S3_ENDPOINT_URL": "https://127.0.0.1:1",
+    "DATABASE_URL": "postgresql://user@127.0.0.1:1/images?connect_timeout=2",
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reached"),
+    [
+        (["import", "examples", "--dry-run"], "S3 did not answer"),
+        (["doctor"], "region"),
+        (["bucket-rules"], "S3 cannot be asked"),
+        (["migrate-db"], "The database could not be migrated"),
+        (["sweep"], "The database"),
+    ],
+)
+def test_what_answers_no_http_needs_no_secret_of_tokens(arguments: list[str], reached: str) -> None:
+    done = run(*arguments, **IN_PRODUCTION)
+    said = done.stdout + done.stderr
+    assert reached in said
+    assert "settings are missing" not in said
+    assert "1 setting is missing" not in said
+
+
+def test_the_doctor_warns_of_settings_with_which_no_service_would_start() -> None:
+    said = run("doctor", **IN_PRODUCTION).stdout
+    assert re.search(
+        r"^  warn +settings .*a service would not start with them → JWT_SECRET: missing", said, re.MULTILINE
+    )
+    assert re.search(r"^  ok +settings ", run("doctor", **IN_PRODUCTION, JWT_SECRET=SECRET).stdout, re.MULTILINE)
+
+
+def test_the_smoke_test_signs_with_the_services_own_algorithm(start: Start) -> None:
+    environ = {"JWT_SECRET": SECRET * 2, "JWT_ALGORITHM": "HS512"}
+    done = run("smoke", start(AUTH_REQUIRED="true", **environ), **environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_smoke_test_says_what_it_cannot_sign_with() -> None:
+    done = run("smoke", "http://127.0.0.1:1", JWT_SECRET=SECRET, JWT_ALGORITHM="RS256")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "JWT_ALGORITHM" in done.stderr

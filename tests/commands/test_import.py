@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from image_upload import purposes
-from image_upload.commands.import_files.fitting import content_type
 from image_upload.commands.import_files.finishing import write_list
+from image_upload.commands.import_files.fitting import content_type
 from image_upload.commands.import_files.walking import Found, Tree
 from tests.commands.importing import MIB, Import, noise
 from tests.commands.meddling import Call, Meddler

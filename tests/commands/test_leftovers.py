@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from image_upload import keys
+from image_upload import keys, logs
 from image_upload.arrivals import leftovers
 from image_upload.commands import sweep
 from image_upload.commands.doctor import rules
@@ -74,6 +74,8 @@ def aborted(store: HostileStore) -> list[str]:
 
 def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environ: dict[str, str], *arguments: str) -> int:
     monkeypatch.chdir(tmp_path)
+    # It would keep the standard output of this test.
+    monkeypatch.setattr(logs, "configure", lambda _: None)
     for name in [name for name in os.environ if name.startswith(("AWS_", "DATABASE_"))]:
         monkeypatch.delenv(name)
     for name, value in local_environ({}, environ).items():

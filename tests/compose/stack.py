@@ -14,8 +14,12 @@ FILE = ROOT / "docker-compose.yml"
 EXAMPLE = ROOT / ".env.local.example"
 
 
+# A variable with none in its default.
+_INNERMOST = re.compile(r"\$\{(\w+)([^${}]*)\}")
+
+
 class Variable(NamedTuple):
-    """`${name:-default}` or `${name:?message}`; `rest` is what follows the name."""
+    """`${name:-default}` or `${name:?message}`; `rest` is what follows the name, without the variables in it."""
 
     name: str
     rest: str
@@ -34,8 +38,12 @@ def volumes() -> set[str]:
 
 def variables() -> list[Variable]:
     """Every variable that the file takes from the env file, as often as it does."""
-    lines = re.sub(r"^\s*#.*$", "", FILE.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return [Variable(name, rest) for name, rest in re.findall(r"\$\{(\w+)([^}]*)\}", lines)]
+    text = re.sub(r"^\s*#.*$", "", FILE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    found = []
+    while inner := _INNERMOST.findall(text):
+        found += [Variable(name, rest) for name, rest in inner]
+        text = _INNERMOST.sub("", text)
+    return found
 
 
 def example(*, all_lines: bool = False) -> dict[str, str]:
@@ -53,6 +61,8 @@ def filled(text: str, given: dict[str, str]) -> str:
     """A value of the file with its variables replaced, as compose does it."""
 
     def value(match: re.Match[str]) -> str:
-        return given.get(match[1]) or match[2].removeprefix(":-")
+        return given.get(match[1]) or (match[2].removeprefix(":-") if match[2].startswith(":-") else "")
 
-    return re.sub(r"\$\{(\w+)((?::-[^}]*)?)(?::\?[^}]*)?\}", value, text)
+    while _INNERMOST.search(text):
+        text = _INNERMOST.sub(value, text)
+    return text

@@ -2,6 +2,7 @@
 
 import json
 import re
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,12 +19,13 @@ PROFILES = {
     "bucket-rules": {"infra"},
     "localstack": {"infra"},
     "postgres": {"infra"},
+    "migrate": {"infra"},
     "pgadmin": {"infra"},
     "api": {"api"},
     "api-under-test": {"test"},
     "api-test": {"test"},
 }
-OURS = ("api", "api-under-test", "api-test", "bucket-rules")
+OURS = ("api", "api-under-test", "api-test", "bucket-rules", "migrate")
 # What may talk to the local S3 and to no other, whatever the env file says.
 LOCAL = ("api-under-test", "bucket-rules")
 SECRETS = re.compile("PASSWORD|SECRET|TOKEN|KEY")
@@ -122,7 +124,7 @@ def test_data_lives_in_named_volumes_and_files_of_the_checkout_are_read_only() -
 # --- what the service is told ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["api", *LOCAL])
+@pytest.mark.parametrize("name", ["api", "migrate", *LOCAL])
 def test_every_name_that_the_service_is_given_is_a_setting_of_it(name: str) -> None:
     assert set(services()[name]["environment"]) - {"PORT"} <= settings_names()
 
@@ -131,14 +133,15 @@ def test_every_setting_of_an_env_file_reaches_the_service() -> None:
     given = services()["api"]["environment"]
     # Lambda alone sets its own.
     fields = set(Settings.model_fields) - {"lambda_function_name"}
-    assert {aliases(field)[0] for field in fields} - set(given) == set(), "add it to x-settings in docker-compose.yml"
+    every = {alias for field in fields for alias in aliases(field)}
+    assert every - set(given) == set(), "add it to x-settings in docker-compose.yml"
     assert {name for name in given if name != "PORT" and not given[name].startswith(f"${{{name}:")} == set()
 
 
 def test_every_command_that_our_image_is_told_is_one_of_its_own() -> None:
     told = [services()[name]["command"] for name in OURS if "command" in services()[name]]
     assert all(command[:3] == ["python", "-m", "image_upload"] for command in told)
-    assert {command[3] for command in told} == {"smoke", "bucket-rules"} <= set(COMMANDS)
+    assert {command[3] for command in told} == {"smoke", "bucket-rules", "migrate-db"} <= set(COMMANDS)
 
 
 def environment_of(name: str, given: dict[str, str]) -> dict[str, str]:
@@ -161,6 +164,47 @@ def test_the_lines_that_are_commented_out_lead_it_to_localstack() -> None:
     assert settings.s3_endpoint_url == "http://localstack:4566"
     assert settings.s3_public_endpoint_url == f"http://localhost:{PORTS['localstack'][0]}"
     assert settings.aws_access_key_id == "test"
+
+
+# Every setting that has two names, by the second one.
+SECOND_NAMES = {
+    "ENV": "local",
+    "AWS_S3_BUCKET": "uploads",
+    "AWS_DEFAULT_REGION": "eu-north-1",
+    "LOCALSTACK_ENDPOINT": "http://localstack:4566",
+}
+
+
+def test_an_env_file_may_use_the_second_name_of_every_setting() -> None:
+    assert set(SECOND_NAMES) == {alias for field in Settings.model_fields for alias in aliases(field)[1:]}
+    settings = load(environment_of("api", SECOND_NAMES))
+    assert (settings.environment, settings.s3_bucket_name) == ("local", "uploads")
+    assert (settings.aws_region, settings.s3_endpoint_url) == ("eu-north-1", "http://localstack:4566")
+    for name in ("bucket-rules", "migrate"):
+        others = load(environment_of(name, SECOND_NAMES), serving=False)
+        assert (others.s3_bucket_name, others.aws_region) == ("uploads", "eu-north-1")
+    assert filled(services()["bucket"]["command"][-1], SECOND_NAMES) == "local/uploads"
+    assert environment_of("localstack", SECOND_NAMES)["S3_BUCKET_NAME"] == "uploads"
+    assert environment_of("localstack", SECOND_NAMES)["AWS_DEFAULT_REGION"] == "eu-north-1"
+
+
+def test_the_example_has_a_database_that_is_migrated_before_the_service_starts() -> None:
+    url = load(environment_of("api", example())).database_url
+    assert url is not None
+    parts = urlsplit(url.get_secret_value())
+    assert (parts.hostname, parts.port, parts.username) == ("postgres", PORTS["postgres"][0], "postgres")
+    assert (parts.password, parts.path) == (example()["POSTGRES_PASSWORD"], f"/{example()['POSTGRES_DB']}")
+    assert environment_of("migrate", example())["DATABASE_URL"] == url.get_secret_value()
+    assert services()["api"]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+    assert services()["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+
+
+def test_only_the_database_of_the_file_is_migrated_whatever_the_env_file_says() -> None:
+    environ = environment_of(
+        "migrate", {"DATABASE_URL": "postgresql://admin@db.example.com/real", "S3_BUCKET_NAME": "b"}
+    )
+    assert "example.com" not in json.dumps(environ)
+    assert "postgres:5432" in environ["DATABASE_URL"]
 
 
 @pytest.mark.parametrize("name", LOCAL)
@@ -197,6 +241,7 @@ def test_the_example_names_only_what_somebody_reads_and_all_that_is_no_setting()
     named = set(example(all_lines=True))
     assert named - {"COMPOSE_PROFILES"} <= used
     assert used - settings_names() <= named
+    assert re.findall(r"^COMPOSE_PROFILES=(.*)$", read(".env.example"), re.MULTILINE) == ["api"]
     assert example()["COMPOSE_PROFILES"].split(",") == ["infra", "api"]
 
 

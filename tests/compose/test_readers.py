@@ -49,7 +49,7 @@ def test_without_an_env_file_one_sentence_says_what_to_do() -> None:
     done = read(podman_compose("--env-file", os.devnull, "--profile", "infra", "config"))
     assert done.returncode != 0
     assert "S3_BUCKET_NAME" in done.stderr
-    assert "Copy .env.local.example to .env.local" in done.stderr
+    assert "Copy .env.local.example to .env, or" in done.stderr
 
 
 @with_podman_compose

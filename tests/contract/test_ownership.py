@@ -143,7 +143,7 @@ def test_a_name_or_folder_that_looks_like_somebody_elses_id_does_not_make_it_the
     looks = keys.new_id("alice")
     for key in (
         kept_under_its_name(web, closed, user, looks),
-        kept_in(web, closed, user, f"profiles/alice/{looks}").json()["key"],
+        kept_in(web, closed, user, f"lectures/alice/{looks}").json()["key"],
         kept(web, closed, looks, purpose="profile"),
         kept(web, closed, looks, purpose="audio", filename="a.mp3", contentType="audio/mpeg",
              metadata={"class_id": looks}),
@@ -151,17 +151,22 @@ def test_a_name_or_folder_that_looks_like_somebody_elses_id_does_not_make_it_the
         problem(web.get(f"{closed}/images/{quote(key)}", headers=as_user("alice")), 404, "object-missing")
 
 
-def test_what_was_stored_past_the_service_is_whose_its_metadata_say(
+def test_what_was_stored_past_the_service_is_whose_its_owner_mark_says(
     store: Store, closed: str, web: httpx.Client
 ) -> None:
     folder = f"imported-{secrets.token_hex(4)}"
     store.write(f"{folder}/nobodys.jpg", b"x")
-    store.s3.put_object(Bucket=store.bucket, Key=f"{folder}/seven.jpg", Body=b"x", Metadata={"user_id": "7"})
+    store.s3.put_object(
+        Bucket=store.bucket, Key=f"{folder}/seven.jpg", Body=b"x", Metadata={"owner-mark": keys.mark("7")}
+    )
+    # Another program's users have the same numbers and are not ours.
+    store.s3.put_object(Bucket=store.bucket, Key=f"{folder}/foreign.jpg", Body=b"x", Metadata={"user_id": "7"})
     for who, name, status in (
         (as_user("7"), "seven.jpg", 200),
         (as_user("8"), "seven.jpg", 404),
         (as_user(folder), "nobodys.jpg", 404),
         (as_user("7"), "missing.jpg", 404),
+        (as_user("7"), "foreign.jpg", 404),
         (as_user("root", "admin"), "nobodys.jpg", 200),
     ):
         for path in (f"/images/{folder}/{name}", f"{FILE}/{folder}/{name}/url", f"{FILE}/{folder}/{name}/exists"):

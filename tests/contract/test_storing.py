@@ -64,7 +64,7 @@ def test_a_file_of_any_size_is_stored_byte_for_byte(
 def test_a_form_without_a_length_is_stored(store: Store, service: str, web: httpx.Client, size: int) -> None:
     content = content_of(size)
     response = send(web, service, part("name=folder", b""), part(FILE, content), chunked=True)
-    assert response.json()["key"].startswith("uploads/anonymous/")
+    assert response.json()["key"].startswith("files/anonymous/")
     assert store.read(response.json()["key"]) == content
 
 
@@ -195,6 +195,21 @@ def test_what_a_purpose_does_not_take_is_refused(
     for parts in ([*fields(**given), part(file, b"x")], [part(file, b"x"), *fields(**given)]):
         problem(send(web, service, *parts), status, code)
     assert [store.left(folder) for folder in ("uploads", "audio")] == before
+
+
+def test_a_public_folder_holds_its_purposes_types_and_nothing_that_reads_like_anothers(
+    service: str, web: httpx.Client
+) -> None:
+    page = 'name="file"; filename="page.html"\r\nContent-Type: text/html'
+    picture = 'name="file"; filename="cat.jpg"\r\nContent-Type: image/jpeg'
+    named = send(web, service, *fields(folder="profiles"), part(page, b"<script>"))
+    problem(named, 400, "unsupported-file-type")
+    problem(send(web, service, *fields(folder="profiles/alice"), part(picture, b"x")), 400, "invalid-key")
+    for folder, prefix in (("profiles", "profiles/anonymous/"), ("", "uploads/anonymous/")):
+        kept = send(web, service, *fields(folder=folder), part(picture, b"x")).json()
+        assert kept["key"].startswith(prefix)
+    # Without a folder it goes where any type may be, and no CDN serves.
+    assert send(web, service, part(page, b"<script>")).json()["key"].startswith("files/anonymous/")
 
 
 @pytest.mark.parametrize("first", [True, False])

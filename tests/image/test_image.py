@@ -105,6 +105,10 @@ def test_every_module_of_the_service_and_its_packages_is_byte_code(image: str) -
     assert python(image, script) == []
 
 
+def test_the_image_is_not_run_as_root_unless_it_is_told_to(image: str) -> None:
+    assert engine.run(image, "--network=none", command=["id", "-u"]).strip() == "65534"
+
+
 def test_another_user_can_read_everything_and_write_nothing_that_the_base_did_not_let_him(image: str) -> None:
     of_packages = "$(python -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))')"
     assert shell(image, f"find /var/task {of_packages} ! -readable -o -type d ! -executable") == set()

@@ -5,15 +5,18 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import jwt
 import pytest
 
 from image_upload import keys
+from image_upload.errors import InvalidRequest
+from image_upload.library import pages
 from image_upload.s3 import retry, time_limits
 from image_upload.settings import load
-from local.embedded_s3 import EmbeddedS3
+from local.embedded_s3 import BUCKET, EmbeddedS3
 from local.service import local_environ
 from tests.conftest import Mint, problem, serving
 from tests.faults.hostile import HostileStore, answering, hostile_store, raw, stalling
@@ -86,7 +89,7 @@ def test_a_key_that_climbs_is_refused_however_it_is_written(
     assert (answer.status, answer.code) == (400, "invalid-key")
 
 
-def test_a_key_is_decoded_exactly_once(service: str, web: httpx.Client) -> None:
+def test_a_key_is_decoded_exactly_once(service: str) -> None:
     for target, key in (
         ("a%2Fb", "a/b"),
         ("a%252Fb", "a%2Fb"),
@@ -101,7 +104,7 @@ def test_a_key_is_decoded_exactly_once(service: str, web: httpx.Client) -> None:
     ):
         answer = ask("GET", service, f"{FILE}/{target}/url")
         assert answer.document["key"] == key
-        assert web.get(answer.document["url"]).status_code == 404
+        assert unquote(urlsplit(answer.document["url"]).path) == f"/{BUCKET}/{key}"
 
 
 def test_a_word_at_the_end_of_a_path_belongs_to_the_route(service: str, web: httpx.Client, jpeg: bytes) -> None:
@@ -163,24 +166,56 @@ def test_a_prefix_that_is_none_is_refused(service: str, web: httpx.Client, prefi
     problem(web.get(service + FILES, params={"prefix": prefix}), 400, "invalid-key")
 
 
-def token_of(key: str) -> str:
-    return "key1." + base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+def pages_of(s3: EmbeddedS3, **environ: str) -> pages.PageTokens:
+    return pages.PageTokens(load(local_environ({}, s3.environ) | environ))
+
+
+def test_a_token_shows_nothing_of_the_key_in_it(s3: EmbeddedS3) -> None:
+    tokens = pages_of(s3, JWT_SECRET=SECRET)
+    made = [tokens.issue(key, "7", "f/") for key in ("f/a", "f/a", "f/of-somebody-else")]
+    assert len(set(made)) == 3, "not even that two of them are alike"
+    assert len({len(each) for each in made}) == 1, "nor how long it is"
+    for each in made:
+        text = each.partition(".")[2]
+        assert b"f/" not in base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+@pytest.mark.parametrize("key", ["f/a", "f/" + "한" * 340, "f/\x00\ufffd", "f/" + "a" * 126])
+def test_a_token_leads_back_to_its_key_in_every_process_with_the_secret(s3: EmbeddedS3, key: str) -> None:
+    token = pages_of(s3, JWT_SECRET=SECRET).issue(key, "7", "f/")
+    assert pages_of(s3, JWT_SECRET=SECRET).read(token, "7", "f/") == key
+    assert pages_of(s3, JWT_SECRET="n" * 32, JWT_PREVIOUS_SECRET=SECRET).read(token, "7", "f/") == key
+
+
+def test_a_token_is_of_no_use_to_another_user_for_another_prefix_or_changed(s3: EmbeddedS3) -> None:
+    tokens = pages_of(s3, JWT_SECRET=SECRET)
+    token = tokens.issue("f/a", "7", "f/")
+    last = "A" if token[-1] != "A" else "Q"
+    tries = [
+        (token, "8", "f/"),
+        (token, "", "f/"),
+        (token, "7", ""),
+        (token, "7", "f/a"),
+        (token[:-1] + last, "7", "f/"),
+    ]
+    tries += [(token + "A", "7", "f/"), (token[:-4], "7", "f/"), (token.removeprefix("upk1."), "7", "f/")]
+    for text, user, prefix in tries:
+        with pytest.raises(InvalidRequest):
+            tokens.read(text, user, prefix)
+    with pytest.raises(InvalidRequest):
+        pages_of(s3, JWT_SECRET="n" * 32).read(token, "7", "f/")
+
+
+def test_without_a_secret_a_token_is_good_in_its_own_process(s3: EmbeddedS3) -> None:
+    tokens = pages_of(s3, JWT_SECRET="")
+    token = tokens.issue("f/a", "7", "f/")
+    assert tokens.read(token, "7", "f/") == "f/a"
+    with pytest.raises(InvalidRequest):
+        pages_of(s3, JWT_SECRET="").read(token, "7", "f/")
 
 
 @pytest.mark.parametrize(
-    "token",
-    [
-        "",
-        "x",
-        "key1.",
-        "key1.!!!",
-        "key1." + "A" * 2000,
-        token_of("other/a"),  # of another prefix
-        token_of("f/a") + "=",
-        token_of("f/a").removeprefix("key1."),
-        "key1." + base64.urlsafe_b64encode(b"f/\xff").decode().rstrip("="),
-        "고",
-    ],
+    "token", ["", "x", "upk1.", "upk1.!!!", "upk1." + "A" * 20, "upk1." + "A" * 1400, "A" * 9000, "고"]
 )
 def test_a_token_that_is_none_of_ours_is_refused(service: str, web: httpx.Client, token: str) -> None:
     response = web.get(service + FILES, params={"prefix": "f/", "continuation_token": token})
@@ -306,3 +341,29 @@ def test_a_store_that_says_404_to_a_delete_has_done_it(
     hostile.play(answering(raw(404, body=b"<Error><Code>NoSuchBucket</Code></Error>")))
     problem(web.delete(f"{before_hostile}/images/a"), 502, "storage-unavailable")
     hostile.end()
+
+
+@pytest.mark.parametrize("size", ["9" * 5000, "-1", "x", "", "٣"])
+def test_a_listing_whose_numbers_are_none_is_no_listing(
+    hostile: HostileStore, before_hostile: str, web: httpx.Client, size: str
+) -> None:
+    said = f"<ListBucketResult><Contents><Key>uploads/a</Key><Size>{size}</Size></Contents></ListBucketResult>"
+    hostile.play(*[answering(raw(200, body=said.encode()))] * 2)
+    problem(web.get(before_hostile + FILES), 502, "storage-unavailable")
+    hostile.end()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("Content-Length: " + "9" * 5000,),
+        ("Content-Length: 5", "Last-Modified: Wed, 21 Oct 99999999999999999999 07:28:00 GMT"),
+        ("Content-Length: 5", "Last-Modified: Wed, 21 Oct 2026 07:28:00 +99999999999999999999"),
+    ],
+)
+def test_an_object_whose_numbers_are_none_is_a_fault_of_the_store(
+    hostile: HostileStore, before_hostile: str, web: httpx.Client, headers: tuple[str, ...]
+) -> None:
+    said = "\r\n".join(["HTTP/1.1 200 OK", *headers, "Connection: close", "", ""]).encode()
+    hostile.play(*[answering(said)] * 3)
+    problem(web.get(f"{before_hostile}{FILE}/a/metadata"), 502, "storage-unavailable")

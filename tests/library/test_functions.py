@@ -263,3 +263,13 @@ def test_the_package_has_nothing_else() -> None:
 
     with pytest.raises(AttributeError, match="Librarian"):
         _ = package.Librarian
+
+
+def test_the_library_needs_no_secret_of_the_service() -> None:
+    async def sign() -> str:
+        given = {"S3_BUCKET_NAME": "photos", "AWS_REGION": "eu-north-1"}  # production, as nothing else is said
+        keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+        async with Library.of(given | keys) as library:
+            return (await library.get_file_url("uploads/a.jpg")).url
+
+    assert asyncio.run(sign()).startswith("https://photos.s3.eu-north-1.amazonaws.com/uploads/a.jpg?")

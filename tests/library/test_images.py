@@ -1,6 +1,6 @@
 import http.client
 import json
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 import httpx
 import pytest
@@ -23,6 +23,9 @@ def test_a_read_url_brings_back_the_bytes(service: str, web: httpx.Client, store
     read = web.get(answer["url"])
     assert read.content == jpeg
     assert "content-disposition" not in read.headers
+    # What is no picture is saved and not shown: a page from the bucket's host could run there.
+    other = web.get(web.get(f"{service}/images/files/page.html").json()["url"])
+    assert parse_qs(other.url.query.decode())["response-content-disposition"] == ["attachment"]
 
 
 @pytest.mark.parametrize("name", ["cat.jpg", "고양이 사진.jpg", "a\"b%c'd;e.jpg", "😀.jpg"])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from image_upload import keys
 from image_upload.app import create_app
 from image_upload.errors import LimitsUnavailable, QuotaExceeded, StorageUnavailable
+from image_upload.limiting import ledgers
 from image_upload.limiting import quotas as module
 from image_upload.limiting.ledgers import Account, Allowance, MemoryLedger, Taken
 from image_upload.limiting.quotas import Quotas
@@ -421,3 +422,23 @@ def test_an_unfinished_plan_of_http_is_looked_after(start: Start, web: httpx.Cli
     assert another.status_code == 200, "the second one was never sent"
     send(another.json())
     problem(mint(), 429, "quota-exceeded")
+
+
+def test_open_reservations_are_remembered_up_to_a_bound_and_never_given_back_by_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ledgers, "QUOTA_OPEN_MAX", 10)
+    allowance, ann = Allowance(1_000, None), Account("2026-11-24", "ann")
+
+    async def run() -> None:
+        ledger = MemoryLedger()
+        for number in range(20):
+            assert await ledger.reserve(ann, f"key-{number}", 10, 100 + number, allowance) is True
+        assert await ledger.ended(ann, 1_000, 100) == [f"key-{number}" for number in range(10, 20)]
+        # What was forgotten still counts; its end cannot be told any more.
+        await ledger.settle(ann, "key-0", None)
+        assert await ledger.reserve(ann, "too much", 801, 1, allowance) == Taken(200, 20)
+        await ledger.settle(ann, "key-19", None)
+        assert await ledger.reserve(ann, "fits", 810, 1, allowance) is True
+
+    asyncio.run(run())

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from image_upload.limiting import windows
+from image_upload.limiting.addresses import counted, site_of
 from image_upload.limiting.windows import MemoryWindows
 from image_upload.setting_values import Rate, rate
 
@@ -115,3 +116,24 @@ NO_RATES = (
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         rate(text)
+
+
+@pytest.mark.usefixtures("clock")
+def test_one_site_takes_no_place_of_newcomers_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "RATE_LIMIT_KEYS_MAX", 100)
+    monkeypatch.setattr(windows, "RATE_LIMIT_SITE_MAX", 10)
+    counts = MemoryWindows(Rate(2, 60), site_of)
+    site = [counted(f"2001:db8:1:{number:x}::1") for number in range(1000)]
+    refused = [address for address in site if counts.hit(address)]
+    assert refused == site[12:], "ten networks count apart, and the site as a whole twice more"
+    for address in ("2001:db8:2::1", "2001:db8:3:1::1", "198.51.100.7"):
+        assert [counts.hit(counted(address)) > 0 for _ in range(3)] == [False, False, True], address
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_request_that_costs_more_counts_for_more() -> None:
+    counts = MemoryWindows(Rate(10, 60))
+    assert [counts.hit("a", 4) > 0 for _ in range(3)] == [False, False, True]
+    assert [counts.hit("a") > 0 for _ in range(3)] == [False, False, True]
+    assert counts.hit("b", 25) == 0, "what costs more than the limit is allowed once a window"
+    assert counts.hit("b") > 0

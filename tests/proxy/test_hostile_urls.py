@@ -110,6 +110,7 @@ def _invoked(app: FastAPI, urls: list[str]) -> list[Any]:
     return answers
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("way", [as_it_arrives, after_the_file, on_lambda])
 def test_no_hostile_url_leads_to_a_connection(
     silent: socket.socket, way: Callable[[FastAPI, list[str]], list[Any]]

@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -133,6 +134,16 @@ def test_an_expired_url_is_refused_with_its_own_code() -> None:
     rule().check(signed(age_s=299), NOW)
     with pytest.raises(ExpiredUploadUrl):
         rule().check(signed(age_s=300), NOW)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [("Date", "99991231T235959Z"), ("Date", "00010101T000000Z"), ("Expires", "9" * 5000), ("Expires", "%D9%A3")],
+)
+def test_a_time_that_no_calendar_holds_is_refused(parameter: str, value: str) -> None:
+    url = re.sub(rf"X-Amz-{parameter}=[^&]+", f"X-Amz-{parameter}={value}", signed())
+    with pytest.raises(InvalidUploadUrl):
+        rule().check(url, NOW)
 
 
 def test_a_part_url_is_a_put_too() -> None:

@@ -1,6 +1,7 @@
 """Files that go straight through: `uploadUrl` in front of a file of at least a mebibyte."""
 
 import http.client
+import json
 import socket
 import threading
 from typing import Any
@@ -87,6 +88,25 @@ def test_a_refused_target_is_refused_before_the_file_is_read(start: Start) -> No
     connection.endheaders(body[:2000])
     assert connection.getresponse().status == 403
     connection.close()
+
+
+def test_a_forged_signature_for_our_own_bucket_is_refused_before_the_file_is_read(start: Start) -> None:
+    with scripted_store([]) as store:
+        service = start(AWS_S3_ENDPOINT_URL=store.endpoint_url)
+        url = signed_for(store.endpoint_url)
+        forged = url[:-4] + ("0000" if not url.endswith("0000") else "1111")
+        body, headers = form((URL, forged.encode()), (FILE, CONTENT))
+        connection = http.client.HTTPConnection(service.removeprefix("http://"), timeout=20)
+        connection.putrequest("POST", PLAIN)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            connection.putheader(name, value)
+        connection.endheaders(body[:2000])
+        response = connection.getresponse()
+        document = json.loads(response.read())
+        connection.close()
+        assert (response.status, document["code"]) == (400, "upstream-refused")
+        assert (document["upstream_code"], document["attempts"]) == ("SignatureDoesNotMatch", 0)
+        assert store.requests == []
 
 
 def test_a_store_that_refuses_early_is_believed(start: Start, web: httpx.Client) -> None:

@@ -1,8 +1,10 @@
 """Fresh databases for tests: an SQLite file, or a database of the one PostgreSQL of this run."""
 
 import asyncio
+import functools
 import secrets
 import sqlite3
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 
+from image_upload.records.migrating import migrate
 from image_upload.records.records import Records
 from image_upload.settings import Settings, load
 from tests.records.postgres import Postgres
@@ -68,3 +71,20 @@ def empty(kind: str, server: Callable[[], Postgres], folder: Path) -> Place:
     name = f"test_{secrets.token_hex(4)}"
     server().run(f"CREATE DATABASE {name}")
     return Place(server().url(name))
+
+
+def migrated(place: Place) -> Place:
+    """The same database with its tables. An SQLite file becomes a copy of one that was migrated for all tests."""
+    if place.is_sqlite:
+        Path(place.url.removeprefix("sqlite:///")).write_bytes(_sqlite_with_tables())
+    else:
+        migrate(settings_with(place.url))
+    return place
+
+
+@functools.cache
+def _sqlite_with_tables() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "records.sqlite3")
+        migrate(settings_with(f"sqlite:///{file}"))
+        return file.read_bytes()

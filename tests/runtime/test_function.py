@@ -1,6 +1,7 @@
 """The service under the real awslambdaric, one process, a Runtime API server of ours on the other side."""
 
 import base64
+import gzip
 import json
 import re
 import time
@@ -115,6 +116,24 @@ def test_a_body_that_is_wrong_in_a_hundred_thousand_places_gets_a_short_answer(s
     assert (answer["statusCode"], document(answer)["code"]) == (422, "validation-failed")
     assert len(document(answer)["errors"]) == 100
     assert document(answer)["detail"].endswith("; and 149900 more.")
+
+
+def test_the_page_of_routes_and_its_files_fit_into_answers_compressed_or_not(service: Function) -> None:
+    event = json.loads((EVENTS / "health.json").read_text())
+    page = service.api.answer({**event, "rawPath": "/docs"})
+    assert page["isBase64Encoded"] is False
+    (bundle,) = re.findall(r'src="(docs/[^"]+/swagger-ui-bundle.js)"', page["body"])
+    bodies = []
+    for accepted in ("identity", "gzip"):
+        headers = {**event["headers"], "accept-encoding": accepted}
+        answer = service.api.answer({**event, "rawPath": f"/{bundle}", "headers": headers})
+        assert answer["statusCode"] == 200
+        assert len(json.dumps(answer)) < LAMBDA_RESPONSE_MAX_BYTES
+        body = base64.b64decode(answer["body"]) if answer["isBase64Encoded"] else answer["body"].encode()
+        assert answer["headers"].get("content-encoding", "identity") == accepted
+        bodies.append(gzip.decompress(body) if accepted == "gzip" else body)
+    assert bodies[0] == bodies[1]
+    assert b"SwaggerUIBundle" in bodies[0]
 
 
 def test_nothing_is_left_behind_on_the_disk(service: Function) -> None:

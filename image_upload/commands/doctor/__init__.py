@@ -9,15 +9,17 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 import httpx
 
+from image_upload.accounts.issuing import bearer_token
 from image_upload.commands.bucket_rules import ORIGIN
 from image_upload.commands.doctor import bucket, round_trip, rules, service
 from image_upload.commands.doctor.report import Finding, as_json, as_line, summary
-from image_upload.commands.smoke import token_for
+from image_upload.commands.smoke import SUBJECT, TOKEN_LIFE_S
 from image_upload.limits import CONNECT_TIMEOUT_S
 from image_upload.s3.connection import tls_context
 from image_upload.settings import Settings, SettingsError, load, read_dotenv
@@ -37,18 +39,16 @@ def run(arguments: Sequence[str]) -> int:
             f"{asked.token_from_env} holds no token. Put one into it, or leave --token-from-env out.", file=sys.stderr
         )
         return 2
-    if asked.url and not given.get("JWT_SECRET"):
-        # The service over there has its secret; this machine need not know it.
-        given["AUTH_REQUIRED"] = "false"
     try:
-        settings = load(given)
+        settings = load(given, serving=False)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
     origin = asked.origin or next((each for each in settings.cors_allow_origins if each != "*"), None)
     findings = []
     with _http(settings) as web:
-        for finding in _checks(settings, web, origin, asked.url, token):
+        first = _as_set(settings, given, elsewhere=asked.url is not None)
+        for finding in chain([first], _checks(settings, web, origin, asked.url, token)):
             findings.append(finding)
             if not asked.json:
                 print(as_line(finding), flush=True)
@@ -100,12 +100,21 @@ def _http(settings: Settings) -> httpx.Client:
     )
 
 
+def _as_set(settings: Settings, given: Mapping[str, str], *, elsewhere: bool) -> Finding:
+    """What the settings are. A service `elsewhere` has its secrets there; one with these settings needs them here."""
+    seen = f"{settings.environment}, bucket {settings.s3_bucket_name} in {settings.aws_region}"
+    if not elsewhere:
+        try:
+            load(given)
+        except SettingsError as error:
+            faults = [line.strip() for line in str(error).splitlines()[1:-1]]
+            return Finding("settings", "warn", f"{seen}; a service would not start with them", " ".join(faults))
+    return Finding("settings", "ok", seen)
+
+
 def _checks(
     settings: Settings, web: httpx.Client, origin: str | None, url: str | None, token: str | None
 ) -> Iterator[Finding]:
-    yield Finding(
-        "settings", "ok", f"{settings.environment}, bucket {settings.s3_bucket_name} in {settings.aws_region}"
-    )
     credentials, findings = asyncio.run(bucket.credentials(settings))
     yield from findings
     if credentials is None:
@@ -117,8 +126,7 @@ def _checks(
             yield from round_trip.checks(patient)
             yield from rules.checks(settings, origin)
     if url is not None:
-        guessed = token is None and settings.jwt_secret is not None and settings.jwt_algorithm == "HS256"
-        if guessed and settings.jwt_secret is not None:
-            secret = settings.jwt_secret.get_secret_value()
-            token = token_for(secret, audience=next(iter(settings.jwt_audience), None), issuer=settings.jwt_issuer)
+        guessed = token is None and settings.jwt_secret is not None
+        if guessed:
+            token = bearer_token(settings, SUBJECT, TOKEN_LIFE_S)
         yield from service.checks(service.Patient(web, url, origin, token, guessed))

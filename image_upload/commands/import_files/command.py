@@ -85,7 +85,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _settings() -> Settings:
-    return load(read_dotenv(os.environ))
+    return load(read_dotenv(os.environ), serving=False)
 
 
 def _loop() -> asyncio.AbstractEventLoop:

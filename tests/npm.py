@@ -1,0 +1,47 @@
+"""Node packages for tests: those of a lock file, installed once."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.needs import unavailable
+
+NPM_SECONDS = 300
+
+
+def tool(what: str, *names: str) -> str:
+    """The path of the first of these programs that there is. `what` is a key of `tests.needs.NEEDS`."""
+    for name in names:
+        if found := shutil.which(name):
+            return found
+    return unavailable(what)
+
+
+def installed(folder: Path, name: str) -> Path:
+    """The `node_modules` of the lock file in a folder, installed once into the S3 servers' cache."""
+    npm = tool("node", "npm")
+    manifests = [folder / manifest for manifest in ("package.json", "package-lock.json", ".npmrc")]
+    digest = hashlib.sha256(b"\0".join(manifest.read_bytes() for manifest in manifests)).hexdigest()[:16]
+    default = Path.home() / ".cache" / "image-upload-tests"
+    cache = Path(os.environ.get("TEST_SERVERS_DIR") or default).absolute()
+    target = cache / f"{name}-{digest}"
+    if not target.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.partial-", dir=cache))
+        for manifest in manifests:
+            shutil.copy(manifest, partial)
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=partial, capture_output=True, text=True, timeout=NPM_SECONDS, check=False)
+        if done.returncode:
+            shutil.rmtree(partial)
+            pytest.fail(f"npm ci failed:\n{done.stderr[-2000:]}")
+        try:
+            partial.rename(target)
+        except OSError:  # another run was faster
+            shutil.rmtree(partial)
+    return target / "node_modules"
