@@ -18,6 +18,7 @@ from image_upload.records.database import Stores
 from image_upload.s3 import multipart, objects
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.multipart import OpenUpload
+from image_upload.settings import load
 from local.embedded_s3 import EmbeddedS3
 from local.service import local_environ
 from tests.arrivals.stores import do, promise, put
@@ -215,3 +216,9 @@ def test_a_rule_counts_if_it_is_on_and_for_every_key(rule: dict[str, object], co
     usual = {"Status": "Enabled", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}
     assert rules._aborts_all(usual | rule) is covers
     assert not rules._aborts_all({"Status": "Enabled", **rule, "Expiration": {"Days": 1}})
+
+
+def test_the_doctor_sees_that_a_rule_does_not_work(store: HostileStore) -> None:
+    settings = load(local_environ({}, EmbeddedS3(store.endpoint_url).environ))
+    assert asyncio.run(rules._overdue(settings)) == 1, "of ours one is older than three days"
+    assert aborted(store) == []
