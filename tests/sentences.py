@@ -1,6 +1,7 @@
 """Every sentence that the package can answer with, read from its sources."""
 
 import ast
+import functools
 import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,8 +29,13 @@ def _texts(node: ast.expr, names: Mapping[str, Any]) -> Iterator[str | None]:
             yield None
 
 
-def details() -> Iterator[tuple[str, str | None, str]]:
+@functools.cache
+def details() -> tuple[tuple[str, str | None, str], ...]:
     """Code, template and place of every problem that is made anywhere."""
+    return tuple(_details())
+
+
+def _details() -> Iterator[tuple[str, str | None, str]]:
     for path in sorted(ROOT.rglob("*.py")):
         module = ".".join(("image_upload", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

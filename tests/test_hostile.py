@@ -41,6 +41,7 @@ def check_answer(status: int, body: bytes, asked: object) -> None:
         assert json.loads(body)["code"] == "sign-in-not-configured", asked
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("operation", sorted(operations()))
 def test_nothing_in_a_path_a_query_or_a_method_is_a_fault_of_ours(app: InProcess, operation: str) -> None:
     method, template = operation.split()

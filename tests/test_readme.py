@@ -224,7 +224,7 @@ def test_every_shell_block_works_as_it_is_printed_and_stores_the_picture(documen
         if "while read" in block:
             assert said == "part 1: 200\npart 2: 200\n"
         if "-X DELETE" in block:
-            assert said in ("given up: 204\n", "deleted: 204\n", "{}"), said
+            assert said in ("given up: 204\n", "deleted: 204\n", "{}\n"), said
         if "cmp " in block:
             assert said == "identical\n"
         if "test_local.py test" in block:

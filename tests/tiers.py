@@ -48,8 +48,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Make this machine a bare one for the first tier, before any test module looks around."""
     # A deadline for one example says how busy the machine is.
-    hypothesis.settings.register_profile("unhurried", deadline=None)
-    hypothesis.settings.load_profile("unhurried")
+    hypothesis.settings.register_profile(ALL, deadline=None, max_examples=200)
+    hypothesis.settings.register_profile(FIRST, deadline=None, max_examples=20)
+    hypothesis.settings.load_profile(str(config.getoption("--tier")))
     if is_first(config):
         folder = tempfile.TemporaryDirectory(prefix="bare-machine-")
         config.add_cleanup(folder.cleanup)

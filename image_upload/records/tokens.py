@@ -10,7 +10,7 @@ import re
 from datetime import datetime
 
 from image_upload.limits import DATABASE_TOKEN_EXPIRES_S
-from image_upload.s3.address import Address
+from image_upload.s3.address import Address, canonical_host
 from image_upload.s3.signing import Credentials, Signer
 
 # name.id.REGION.rds.amazonaws.com[.cn], id.dsql.REGION.on.aws
@@ -28,8 +28,10 @@ def region_of(host: str, default: str) -> str:
 
 def rds(host: str, port: int, user: str, *, region: str, credentials: Credentials, now: datetime) -> str:
     """A token for a PostgreSQL of RDS or Aurora, or for RDS Proxy. Its action is `rds-db:connect`."""
-    signer = Signer(Address("", region, "https", f"{host}:{port}", ""), credentials, service="rds-db")
-    return _token(signer, {"Action": "connect", "DBUser": user}, now)
+    # What is signed is the Host header, which does not name the scheme's own port; the token does.
+    signed = canonical_host("https", f"{host}:{port}")
+    signer = Signer(Address("", region, "https", signed, ""), credentials, service="rds-db")
+    return f"{host}:{port}{_token(signer, {'Action': 'connect', 'DBUser': user}, now).removeprefix(signed)}"
 
 
 def dsql(host: str, user: str, *, region: str, credentials: Credentials, now: datetime) -> str:

@@ -11,7 +11,7 @@ import pytest
 from tests.commands.importing import MIB, Import, noise
 from tests.contract.store import Store, opened
 
-SIZES = (0, 1, 5 * MIB, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 16 * MIB, 33 * MIB + 7)
+SIZES = (1, 5 * MIB, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 16 * MIB, 33 * MIB + 7)
 KILLS = 5
 
 

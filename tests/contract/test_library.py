@@ -10,6 +10,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from image_upload import keys
 from image_upload.errors import ObjectMissing
 from image_upload.library import Library
 from tests.conftest import Start, problem
@@ -299,6 +300,7 @@ def test_a_file_goes_up_and_comes_back_whole(
                 "original_filename": "녹음 1.mp3",
                 "content_type": "audio/mpeg",
                 "upload_timestamp": "",
+                "owner-mark": keys.mark("7"),
             }
 
     asyncio.run(there_and_back())

@@ -489,7 +489,9 @@ def test_every_5xx_is_counted_by_its_log_line_and_no_other(what: str, counted: b
     try:
         auditor = Audit(load({"S3_BUCKET_NAME": "bucket", "AWS_REGION": "r", "ENVIRONMENT": "test"}), lambda _: "")
         asyncio.run(
-            RequestLog(Problems(app), auditor)({"type": "http", "method": "GET", "path": "/500"}, ignore, ignore)
+            RequestLog(Problems(app), auditor)(
+                {"type": "http", "method": "GET", "path": "/500", "headers": []}, ignore, ignore
+            )
         )
     finally:
         root.removeHandler(handler)

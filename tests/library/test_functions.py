@@ -218,6 +218,7 @@ def test_what_cannot_be_stored_is_refused_before_anything_is_sent(s3: EmbeddedS3
     asyncio.run(try_them())
 
 
+@pytest.mark.full
 def test_a_large_file_goes_up_and_down_in_constant_memory(s3: EmbeddedS3, tmp_path: Path) -> None:
     """In a process of its own, which may not take more than 96 MiB beyond what it has when it begins."""
     source = tmp_path / "large.bin"

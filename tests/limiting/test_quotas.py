@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from image_upload import keys
@@ -270,7 +270,6 @@ OPERATION = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(OPERATION, max_size=40))
 def test_the_totals_are_always_those_of_what_is_open_and_what_is_stored(operations: list[tuple[str, int, Any]]) -> None:
     async def work() -> None:

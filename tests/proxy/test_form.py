@@ -3,7 +3,7 @@ import itertools
 from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from image_upload.errors import InvalidRequest, MalformedForm, NotAForm, Problem
@@ -43,7 +43,6 @@ def outcome(body: bytes, content_type: str, cuts: list[int]) -> object:
     return got.fields, got.filename, got.content_type, got.size_bytes, content_of(got)
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     content=st.binary(max_size=400),
     url=st.text(st.characters(exclude_categories=["Cs"]), max_size=60),
@@ -152,7 +151,6 @@ def test_a_body_that_is_no_form_at_all_is_refused(body: bytes) -> None:
         received(body, "multipart/form-data; boundary=x")
 
 
-@settings(max_examples=200, deadline=None)
 @given(content=st.binary(min_size=1, max_size=300), cuts=st.lists(st.integers(0, 1000), max_size=30))
 def test_the_length_of_a_last_file_is_known_at_its_first_byte(content: bytes, cuts: list[int]) -> None:
     body, headers = form(('name="uploadUrl"', b"https://x"), (JPEG_HEAD, content), boundary="b0undary")

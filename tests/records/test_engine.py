@@ -12,8 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -96,12 +95,12 @@ def test_a_token_for_dsql_names_the_action_of_its_user(user: str, action: str) -
     assert "%2Feu-west-1%2Fdsql%2Faws4_request" in found["password"]
 
 
-@hypothesis_settings(max_examples=50, deadline=None)
 @given(
     user=st.text(st.characters(codec="ascii", min_codepoint=33, max_codepoint=126), min_size=1, max_size=20),
     port=st.integers(1, 65535),
     session_token=st.none() | st.just("IQoJb3JpZ2luX2VjE+/=" * 40),
 )
+@example(user="uploads", port=443, session_token=None)
 def test_tokens_are_botocores_byte_for_byte(user: str, port: int, session_token: str | None) -> None:
     def theirs(service: str) -> Any:
         return boto3.client(

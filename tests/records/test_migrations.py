@@ -62,6 +62,7 @@ def test_the_command_at_a_closed_door_says_so_without_the_password() -> None:
     assert "open-sesame" not in done.stderr + done.stdout
 
 
+@pytest.mark.full
 def test_six_that_migrate_at_once_end_with_one_migration(unmigrated: Place) -> None:
     with ThreadPoolExecutor(6) as pool:
         ends = list(pool.map(lambda _: migrate_db(unmigrated), range(6)))

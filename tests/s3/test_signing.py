@@ -10,7 +10,7 @@ import botocore.auth
 import botocore.signers
 import pytest
 from botocore.config import Config
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from image_upload.s3.address import locate
@@ -105,7 +105,6 @@ def signer(place: Place, token: str | None) -> Signer:
     return Signer(locate(*place), Credentials(ACCESS_KEY, SECRET, token))
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     place=PLACES, key=KEYS, token=TOKENS, now=TIMES, expires_s=st.integers(1, 604_800), size=st.integers(0, 2**40),
     given=st.dictionaries(st.sampled_from(sorted(HEADERS)), HEADER_TEXT, max_size=6),
@@ -155,7 +154,6 @@ OPERATIONS: list[tuple[str, str, dict[str, Any], dict[str, str], dict[str, str]]
 ]
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(OPERATIONS), PLACES, KEYS, TOKENS, TIMES)
 def test_every_operation_equals_botocores_byte_for_byte(
     operation: tuple[str, str, dict[str, Any], dict[str, str], dict[str, str]],
@@ -175,7 +173,6 @@ def canonical(url: str) -> tuple[str, list[str]]:
     return head, sorted(query.split("&"))
 
 
-@settings(max_examples=100, deadline=None)
 @given(PLACES, KEYS, TOKENS, TIMES, st.text("abcXYZ019._~-/+=", min_size=1, max_size=80), st.booleans())
 def test_part_urls_equal_botocores_byte_for_byte(
     place: Place, key: str, token: str | None, now: datetime, upload_id: str, sized: bool
@@ -208,7 +205,6 @@ def test_own_parameters_sort_into_place(query: dict[str, str]) -> None:
     assert hmac.digest(key, to_sign.encode(), "sha256").hex() == signature
 
 
-@settings(max_examples=100, deadline=None)
 @given(PLACES, KEYS, TOKENS, st.integers(1, 604_800), st.integers(0, 2**40))
 def test_a_post_policy_equals_botocores(place: Place, key: str, token: str | None, expires_s: int, size: int) -> None:
     fields = {"Content-Type": "image/png", "success_action_status": "201"}
