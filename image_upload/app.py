@@ -13,11 +13,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 
-from image_upload import __version__, openapi, purposes
+from image_upload import __version__, openapi, origins, purposes
 from image_upload.accounts.dependencies import principal_of
 from image_upload.accounts.principals import Principal
 from image_upload.audit import Audit
-from image_upload.edge import BodyLimit, Problems, RequestLog
+from image_upload.edge import BodyLimit, Problems, RequestLog, TrailingSlash
 from image_upload.errors import Problem
 from image_upload.health import routes as health
 from image_upload.json_body import read_json
@@ -102,6 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        redirect_slashes=False,  # see `TrailingSlash`
         # Our own log has what is needed, redacted; FastAPI's instrumentation would export URLs as they are.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         middleware=_ring(settings, limiter, open_uppy),
@@ -160,6 +161,8 @@ def _desk(settings: Settings, stores: Stores, quotas: "Quotas | None") -> Desk:
         Mint(settings, stores.bucket, quotas),
         MultipartUploads(settings, stores.bucket, notice, quotas),
         purposes.table(allow_gif=settings.allow_gif),
+        form_post=settings.s3_form_post,
+        sha256=settings.s3_checksums == "sha256",
         form_path=proxy.RETRY_PATH,
         form_max_bytes=(LAMBDA_FORM_MAX_BYTES if settings.on_lambda else proxy.FORM_MAX_BYTES[proxy.RETRY_PATH])
         - FORM_OVERHEAD_MAX_BYTES,
@@ -180,17 +183,18 @@ def _ring(settings: Settings, limiter: Limiter, open_uppy: Callable[[], None]) -
         ring.append(
             Middleware(
                 CORSMiddleware,
-                allow_origins=settings.cors_allow_origins,
+                allow_origins=origins.exact(settings.cors_allow_origins),
+                allow_origin_regex=origins.pattern(settings.cors_allow_origins),
                 allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"],
-                allow_headers=["Authorization", "Content-Type", "Accept", "Uppy-Auth-Token"],
+                allow_headers=list(settings.cors_allow_headers),
                 expose_headers=["X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy"],
                 max_age=86_400,
             )
         )
-    ring += [Middleware(Problems), Middleware(UppyPath, open_room=open_uppy)]
+    ring += [Middleware(Problems), Middleware(UppyPath, open_room=open_uppy), Middleware(TrailingSlash)]
     if limiter.per_address is not None:
         ring.append(Middleware(RateLimit, limit=limiter.per_address, address_of=address))
-    return [*ring, Middleware(BodyLimit, max_bytes_of=max_bytes_of)]
+    return [*ring, Middleware(BodyLimit, max_bytes_of=max_bytes_of, forms=proxy.FORM_MAX_BYTES)]
 
 
 async def _leave_to_the_edge(_: Any, error: Exception) -> Any:

@@ -2,18 +2,22 @@
 
 import base64
 import binascii
+import functools
+import mimetypes
 import re
 from collections.abc import Mapping
 
 from image_upload import keys
 from image_upload.errors import EmptyFile, FileTooLarge, InvalidMetadata, InvalidRequest, UnsupportedFileType
-from image_upload.purposes import Purpose
+from image_upload.purposes import DOCUMENT_TYPES, GIF_TYPES, IMAGE_TYPES, Purpose
 from image_upload.wording import human_bytes
 
 # RFC 9110 section 5.6.2 tokens and section 8.3.1 media types. One space at most after a semicolon:
 # a signature covers the header's exact bytes, and clients collapse more than that.
 _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _MEDIA_TYPE = re.compile(rf'({_TOKEN}/{_TOKEN})(?:; ?{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*"))*', re.ASCII)
+# Names that are no registered type, and that clients send for one.
+_ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
 _MEDIA_TYPE_MAX_CHARS = 255  # RFC 6838 section 4.2 allows 127 + 1 + 127
 _SHA256_BYTES = 32
 
@@ -37,11 +41,31 @@ def class_id(purpose: Purpose, given: Mapping[str, str]) -> str:
 
 
 def media_type(content_type: str) -> str:
-    """`Audio/WebM; codecs=opus` → `audio/webm`. Raises `UnsupportedFileType` if it is no media type."""
+    """`Audio/WebM; codecs=opus` → `audio/webm`, `image/jpg` → `image/jpeg`.
+
+    Raises `UnsupportedFileType` if it is no media type.
+    """
     match = _MEDIA_TYPE.fullmatch(content_type) if len(content_type) <= _MEDIA_TYPE_MAX_CHARS else None
     if match is None:
         raise UnsupportedFileType("contentType is not a media type. Send one such as image/jpeg.")
-    return match[1].lower()
+    plain = match[1].lower()
+    return _ALIASES.get(plain, plain)
+
+
+def usual_type(filename: str) -> str | None:
+    """The media type that files of the name's extension usually have, None if there is no usual one."""
+    ext = keys.extension(filename)
+    for types in (IMAGE_TYPES, GIF_TYPES, DOCUMENT_TYPES):
+        for each, extensions in types.items():
+            if ext in extensions:
+                return each
+    return _python_types().guess_type(f"x.{ext}")[0] if ext else None
+
+
+@functools.cache
+def _python_types() -> mimetypes.MimeTypes:
+    """Python's own table, whatever files of the kind this machine has."""
+    return mimetypes.MimeTypes()
 
 
 def content_type(purpose: Purpose, told: str, filename: str) -> str:

@@ -3,16 +3,17 @@
 Plain ASGI: what runs on every request must cost next to nothing.
 """
 
+import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from image_upload import audit, deadline, languages
@@ -26,11 +27,12 @@ from image_upload.errors import (
     MethodNotAllowed,
     NotFound,
     Problem,
+    TooSlow,
     as_document,
 )
 from image_upload.json_answer import encode
 from image_upload.json_body import invalid_request
-from image_upload.limits import CONTENT_LENGTH_MAX_DIGITS, HEAD_MAX_BYTES, LOGGED_MAX_CHARS
+from image_upload.limits import BODY_TIMEOUT_S, CONTENT_LENGTH_MAX_DIGITS, HEAD_MAX_BYTES, LOGGED_MAX_CHARS
 from image_upload.logs import path_of
 from image_upload.wording import human_bytes
 
@@ -116,11 +118,15 @@ class BodyLimit:
     """Refuses a head above `HEAD_MAX_BYTES`, and a body above what its route takes.
 
     The body by Content-Length before it is read, else while it is.
+
+    It also refuses a body that is not there whole within `BODY_TIMEOUT_S`. Forms (`forms` are their paths) are held to
+    a pace of their own where they are read.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes_of: Callable[[str], int]) -> None:
+    def __init__(self, app: ASGIApp, max_bytes_of: Callable[[str], int], forms: Container[str]) -> None:
         self._app = app
         self._max_bytes_of = max_bytes_of
+        self._forms = forms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
@@ -141,16 +147,50 @@ class BodyLimit:
         if (length_of(announced) or 0) > most:
             raise _too_large(most)
         received = 0
+        waits_for_more = scope["path"] not in self._forms
+        ends_at_s = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
 
         async def receive_counted() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, waits_for_more
+            # Behind the body's end a message tells that the client has gone, whenever that may be.
+            try:
+                async with asyncio.timeout_at(ends_at_s if waits_for_more else None):
+                    message = await receive()
+            except TimeoutError:
+                raise TooSlow(
+                    "The body did not arrive within {seconds} s. Send it again over a faster line.",
+                    facts={"seconds": f"{BODY_TIMEOUT_S:g}"},
+                ) from None
+            waits_for_more = waits_for_more and message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > most:
                 raise _too_large(most)
             return message
 
         await self._app(scope, receive_counted, send)
+
+
+class TrailingSlash:
+    """Leads `/uploads/` to `/uploads` where only the second is a route.
+
+    A redirect would need the address that clients know the service by, and behind a proxy that ends TLS only the
+    proxy knows it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application."""
+        path = scope.get("path", "")
+        if path.endswith("/") and path != "/" and _best_match(scope) < _best_match({**scope, "path": path[:-1]}):
+            scope["path"] = path[:-1]
+        await self._app(scope, receive, send)
+
+
+def _best_match(scope: Scope) -> int:
+    routes: list[BaseRoute] = scope["app"].routes
+    return max(route.matches(scope)[0].value for route in routes)
 
 
 def length_of(content_length: bytes) -> int | None:

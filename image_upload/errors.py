@@ -5,7 +5,9 @@
     ├── NotFound                404  not-found                no such route or resource
     ├── MethodNotAllowed        405  method-not-allowed       the path exists, the method does not
     ├── BodyTooLarge            413  body-too-large           more bytes than this route takes
-    ├── HeadTooLarge            431  head-too-large           path, query and headers are too long together
+    ├── MalformedRequest        400  malformed-request        not HTTP/1.1, so no route has seen it
+    ├── HeadTooLarge            431  head-too-large           path, query and headers are too long or too many
+    ├── TooManyConnections      503  too-many-connections     all connections of the process are in use
     ├── NotSignedIn             401  token-missing            a route that needs a token got none
     │   └── InvalidToken        401  token-invalid            the token is forged, expired or not ours
     ├── ScopeMissing            403  scope-missing            the token is for other things than this
@@ -39,6 +41,7 @@
     ├── AlreadyExists           412  already-exists           the key is taken and must not be overwritten
     ├── NotAForm                415  not-a-form               the body is not multipart/form-data
     ├── MalformedForm           400  malformed-form           broken, cut off, or too many parts
+    ├── ChunksNotSupported      400  chunks-not-supported     one piece of a file that is sent in several forms
     ├── EmptyFile               400  empty-file               the file holds no byte
     ├── InvalidUploadUrl        400  upload-url-invalid       not a presigned S3 PUT
     │   ├── ExpiredUploadUrl    400  upload-url-expired       it was one, until its expiry
@@ -48,7 +51,7 @@
     ├── UpstreamRedirected      400  upstream-redirected      S3 pointed elsewhere; never followed
     ├── UpstreamUnavailable     502  upstream-unavailable     5xx or no connection after the last attempt
     ├── OutcomeUnknown          502  outcome-unknown          the connection broke after the last byte
-    ├── TooSlow                 408  client-too-slow          the form arrives too slowly
+    ├── TooSlow                 408  client-too-slow          the request arrives too slowly
     ├── TooBusy                 503  too-many-uploads         all places are taken
     ├── OutOfTime               504  upload-timed-out         the time for the whole upload is over
     ├── StorageDenied           502  storage-denied           S3 lets the service do less than it needs
@@ -124,10 +127,23 @@ class BodyTooLarge(Problem):
     status, code, title = 413, "body-too-large", "Request body too large"
 
 
-class HeadTooLarge(Problem):
-    """Path, query and headers are longer than the service reads (`max_bytes`). Send less, or send it in the body."""
+class MalformedRequest(Problem):
+    """The request is not HTTP/1.1. Correct its syntax, and send it on a new connection."""
 
+    status, code, title = 400, "malformed-request", "Malformed request"
+
+
+class HeadTooLarge(Problem):
+    """Path, query and headers have more than `max_bytes`, or are too many. Send less, or send it in the body."""
+
+    # RFC 6585 section 5.
     status, code, title = 431, "head-too-large", "Request head too large"
+
+
+class TooManyConnections(Problem):
+    """The service holds as many connections as it may. Try again after `Retry-After` seconds."""
+
+    status, code, title = 503, "too-many-connections", "Too many connections"
 
 
 class NotSignedIn(Problem):
@@ -339,6 +355,12 @@ class MalformedForm(Problem):
     status, code, title = 400, "malformed-form", "Malformed form"
 
 
+class ChunksNotSupported(Problem):
+    """The form carries one chunk of a file; nothing was stored. Switch chunking off, or use a multipart plan."""
+
+    status, code, title = 400, "chunks-not-supported", "Chunks are not supported"
+
+
 class EmptyFile(Problem):
     """The file holds no byte; nothing was stored. Choose a file with content."""
 
@@ -397,7 +419,7 @@ class OutcomeUnknown(Problem):
 
 
 class TooSlow(Problem):
-    """The form arrives too slowly, or not any more. Send it again over a faster line."""
+    """The request arrives too slowly, or not any more. Send it again over a faster line."""
 
     status, code, title = 408, "client-too-slow", "Client too slow"
 
@@ -415,7 +437,7 @@ class OutOfTime(Problem):
 
 
 class StorageDenied(Problem):
-    """S3 denied the service an action (`action`). Its operator grants it to the role."""
+    """S3 denied the service a call. Its operator grants `action` to the role, or sets the clock (`clock_off_s`)."""
 
     status, code, title = 502, "storage-denied", "S3 denied the service"
 

@@ -267,8 +267,8 @@ RATE_LIMIT_WINDOW_MAX_S: Final = 86_400
 REDIS_TIMEOUT_S: Final = 0.5
 REDIS_REST_S: Final = 5.0
 
-# Connections of one process to Redis. An answer takes less than a millisecond; above this many at once, requests
-# wait for each other, and are not taken for a failure of Redis.
+# Connections of one process to Redis for rate limits, and as many for quotas. An answer takes less than a
+# millisecond; above this many at once, requests wait for each other, and are not taken for a failure of Redis.
 REDIS_CONNECTIONS: Final = 16
 
 # How long after a plan's own time S3 is asked what came of it: a PUT that began in time may still be under way. Less:
@@ -314,7 +314,8 @@ ACCEPT_LANGUAGE_MAX_BYTES: Final = 512
 FAULTS_LISTED_MAX: Final = 100
 
 # Longest head of a request: target and headers together. The longest of our own has a token of TOKEN_MAX_CHARS, a
-# ticket of TICKET_MAX_CHARS and a key, percent-encoded. uvicorn's h11 has the same limit.
+# ticket of TICKET_MAX_CHARS and a key, percent-encoded. uvicorn's h11 has the same limit. The plain server takes at
+# most as many bytes without a byte of the body: chunk extensions, trailers (RFC 9112 section 7.1.1).
 HEAD_MAX_BYTES: Final = 64 * KIB
 
 # Characters of a request's path, and of its method, that the log shows.
@@ -326,11 +327,14 @@ CONTENT_LENGTH_MAX_DIGITS: Final = 19
 # A form may be this much larger than the file in it: part headers, boundaries, the signed URL.
 FORM_OVERHEAD_MAX_BYTES: Final = 64 * KIB
 
-# Parts of one form. The routes need three; browsers' extensions and proxies add a few.
-FORM_PARTS_MAX: Final = 16
+# Parts of one form. The routes need five; upload widgets and frameworks add their own, Rails and Laravel a dozen.
+FORM_PARTS_MAX: Final = 64
 
 # One form field that is not the file. A part URL signed with a role's session token is about 1.4 kB.
 FORM_FIELD_MAX_BYTES: Final = 16 * KIB
+
+# Where a browser is sent after a form: no browser and no proxy on the way takes much more in a header.
+SUCCESS_URL_MAX_CHARS: Final = 2_048
 
 # From this length on a file streams through to S3 as it arrives; a smaller one is received first, which
 # costs one buffer and allows everything (any order of fields, retry). FORM_SPOOL_BYTES of it stay in memory.
@@ -397,6 +401,48 @@ RETRIES_MAX: Final = 10
 
 # Longest pause that a Retry-After header can impose on us. Above: it is cut to this.
 RETRY_AFTER_MAX_S: Final = 20.0
+
+# Fields of one head. Above: 431. Browsers send about 20, proxies add a few.
+HEAD_FIELDS_MAX: Final = 128
+
+# From a connection's begin, or a head's first byte, to the head's end. Above: 408; a connection that sent nothing is
+# closed.
+HEAD_TIMEOUT_S: Final = 10.0
+
+# From a body's begin to its end, where it is not a form. Above: 408.
+BODY_TIMEOUT_S: Final = 20.0
+
+# How long a connection may be idle between two requests. Load balancers and clients keep theirs for a time of their
+# own and lose a request where ours is shorter: AWS's load balancers keep them for 60 s, and so does nginx.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-load-balancer-attributes.html
+KEEP_ALIVE_S: Final = 75
+
+# Requests of one connection that wait behind the one that is being answered. Above: the others are not read yet.
+PIPELINED_MAX: Final = 8
+
+# What is left of a body when its request has been answered is read up to this length, and the connection is used
+# again. Where it may be longer, the answer ends the connection.
+REST_MAX_BYTES: Final = 64 * KIB
+
+# How long, and how much, is read and discarded behind such an answer, so that a client that sends before it reads
+# gets it: closing at once resets the connection. The time is shorter once the process is asked to end.
+LINGER_S: Final = 30.0
+LINGER_MAX_BYTES: Final = 256 * MIB
+LINGER_ENDING_S: Final = 2.0
+
+# How long a client may leave an answer unread. Above: the connection is cut.
+ANSWER_STALL_S: Final = 30.0
+
+# Connections of one process outside Lambda, unless the limit of open files has no room for as many. Each may hold its
+# own socket, one to S3 with its duplicate, and a temporary file. Reserved are those of the process: 40 for idle
+# connections to S3, 64 for more parts under way (BUFFER_BYTES of 8 MiB each), 32 for Redis, 5 for the database.
+CONNECTIONS_MAX: Final = 1_024
+CONNECTIONS_MIN: Final = 8
+DESCRIPTORS_PER_CONNECTION: Final = 4
+DESCRIPTORS_RESERVED: Final = 160
+
+# At most one log line in this time says that the connections are at their limit.
+CONNECTION_LOG_INTERVAL_S: Final = 10.0
 
 # Longest wait for S3 when only its health is asked.
 HEALTH_TIMEOUT_S: Final = 2.0

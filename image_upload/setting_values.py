@@ -27,6 +27,34 @@ def split(value: object) -> object:
     return value
 
 
+# What front ends send: fetch and axios, Dropzone and jQuery (X-Requested-With, Cache-Control), Uppy, and what tracing
+# adds to every request of a page: W3C Trace Context, OpenTelemetry, Sentry.
+CORS_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Accept",
+    "Cache-Control",
+    "X-Requested-With",
+    "X-Request-Id",
+    "Uppy-Auth-Token",
+    "Uppy-Credentials-Params",
+    "Traceparent",
+    "Tracestate",
+    "Baggage",
+    "Sentry-Trace",
+)
+
+# RFC 9110 section 5.1
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
+
+
+def header_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of headers, or `*` alone."""
+    if names != ("*",) and any("*" in name or not _HEADER_NAME.fullmatch(name) for name in names):
+        raise ValueError("one of them is no name of a header")
+    return names
+
+
 CommaList = Annotated[tuple[str, ...], BeforeValidator(split)]
 
 

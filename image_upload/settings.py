@@ -17,10 +17,10 @@ from pydantic import (
     field_validator,
 )
 
-from image_upload import purposes
+from image_upload import origins, purposes
 from image_upload.account_settings import AccountSettings
 from image_upload.limits import BUFFER_MIN_BYTES, GIB, MIB, PRESIGN_MAX_S, UPLOADS_AT_ONCE
-from image_upload.setting_values import CommaList, Surroundings, bucket_name
+from image_upload.setting_values import CORS_HEADERS, CommaList, Surroundings, bucket_name, header_names
 
 # Those whose objects S3 reads out at once: from the others a read URL would get 403 InvalidObjectState.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
@@ -108,6 +108,14 @@ class Settings(AccountSettings):
         pattern=r"^[A-Za-z0-9:/_-]{1,2048}$",
         description="the id, alias or ARN of a KMS key, with S3_SSE=aws:kms",
     )
+    s3_checksums: Literal["sha256", "md5", "off"] = Field(
+        "sha256", validation_alias="S3_CHECKSUMS", description="one of sha256, md5, off: what the store compares"
+    )
+    s3_form_post: bool = Field(
+        default=True,
+        validation_alias="S3_FORM_POST",
+        description="true or false: whether the store takes presigned form POSTs",
+    )
     upload_url_expires_s: int = Field(
         300,
         validation_alias="UPLOAD_URL_EXPIRES_SECONDS",
@@ -156,7 +164,12 @@ class Settings(AccountSettings):
     cors_allow_origins: CommaList = Field(
         (),
         validation_alias="CORS_ALLOW_ORIGINS",
-        description="origins such as https://app.example.com separated by commas, or *",
+        description="origins such as https://app.example.com or https://*.example.com separated by commas, or *",
+    )
+    cors_allow_headers: CommaList = Field(
+        CORS_HEADERS,
+        validation_alias="CORS_ALLOW_HEADERS",
+        description="names of headers separated by commas, in place of the default ones; or *",
     )
     allow_gif: bool = Field(
         default=False,
@@ -222,6 +235,16 @@ class Settings(AccountSettings):
         if parts.scheme == "http" and info.data.get("environment") == "production":
             raise ValueError("plain http is possible only outside production")
         return f"{parts.scheme}://{parts.netloc.lower()}"
+
+    @field_validator("cors_allow_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origins.check(each) for each in value)
+
+    @field_validator("cors_allow_headers")
+    @classmethod
+    def _cors_headers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return header_names(value)
 
     @field_validator("s3_storage_classes")
     @classmethod

@@ -47,7 +47,7 @@ NOT_PARAMETERS: Final[Mapping[str, str]] = {
     "ENVIRONMENT": "the parameter Environment, whose default is production",
     "S3_BUCKET_NAME": "the stack knows its bucket",
     "TIMEOUT_SECONDS": "the parameter TimeoutSeconds, which is Lambda's too",
-    "CORS_ALLOW_ORIGINS": "the Function URL owns CORS: the parameter AllowedOrigins",
+    "CORS_ALLOW_ORIGINS": "the parameter AllowedOrigins, which is the Function URL's too: it owns CORS",
     "AWS_LAMBDA_FUNCTION_NAME": "set by Lambda",
     "AWS_REGION": "set by Lambda",
     "AWS_ACCESS_KEY_ID": "set by Lambda, from the role",
@@ -56,6 +56,9 @@ NOT_PARAMETERS: Final[Mapping[str, str]] = {
     "AWS_S3_USE_SSL": "false is for local servers only",
     "AWS_S3_VERIFY_SSL": "false is for local servers only",
 }
+# Lists that the Function URL needs too.
+LISTS_OF_THE_URL: Final = {"CORS_ALLOW_HEADERS"}
+
 # Set by the template itself in one case, from the parameter in the other.
 ELSEWHERE_IN_THE_ENVIRONMENT: Final = {"CDN_BASE_URL"}
 
@@ -102,6 +105,9 @@ def _parameter(variable: str, field: str) -> dict[str, Any]:
         parameter["NoEcho"] = True
     if choices := _choices(kinds):
         parameter["AllowedValues"] = ["", *choices]
+    if variable in LISTS_OF_THE_URL:
+        # The Function URL has no default of its own, and would take the space behind a comma for part of a name.
+        parameter |= {"Default": ",".join(info.default), "AllowedPattern": r"^[^\s,]+(,[^\s,]+)*$"}
     return parameter
 
 
@@ -137,7 +143,7 @@ def url_cors() -> dict[str, Any]:
     methods = {method for route in app.routes for method in getattr(route, "methods", None) or ()}
     return {
         "AllowMethods": sorted(methods - {"OPTIONS"}),
-        "AllowHeaders": own["allow_headers"],
+        "AllowHeaders": Tag("!Split", [",", ref("CorsAllowHeaders")]),
         "ExposeHeaders": own["expose_headers"],
         "MaxAge": own["max_age"],
     }

@@ -9,12 +9,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import uvicorn
 from fastapi import FastAPI
 
 from image_upload.app import create_app
-from image_upload.commands.serve import configuration
 from image_upload.settings import load
+from image_upload.web.server import Configuration, Server
 from local.ports import claim_port
 from local.stores import opened_stores
 
@@ -37,9 +36,9 @@ def local_environ(
     return {**made_up, **{name: value for name, value in kept.items() if value}, "ENVIRONMENT": "local", **stores}
 
 
-def server_for(app: FastAPI) -> uvicorn.Server:
+def server_for(app: FastAPI) -> Server:
     """The server of a deployment, but nobody at a keyboard waits longer than this for it to end."""
-    return uvicorn.Server(configuration(app, timeout_graceful_shutdown=5))
+    return Server(Configuration(app, timeout_graceful_shutdown=5))
 
 
 @contextlib.contextmanager

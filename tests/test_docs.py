@@ -82,6 +82,8 @@ def default_of(field: str) -> str:
         return "not set"
     if info.default == ():
         return "empty"
+    if isinstance(info.default, tuple):
+        return f"`{','.join(info.default)}`"
     return f"`{str(info.default).lower() if isinstance(info.default, bool) else info.default}`"
 
 

@@ -174,6 +174,65 @@ def test_a_listed_origin_may_call_and_others_may_not(start: Start, web: httpx.Cl
     assert error.headers.get_list("access-control-allow-origin") == ["https://app.example.com"]
 
 
+def preflight(web: httpx.Client, service: str, origin: str, headers: str) -> httpx.Response:
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": headers}
+    return web.options(f"{service}/uploads", headers={"Origin": origin, **asked})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "cache-control, x-requested-with",  # Dropzone
+        "content-type, x-requested-with",  # axios as many projects set it up
+        "baggage, content-type, sentry-trace",
+        "authorization, content-type, traceparent, tracestate",
+        "content-type, uppy-auth-token, uppy-credentials-params",
+    ],
+)
+def test_the_headers_of_common_clients_may_be_sent(start: Start, web: httpx.Client, headers: str) -> None:
+    service = start(CORS_ALLOW_ORIGINS=ORIGIN["Origin"])
+    answer = preflight(web, service, ORIGIN["Origin"], headers)
+    assert answer.status_code == 200, answer.text
+    assert set(headers.split(", ")) <= set(answer.headers["access-control-allow-headers"].lower().split(", "))
+    assert preflight(web, service, ORIGIN["Origin"], "x-tenant").status_code == 400
+
+
+def test_the_operator_says_which_headers_may_be_sent(start: Start, web: httpx.Client) -> None:
+    named = start(CORS_ALLOW_ORIGINS=ORIGIN["Origin"], CORS_ALLOW_HEADERS="X-Tenant, Authorization")
+    assert preflight(web, named, ORIGIN["Origin"], "authorization, x-tenant").status_code == 200
+    assert preflight(web, named, ORIGIN["Origin"], "traceparent").status_code == 400
+    any_at_all = start(CORS_ALLOW_ORIGINS=ORIGIN["Origin"], CORS_ALLOW_HEADERS="*")
+    assert preflight(web, any_at_all, ORIGIN["Origin"], "x-anything").headers["access-control-allow-headers"]
+    assert preflight(web, any_at_all, "https://evil.example", "x-anything").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("https://a.example.com", True),
+        ("https://b.a.example.com", True),
+        ("https://app.example.org", True),
+        ("https://evilexample.com", False),
+        ("https://example.com", False),
+        ("https://.example.com", False),
+        ("https://evil.com/.example.com", False),
+        ("https://evil.com?.example.com", False),
+        ("https://user@a.example.com", False),
+        ("https://a.example.com.evil.com", False),
+        ("https://a.example.com:8443", False),
+        ("http://a.example.com", False),
+        ("https://*.example.com", False),
+    ],
+)
+def test_a_wildcard_stands_for_the_hosts_below_a_domain(
+    start: Start, web: httpx.Client, origin: str, allowed: bool
+) -> None:
+    service = start(CORS_ALLOW_ORIGINS="https://*.example.com,https://app.example.org")
+    found = preflight(web, service, origin, "content-type").headers.get("access-control-allow-origin")
+    assert found == (origin if allowed else None)
+    assert web.get(service, headers={"Origin": origin}).headers.get("access-control-allow-origin") == found
+
+
 @pytest.mark.parametrize("environ", [{"CORS_ALLOW_ORIGINS": ""}, {"AWS_LAMBDA_FUNCTION_NAME": "upload"}])
 def test_the_app_is_silent_about_cors_where_it_is_not_the_owner(
     start: Start, web: httpx.Client, environ: dict[str, str]

@@ -110,6 +110,62 @@ def test_lists_are_separated_by_commas() -> None:
     assert settings.cors_allow_origins == ("https://a.example", "https://b.example")
 
 
+@pytest.mark.parametrize(
+    ("origin", "should_read"),
+    [
+        ("https://app.example.com/", "write https://app.example.com."),
+        ("https://app.example.com/path?x", "write https://app.example.com."),
+        ("https://App.Example.com", "write https://app.example.com."),
+        ("HTTPS://app.example.com", "write https://app.example.com."),
+        ("https://app.example.com:443", "write https://app.example.com."),
+        ("http://app.example.com:80/", "write http://app.example.com."),
+        ("https://me:pw@app.example.com", "write https://app.example.com."),
+        ("localhost:3000", "write http://localhost:3000."),
+        ("app.example.com", "write https://app.example.com."),
+        ("https://bücher.example", "write https://xn--bcher-kva.example."),
+        ("https://app-*.example.com", "https://*.example.com for every host below a domain"),
+        ("https://*example.com", "https://*.example.com for every host below a domain"),
+        ("*.example.com", "https://*.example.com for every host below a domain"),
+        ("https://*", "https://*.example.com for every host below a domain"),
+        ("https://*.com", "too wide"),
+        ("null", "never matches"),
+        ("https://", "never matches"),
+        ("https://a b", "never matches"),
+    ],
+)
+def test_an_origin_that_could_never_match_stops_the_start_and_says_how_it_should_read(
+    origin: str, should_read: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(MINIMUM | {"CORS_ALLOW_ORIGINS": f"https://good.example.com,{origin}"})
+    assert "CORS_ALLOW_ORIGINS" in str(caught.value)
+    assert should_read in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "https://app.example.com",
+        "https://*.example.com",
+        "http://*.localhost:3000",
+        "http://localhost:3000",
+        "http://127.0.0.1:8080",
+        "http://[::1]:3000",
+        "capacitor://localhost",
+        "chrome-extension://abcdefghijklmnop",
+    ],
+)
+def test_an_origin_as_browsers_write_it_is_taken(origin: str) -> None:
+    assert load(MINIMUM | {"CORS_ALLOW_ORIGINS": origin}).cors_allow_origins == (origin,)
+
+
+@pytest.mark.parametrize("names", ["X Tenant", "X-Tenant:", "*, X-Tenant", "X-*", "한글"])
+def test_a_header_name_that_is_none_stops_the_start(names: str) -> None:
+    with pytest.raises(SettingsError, match=r"CORS_ALLOW_HEADERS: .*no name of a header"):
+        load(MINIMUM | {"CORS_ALLOW_HEADERS": names})
+
+
 def test_debug_raises_the_log_level() -> None:
     assert load(MINIMUM | {"DEBUG": "true"}).log_level == "DEBUG"
     assert load(MINIMUM | {"LOG_LEVEL": "warning"}).log_level == "WARNING"

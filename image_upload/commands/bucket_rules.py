@@ -9,14 +9,12 @@ from contextlib import closing
 from functools import partial
 from typing import Any, NamedTuple
 
-from image_upload import purposes
+from image_upload import origins, purposes
 from image_upload.s3 import configuration, fitting, rules
 from image_upload.s3.configuration import Configuration, Part, Refused, Unreachable
 from image_upload.s3.fitting import TO_DO, Fit, Line
 from image_upload.settings import Settings, SettingsError, load, read_dotenv
 
-# An origin as browsers send it (RFC 6454), or any.
-ORIGIN = re.compile(r"\*|https?://[^\s/?#,]+")
 _DISTRIBUTION = re.compile(r"arn:aws[a-z-]*:cloudfront::\d{12}:distribution/[A-Z0-9]+")
 
 
@@ -72,10 +70,13 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _origins(text: str) -> list[str]:
-    origins = [origin for origin in (part.strip() for part in text.split(",")) if origin]
-    if not origins or not all(ORIGIN.fullmatch(origin) for origin in origins):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of origins such as https://app.example.com")
-    return origins
+    named = [origin for origin in (part.strip() for part in text.split(",")) if origin]
+    try:
+        if named:
+            return [origins.check(each) for each in named]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    raise argparse.ArgumentTypeError(f"{text!r} is no list of origins such as https://app.example.com")
 
 
 def _distribution(text: str) -> str:

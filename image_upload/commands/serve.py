@@ -4,22 +4,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-import uvicorn
+from image_upload.web.connections import raise_descriptor_limit
+from image_upload.web.server import Configuration, Server
 
 # Other than test_local.py's, so that both can run beside each other.
 PORT = "8080"
 PORT_MAX = 65_535
-
-
-def configuration(app: Any, **options: Any) -> uvicorn.Config:
-    """Uvicorn as everything here runs it.
-
-    Its access log is off, because ours has the request ids; and so is what it makes of X-Forwarded-For, because
-    TRUSTED_PROXIES decides about that.
-    """
-    return uvicorn.Config(app, log_config=None, access_log=False, server_header=False, proxy_headers=False, **options)
+MAX_CONNECTIONS_MAX = 65_535
 
 
 def _port(text: str) -> int:
@@ -28,12 +20,20 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _connections(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= MAX_CONNECTIONS_MAX):
+        raise argparse.ArgumentTypeError(
+            f"{text[:20]!r} is no number of connections. Expected: a number from 1 to {MAX_CONNECTIONS_MAX}."
+        )
+    return int(text)
+
+
 def run(arguments: Sequence[str]) -> int:
     """`serve`: until SIGTERM or Ctrl-C, and then until the requests that have begun are answered."""
     parser = argparse.ArgumentParser(
         prog="python -m image_upload serve",
         description="Run the service as a plain server until SIGTERM. Requests that have begun are finished first, "
-        "however long they take: whoever sends the signal decides when to insist.",
+        "each within its own time limit.",
         epilog="Behind a proxy on another host, TRUSTED_PROXIES names the addresses whose X-Forwarded-For is believed.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
@@ -43,8 +43,17 @@ def run(arguments: Sequence[str]) -> int:
         default=os.environ.get("PORT") or PORT,
         help=f"port (PORT from the environment, or {PORT})",
     )
+    parser.add_argument(
+        "--max-connections",
+        type=_connections,
+        default=os.environ.get("MAX_CONNECTIONS") or None,
+        help="connections held at once (MAX_CONNECTIONS from the environment, or what the limit of open files allows)",
+    )
     chosen = parser.parse_args(arguments)
-    server = uvicorn.Server(configuration("upload:app", host=chosen.host, port=chosen.port))
+    raise_descriptor_limit()
+    server = Server(
+        Configuration("upload:app", host=chosen.host, port=chosen.port, max_connections=chosen.max_connections)
+    )
     try:
         server.run()
     except SystemExit as ended:

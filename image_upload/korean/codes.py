@@ -14,9 +14,17 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
         "요청 본문이 너무 큼",
         "이 경로가 받는 크기(`max_bytes`)를 넘었습니다. `POST /uploads`로 URL을 발급받아 S3로 직접 보내세요.",
     ),
+    "malformed-request": (
+        "잘못된 형식의 요청",
+        "HTTP/1.1 요청이 아닙니다. 문법을 고쳐 새 연결에서 보내세요.",
+    ),
     "head-too-large": (
         "요청 헤더가 너무 큼",
-        "경로, 쿼리, 헤더를 합친 크기가 한도(`max_bytes`)를 넘었습니다. 더 적게 보내거나 본문에 넣어 보내세요.",
+        "경로, 쿼리, 헤더를 합친 크기가 한도(`max_bytes`)를 넘거나 헤더가 너무 많습니다. 줄이거나 본문에 넣으세요.",
+    ),
+    "too-many-connections": (
+        "연결이 너무 많음",
+        "지금은 연결을 더 받을 수 없습니다. `Retry-After`초 후에 다시 시도하세요.",
     ),
     "token-missing": ("로그인 필요", "`Authorization: Bearer <token>` 헤더가 필요한 경로입니다."),
     "token-invalid": (
@@ -141,6 +149,10 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
         "잘못된 폼",
         "폼이 깨졌거나, 중간에 끊겼거나, 필드가 중복되거나, 파트나 헤더가 너무 많습니다.",
     ),
+    "chunks-not-supported": (
+        "분할 전송은 지원하지 않습니다",
+        "파일의 한 조각만 담은 폼이어서 저장하지 않았습니다. 분할 전송을 끄거나 멀티파트 업로드를 사용하세요.",
+    ),
     "empty-file": ("빈 파일", "파일에 내용이 없어 아무것도 저장하지 않았습니다. 내용이 있는 파일을 선택하세요."),
     "upload-url-invalid": (
         "잘못된 업로드 URL",
@@ -173,7 +185,7 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "client-too-slow": (
         "전송이 너무 느림",
-        "폼이 너무 느리게 도착하거나 더 이상 도착하지 않습니다. 더 빠른 연결에서 다시 보내세요.",
+        "요청이 너무 느리게 도착하거나 더 이상 도착하지 않습니다. 더 빠른 연결에서 다시 보내세요.",
     ),
     "too-many-uploads": (
         "업로드가 너무 많음",
@@ -185,7 +197,7 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "storage-denied": (
         "S3 권한 부족",
-        "S3가 서비스의 작업(`action`)을 거부했습니다. 운영자가 역할에 권한을 주어야 합니다.",
+        "S3가 호출을 거부했습니다. 운영자가 역할에 권한(`action`)을 주거나 시계(`clock_off_s`)를 맞춰야 합니다.",
     ),
     "storage-unavailable": (
         "S3를 사용할 수 없음",

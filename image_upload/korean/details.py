@@ -46,6 +46,12 @@ DETAILS: Final[Mapping[str, str]] = {
     "This route takes at most {limit}. Ask POST /uploads for a presigned URL and send the file to S3 itself.": (
         "이 경로는 최대 {limit}까지 받습니다. POST /uploads로 presigned URL을 발급받아 파일을 S3로 직접 보내 주세요."
     ),
+    "The body did not arrive within {seconds} s. Send it again over a faster line.": (
+        "요청 본문이 {seconds}초 안에 도착하지 않았습니다. 더 빠른 연결에서 다시 보내 주세요."
+    ),
+    "The request's head did not arrive within {seconds} s. Send it again.": (
+        "요청 헤더가 {seconds}초 안에 도착하지 않았습니다. 다시 보내 주세요."
+    ),
     "The form arrives too slowly; nothing was stored. Send it again over a faster line.": (
         "폼이 너무 느리게 도착해 아무것도 저장하지 않았습니다. 더 빠른 연결에서 다시 보내 주세요."
     ),
@@ -170,6 +176,11 @@ DETAILS: Final[Mapping[str, str]] = {
     ),
     "S3 did not answer in time, so it is not known what is stored. Ask again.": (
         "S3가 제때 응답하지 않아 저장 상태를 알 수 없습니다. 다시 요청해 주세요."
+    ),
+    "The store does not take what {operation} sends; trying again cannot help. If it knows no x-amz-checksum headers, "
+    "the service's operator sets S3_CHECKSUMS=md5.": (
+        "저장소가 {operation} 요청을 받아들이지 않아, 다시 시도해도 소용이 없습니다. x-amz-checksum 헤더를 모르는 "
+        "저장소라면 운영자가 S3_CHECKSUMS=md5를 설정해야 합니다."
     ),
     "S3 failed at {operation}. Try again in a moment.": (
         "S3가 {operation} 처리에 실패했습니다. 잠시 후 다시 시도해 주세요."

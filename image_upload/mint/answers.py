@@ -39,9 +39,7 @@ class _Plan(BaseModel):
     """What every plan has."""
 
     objectKey: str = Field(description="Pass it to GET /images/{key} later.")
-    headers: dict[str, str] = Field(
-        description="Send all of them, unchanged. Every HTTP client sets Content-Length by itself."
-    )
+    headers: dict[str, str] = Field(description="Send all of them, unchanged.")
     expiresAt: datetime
     expiresIn: int = Field(description="Seconds.", examples=[300])
     cdnUrl: str | None = Field(description="Where the CDN will serve it; null without a CDN.")
@@ -53,6 +51,9 @@ class PutPlan(_Plan):
     strategy: Literal["put"]
     method: Literal["PUT"]
     presignedUrl: str = Field(description="Where the file goes.")
+    contentLength: int | None = Field(
+        description="The Content-Length that is signed. HTTP clients set it by themselves."
+    )
 
 
 class PostPlan(_Plan):
@@ -144,6 +145,9 @@ class ImageUrl(BaseModel):
     key: str
     expires_in: int = Field(examples=[300])
     headers: dict[str, str] = Field(description="Send all of them, unchanged.")
+    content_length: int | None = Field(
+        description="The Content-Length that is signed, where `size` was given. HTTP clients set it by themselves."
+    )
 
 
 class FileUrl(BaseModel):
@@ -153,4 +157,5 @@ class FileUrl(BaseModel):
     object_key: str
     expires_in: int = Field(examples=[3600])
     headers: dict[str, str] = Field(description="Send all of them, unchanged.")
+    content_length: int | None = Field(description="null: the length is not signed.")
     file_id: int | None = Field(None, description="With a database: names the file record in later calls.")

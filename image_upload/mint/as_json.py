@@ -12,7 +12,7 @@ def as_upload(plan: PutPlan | PostPlan | ProxyPlan) -> dict[str, Any]:
     """A plan of one request in the JSON of `POST /uploads`."""
     match plan:
         case PutPlan():
-            return _one(plan, "put", "PUT") | {"headers": dict(plan.headers)}
+            return _one(plan, "put", "PUT") | {"headers": dict(plan.headers), "contentLength": plan.content_length}
         case PostPlan():
             return _one(plan, "post", "POST") | {"fields": dict(plan.fields)}
         case ProxyPlan():

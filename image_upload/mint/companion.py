@@ -122,8 +122,17 @@ class Companion:
             metadata={"class_id": class_id} if class_id else None,
         )
 
-    async def form(self, wish: Wish) -> dict[str, Any]:
-        """A form POST straight to S3."""
+    async def params(self, wish: Wish) -> dict[str, Any]:
+        """One request straight to S3: a form POST, or a PUT where the store takes no forms (Uppy 3 to 5 do both)."""
+        if not self._desk.form_post:
+            put = await self._desk.mint.put(wish)
+            return {
+                "method": "PUT",
+                "url": put.url,
+                "fields": {},
+                "headers": dict(put.headers),
+                "expires": put.valid.seconds,
+            }
         plan = await self._desk.mint.post(wish)
         return {"method": "POST", "url": plan.url, "fields": dict(plan.fields), "expires": plan.valid.seconds}
 
@@ -201,7 +210,7 @@ def router(companion: Companion, principal_of: PrincipalOf) -> APIRouter:
 
 def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> None:
     # expects: query filename, type, metadata[…]
-    # returns: 200 with url, fields and method of a form POST to S3
+    # returns: 200 with url, fields and method of a form POST to S3; of a PUT, with headers, where it takes no forms
     # codes: 400 for the wish · 401 · 422 · 429 · 503
     @routes.get(
         "/params", summary="Uppy: a form for a small file", operation_id="getUppyForm", openapi_extra=documented(*_WISH)
@@ -218,7 +227,7 @@ def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> No
             for name, value in request.query_params.items()
             if name.startswith("metadata[") and name.endswith("]")
         }
-        return JSONResponse(await companion.form(companion.wish(filename, content_type, metadata, principal)))
+        return JSONResponse(await companion.params(companion.wish(filename, content_type, metadata, principal)))
 
     # expects: JSON filename, type, metadata
     # returns: 200 with key, uploadId (a ticket), bucket

@@ -21,7 +21,10 @@ Plan = PutPlan | PostPlan | ProxyPlan | MultipartPlan
 
 
 class Desk:
-    """Turns requests into wishes and plans. `form_path` is the route that a proxy plan leads to."""
+    """Turns requests into wishes and plans. `form_path` is the route that a proxy plan leads to.
+
+    `form_post` and `sha256`: whether the store takes presigned forms, and compares a SHA-256.
+    """
 
     def __init__(
         self,
@@ -31,19 +34,31 @@ class Desk:
         *,
         form_path: str,
         form_max_bytes: int,
+        form_post: bool = True,
+        sha256: bool = True,
     ) -> None:
         self.mint = mint
         self.uploads = uploads
         self.table = table
         self._form_path = form_path
         self._form_max_bytes = form_max_bytes
+        self.form_post = form_post
+        self._sha256 = sha256
 
     def purpose(self, name: str, among: Sequence[str] | None = None) -> Purpose:
         """The purpose of a name. Raises `InvalidRequest`."""
         return checks.purpose(name, {each: self.table[each] for each in among} if among else self.table)
 
     def wish(self, wanted: UploadRequest, principal: Principal) -> Wish:
-        """The request as a wish. Raises `UnsupportedFileType` if it has no type and its name does not say one."""
+        """The request as a wish. Raises `UnsupportedFileType` if it has no type and its name does not say one.
+
+        Raises `InvalidRequest` for a SHA-256 that the store would not compare.
+        """
+        if wanted.sha256 is not None and not self._sha256:
+            raise InvalidRequest(
+                "The store of this service compares no SHA-256. Leave sha256 out.",
+                errors=[{"field": "sha256", "message": "not possible here"}],
+            )
         purpose = self.purpose(wanted.purpose)
         return Wish(
             filename=wanted.filename,
@@ -65,6 +80,7 @@ class Desk:
             has_sha256=wanted.sha256 is not None,
             has_metadata=wanted.metadata is not None,
             once=wanted.ifNoneMatch,
+            form_post=self.form_post,
         )
 
     async def plan(self, wanted: UploadRequest, principal: Principal) -> dict[str, Any]:

@@ -46,6 +46,7 @@ def router(
                 "key": plan.key,
                 "expires_in": plan.valid.seconds,
                 "headers": dict(plan.headers),
+                "content_length": plan.content_length,
             }
         )
 
@@ -115,6 +116,7 @@ def router(
                 "object_key": plan.key,
                 "expires_in": plan.valid.seconds,
                 "headers": dict(plan.headers),
+                "content_length": plan.content_length,
                 **kept,
             }
         )

@@ -76,16 +76,15 @@ class Mint:
         """
         approved = approve(wish)
         headers = self._headers(approved)
-        if wish.size_bytes is not None:
-            headers["Content-Length"] = str(wish.size_bytes)
+        length = {} if wish.size_bytes is None else {"Content-Length": str(wish.size_bytes)}
         if wish.once or (wish.size_bytes is None and (wish.recorded or self.quotas is not None)):
             # Also where a second PUT of another length would make a record or a quota say what is not true.
             # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
             headers["If-None-Match"] = "*"
         pen = await self._pen(approved, expires_s)
-        url = pen.url("PUT", approved.key, headers=headers)
+        url = pen.url("PUT", approved.key, headers=headers | length)
         audit.note("mint", approved.key, purpose=wish.purpose.name, size_bytes=wish.size_bytes)
-        return PutPlan(approved.key, url, headers, pen.validity, self._bucket.cdn_url(approved.key))
+        return PutPlan(approved.key, url, headers, wish.size_bytes, pen.validity, self._bucket.cdn_url(approved.key))
 
     async def post(self, wish: Wish) -> PostPlan:
         """A presigned form POST whose policy pins key, type, length, checksum and metadata.

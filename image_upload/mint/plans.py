@@ -32,11 +32,16 @@ class Wish(NamedTuple):
 
 
 class PutPlan(NamedTuple):
-    """One presigned PUT. `headers` must be sent as they are: S3 checks each against the signature."""
+    """One presigned PUT. `headers` must be sent as they are: S3 checks each against the signature.
+
+    `content_length` is signed too where it is not None. It is none of the headers, because an HTTP client sets that one
+    by itself: https://fetch.spec.whatwg.org/#forbidden-request-header
+    """
 
     key: str
     url: str
     headers: Mapping[str, str]
+    content_length: int | None
     valid: Validity
     cdn_url: str | None
 

@@ -4,18 +4,32 @@ Nobody has to hold more than one chunk: `Incoming` gives the file's bytes out as
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from image_upload.errors import InvalidRequest, MalformedForm, NotAForm
+from image_upload.errors import ChunksNotSupported, InvalidRequest, MalformedForm, NotAForm
 from image_upload.limits import FORM_FIELD_MAX_BYTES, FORM_PARTS_MAX
+from image_upload.proxy import part_names
 from image_upload.wording import human_bytes
 
 FILE_FIELD = "file"
+FOLDER_FIELD = "folder"
+PURPOSE_FIELD = "purpose"
+CLASS_FIELD = "class_id"
+SUCCESS_URL_FIELD = "success_url"
+# Those that mean something here; frameworks add others of their own, which are read over.
+_FIELDS = frozenset(
+    {"uploadUrl", "max_retries", FOLDER_FIELD, PURPOSE_FIELD, CLASS_FIELD, SUCCESS_URL_FIELD},
+)
+# How Dropzone, Resumable.js, Flow.js, Fine Uploader and Plupload say of how many pieces this form carries one.
+_CHUNK_COUNTS = frozenset({"dztotalchunkcount", "resumableTotalChunks", "flowTotalChunks", "qqtotalparts", "chunks"})
+# What browsers call a Blob without a name, such as a JSON document beside the file.
+_NAMELESS = "blob"
+_NAMES_SHOWN = 5
 _BOUNDARY_MAX_CHARS = 70  # RFC 2046 section 5.1.1
 _HINT = "Send multipart/form-data; in browsers pass a FormData and set no Content-Type yourself."
 
@@ -112,10 +126,10 @@ class _Reader:
             raise MalformedForm("A part's headers are not UTF-8. Name fields and files in UTF-8.") from None
         if content_type is not None and not content_type.isprintable():
             raise MalformedForm("A part's Content-Type holds control characters. Send a media type such as image/jpeg.")
-        kind, options = _disposition(disposition)
-        if kind != "form-data" or "name" not in options:
+        named = part_names.read(disposition)
+        if named is None:
             raise MalformedForm(f"A part of the form has no name. {_HINT}")
-        self._part = Part(options["name"], options.get("filename"), content_type)
+        self._part = Part(named.name, named.filename, content_type or None)
         self.events.append(("part", self._part))
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
@@ -132,21 +146,23 @@ class _Reader:
         self.complete = True
 
 
-def _disposition(value: str) -> tuple[str, dict[str, str]]:
-    """A part's Content-Disposition, whose values may hold any character."""
-    # The library's reader is for Latin-1; UTF-8 bytes spelled as Latin-1 pass through it unchanged.
-    kind, options = parse_options_header(value.encode().decode("latin-1"))
-    return kind.decode("latin-1"), {name.decode("latin-1"): text.decode() for name, text in options.items()}
-
-
 class Incoming:
     """A form that is still arriving: its fields so far, and the file's bytes as they come.
+
+    The one part with a file name is the file, whatever its field is called; fields with no meaning here are read over.
+    `checks` are called with the value of each field of their name as soon as it is there, and may raise.
 
     Call `reach_file`, then read `chunks` to their end, then `finish`; without a file `finish` is enough.
     All of them raise `MalformedForm`, also when the stream ends before the closing boundary.
     """
 
-    def __init__(self, stream: AsyncIterator[bytes], content_type: str | None, content_length: int | None) -> None:
+    def __init__(
+        self,
+        stream: AsyncIterator[bytes],
+        content_type: str | None,
+        content_length: int | None,
+        checks: Mapping[str, Callable[[str], object]] | None = None,
+    ) -> None:
         self._boundary = boundary_of(content_type)
         self._content_length = content_length
         self._stream = stream
@@ -154,6 +170,8 @@ class Incoming:
         self._events: deque[Event] = deque()
         self._part = self._file = Part("", None, None)
         self._value = bytearray()
+        self._checks = checks or {}
+        self._read_over: list[str] = []
         self.fields: dict[str, str] = {}
         self.filename = ""
         self.content_type: str | None = None
@@ -169,6 +187,8 @@ class Incoming:
             if self._takes(event):
                 await self._fill()
                 return True
+        if self._read_over:
+            raise _no_file(self._read_over)
         return False
 
     def length_if_last(self) -> int | None:
@@ -196,7 +216,10 @@ class Incoming:
         """Read the fields behind the file, to the closing boundary."""
         while (event := await self._next()) is not None:
             if self._takes(event):
-                raise MalformedForm("The form holds more than one 'file' part. Send one file a request.")
+                raise MalformedForm(
+                    f"The form holds more than one file, in {self._file.name[:40]!r} and {self._part.name[:40]!r}. "
+                    "Send one file a request."
+                )
 
     async def _fill(self) -> None:
         """Have the next event at hand, if there is one."""
@@ -222,21 +245,41 @@ class Incoming:
             self._part, self._value = payload, bytearray()
             if payload.name in self.fields:
                 raise MalformedForm(f"The form holds more than one {payload.name[:40]!r} part. Send each field once.")
-            if payload.name == FILE_FIELD:
-                if not payload.filename:  # text, or a file input that was left empty
-                    raise _not_a_file()
+            if _is_file(payload):
                 if not self.has_file:
-                    self._file, self.filename, self.content_type = payload, payload.filename, payload.content_type
-                    self.has_file = True
+                    self._file, self.content_type = payload, payload.content_type
+                    self.filename, self.has_file = payload.filename or "", True
                 return True
+            if payload.name not in _FIELDS:
+                self._read_over.append(payload.name)
         elif kind == "data":
             self._value += payload
             if len(self._value) > FORM_FIELD_MAX_BYTES:
                 most = human_bytes(FORM_FIELD_MAX_BYTES)
                 raise MalformedForm(f"The field {self._part.name[:40]!r} is longer than {most}. Send less in it.")
-        else:
-            self.fields[self._part.name] = _text(self._part.name, self._value)
+        elif self._part.name in _FIELDS:
+            text = self.fields[self._part.name] = _text(self._part.name, self._value)
+            self._checks.get(self._part.name, str)(text)
+        elif self._part.name in _CHUNK_COUNTS:
+            _refuse_chunks(self._part.name, bytes(self._value).strip())
         return False
+
+
+def _is_file(part: Part) -> bool:
+    """Whether a part is the form's file: it has a name of its own, or the field that is meant for it."""
+    named = bool(part.filename) and part.name not in _FIELDS
+    return named and (part.name == FILE_FIELD or part.filename != _NAMELESS)
+
+
+def _refuse_chunks(field: str, count: bytes) -> None:
+    """Raises `ChunksNotSupported` where the form says that it is one of several of a file."""
+    if count.isdigit() and count.lstrip(b"0") not in (b"", b"1"):
+        raise ChunksNotSupported(
+            f"The field {field!r} says that this form is one chunk of a file; chunks are not put together here, and "
+            "nothing was stored. Switch chunking off and send the file in one form, or send it in parts straight to S3 "
+            "with a multipart plan of POST /uploads.",
+            field=field,
+        )
 
 
 def _text(name: str, value: bytearray) -> str:
@@ -248,9 +291,10 @@ def _text(name: str, value: bytearray) -> str:
         ) from None
 
 
-def _not_a_file() -> InvalidRequest:
+def _no_file(fields: list[str]) -> InvalidRequest:
+    found = ", ".join(repr(name[:40]) for name in dict.fromkeys(fields[:_NAMES_SHOWN]))
     return InvalidRequest(
-        "The part `file` has no file name, so it is not a file. In curl write -F file=@cat.jpg, in JavaScript append "
-        "a File or Blob.",
+        f"No part of the form has a file name, so there is no file; found: {found}. Send it in the field `file`: in "
+        "curl write -F file=@cat.jpg, in JavaScript append a File or Blob.",
         errors=[{"field": FILE_FIELD, "message": "not a file"}],
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,14 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.requests import Request
 
-from image_upload import keys, purposes
+from image_upload import checks, keys, origins, purposes
 from image_upload.accounts.principals import Principal
 from image_upload.budget import ByteBudget
 from image_upload.deadline import Deadline, upload_deadline
 from image_upload.edge import length_of
-from image_upload.errors import EmptyFile, InvalidRequest, OutOfTime, Problem
+from image_upload.errors import ChunksNotSupported, EmptyFile, InvalidRequest, OutOfTime, Problem
 from image_upload.limiting.addresses import address_of
-from image_upload.limits import RETRIES_MAX, STREAM_FROM_BYTES
+from image_upload.limits import RETRIES_MAX, STREAM_FROM_BYTES, SUCCESS_URL_MAX_CHARS
 from image_upload.proxy.pace import Places
 from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 RETRIES_DEFAULT = 3
 
+_ANY_TYPE = "application/octet-stream"
+# RFC 9110 section 14.4; jQuery File Upload says by it which piece of a file a form carries.
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
+
 
 class Done(NamedTuple):
     """A stored file."""
@@ -41,6 +46,7 @@ class Done(NamedTuple):
     size_bytes: int
     sent: "Sent"
     elapsed_ms: int
+    success_url: str | None = None
 
 
 class Proxy:
@@ -53,6 +59,9 @@ class Proxy:
         self._places = Places(settings.uploads_per_address)
         self._address_of = address_of(settings)
         self._disk = ByteBudget(settings.spool_bytes)
+        callback = settings.frontend_callback_url
+        front_end = origins.of_url(callback) if callback else None
+        self._front_ends = (*settings.cors_allow_origins, *([front_end] if front_end else []))
 
     @functools.cached_property
     def _rule(self) -> "TargetRule":
@@ -77,7 +86,7 @@ class Proxy:
                 if "attempts" in problem.extras:
                     problem.extras["elapsed_ms"] = _elapsed_ms(started)
                 raise
-        return Done(incoming.filename, incoming.size_bytes, sent, _elapsed_ms(started))
+        return Done(incoming.filename, incoming.size_bytes, sent, _elapsed_ms(started), _success_url(incoming))
 
     def cdn_url(self, key: str) -> str | None:
         """The key's address on the CDN."""
@@ -94,7 +103,8 @@ class Proxy:
             async with _until(deadline):
                 table = purposes.table(allow_gif=self._settings.allow_gif)
                 shelf = Shelf(self._bucket, table, self._quotas)
-                return await keep(shelf, incoming, principal.user_id, self._room())
+                kept = await keep(shelf, incoming, principal.user_id, self._room())
+                return kept._replace(success_url=_success_url(incoming))
 
     def _sender(self) -> "Sender":
         from image_upload.proxy.outcome import is_stored  # noqa: PLC0415
@@ -113,12 +123,29 @@ class Proxy:
 
     def _arriving(self, request: Request) -> tuple[Deadline, "Incoming"]:
         # httpx, tenacity and the form parser cost 60 ms of import that minting need not pay.
-        from image_upload.proxy.form import Incoming  # noqa: PLC0415
+        from image_upload.proxy.form import SUCCESS_URL_FIELD, Incoming  # noqa: PLC0415
         from image_upload.proxy.pace import paced  # noqa: PLC0415
 
-        length = length_of(request.headers.get("content-length", "").encode("latin-1"))
-        incoming = Incoming(paced(request.stream(), self._is_busy), request.headers.get("content-type"), length)
+        _refuse_piece(request.headers.get("content-range", ""))
+        incoming = Incoming(
+            paced(request.stream(), self._is_busy),
+            request.headers.get("content-type"),
+            length_of(request.headers.get("content-length", "").encode("latin-1")),
+            {SUCCESS_URL_FIELD: self._check_success_url},
+        )
         return upload_deadline(self._settings.timeout_s), incoming
+
+    def _check_success_url(self, url: str) -> None:
+        """Raises `InvalidRequest` unless it leads to one of the operator's front ends: never an open redirect."""
+        if not url:
+            return
+        origin = origins.of_url(url) if len(url) <= SUCCESS_URL_MAX_CHARS else None
+        if origin is None or not origins.matches(origin, self._front_ends):
+            raise InvalidRequest(
+                "success_url leads to no front end of this service, so nothing was stored. Send an absolute URL of an "
+                "origin that the operator names in CORS_ALLOW_ORIGINS (* names none) or FRONTEND_CALLBACK_URL.",
+                errors=[{"field": "success_url", "message": "not at an allowed origin"}],
+            )
 
     async def _pass_on(self, incoming: "Incoming", deadline: Deadline, *, retrying: bool) -> "Sent":
         from image_upload.proxy import spool as spools  # noqa: PLC0415
@@ -157,6 +184,7 @@ class Proxy:
 
         keys.check_filename(incoming.filename)
         target, room = self._target(incoming.fields), self._room()
+        incoming.content_type = incoming.content_type or _type_of(target, incoming.filename)
         await self._check_signature(target, incoming.content_type, length)
         retries = _max_retries(incoming.fields.get("max_retries")) if retrying else 0
         spool = spools.Spool(room) if room is not None and retries else None
@@ -189,6 +217,7 @@ class Proxy:
         target = self._target(form.fields)
         if form.size_bytes == 0:
             raise EmptyFile
+        form.content_type = form.content_type or _type_of(target, form.filename)
         return await self._sender().send(form, target, max_retries=max_retries, deadline=deadline)
 
 
@@ -203,6 +232,32 @@ async def _until(deadline: Deadline, *, attempts: int = 0) -> AsyncIterator[None
             "The upload did not end in time. Send the file again, or straight to S3 with the presigned URL.",
             attempts=attempts,
         ) from None
+
+
+def _success_url(incoming: "Incoming") -> str | None:
+    return incoming.fields.get("success_url") or None
+
+
+def _refuse_piece(content_range: str) -> None:
+    """Raises `ChunksNotSupported` where a request says that it carries a part of a file only."""
+    match = _CONTENT_RANGE.fullmatch(content_range)
+    if match is None:
+        return
+    first, last, total = map(int, match.groups())
+    if last - first + 1 < total:
+        raise ChunksNotSupported(
+            "Content-Range says that this form is one chunk of a file; chunks are not put together here, and nothing "
+            "was stored. Switch chunking off and send the file in one form, or send it in parts straight to S3 with a "
+            "multipart plan of POST /uploads.",
+            field="Content-Range",
+        )
+
+
+def _type_of(target: "Target", filename: str) -> str:
+    """The type of a file whose part names none: what was signed cannot be read, but it fits the key's extension."""
+    if target.key.startswith(purposes.USER_FILE.prefix):
+        return _ANY_TYPE  # whatever its name, POST /files/upload-url signs no other
+    return checks.usual_type(target.key) or checks.usual_type(filename) or _ANY_TYPE
 
 
 def _elapsed_ms(started: float) -> int:

@@ -8,6 +8,7 @@ from image_upload.accounts.dependencies import PrincipalOf
 from image_upload.accounts.principals import Principal
 from image_upload.errors import (
     BodyTooLarge,
+    ChunksNotSupported,
     CredentialsUnavailable,
     EmptyFile,
     ExpiredUploadUrl,
@@ -59,6 +60,10 @@ FORM_MAX_BYTES = {
 _FORM_FIELDS: dict[str, Any] = {
     "file": {"type": "string", "format": "binary", "description": "The file, with its name and type."},
     "uploadUrl": {"type": "string", "description": "The presignedUrl of POST /uploads, unchanged."},
+    "success_url": {
+        "type": "string",
+        "description": "Where a browser is sent once the file is stored (303): a URL of an allowed origin.",
+    },
 }
 _RETRY_FIELDS: dict[str, Any] = {
     "max_retries": {
@@ -73,6 +78,7 @@ _PROBLEMS = (
     InvalidRequest,
     NotAForm,
     MalformedForm,
+    ChunksNotSupported,
     EmptyFile,
     InvalidFilename,
     BodyTooLarge,
@@ -99,6 +105,7 @@ _STORE_PROBLEMS = (
     InvalidRequest,
     NotAForm,
     MalformedForm,
+    ChunksNotSupported,
     EmptyFile,
     InvalidFilename,
     InvalidKey,
@@ -125,6 +132,7 @@ _STORE_FORM: dict[str, Any] = {
         "folder": {"type": "string", "default": "uploads", "description": "Where in the bucket; may hold slashes."},
         "purpose": {"type": "string", "description": "In place of folder: decides key, types and size."},
         "class_id": {"type": "string", "description": "Stored with the file; the purpose audio needs it."},
+        "success_url": _FORM_FIELDS["success_url"],
     },
 }
 
@@ -133,8 +141,8 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
     """The form routes. The first two need no token: the presigned URL is the permission."""
     routes = APIRouter(tags=["Proxy"])
 
-    # expects: form with file and uploadUrl, in either order
-    # returns: 200 after S3's 2xx; one attempt
+    # expects: form with file and uploadUrl, in either order; success_url
+    # returns: 200 after S3's 2xx; one attempt; with success_url 303
     # codes: 400, 403 for the form and its URL · 413 · 415 · 422 · 400, 502, 504 for S3
     @routes.post(
         PLAIN_PATH,
@@ -144,7 +152,8 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
     )
     async def upload(request: Request) -> JSONResponse:
         """For clients that cannot talk to S3 themselves. Reports success only after S3 has confirmed the file."""
-        return JSONResponse(_stored(await proxy.handle(request, retrying=False)))
+        done = await proxy.handle(request, retrying=False)
+        return _answer(_stored(done), done.success_url)
 
     # expects: the same and max_retries, 0 to 10
     # returns: the same and attempts; at most max_retries + 1 of them
@@ -160,10 +169,11 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
     async def upload_with_retry(request: Request) -> JSONResponse:
         """Tries again after connection errors, time-outs, 408, 429 and 5xx, with growing random pauses."""
         done = await proxy.handle(request, retrying=True)
-        return JSONResponse(_stored(done) | {"attempts": done.sent.attempts, "last_failure": done.sent.last_failure})
+        said = _stored(done) | {"attempts": done.sent.attempts, "last_failure": done.sent.last_failure}
+        return _answer(said, done.success_url)
 
-    # expects: form with file; folder or purpose, class_id, in front of it or behind
-    # returns: 200 with key, size, type and ETag, once S3 has the whole file
+    # expects: form with file; folder or purpose, class_id, success_url, in front of it or behind
+    # returns: 200 (with success_url 303) with key, size, type and ETag, once S3 has the whole file
     # codes: 400 for the form, its file and folder · 401 · 408 · 413 · 415 · 422 · 429 · 502, 503, 504
     @routes.post(
         STORE_PATH,
@@ -176,17 +186,23 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
     ) -> JSONResponse:
         """Outside Lambda of any size. With `folder` or `purpose` in front of `file` nothing is written to disk."""
         kept = await proxy.keep(request, principal)
-        return JSONResponse(
-            {
-                "key": kept.key,
-                "size": kept.stored.size_bytes,
-                "content_type": kept.content_type,
-                "etag": kept.stored.etag,
-                "cdn_url": proxy.cdn_url(kept.key),
-            }
-        )
+        said = {
+            "key": kept.key,
+            "size": kept.stored.size_bytes,
+            "content_type": kept.content_type,
+            "etag": kept.stored.etag,
+            "cdn_url": proxy.cdn_url(kept.key),
+        }
+        return _answer(said, kept.success_url)
 
     return routes
+
+
+def _answer(said: dict[str, Any], success_url: str | None) -> JSONResponse:
+    """The answer, which sends a plain HTML form's browser on where the form says so."""
+    if success_url is None:
+        return JSONResponse(said)
+    return JSONResponse(said, status_code=303, headers={"Location": success_url})
 
 
 def _stored(done: Done) -> dict[str, Any]:

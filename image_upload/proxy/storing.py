@@ -16,7 +16,7 @@ from image_upload.errors import (
     UnsupportedFileType,
 )
 from image_upload.limits import MULTIPART_URL_EXPIRES_S, S3_OBJECT_MAX_BYTES
-from image_upload.proxy.form import FILE_FIELD, Incoming
+from image_upload.proxy.form import CLASS_FIELD, FILE_FIELD, FOLDER_FIELD, PURPOSE_FIELD, Incoming
 from image_upload.proxy.spool import Room, pieces, receive
 from image_upload.purposes import Purpose
 from image_upload.s3 import objects, uploading
@@ -28,9 +28,6 @@ from image_upload.wording import human_bytes
 if TYPE_CHECKING:
     from image_upload.limiting.quotas import Quotas
 
-FOLDER_FIELD = "folder"
-PURPOSE_FIELD = "purpose"
-CLASS_FIELD = "class_id"
 # What decides the key and the object's headers; all of it must be known before the first byte leaves.
 _DECISIVE = frozenset({FOLDER_FIELD, PURPOSE_FIELD, CLASS_FIELD})
 _ANY_TYPE = "application/octet-stream"
@@ -44,6 +41,7 @@ class Kept(NamedTuple):
     key: str
     content_type: str
     stored: StoredObject
+    success_url: str | None = None
 
 
 class Shelf(NamedTuple):
@@ -133,7 +131,7 @@ async def _store(
 
 def _place(shelf: Shelf, incoming: Incoming, user_id: str) -> _Place:
     now, fields = datetime.now(UTC), incoming.fields
-    content_type = incoming.content_type or _ANY_TYPE
+    content_type = incoming.content_type or checks.usual_type(incoming.filename) or _ANY_TYPE
     given = {CLASS_FIELD: fields[CLASS_FIELD]} if fields.get(CLASS_FIELD) else {}
     if not fields.get(PURPOSE_FIELD):
         max_bytes = S3_OBJECT_MAX_BYTES

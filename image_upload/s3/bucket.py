@@ -13,10 +13,10 @@ from image_upload import deadline, purposes
 from image_upload.budget import ByteBudget
 from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import HEALTH_CACHE_S, HEALTH_TIMEOUT_S, MIB, S3_CALL_ATTEMPTS, S3_CALL_EXPIRES_S
-from image_upload.s3 import time_limits
+from image_upload.s3 import integrity, time_limits
 from image_upload.s3.address import Address, locate
 from image_upload.s3.credentials import CredentialSource
-from image_upload.s3.failures import S3Failure, S3TimedOut, denied_action, error_code
+from image_upload.s3.failures import S3Failure, S3TimedOut, behind_s, denied_action, error_code
 from image_upload.s3.signing import Credentials, Signer
 from image_upload.s3.time_limits import TimeLimit
 from image_upload.settings import Settings
@@ -92,7 +92,9 @@ class Bucket:
         self._client: httpx.AsyncClient | None = None
         self._wire: Wire | None = None
         self._state: tuple[float, BucketState] | None = None
+        self._asks = asyncio.Lock()
         self.name = settings.s3_bucket_name
+        self.checksums = settings.s3_checksums
         inner = settings.s3_endpoint_url
         public = settings.s3_public_endpoint_url or inner
         self.address = locate(self.name, settings.aws_region, inner, use_ssl=settings.use_ssl)
@@ -242,6 +244,7 @@ class Bucket:
         from image_upload.s3.retry import RETRYABLE_STATUSES, Transient, retry_after_s  # noqa: PLC0415
 
         signer = self._signer(self.address, await self._credentials.current())
+        headers = await integrity.fitted(headers, body, self.checksums)
         now = datetime.now(UTC)
         url = signer.presign(
             method, key, now=now.replace(microsecond=0), expires_s=S3_CALL_EXPIRES_S, headers=headers, query=query
@@ -249,7 +252,7 @@ class Bucket:
         timeout = httpx.Timeout(limit.connect_s, read=limit.idle_s, write=limit.idle_s)
         try:
             async with self.client.stream(
-                method, url, headers=dict(headers or {}), content=_pieces(body), timeout=timeout
+                method, url, headers=headers, content=_pieces(body), timeout=timeout
             ) as response:
                 if response.is_success:
                     yield response
@@ -261,7 +264,8 @@ class Bucket:
         if response.status_code in RETRYABLE_STATUSES:
             pause = retry_after_s(response.headers.get("retry-after"), now)
             raise Transient(operation, status=response.status_code, code=code, retry_after_s=pause)
-        raise S3Failure(operation, response.status_code, code, denied_action(said))
+        off_s = behind_s(response.headers.get("date"))
+        raise S3Failure(operation, response.status_code, code, denied_action(said), off_s)
 
     def at_rest(self, key: str) -> dict[str, str]:
         """The headers that decide how S3 keeps an object: its purpose's storage class, and encryption, by settings.
@@ -294,10 +298,11 @@ class Bucket:
 
     async def state(self) -> BucketState:
         """Whether the bucket answers a signed HeadBucket, within `HEALTH_TIMEOUT_S`; reused for `HEALTH_CACHE_S`."""
-        now = time.monotonic()
-        if self._state is None or now - self._state[0] > HEALTH_CACHE_S:
-            self._state = (now, await self._ask_state())
-        return self._state[1]
+        async with self._asks:  # one asks; those that wait for it meanwhile share its answer
+            if self._state is None or time.monotonic() - self._state[0] > HEALTH_CACHE_S:
+                state = await self._ask_state()
+                self._state = (time.monotonic(), state)
+            return self._state[1]
 
     async def _ask_state(self) -> BucketState:
         import httpx  # noqa: PLC0415  see `client`

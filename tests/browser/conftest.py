@@ -53,7 +53,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("uppy")
     for source in HERE.glob("*.mjs"):
         shutil.copy(source, folder)
-    for major, code in zip((5, 6), documented("js"), strict=True):
+    for major, code in zip((5, 6), documented("js")[:2], strict=True):
         (folder / f"documented-v{major}.mjs").write_text(code, encoding="utf-8")
     (code,) = documented("js", "sign-in.md")
     (folder / "documented-sign-in.mjs").write_text(code, encoding="utf-8")

@@ -64,8 +64,8 @@ def test_whoever_sets_a_bucket_need_not_know_the_services_secret(command: Comman
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--origins", "app.example.com"], "no list of origins"),
-        (["--origins", "https://app.example.com/path"], "no list of origins"),
+        (["--origins", "app.example.com"], "write https://app.example.com"),
+        (["--origins", "https://app.example.com/path"], "write https://app.example.com"),
         (["--origins", ","], "no list of origins"),
         (["--distribution-arn", "E2ABC"], "no ARN"),
         (["--ia-after-days", "3"], "S3 moves nothing to Standard-IA before 30 days"),

@@ -121,7 +121,7 @@ def test_a_client_that_goes_away_leaves_nothing(store: Store, service: str) -> N
         ([part("name=folder", b"a\\b"), part(FILE, b"x")], 400, "invalid-key"),
         ([part("name=folder", b"a\x00b"), part(FILE, b"x")], 400, "invalid-key"),
         ([part("name=folder", b"x" * 1020), part(FILE, b"x")], 400, "invalid-key"),
-        ([part(FILE.replace("녹음 1", "../1"), b"x")], 400, "invalid-filename"),
+        ([part(FILE.replace("녹음 1.bin", ".."), b"x")], 400, "invalid-filename"),
         ([part(FILE, b"x"), part(FILE, b"y")], 400, "malformed-form"),
         ([part("name=folder", b"two"), part(FILE, b"x"), part(FILE, b"y")], 400, "malformed-form"),
     ],

@@ -67,7 +67,7 @@ def listed(value: str | list[str]) -> list[str]:
 
 
 def test_every_setting_reaches_the_function_or_is_left_out_for_a_reason() -> None:
-    by_hand = {"ENVIRONMENT", "S3_BUCKET_NAME", "TIMEOUT_SECONDS"}
+    by_hand = {"ENVIRONMENT", "S3_BUCKET_NAME", "TIMEOUT_SECONDS", "CORS_ALLOW_ORIGINS"}
     every = {aliases(field)[0] for field in Settings.model_fields}
     assert set(environment_of(Stack())) == every - NOT_PARAMETERS.keys() | by_hand
     assert all(NOT_PARAMETERS.values())
@@ -277,6 +277,17 @@ def test_the_url_answers_cors_as_the_app_would_and_the_app_is_silent() -> None:
     assert cors_of(app) is None
     documented = {method.upper() for path in app.openapi()["paths"].values() for method in path}
     assert documented <= set(cors["AllowMethods"]) <= set(own["allow_methods"])
+
+
+@pytest.mark.parametrize("origins", ["https://app.example.com/", "https://*.example.com", "https://App.example.com"])
+def test_an_origin_that_would_never_match_at_the_url_is_no_parameter(origins: str) -> None:
+    with pytest.raises(ValueError, match="does not match"):
+        Stack(AllowedOrigins=origins)
+
+
+def test_further_headers_reach_the_url() -> None:
+    cors = Stack(AllowedOrigins=ORIGINS, CorsAllowHeaders="X-Tenant,Accept").resources["Url"]["Properties"]["Cors"]
+    assert cors["AllowHeaders"] == ["X-Tenant", "Accept"]
 
 
 def test_without_origins_nobody_answers_cors() -> None:

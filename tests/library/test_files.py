@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -306,6 +307,30 @@ def test_a_failure_is_no_absence(
 ) -> None:
     hostile.play(*[answering(answer)] * 3)
     problem(web.request(method, before_hostile + path), 502, code)
+    hostile.end()
+
+
+@pytest.mark.parametrize(
+    ("off_s", "code", "is_clock"),
+    [
+        (-1200, "SignatureDoesNotMatch", True),
+        (-120, "AccessDenied", True),  # the URL of the call has ended for S3
+        (-30, "AccessDenied", False),
+        (0, "RequestTimeTooSkewed", True),
+        (600, "AccessDenied", False),
+        (1200, "AccessDenied", True),
+    ],
+)
+def test_a_clock_that_is_wrong_is_told_as_such_and_not_as_a_missing_right(
+    hostile: HostileStore, before_hostile: str, web: httpx.Client, off_s: int, code: str, is_clock: bool
+) -> None:
+    date = formatdate(time.time() - off_s, usegmt=True)
+    said = f"<Error><Code>{code}</Code><Message>Access Denied</Message></Error>".encode()
+    hostile.play(answering(raw(403, f"Date: {date}", body=said)))
+    told = problem(web.get(before_hostile + FILES), 502, "storage-denied")
+    assert told["upstream_code"] == code
+    assert ("clock" in told["detail"], "action" in told) == (is_clock, not is_clock)
+    assert not is_clock or abs(told["clock_off_s"] - off_s) < 30
     hostile.end()
 
 

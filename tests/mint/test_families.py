@@ -33,6 +33,16 @@ def test_an_image_url_in_its_familys_names(
     assert web.put(plan["upload_url"], content=b"12345", headers={"Content-Type": "image/png"}).status_code == 200
 
 
+def test_the_length_that_is_signed_stands_apart_from_the_headers(service: str, web: httpx.Client) -> None:
+    sized = web.post(f"{service}/images/presigned-url/scan", json={"content_type": "image/png", "size": 5}).json()
+    assert (sized["headers"], sized["content_length"]) == ({"Content-Type": "image/png"}, 5)
+    assert "X-Amz-SignedHeaders=content-length%3Bcontent-type%3Bhost" in sized["upload_url"]
+    unsized = web.post(f"{service}/images/presigned-url", json={"content_type": "image/png"}).json()
+    assert (unsized["headers"], unsized["content_length"]) == ({"Content-Type": "image/png"}, None)
+    file = web.post(f"{service}/files/upload-url", params={"filename": "a.pdf"}).json()
+    assert (file["headers"], file["content_length"]) == ({"Content-Type": "application/octet-stream"}, None)
+
+
 def test_the_upload_purpose_gets_the_types_extension(service: str, web: httpx.Client) -> None:
     key = web.post(f"{service}/images/presigned-url", json={"content_type": "image/jpeg"}).json()["key"]
     assert key.endswith(".jpg")

@@ -27,7 +27,7 @@ def test_type_and_length_are_signed(mint: Mint) -> None:
     query = parse_qs(urlsplit(plan["presignedUrl"]).query)
     assert query["X-Amz-SignedHeaders"] == ["content-length;content-type;host"]
     assert query["X-Amz-Expires"] == ["300"]
-    assert plan["headers"] == {"Content-Type": "image/jpeg", "Content-Length": "4711"}
+    assert (plan["headers"], plan["contentLength"]) == ({"Content-Type": "image/jpeg"}, 4711)
     assert (plan["strategy"], plan["method"], plan["expiresIn"], plan["cdnUrl"]) == ("put", "PUT", 300, None)
     assert plan["expiresAt"].endswith("Z")
 

@@ -1,12 +1,16 @@
 import asyncio
+import base64
 import itertools
+import time
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from image_upload.errors import InvalidRequest, MalformedForm, NotAForm, Problem
+from image_upload.proxy import part_names
 from image_upload.proxy.form import Incoming
 from image_upload.proxy.spool import Form, pieces, receive
 from tests.proxy.stores import form
@@ -135,6 +139,132 @@ def test_a_boundary_that_is_none_is_refused(parameter: str) -> None:
 def test_a_form_out_of_bounds_is_refused(parts: list[tuple[str, bytes]]) -> None:
     body, headers = form(*parts)
     with pytest.raises(MalformedForm):
+        received(body, headers["Content-Type"])
+
+
+@pytest.mark.parametrize(
+    ("head", "filename"),
+    [
+        # aiohttp.FormData
+        ('name="file"; filename="%EA%B3%A0%EC%96%91%EC%9D%B4%20%28%291.jpg"', "고양이 ()1.jpg"),
+        # .NET's MultipartFormDataContent
+        (
+            "name=file; filename=\"=?utf-8?B?eC5qcGc=?=\"; filename*=utf-8''%EA%B3%A0%EC%96%91%EC%9D%B4.jpg",
+            "고양이.jpg",
+        ),
+        ('name=file; filename="=?utf-8?B?6rOg7JaR7J20LmpwZw==?="', "고양이.jpg"),
+        # Spring's ContentDisposition
+        ('name="file"; filename="=?UTF-8?Q?=EA=B3=A0=EC=96=91=EC=9D=B4_1.jpg?="', "고양이 1.jpg"),
+        # Jakarta Mail cuts long names, also within a character
+        ('name="file"; filename="=?UTF-8?Q?=EA=B3?= =?UTF-8?Q?=A0.jpg?="', "고.jpg"),
+        # Apache HttpClient 5, older urllib3
+        ('name="file"; filename="x.jpg"; filename*=UTF-8\'ko\'%EA%B3%A0.jpg', "고.jpg"),
+        ("name=\"file\"; filename*=iso-8859-1''caf%E9.jpg", "café.jpg"),
+        # browsers escape three characters only
+        ('name="file"; filename="say %22hi%22 100%.jpg"', 'say "hi" 100%.jpg'),
+        ('name="file"; filename="100%25 고.jpg"', "100%25 고.jpg"),
+        # what cannot be decoded stays as it is, or leaves the other spelling
+        ('name="file"; filename="cat.jpg"; filename*=UTF-8\'\'%FF%FE', "cat.jpg"),
+        ('name="file"; filename="cat.jpg"; filename*=punycode\'\'abc', "cat.jpg"),
+        ('name="file"; filename="=?utf-7?B?AAAA?="', "=?utf-7?B?AAAA?="),
+        ('name="file"; filename="%ff.jpg"', "%ff.jpg"),
+        # PHP, old browsers, folders
+        ('name="file"; filename="C:\\dir\\cat.jpg"', "cat.jpg"),
+        ('name="file"; filename="dir/cat.jpg"', "cat.jpg"),
+        ('name="file"; filename="/etc/../cat.jpg"', "cat.jpg"),
+        ('name="file"; filename="..%2F..%2Fcat.jpg"', "cat.jpg"),
+    ],
+)
+def test_a_file_name_is_read_as_the_client_meant_it(head: str, filename: str) -> None:
+    body, headers = form((head, b"x"))
+    got = received(body, headers["Content-Type"])
+    got.close()
+    assert got.filename == filename
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters='\r\n"\\/%\0'), min_size=1, max_size=80))
+def test_every_spelling_of_a_name_reads_the_same(name: str) -> None:
+    encoded = base64.b64encode(name.encode()).decode()
+    for spelling in (f"filename=\"x\"; filename*=UTF-8''{quote(name, safe='')}", f'filename="=?utf-8?b?{encoded}?="'):
+        found = part_names.read(f'form-data; name="file"; {spelling}')
+        assert found is not None
+        assert found.filename == name
+
+
+@given(st.text(max_size=200))
+def test_any_disposition_is_read_or_refused(text: str) -> None:
+    for header in (text, f"form-data;{text}", f'form-data; name="a"; filename="{text}"'):
+        found = part_names.read(header)
+        assert found is None or found.filename is None or not set("/\\") & set(found.filename)
+
+
+@pytest.mark.parametrize(
+    "unit", ["\\", ";", "%41", "=?", "=?utf-8?B?AA==?= ", "a=b;", "'", '\\"', "=?utf-8?Q?", '"', ";a"]
+)
+def test_reading_a_name_takes_time_in_proportion_to_it(unit: str) -> None:
+    def seconds(length: int) -> float:
+        text = unit * (length // len(unit))
+        best = float("inf")
+        for _ in range(3):
+            started = time.perf_counter()
+            part_names.read(f'form-data; name="a"; filename="{text}"')
+            part_names.read(f"form-data; name=a; filename*={text}")
+            part_names.read(f"form-data; {text}")
+            best = min(best, time.perf_counter() - started)
+        return best
+
+    # Sixteen times the text; a quadratic step would take 256 times as long.
+    assert seconds(160_000) < 100 * seconds(10_000) + 0.05
+
+
+@pytest.mark.parametrize("field", ["image", "file[0]", "files[]", "upload", "filepond"])
+def test_the_one_file_of_a_form_may_come_under_any_field(field: str) -> None:
+    body, headers = form(
+        (f'name="{field}"; filename="cat.jpg"\r\nContent-Type: image/jpeg', b"\xff\xd8"), ('name="uploadUrl"', b"u")
+    )
+    got = received(body, headers["Content-Type"])
+    got.close()
+    assert (got.filename, got.content_type, got.size_bytes) == ("cat.jpg", "image/jpeg", 2)
+
+
+def test_a_file_under_another_field_streams() -> None:
+    body, headers = form(('name="uploadUrl"', b"u"), ('name="image"; filename="cat.jpg"', b"12345"))
+
+    async def first_byte() -> int | None:
+        incoming = Incoming(in_chunks(body, []), headers["Content-Type"], len(body))
+        assert await incoming.reach_file()
+        return incoming.length_if_last()
+
+    assert asyncio.run(first_byte()) == 5
+
+
+def test_fields_without_a_meaning_here_are_read_over() -> None:
+    rails = [("name=utf8", "✓".encode()), ("name=utf8", "✓".encode()), ('name="photo[tags][]"', b"a")]
+    laravel = [("name=_method", b"PUT"), ("name=_token", b"t"), ("name=_method", b"PUT"), ("name=raw", b"\xff")]
+    blob = ('name="meta"; filename="blob"\r\nContent-Type: application/json', b"{}")
+    empty = ('name="avatar"; filename=""\r\nContent-Type: application/octet-stream', b"")
+    body, headers = form(*rails, *laravel, blob, empty, (JPEG_HEAD, b"x"), ("name=_method", b"PUT"))
+    got = received(body, headers["Content-Type"])
+    got.close()
+    assert (got.fields, got.filename) == ({}, "cat.jpg")
+
+
+@pytest.mark.parametrize("others", [[("name=a", b"x" * 20_000)], [(f"name=a{n}", b"") for n in range(100)]])
+def test_fields_without_a_meaning_are_bounded(others: list[tuple[str, bytes]]) -> None:
+    body, headers = form(*others, (JPEG_HEAD, b"x"))
+    with pytest.raises(MalformedForm):
+        received(body, headers["Content-Type"])
+
+
+def test_two_files_under_two_fields_are_named() -> None:
+    body, headers = form(('name="a"; filename="1.jpg"', b"x"), ('name="b"; filename="2.jpg"', b"y"))
+    with pytest.raises(MalformedForm, match=r"more than one file, in 'a' and 'b'"):
+        received(body, headers["Content-Type"])
+
+
+def test_a_form_without_a_file_is_told_what_it_has() -> None:
+    body, headers = form(("name=image", b"x"), ("name=_token", b"y"))
+    with pytest.raises(InvalidRequest, match=r"found: 'image', '_token'\. Send it in the field `file`"):
         received(body, headers["Content-Type"])
 
 

@@ -20,13 +20,20 @@ FILE = 'name="file"; filename="cat.jpg"\r\nContent-Type: image/jpeg'
 URL = 'name="uploadUrl"'
 
 
-def signed_for(endpoint_url: str, bucket: str = "local-uploads", *, age_s: int = 0) -> str:
+def signed_for(
+    endpoint_url: str,
+    bucket: str = "local-uploads",
+    *,
+    age_s: int = 0,
+    key: str = "uploads/a.jpg",
+    content_type: str = "image/jpeg",
+) -> str:
     return Signer(locate(bucket, "us-east-1", endpoint_url), Credentials("local", "local-secret")).presign(
         "PUT",
-        "uploads/a.jpg",
+        key,
         now=datetime.now(UTC) - timedelta(seconds=age_s),
         expires_s=300,
-        headers={"Content-Type": "image/jpeg"},
+        headers={"Content-Type": content_type},
     )
 
 
@@ -70,7 +77,7 @@ def test_a_file_above_the_spool_limit_is_stored(service: str, web: httpx.Client,
         ([('name="file"', b"x"), (URL, b"{url}")], 422, "validation-failed"),
         ([(FILE, b""), (URL, b"{url}")], 400, "empty-file"),
         ([(FILE, b"x"), (URL, b"")], 422, "validation-failed"),
-        ([(FILE.replace("cat", "../cat"), b"x"), (URL, b"{url}")], 400, "invalid-filename"),
+        ([(FILE.replace("cat.jpg", ".."), b"x"), (URL, b"{url}")], 400, "invalid-filename"),
         ([(FILE.replace("cat", "c\x00t"), b"x"), (URL, b"{url}")], 400, "invalid-filename"),
         ([(FILE.replace("cat", "c\nt"), b"x"), (URL, b"{url}")], 400, "invalid-filename"),
         ([(FILE.replace("cat", "c" * 300), b"x"), (URL, b"{url}")], 400, "invalid-filename"),

@@ -15,8 +15,8 @@ from typing import Final
 
 import httpx
 
+from image_upload import origins
 from image_upload.accounts.issuing import bearer_token
-from image_upload.commands.bucket_rules import ORIGIN
 from image_upload.commands.doctor import bucket, round_trip, rules, service
 from image_upload.commands.doctor.report import Finding, as_json, as_line, summary
 from image_upload.commands.smoke import SUBJECT, TOKEN_LIFE_S
@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    origin = asked.origin or next((each for each in settings.cors_allow_origins if each != "*"), None)
+    origin = asked.origin or next((each for each in settings.cors_allow_origins if "*" not in each), None)
     findings = []
     with _http(settings) as web:
         first = _as_set(settings, given, elsewhere=asked.url is not None)
@@ -75,9 +75,12 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _origin(text: str) -> str:
-    if text == "*" or not ORIGIN.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no origin such as https://app.example.com")
-    return text
+    try:
+        if "*" not in text:
+            return origins.check(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    raise argparse.ArgumentTypeError(f"{text!r} is no origin such as https://app.example.com")
 
 
 def _url(text: str) -> str:

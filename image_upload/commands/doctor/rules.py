@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any, Final
 
-from image_upload import purposes
+from image_upload import origins, purposes
 from image_upload.arrivals import leftovers
 from image_upload.commands.doctor.report import Finding, State
 from image_upload.errors import CredentialsUnavailable
@@ -62,8 +62,9 @@ def checks(settings: Settings, origin: str | None) -> Iterator[Finding]:
 def _cors(found: Any, origin: str) -> Fit:
     """Our rule for whatever origins it names, if the front end is among them."""
     ours = [rule for rule in (found or {}).get("CORSRules", []) if str(rule.get("ID", "")).startswith(wanted.OURS)]
-    origins = [each for rule in ours for each in rule["AllowedOrigins"]]
-    return fitting.fit_cors(found, wanted.cors_rules(origins if {origin, "*"} & set(origins) else [origin]))
+    named = [each for rule in ours for each in rule["AllowedOrigins"]]
+    fits = origins.ANY in named or origins.matches(origin, named)
+    return fitting.fit_cors(found, wanted.cors_rules(named if fits else [origin]))
 
 
 def _look(bucket: Configuration, part: Part, fit: Callable[[Any], Fit], grave: State, remedy: str = _REMEDY) -> Finding:

@@ -1,0 +1,98 @@
+"""A form part's Content-Disposition: the name of its field and of its file, in each spelling that clients use.
+
+Browsers and curl write UTF-8 between quotes (RFC 7578 section 5.1); others `filename*` (RFC 8187: .NET, Spring),
+encoded words (RFC 2047: .NET, Java) or percent-encoding (RFC 7578 section 2: aiohttp). The form's parser bounds the
+header's length, and each step here takes time in proportion to it.
+"""
+
+import base64
+import binascii
+import re
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+_PARAMETER = re.compile(r'[ \t]*;[ \t]*([^\s=;"]+)=(?:"((?:[^"\\]|\\.)*)"|([^;"]*))', re.DOTALL)
+_WORD = re.compile(r"=\?([A-Za-z0-9-]{1,20})\?([BbQq])\?([!-~]*)\?=", re.ASCII)
+# All of it is in the alphabet of percent-encoding, which a browser uses for three characters only.
+_PERCENT_ENCODED = re.compile(r"(?:[A-Za-z0-9_.~-]|%[0-9A-Fa-f]{2})+", re.ASCII)
+# https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data
+_BROWSERS_ESCAPES = {"%22": '"', "%0D": "\r", "%0A": "\n"}
+# No others: Python's codecs hold some that are slow, and some that are no text.
+_CHARSETS = frozenset({"utf-8", "us-ascii", "iso-8859-1"})
+
+
+class Disposition(NamedTuple):
+    """`filename` is the bare name, "" for a file input that was left empty, None for a plain field."""
+
+    name: str
+    filename: str | None
+
+
+def read(header: str) -> Disposition | None:
+    """A part's Content-Disposition, None if it is not that of a form's part."""
+    kind, _, _ = header.partition(";")
+    if kind.strip().lower() != "form-data":
+        return None
+    found: dict[str, str] = {}
+    position, end = len(kind), len(header.rstrip(" \t;"))
+    while position < end:
+        match = _PARAMETER.match(header, position)
+        if match is None:
+            return None
+        key, quoted, bare = match.groups()
+        value = bare.strip() if quoted is None else re.sub(r'\\([\\"])', r"\1", quoted)
+        found.setdefault(key.lower(), value)
+        position = match.end()
+    name = _extended(found.get("name*")) or found.get("name")
+    if name is None:
+        return None
+    filename = _extended(found.get("filename*"))
+    if filename is None and (plain := found.get("filename")) is not None:
+        filename = _words(plain) or _percent_decoded(plain)
+    return Disposition(name, None if filename is None else base_name(filename))
+
+
+def base_name(filename: str) -> str:
+    """What is behind the last slash or backslash: PHP clients and old browsers send the whole path."""
+    return filename.replace("\\", "/").rpartition("/")[2]
+
+
+def _extended(value: str | None) -> str | None:
+    """`UTF-8'en'%EA%B3%A0.jpg`; RFC 8187 section 3.2. None for anything else."""
+    charset, *rest = (value or "").split("'", 2)
+    if len(rest) != 2:  # noqa: PLR2004  language and value
+        return None
+    return _text(unquote_to_bytes(rest[1]), charset)
+
+
+def _words(value: str) -> str | None:
+    """`=?utf-8?B?6rOg?= =?utf-8?Q?.jpg?=`; RFC 2047 section 2. None for anything else."""
+    words = [_WORD.fullmatch(word) for word in value.split()]
+    data, charsets = b"", set()
+    for word in words:
+        if word is None:
+            return None
+        charset, encoding, text = word.groups()
+        charsets.add(charset.lower())
+        try:
+            # A character may be cut between two words, so the bytes are joined first.
+            data += base64.b64decode(text) if encoding in "Bb" else binascii.a2b_qp(text, header=True)
+        except binascii.Error:
+            return None
+    return _text(data, charsets.pop()) if len(charsets) == 1 else None
+
+
+def _percent_decoded(value: str) -> str:
+    """What aiohttp or a browser has percent-encoded."""
+    if _PERCENT_ENCODED.fullmatch(value) and (text := _text(unquote_to_bytes(value), "utf-8")) is not None:
+        return text
+    for escape, character in _BROWSERS_ESCAPES.items():
+        value = value.replace(escape, character)
+    return value
+
+
+def _text(data: bytes, charset: str) -> str | None:
+    try:
+        return data.decode(charset) if charset.lower() in _CHARSETS else None
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,129 @@
+"""How many connections a process holds, and which one is closed for a new one."""
+
+import logging
+import time
+from typing import Protocol
+
+from image_upload.limits import (
+    CONNECTION_LOG_INTERVAL_S,
+    CONNECTIONS_MAX,
+    CONNECTIONS_MIN,
+    DESCRIPTORS_PER_CONNECTION,
+    DESCRIPTORS_RESERVED,
+)
+
+log = logging.getLogger("image_upload.connections")
+
+
+class Connection(Protocol):
+    """What `ConnectionLimit` needs of a connection."""
+
+    def give_way(self) -> None:
+        """Close the connection at once."""
+
+
+class ConnectionLimit:
+    """The open connections of a process, at most `most`.
+
+    A connection is idle while no request of it is being worked on: before its first request, between two requests,
+    and after its last answer. At the limit a new connection replaces the one that has been idle longest. Where none is
+    idle, the new one is refused.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._open: set[Connection] = set()
+        self._refused: set[Connection] = set()
+        # In the order in which they became idle.
+        self._idle: dict[Connection, None] = {}
+        self._replaced = self._turned_away = 0
+        self._logged_at_s = float("-inf")
+
+    def admit(self, connection: Connection) -> bool:
+        """Count a new connection, which is idle; False if there is no place for it."""
+        if len(self._open) >= self.most:
+            oldest = next(iter(self._idle), None)
+            if oldest is None:
+                self._turned_away += 1
+                self._report()
+                return False
+            self._replaced += 1
+            self.forget(oldest)
+            oldest.give_way()
+            self._report()
+        self._open.add(connection)
+        self._idle[connection] = None
+        return True
+
+    def may_answer(self, connection: Connection) -> bool:
+        """Whether a refused connection may be kept open until its refusal has arrived: a small number may."""
+        if len(self._refused) >= max(CONNECTIONS_MIN, self.most // 8):
+            return False
+        self._refused.add(connection)
+        return True
+
+    def idle(self, connection: Connection) -> None:
+        """Note that a connection waits for its client."""
+        if connection in self._open:
+            self._idle[connection] = None
+
+    def busy(self, connection: Connection) -> None:
+        """Note that a request of the connection is being worked on."""
+        self._idle.pop(connection, None)
+
+    def forget(self, connection: Connection) -> None:
+        """Give the place of a closed connection back."""
+        self._open.discard(connection)
+        self._refused.discard(connection)
+        self._idle.pop(connection, None)
+
+    def _report(self) -> None:
+        """Log one line for all connections that were closed or refused since the last line."""
+        now_s = time.monotonic()
+        if now_s - self._logged_at_s < CONNECTION_LOG_INTERVAL_S:
+            return
+        self._logged_at_s = now_s
+        log.warning(
+            "connection limit reached",
+            extra={
+                "fields": {
+                    "max_connections": self.most,
+                    "idle_closed": self._replaced,
+                    "refused": self._turned_away,
+                }
+            },
+        )
+        self._replaced = self._turned_away = 0
+
+
+def default_limit() -> int:
+    """The connections that this process's limit of open files (`ulimit -n`) has room for."""
+    descriptors = _descriptors()
+    if descriptors is None:
+        return CONNECTIONS_MAX
+    fitting = (descriptors - DESCRIPTORS_RESERVED) // DESCRIPTORS_PER_CONNECTION
+    return min(CONNECTIONS_MAX, max(CONNECTIONS_MIN, fitting))
+
+
+def raise_descriptor_limit() -> None:
+    """Raise the soft limit of open files to what `CONNECTIONS_MAX` needs, as far as the hard limit allows."""
+    try:
+        import resource  # noqa: PLC0415  not on Windows
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS_MAX * DESCRIPTORS_PER_CONNECTION + DESCRIPTORS_RESERVED
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _descriptors() -> int | None:
+    """The soft limit of open files; None where there is none."""
+    try:
+        import resource  # noqa: PLC0415  not on Windows
+    except ImportError:
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft

@@ -1,0 +1,56 @@
+"""Answers that the server gives itself, before or in place of the app's."""
+
+import logging
+import uuid
+from collections.abc import Iterable
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from image_upload.errors import MEDIA_TYPE, HeadTooLarge, Problem, TooManyConnections, as_document
+from image_upload.json_answer import encode
+from image_upload.limits import HEAD_FIELDS_MAX, HEAD_MAX_BYTES
+from image_upload.wording import human_bytes
+
+log = logging.getLogger("image_upload.requests")
+
+_RETRY_AFTER_S = 2
+
+
+def refusal(problem: Problem, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A whole answer of HTTP/1.1, which ends the connection, and a log line for it.
+
+    It is in English: the client's preference is in a head that is broken or was not read.
+    """
+    request_id = uuid.uuid4().hex
+    document = encode(as_document(type(problem), problem.detail, request_id, **problem.extras))
+    headers = {
+        "content-type": MEDIA_TYPE,
+        "content-length": str(len(document)),
+        "content-language": "en",
+        "cache-control": "no-store",
+        "connection": "close",
+        "x-request-id": request_id,
+        "x-content-type-options": "nosniff",
+        **problem.headers,
+    }
+    fields = [*default_headers, *((name.lower().encode(), value.encode()) for name, value in headers.items())]
+    log.info("request", extra={"fields": {"request_id": request_id, "status": problem.status, "code": problem.code}})
+    lines = b"".join(b"%b: %b\r\n" % field for field in fields)
+    return b"%b%b\r\n%b" % (STATUS_LINE[problem.status], lines, document)
+
+
+def head_too_large() -> HeadTooLarge:
+    """For a head above the limits of bytes or fields."""
+    return HeadTooLarge(
+        "A request's head has at most {limit} and {fields} fields. Send less in it.",
+        facts={"limit": human_bytes(HEAD_MAX_BYTES), "fields": HEAD_FIELDS_MAX},
+        max_bytes=HEAD_MAX_BYTES,
+    )
+
+
+def too_many_connections() -> TooManyConnections:
+    """For a connection that there is no place for."""
+    return TooManyConnections(
+        "The service holds as many connections as it may. Try again in a few seconds.",
+        headers={"Retry-After": str(_RETRY_AFTER_S)},
+    )
