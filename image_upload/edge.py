@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from image_upload import audit, languages
+from image_upload import audit, deadline, languages
 from image_upload.audit import Audit, Deed
 from image_upload.errors import (
     MEDIA_TYPE,
@@ -74,6 +74,7 @@ class RequestLog:
         context = scope.get("aws.context")
         request_id = getattr(context, "aws_request_id", None) or uuid.uuid4().hex
         scope["request_id"] = request_id
+        deadline.enter(context)
         status, path = CLIENT_CLOSED_REQUEST, path_of(scope["path"])
 
         async def send_with_id(message: Message) -> None:

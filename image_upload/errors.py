@@ -449,7 +449,7 @@ class StorageUnavailable(Problem):
 
 
 class StorageTimedOut(Problem):
-    """S3 did not answer in time, so nobody knows what is there, or whether it was done. Ask again."""
+    """S3 did not answer in time, so it is not known what is there, or whether it was done. Ask again."""
 
     status, code, title = 504, "storage-timed-out", "S3 did not answer in time"
 

@@ -70,10 +70,21 @@ CORS_MAX_AGE_S: Final = 3_600
 # Attempts at a call of our own: 503 SlowDown and lost connections are S3's daily life.
 S3_CALL_ATTEMPTS: Final = 3
 
-# Time for one attempt at a small call (what is there, list, delete), and for all attempts and their pauses
-# together. Above: 504 storage-timed-out, instead of a client that waits for minutes. Less: a slow second of S3 fails.
+# Time for one attempt at a call that carries no file (begin, list, look, abort, delete), and for all attempts and
+# their pauses together. Above: 504 storage-timed-out, instead of a client that waits for minutes. Less: a slow second
+# of S3 fails.
 S3_ATTEMPT_TIMEOUT_S: Final = 5.0
 S3_ANSWER_TIMEOUT_S: Final = 12.0
+
+# Time to look at what a call left behind that failed, or to clean it up, while the client waits for its answer. With
+# the 12 s before, an S3 that is silent costs a client 15 s.
+S3_LOOK_TIMEOUT_S: Final = 3.0
+
+# CompleteMultipartUpload, once its answer has begun: longest silence between two pieces of it, and its whole length.
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html: it may take several minutes, in
+# which S3 sends white space from time to time. Less: the client has to complete once more.
+S3_COMPLETE_IDLE_S: Final = 30.0
+S3_COMPLETE_TIMEOUT_S: Final = 600.0
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 # Objects of one page. Above: S3 cuts it silently. With keys of 1,024 quotes such a page stays below Lambda's limit.
@@ -127,6 +138,10 @@ LAMBDA_RESPONSE_MAX_BYTES: Final = 6_291_556
 # Time kept back before Lambda's deadline, to answer instead of being killed without a word.
 LAMBDA_DEADLINE_MARGIN_S: Final = 2.0
 
+# The same for one call to S3 or the database. Less than the other one: what a form's upload leaves behind when its
+# time is over is cleaned up in between.
+LAMBDA_ANSWER_MARGIN_S: Final = 1.0
+
 # --- The database ---------------------------------------------------------------------------------
 
 # Longest wait for a connection to the database. libpq counts in whole seconds, from 2.
@@ -135,6 +150,14 @@ DATABASE_CONNECT_TIMEOUT_S: Final = 5
 # Longest time for one transaction, connecting and waiting for others included. Above: 503, and the server is told
 # to stop. Longer than any of ours takes by a hundred times, and short enough to answer before a client gives up.
 DATABASE_TIMEOUT_S: Final = 10.0
+
+# Longest wait for a connection that was used before to show that it still works, and for the server to take notice
+# that a statement is to stop. Together with a new connection they are less than DATABASE_TIMEOUT_S.
+DATABASE_PING_TIMEOUT_S: Final = 2.0
+DATABASE_CANCEL_TIMEOUT_S: Final = 0.5
+
+# An idle connection shows so often that it still leads somewhere.
+DATABASE_KEEPALIVE_S: Final = 30
 
 # Attempts at a transaction that collided with another one.
 DATABASE_ATTEMPTS: Final = 3

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
+from image_upload import deadline
 from image_upload.arrivals.finishing import finish_key
 from image_upload.arrivals.sweeping import FAILED, sweep
 from image_upload.errors import Problem
@@ -39,11 +40,12 @@ def receive(event: Mapping[str, Any], context: Any, stores: Stores) -> dict[str,
 
     It runs on the loop that Mangum uses, because connections to S3 and the database belong to their loop.
     """
+    return asyncio.get_event_loop().run_until_complete(_receive(event, context, stores))
+
+
+async def _receive(event: Mapping[str, Any], context: Any, stores: Stores) -> dict[str, int]:
+    deadline.enter(context)
     within_s = context.get_remaining_time_in_millis() / 1000 - LAMBDA_DEADLINE_MARGIN_S
-    return asyncio.get_event_loop().run_until_complete(_receive(event, within_s, stores))
-
-
-async def _receive(event: Mapping[str, Any], within_s: float, stores: Stores) -> dict[str, int]:
     match event:
         case {"source": "aws.events" | "aws.scheduler", "detail-type": "Scheduled Event"}:
             keys = None

@@ -18,7 +18,7 @@ from image_upload import keys, metadata, purposes
 from image_upload.accounts.principals import ANONYMOUS_ID
 from image_upload.errors import EmptyFile, ObjectMissing, StorageUnavailable
 from image_upload.library.disposition import content_disposition
-from image_upload.library.pages import FilePage, PageTokens, in_time, invalid
+from image_upload.library.pages import FilePage, PageTokens, invalid
 from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
 from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
@@ -149,14 +149,14 @@ class Library:
 
         first = None
         if stored.sha256 is not None and "-" in stored.sha256 + stored.etag:
-            async with in_time():
+            async with translated():
                 first = await objects.head(self._bucket, key, part=1)
         return fingerprint_of(stored, first.size_bytes if first else None)
 
     async def delete_file(self, key: str) -> None:
         """Delete an object; nothing there is no error. In a bucket with versions the earlier ones stay."""
         keys.check(key)
-        async with in_time():
+        async with translated():
             await objects.delete(self._bucket, key)
 
     async def get_file_url(
@@ -200,7 +200,7 @@ class Library:
         The `user_id` in metadata does not count: other programs write theirs into it, and mean their own users.
         """
         keys.check(key)
-        async with in_time():
+        async with translated():
             stored = await objects.head(self._bucket, key)
         return None if stored is None else stored.metadata.get(OWNER_MARK)
 
@@ -210,7 +210,7 @@ class Library:
 
     async def _look(self, key: str) -> "StoredObject | None":
         keys.check(key)
-        async with in_time():
+        async with translated():
             stored = await objects.head(self._bucket, key, checksums=True)
             # S3 says 404 for a bucket that is not there, too, and HEAD has no body that would tell.
             if stored is None and await self._bucket.state() == "missing":
@@ -232,7 +232,7 @@ class Library:
         if not 1 <= max_keys <= LIST_MAX_KEYS:
             raise invalid("max_keys", f"not between 1 and {LIST_MAX_KEYS}")
         after = self._page_tokens.read(continuation_token, _ALL, prefix) if continuation_token is not None else ""
-        async with in_time():
+        async with translated():
             page = await objects.page(self._bucket, prefix, after=after, max_keys=max_keys)
         more = page.more and bool(page.objects)
         return FilePage(page.objects, self._page_tokens.issue(page.objects[-1].key, _ALL, prefix) if more else None)

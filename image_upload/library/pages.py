@@ -1,18 +1,14 @@
-"""Pages of a listing, the tokens between them, and how long a small call of S3 may take."""
+"""Pages of a listing, and the tokens between them."""
 
-import asyncio
 import base64
 import contextlib
 import hmac
 import json
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from image_upload.errors import InvalidRequest, StorageTimedOut
-from image_upload.limits import S3_ANSWER_TIMEOUT_S, S3_KEY_MAX_BYTES
-from image_upload.s3.failures import translated
+from image_upload.errors import InvalidRequest
+from image_upload.limits import S3_KEY_MAX_BYTES
 from image_upload.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,16 +29,6 @@ class FilePage(NamedTuple):
 
     files: "list[Listed]"
     next_token: str | None
-
-
-@asynccontextmanager
-async def in_time() -> AsyncIterator[None]:
-    """S3's answer to a small call, or a problem that says why there is none. Raises `StorageTimedOut`."""
-    try:
-        async with asyncio.timeout(S3_ANSWER_TIMEOUT_S), translated():
-            yield
-    except TimeoutError:
-        raise StorageTimedOut("S3 did not answer in time, so it is not known what is stored. Ask again.") from None
 
 
 class PageTokens:

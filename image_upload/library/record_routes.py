@@ -40,6 +40,7 @@ _ROW_PROBLEMS = (
     errors.DatabaseUnavailable,
     errors.StorageDenied,
     errors.StorageUnavailable,
+    errors.StorageTimedOut,
     errors.CredentialsUnavailable,
 )
 _UNFINISHED = (errors.NotArrived, errors.UploadRejected)

@@ -54,7 +54,7 @@ _TICKET = (
     errors.TicketsNotConfigured,
     errors.CredentialsUnavailable,
 )
-_S3 = (errors.StorageDenied, errors.StorageUnavailable)
+_S3 = (errors.StorageDenied, errors.StorageUnavailable, errors.StorageTimedOut)
 _ENDS = (
     errors.InvalidParts,
     errors.PartsRefused,

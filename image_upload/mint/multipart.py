@@ -1,5 +1,6 @@
 """Multipart uploads from the first call to the last, without a database: the ticket carries what must survive."""
 
+import asyncio
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -21,6 +22,7 @@ from image_upload.errors import (
 from image_upload.limits import (
     MULTIPART_URL_EXPIRES_S,
     RESPONSE_PAGE_BYTES,
+    S3_LOOK_TIMEOUT_S,
     S3_OBJECT_MAX_BYTES,
     S3_PARTS_MAX,
 )
@@ -259,7 +261,12 @@ class MultipartUploads:
                 upstream_code=failure.code,
             )
         # Whatever else S3 said, or if it said nothing: what is there now is the truth.
-        if (await self._look(ticket)).stored is not None:
+        try:
+            async with asyncio.timeout(S3_LOOK_TIMEOUT_S):
+                looked = await self._look(ticket)
+        except TimeoutError:
+            raise failure from None
+        if looked.stored is not None:
             return
         if failure.status in (409, 412):
             raise AlreadyExists("There is an object under this key, and it is not overwritten. Start a new upload.")

@@ -30,7 +30,12 @@ WISH_PROBLEMS = (
     errors.CredentialsUnavailable,
     errors.QuotaExceeded,
 )
-_S3_PROBLEMS = (errors.StorageDenied, errors.StorageUnavailable, errors.CredentialsUnavailable)
+_S3_PROBLEMS = (
+    errors.StorageDenied,
+    errors.StorageUnavailable,
+    errors.StorageTimedOut,
+    errors.CredentialsUnavailable,
+)
 PLAN_PROBLEMS = (*WISH_PROBLEMS, errors.NoStrategy, errors.TicketsNotConfigured, *_S3_PROBLEMS)
 _TICKET_PROBLEMS = (
     *SIGNED_IN,

@@ -15,11 +15,11 @@ from starlette.requests import Request
 from image_upload import checks, keys, origins, purposes
 from image_upload.accounts.principals import Principal
 from image_upload.budget import ByteBudget
+from image_upload.deadline import Deadline, upload_deadline
 from image_upload.edge import length_of
 from image_upload.errors import ChunksNotSupported, EmptyFile, InvalidRequest, OutOfTime, Problem
 from image_upload.limiting.addresses import address_of
 from image_upload.limits import RETRIES_MAX, STREAM_FROM_BYTES, SUCCESS_URL_MAX_CHARS
-from image_upload.proxy.deadline import Deadline, deadline_of
 from image_upload.proxy.pace import Places
 from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings
@@ -133,7 +133,7 @@ class Proxy:
             length_of(request.headers.get("content-length", "").encode("latin-1")),
             {SUCCESS_URL_FIELD: self._check_success_url},
         )
-        return deadline_of(request.scope, self._settings.timeout_s), incoming
+        return upload_deadline(self._settings.timeout_s), incoming
 
     def _check_success_url(self, url: str) -> None:
         """Raises `InvalidRequest` unless it leads to one of the operator's front ends: never an open redirect."""

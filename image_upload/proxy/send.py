@@ -12,6 +12,7 @@ from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_excepti
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
+from image_upload.deadline import Deadline
 from image_upload.errors import (
     OutcomeUnknown,
     OutOfTime,
@@ -21,7 +22,6 @@ from image_upload.errors import (
     UpstreamUnavailable,
 )
 from image_upload.limits import CONNECT_TIMEOUT_S, STREAM_FROM_BYTES, UPSTREAM_ERROR_MAX_BYTES, UPSTREAM_IDLE_S
-from image_upload.proxy.deadline import Deadline
 from image_upload.proxy.outcome import unknown
 from image_upload.proxy.spool import Form, Waiting, pieces
 from image_upload.proxy.target import Target

@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 
+from image_upload.deadline import Deadline
 from image_upload.errors import (
     MalformedForm,
     RefusedTarget,
@@ -10,7 +11,6 @@ from image_upload.errors import (
     UpstreamRefused,
     UpstreamUnavailable,
 )
-from image_upload.proxy.deadline import Deadline
 from image_upload.proxy.form import Incoming
 from image_upload.proxy.outcome import has_arrived, unknown
 from image_upload.proxy.send import Sent, judge, patience, put_headers

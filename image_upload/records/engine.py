@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from image_upload.limits import (
     DATABASE_CONNECT_TIMEOUT_S,
     DATABASE_CONNECTIONS,
+    DATABASE_KEEPALIVE_S,
     DATABASE_TIMEOUT_S,
 )
 from image_upload.records import tokens
@@ -22,6 +24,8 @@ from image_upload.settings import Settings
 
 if TYPE_CHECKING:
     import psycopg
+    from sqlalchemy import AdaptedConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
 
 _PORT = 5432
 
@@ -44,6 +48,10 @@ class Target:
         url, auth = self.url, self._settings.database_auth
         parameters: dict[str, Any] = {
             "connect_timeout": DATABASE_CONNECT_TIMEOUT_S,
+            # The kernel finds a connection that leads nowhere: while it is idle, and when nothing is acknowledged.
+            "keepalives_idle": DATABASE_KEEPALIVE_S,
+            "keepalives_interval": DATABASE_CONNECT_TIMEOUT_S,
+            "tcp_user_timeout": DATABASE_CONNECT_TIMEOUT_S * 1000,
             "application_name": "image-upload",
             # A prepared statement binds a session of RDS Proxy and of PgBouncer to one connection behind it.
             "prepare_threshold": None,
@@ -89,8 +97,6 @@ def open_engine(target: Target, *, on_lambda: bool, timeout_s: float) -> AsyncEn
         "pool_size": 1 if on_lambda else DATABASE_CONNECTIONS,
         "max_overflow": 0,
         "pool_timeout": timeout_s,
-        # A frozen environment wakes up with a connection that the server closed hours ago.
-        "pool_pre_ping": True,
         # What goes wrong is logged; what users wrote is not.
         "hide_parameters": True,
     }
@@ -98,12 +104,12 @@ def open_engine(target: Target, *, on_lambda: bool, timeout_s: float) -> AsyncEn
         url = target.url.set(drivername="sqlite+aiosqlite")
         return create_async_engine(url, connect_args={"timeout": timeout_s}, **pool)
 
+    from image_upload.records.connection import BoundedConnection  # noqa: PLC0415  SQLite needs no psycopg
+
     set_up = target.session_set_up(timeout_s).encode()
 
     async def connect() -> "psycopg.AsyncConnection[Any]":
-        import psycopg  # noqa: PLC0415  SQLite needs none
-
-        connection = await psycopg.AsyncConnection.connect(**await target.parameters())
+        connection = await BoundedConnection.connect(**await target.parameters())
         if set_up:
             await connection.set_autocommit(True)
             await connection.execute(set_up)
@@ -111,7 +117,32 @@ def open_engine(target: Target, *, on_lambda: bool, timeout_s: float) -> AsyncEn
         return connection
 
     # Without hstore, which nobody uses here, SQLAlchemy does not ask for its types, in a savepoint that DSQL lacks.
-    return create_async_engine("postgresql+psycopg://", async_creator=connect, use_native_hstore=False, **pool)
+    engine = create_async_engine("postgresql+psycopg://", async_creator=connect, use_native_hstore=False, **pool)
+    _ping_before_use(engine)
+    return engine
+
+
+def _ping_before_use(engine: AsyncEngine) -> None:
+    """Replace all connections of the pool when the one that is taken from it does not answer a ping.
+
+    A frozen environment wakes up with connections that the server closed hours ago, or that lead nowhere. SQLAlchemy's
+    own ping (`pool_pre_ping`) would wait for these as long as for any statement.
+    """
+    from psycopg import Error  # noqa: PLC0415  SQLite needs no psycopg
+
+    from image_upload.records.connection import ping  # noqa: PLC0415  the same
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def note(_: Any, record: "ConnectionPoolEntry") -> None:
+        record.info["used"] = True
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def ask(connection: "AdaptedConnection", record: "ConnectionPoolEntry", _: Any) -> None:
+        if record.info.pop("used", False):
+            try:
+                connection.run_async(ping)
+            except (Error, OSError, TimeoutError) as error:
+                raise InvalidatePoolError from error
 
 
 def open_for_migrations(target: Target, parameters: dict[str, Any]) -> Engine:

@@ -7,7 +7,7 @@ overwrite each other, and whoever comes second sees what the first one wrote.
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from image_upload.deadline import at_most
 from image_upload.errors import DatabaseUnavailable
 from image_upload.limits import DATABASE_ATTEMPTS, DATABASE_TIMEOUT_S, SWEEP_LEASE_S
 from image_upload.records.engine import Target, open_engine
@@ -95,6 +96,26 @@ class Records:
                 return record
         return None
 
+    async def oldest(self, kind: Kind) -> datetime | None:
+        """When the oldest row of a kind was written; None where there is none."""
+        table = TABLES[kind]
+
+        async def work(connection: AsyncConnection) -> datetime | None:
+            first = select(table.c.created_at).order_by(table.c.created_at).limit(1)
+            return (await connection.execute(first)).scalar_one_or_none()
+
+        return await self.run(work)
+
+    async def known(self, kind: Kind, some: Sequence[str]) -> frozenset[str]:
+        """Which of these keys a row of a kind has."""
+        table = TABLES[kind]
+
+        async def work(connection: AsyncConnection) -> frozenset[str]:
+            found = await connection.execute(select(table.c.key).where(table.c.key.in_(some)))
+            return frozenset(found.scalars())
+
+        return await self.run(work) if some else frozenset()
+
     async def again(self, record: Record) -> Record:
         """The row as it is now."""
         return await self._one(record.kind, TABLES[record.kind].c.id == record.id) or record
@@ -167,7 +188,7 @@ class Records:
         """Do something in one transaction, from the beginning again if the database says that two collided."""
         for left in reversed(range(DATABASE_ATTEMPTS)):
             try:
-                async with asyncio.timeout(self._timeout_s), self._engine.begin() as connection:
+                async with asyncio.timeout(at_most(self._timeout_s)), self._engine.begin() as connection:
                     return await work(connection)
             except IntegrityError:
                 raise

@@ -9,15 +9,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 from urllib.parse import quote, urlsplit
 
-from image_upload import purposes
+from image_upload import deadline, purposes
 from image_upload.budget import ByteBudget
 from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import HEALTH_CACHE_S, HEALTH_TIMEOUT_S, MIB, S3_CALL_ATTEMPTS, S3_CALL_EXPIRES_S
-from image_upload.s3 import integrity
+from image_upload.s3 import integrity, time_limits
 from image_upload.s3.address import Address, locate
 from image_upload.s3.credentials import CredentialSource
-from image_upload.s3.failures import S3Failure, behind_s, denied_action, error_code
+from image_upload.s3.failures import S3Failure, S3TimedOut, behind_s, denied_action, error_code
 from image_upload.s3.signing import Credentials, Signer
+from image_upload.s3.time_limits import TimeLimit
 from image_upload.settings import Settings
 
 if TYPE_CHECKING:
@@ -176,35 +177,50 @@ class Bucket:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes | memoryview = b"",
-        timeout_s: float | None = None,
+        limit: TimeLimit | None = None,
     ) -> "httpx.Response":
         """One call of S3's API by the service itself, again after 5xx and lost connections. The answer is a 2xx.
 
-        Its `extensions["attempts"]` says how many it took.
-        `timeout_s` is how long an attempt waits for the connection and for each piece of the answer; without it, as
-        long as the client does. Raises `S3Failure` with S3's own status and code, `CredentialsUnavailable`.
+        Its `extensions["attempts"]` says how many it took. `limit` is `time_limits.CONTROL` where none is given.
+        Raises `S3Failure` with S3's own status and code, `S3TimedOut`, `CredentialsUnavailable`.
         """
-        from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt  # noqa: PLC0415  see `client`
+        from tenacity import (  # noqa: PLC0415  see `client`
+            AsyncRetrying,
+            retry_if_exception_type,
+            stop_after_attempt,
+            stop_before_delay,
+        )
 
         from image_upload.s3.retry import RetryPause, Transient  # noqa: PLC0415
 
+        limit = limit or time_limits.CONTROL
+        head_s = deadline.at_most(limit.head_s)
+        stop = stop_after_attempt(S3_CALL_ATTEMPTS)
         attempts = AsyncRetrying(
             retry=retry_if_exception_type(Transient),
-            stop=stop_after_attempt(S3_CALL_ATTEMPTS),
+            stop=stop if head_s is None else stop | stop_before_delay(head_s),
             wait=RetryPause(),
             reraise=True,
         )
         try:
-            async for attempt in attempts:
-                with attempt:
-                    async with self.opened(
-                        operation, method, key, query=query, headers=headers, body=body, timeout_s=timeout_s
-                    ) as response:
-                        await response.aread()
-                        response.extensions["attempts"] = attempt.retry_state.attempt_number
-                        return response
+            async with asyncio.timeout(head_s) as bound:
+                head_until = bound.when()
+                async for attempt in attempts:
+                    bound.reschedule(head_until)
+                    with attempt:
+                        async with self.opened(
+                            operation, method, key, query=query, headers=headers, body=body, limit=limit
+                        ) as response:
+                            if limit.whole_s is not None:
+                                whole_s = deadline.at_most(limit.whole_s) or 0.0
+                                bound.reschedule(asyncio.get_running_loop().time() + whole_s)
+                            await response.aread()
+                            response.extensions["attempts"] = attempt.retry_state.attempt_number
+                            return response
+        except TimeoutError:
+            raise S3TimedOut(operation) from None
         except Transient as last:
-            raise S3Failure(operation, last.status, last.code) from None
+            raise (S3TimedOut(operation) if last.timed_out else S3Failure(operation, last.status, last.code)) from None
         raise AssertionError("tenacity ends with an answer or an error")
 
     @asynccontextmanager
@@ -217,7 +233,7 @@ class Bucket:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes | memoryview = b"",
-        timeout_s: float | None = None,
+        limit: TimeLimit = time_limits.DATA,
     ) -> AsyncIterator["httpx.Response"]:
         """One attempt at such a call. The answer is a 2xx; its body can be read inside.
 
@@ -233,17 +249,17 @@ class Bucket:
         url = signer.presign(
             method, key, now=now.replace(microsecond=0), expires_s=S3_CALL_EXPIRES_S, headers=headers, query=query
         )
-        limit = httpx.USE_CLIENT_DEFAULT if timeout_s is None else httpx.Timeout(timeout_s)
+        timeout = httpx.Timeout(limit.connect_s, read=limit.idle_s, write=limit.idle_s)
         try:
             async with self.client.stream(
-                method, url, headers=headers, content=_pieces(body), timeout=limit
+                method, url, headers=headers, content=_pieces(body), timeout=timeout
             ) as response:
                 if response.is_success:
                     yield response
                     return
                 said = await response.aread()
         except httpx.HTTPError as error:
-            raise Transient(type(error).__name__) from None
+            raise Transient(type(error).__name__, timed_out=isinstance(error, httpx.TimeoutException)) from None
         code = error_code(said)
         if response.status_code in RETRYABLE_STATUSES:
             pause = retry_after_s(response.headers.get("retry-after"), now)

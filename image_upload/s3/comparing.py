@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from image_upload.s3 import objects
+from image_upload.s3 import objects, time_limits
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.failures import S3Failure
 
@@ -98,7 +98,8 @@ async def put(
     every = {**headers, "Content-Length": str(len(data)), _SHA256: digest.sha256}
     if not overwrite:
         every["If-None-Match"] = "*"
-    return _said(await bucket.call("PutObject", "PUT", key, headers=every, body=data), len(data))
+    response = await bucket.call("PutObject", "PUT", key, headers=every, body=data, limit=time_limits.DATA)
+    return _said(response, len(data))
 
 
 async def send_part(bucket: Bucket, key: str, upload_id: str, number: int, *, data: bytes, digest: Digest) -> Stored:
@@ -110,6 +111,7 @@ async def send_part(bucket: Bucket, key: str, upload_id: str, number: int, *, da
         query={"partNumber": str(number), "uploadId": upload_id},
         headers={"Content-Length": str(len(data)), _SHA256: digest.sha256},
         body=data,
+        limit=time_limits.DATA,
     )
     stored = _said(response, len(data))
     if not await confirms(stored, digest):

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from image_upload.errors import StorageDenied, StorageUnavailable
+from image_upload.errors import StorageDenied, StorageTimedOut, StorageUnavailable
 from image_upload.limits import CLOCK_SKEW_MAX_S, S3_CALL_EXPIRES_S
 
 # What the service's role must be allowed for each call it makes.
@@ -87,6 +87,13 @@ def denied_action(document: bytes) -> str | None:
     return match[1].decode() if match else None
 
 
+class S3TimedOut(S3Failure):
+    """S3 did not answer within the call's time limit. What was asked for may have been done."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(operation, None)
+
+
 def behind_s(date: str | None) -> float:
     """How far our clock is behind the one of an answer's Date (RFC 9110 section 6.6.1); 0 if it says nothing."""
     try:
@@ -100,10 +107,13 @@ def behind_s(date: str | None) -> float:
 async def translated() -> AsyncIterator[None]:
     """A failure of S3 that nobody expected, as a problem that says who can mend it.
 
-    Raises `StorageDenied` with the IAM action that is missing or the error of our clock, or `StorageUnavailable`.
+    Raises `StorageDenied` with the IAM action that is missing or the error of our clock, `StorageTimedOut`, or
+    `StorageUnavailable`.
     """
     try:
         yield
+    except S3TimedOut:
+        raise StorageTimedOut("S3 did not answer in time, so it is not known what is stored. Ask again.") from None
     except S3Failure as failure:
         if failure.status == 403 and failure.is_of_the_clock:  # noqa: PLR2004
             raise StorageDenied(

@@ -8,6 +8,7 @@ import hashlib
 from typing import NamedTuple
 
 from image_upload.limits import HASH_PIECE_BYTES
+from image_upload.s3 import time_limits
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.failures import S3Failure
 
@@ -54,7 +55,7 @@ async def sha256_of(bucket: Bucket, found: Inspected) -> str:
     for start in range(0, found.size_bytes, HASH_PIECE_BYTES):
         last = min(start + HASH_PIECE_BYTES, found.size_bytes) - 1
         headers = {"Range": f"bytes={start}-{last}", "If-Match": found.etag}
-        response = await bucket.call("GetObject", "GET", found.key, headers=headers)
+        response = await bucket.call("GetObject", "GET", found.key, headers=headers, limit=time_limits.READ)
         digest.update(response.content)
     return base64.b64encode(digest.digest()).decode()
 

@@ -3,12 +3,18 @@
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
 
-from collections.abc import Iterable, Mapping
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import datetime
 from typing import NamedTuple
 
-from image_upload.s3 import documents
+from image_upload.errors import CredentialsUnavailable
+from image_upload.limits import S3_LOOK_TIMEOUT_S
+from image_upload.s3 import documents, time_limits
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.failures import S3Failure, error_code
+from image_upload.s3.time_limits import TimeLimit
 
 
 class StoredPart(NamedTuple):
@@ -29,6 +35,14 @@ class SentPart(NamedTuple):
     sha256: str
 
 
+class OpenUpload(NamedTuple):
+    """An upload that is neither completed nor aborted; S3 says when it began."""
+
+    key: str
+    upload_id: str
+    began_at: datetime
+
+
 class Begun(NamedTuple):
     """An upload in parts. After more than one attempt S3 may have begun others, whose answers were lost."""
 
@@ -37,12 +51,22 @@ class Begun(NamedTuple):
 
 
 async def create(bucket: Bucket, key: str, headers: Mapping[str, str]) -> str:
-    """CreateMultipartUpload: the upload id. `headers` become the object's: type, metadata, checksum algorithm."""
-    return (await begin(bucket, key, headers)).upload_id
+    """Begin the only upload under a key: its id. `headers` become the object's: type, metadata, checksum algorithm.
+
+    Uploads whose answers were lost are aborted, as far as S3 tells of them within `S3_LOOK_TIMEOUT_S`.
+    """
+    try:
+        begun = await begin(bucket, key, headers)
+    except S3Failure:
+        await _abort_lost(bucket, key)
+        raise
+    if begun.attempts > 1:
+        await _abort_lost(bucket, key, but=begun.upload_id)
+    return begun.upload_id
 
 
 async def begin(bucket: Bucket, key: str, headers: Mapping[str, str]) -> Begun:
-    """The same, with the attempts that it took."""
+    """CreateMultipartUpload, and the attempts that it took."""
     response = await bucket.call("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=headers)
     upload_id = documents.text(documents.parse(response.content, "InitiateMultipartUploadResult"), "UploadId")
     if not upload_id:
@@ -82,6 +106,44 @@ async def list_uploads(bucket: Bucket, key: str) -> list[str]:
     return [documents.text(upload, "UploadId") for upload in uploads if documents.text(upload, "Key") == key]
 
 
+async def every_upload(bucket: Bucket) -> AsyncIterator[OpenUpload]:
+    """ListMultipartUploads, page by page: all uploads of the bucket that are under way.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
+    """
+    query = {"uploads": ""}
+    while True:
+        response = await bucket.call("ListMultipartUploads", "GET", "", query=query)
+        root = documents.parse(response.content, "ListMultipartUploadsResult")
+        for upload in documents.children(root, "Upload"):
+            began = datetime.fromisoformat(documents.text(upload, "Initiated"))
+            yield OpenUpload(documents.text(upload, "Key"), documents.text(upload, "UploadId"), began)
+        following = {
+            "uploads": "",
+            "key-marker": documents.text(root, "NextKeyMarker"),
+            "upload-id-marker": documents.text(root, "NextUploadIdMarker"),
+        }
+        if documents.text(root, "IsTruncated") != "true" or following == query:
+            return
+        query = following
+
+
+async def abort_each(bucket: Bucket, key: str, upload_ids: Iterable[str]) -> None:
+    """Abort uploads of one key; one that is gone is no failure. Raises `S3Failure`."""
+    for upload_id in upload_ids:
+        try:
+            await abort(bucket, key, upload_id)
+        except S3Failure as failure:
+            if not failure.is_missing:
+                raise
+
+
+async def _abort_lost(bucket: Bucket, key: str, but: str | None = None) -> None:
+    with contextlib.suppress(S3Failure, CredentialsUnavailable, TimeoutError):
+        async with asyncio.timeout(S3_LOOK_TIMEOUT_S):
+            await abort_each(bucket, key, [each for each in await list_uploads(bucket, key) if each != but])
+
+
 async def send_part(
     bucket: Bucket, key: str, upload_id: str, number: int, data: bytes | memoryview, *, sha256: str
 ) -> str:
@@ -96,6 +158,7 @@ async def send_part(
         query={"partNumber": str(number), "uploadId": upload_id},
         headers={"Content-Length": str(len(data)), "x-amz-checksum-sha256": sha256},
         body=data,
+        limit=time_limits.DATA,
     )
     if response.headers.get("x-amz-checksum-sha256", sha256) != sha256:
         raise S3Failure("UploadPart", response.status_code, "BadDigest")
@@ -115,7 +178,7 @@ async def complete_with_checksums(
         f"<ChecksumSHA256>{part.sha256}</ChecksumSHA256></Part>"
         for part in parts
     )
-    await _complete(bucket, key, upload_id, listed, headers or {})
+    await _complete(bucket, key, upload_id, listed, headers or {}, limit=time_limits.COMPLETE_OWN)
 
 
 async def complete(
@@ -127,14 +190,17 @@ async def complete(
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
     """
     listed = "".join(f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>" for number, etag in parts)
-    await _complete(bucket, key, upload_id, listed, headers)
+    await _complete(bucket, key, upload_id, listed, headers, limit=time_limits.COMPLETE)
 
 
-async def _complete(bucket: Bucket, key: str, upload_id: str, listed: str, headers: Mapping[str, str]) -> None:
+async def _complete(
+    bucket: Bucket, key: str, upload_id: str, listed: str, headers: Mapping[str, str], *, limit: TimeLimit
+) -> None:
     namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
     body = f'<CompleteMultipartUpload xmlns="{namespace}">{listed}</CompleteMultipartUpload>'
+    query = {"uploadId": upload_id}
     response = await bucket.call(
-        "CompleteMultipartUpload", "POST", key, query={"uploadId": upload_id}, headers=headers, body=body.encode()
+        "CompleteMultipartUpload", "POST", key, query=query, headers=headers, body=body.encode(), limit=limit
     )
     if b"<CompleteMultipartUploadResult" not in response.content:
         raise S3Failure("CompleteMultipartUpload", response.status_code, error_code(response.content))

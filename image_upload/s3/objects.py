@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
 from image_upload import metadata
-from image_upload.limits import S3_ATTEMPT_TIMEOUT_S, S3_CALL_ATTEMPTS
+from image_upload.limits import S3_CALL_ATTEMPTS
 from image_upload.s3 import documents
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.failures import S3Failure
@@ -73,7 +73,6 @@ async def head(bucket: Bucket, key: str, *, checksums: bool = False, part: int |
             key,
             query={"partNumber": str(part)} if part else None,
             headers={"x-amz-checksum-mode": "ENABLED"} if checksums else None,
-            timeout_s=S3_ATTEMPT_TIMEOUT_S,
         )
     except S3Failure as failure:
         if failure.is_missing:
@@ -101,7 +100,7 @@ async def head(bucket: Bucket, key: str, *, checksums: bool = False, part: int |
 async def delete(bucket: Bucket, key: str) -> None:
     """DeleteObject; in a bucket with versions that adds a delete marker. Nothing there is no failure."""
     try:
-        await bucket.call("DeleteObject", "DELETE", key, timeout_s=S3_ATTEMPT_TIMEOUT_S)
+        await bucket.call("DeleteObject", "DELETE", key)
     except S3Failure as failure:
         # AWS answers 204 either way; other stores may say that there was nothing.
         if not failure.is_missing or failure.code == "NoSuchBucket":
@@ -137,11 +136,11 @@ async def _listed(bucket: Bucket, query: Mapping[str, str]) -> "ET.Element":
     LocalStack compares `start-after` with what it has encoded.
     """
     try:
-        response = await bucket.call("ListObjectsV2", "GET", "", query=query, timeout_s=S3_ATTEMPT_TIMEOUT_S)
+        response = await bucket.call("ListObjectsV2", "GET", "", query=query)
         return documents.parse(response.content, "ListBucketResult")
     except documents.Unreadable:
         query = {**query, "encoding-type": "url"}
-        response = await bucket.call("ListObjectsV2", "GET", "", query=query, timeout_s=S3_ATTEMPT_TIMEOUT_S)
+        response = await bucket.call("ListObjectsV2", "GET", "", query=query)
         return documents.parse(response.content, "ListBucketResult")
 
 

@@ -30,8 +30,10 @@ class Transient(Exception):
         code: str | None = None,
         retry_after_s: float | None = None,
         ambiguous: bool = False,
+        timed_out: bool = False,
     ) -> None:
         super().__init__(reason)
+        self.timed_out = timed_out
         # It broke after the last byte: the store may have everything.
         self.ambiguous = ambiguous
         self.status = status

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Mapping
 from image_upload.budget import ByteBudget
 from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import MIB, S3_ANSWER_TIMEOUT_S, S3_PARTS_MAX, UPLOAD_IN_FLIGHT_BYTES, UPLOAD_PART_BYTES
-from image_upload.s3 import multipart, objects
+from image_upload.s3 import multipart, objects, time_limits
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.failures import S3Failure
 from image_upload.s3.multipart import SentPart
@@ -150,7 +150,7 @@ async def store(
 
 async def _put(bucket: Bucket, key: str, data: memoryview, headers: Mapping[str, str]) -> None:
     every = {**headers, "Content-Length": str(len(data)), "x-amz-checksum-sha256": await _sha256(data)}
-    await bucket.call("PutObject", "PUT", key, headers=every, body=data)
+    await bucket.call("PutObject", "PUT", key, headers=every, body=data, limit=time_limits.DATA)
 
 
 async def _confirmed(bucket: Bucket, key: str, total_bytes: int) -> StoredObject:
@@ -214,12 +214,7 @@ class _Multipart:
         begun = [] if self._upload_id is None else [self._upload_id]
         if self.may_be_several:
             begun += await multipart.list_uploads(self.bucket, self.key)
-        for upload_id in dict.fromkeys(begun):
-            try:
-                await multipart.abort(self.bucket, self.key, upload_id)
-            except S3Failure as failure:
-                if not failure.is_missing:
-                    raise
+        await multipart.abort_each(self.bucket, self.key, dict.fromkeys(begun))
 
 
 def _done(part: _Part, room: asyncio.Semaphore, _: "asyncio.Task[None]") -> None:

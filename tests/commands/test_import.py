@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from image_upload import purposes
+from image_upload.commands.import_files.finishing import write_list
 from image_upload.commands.import_files.fitting import content_type
 from image_upload.commands.import_files.walking import Found, Tree
 from tests.commands.importing import MIB, Import, noise
@@ -240,6 +241,19 @@ def test_the_list_names_every_file_that_s3_has(move: Import) -> None:
         path: len(objects[row["key"]]) for path, row in rows.items()
     }
     assert [file.name for file in move.work.iterdir() if "list" in file.name] == ["list.csv"]
+
+
+def test_the_list_outlives_a_crash_by_its_name_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, synced = tmp_path / "list.csv", []
+    fsync = os.fsync
+
+    def noting(fd: int) -> None:
+        synced.append((os.path.samestat(os.fstat(fd), tmp_path.stat()), target.exists()))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    write_list(str(target), iter(()))
+    assert synced[-1] == (True, True), "the folder, after the list has its name"
 
 
 def test_journal_and_list_inside_the_folder_are_not_moved(move: Import) -> None:

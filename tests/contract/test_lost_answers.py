@@ -118,3 +118,22 @@ def test_a_lost_answer_leaves_the_object_or_nothing(
     # Two parts at once share the losses. An upload that cannot begin cannot end well; everything else can.
     if operation != "Part":
         assert (response.status_code == 200) == (operation != "Create" or times == 1), response.text
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_lost_answer_leaves_no_upload_beside_that_of_the_plan(
+    relay: tuple[Relay, str], web: httpx.Client, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    monkeypatch.setattr(retry, "BACKOFF_FIRST_S", 0.02)
+    behind, service = relay
+    behind.lost["Create"] = times
+    wish = {"filename": "a.bin", "contentType": "a/b", "size": len(LONG), "purpose": "file", "accepts": ["multipart"]}
+    response = web.post(f"{service}/uploads", json=wish)
+    assert behind.lost["Create"] == 0, "it was not asked so often"
+    assert response.status_code == (200 if times == 1 else 502), response.text
+    _, uploads = behind.store.left("files")
+    if times == 1:
+        assert len(uploads) == 1
+        assert web.delete(f"{service}/uploads/{response.json()['ticket']}").status_code == 204
+        _, uploads = behind.store.left("files")
+    assert uploads == []

@@ -15,7 +15,7 @@ import pytest
 from image_upload import keys
 from image_upload.errors import InvalidRequest
 from image_upload.library import pages
-from image_upload.s3 import retry
+from image_upload.s3 import retry, time_limits
 from image_upload.settings import load
 from local.embedded_s3 import BUCKET, EmbeddedS3
 from local.service import local_environ
@@ -283,7 +283,7 @@ def before_hostile(hostile: HostileStore) -> Iterator[str]:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "S3_ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(time_limits, "CONTROL", time_limits.CONTROL._replace(head_s=0.3))
     monkeypatch.setattr(retry, "BACKOFF_FIRST_S", 0.02)
 
 

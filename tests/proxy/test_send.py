@@ -1,12 +1,13 @@
 import asyncio
+import contextvars
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 
+from image_upload.deadline import Deadline, at_most, enter, upload_deadline
 from image_upload.errors import OutOfTime, RefusedTarget, UpstreamUnavailable
-from image_upload.proxy.deadline import Deadline, deadline_of
 from image_upload.proxy.send import BACKOFF_FIRST_S, Sender, Sent
 from image_upload.proxy.spool import Form, Views, Waiting
 from image_upload.proxy.target import Target
@@ -127,6 +128,14 @@ class _Context:
 
 
 def test_lambdas_deadline_counts_with_a_margin() -> None:
-    assert 7.5 < deadline_of({"aws.context": _Context(10_000)}, 300).left_s <= 8
-    assert deadline_of({"aws.context": _Context(1_000)}, 300).left_s == 0
-    assert 4.5 < deadline_of({"aws.context": _Context(900_000)}, 5).left_s <= 5
+    def left_s(milliseconds: int, timeout_s: float) -> tuple[float, float]:
+        enter(_Context(milliseconds))
+        return upload_deadline(timeout_s).left_s, at_most(timeout_s) or 0.0
+
+    context = contextvars.copy_context()
+    upload_s, call_s = context.run(left_s, 10_000, 300)
+    assert 7.5 < upload_s <= 8 < call_s <= 9
+    assert context.run(left_s, 1_000, 300) == (0, 0)
+    upload_s, call_s = context.run(left_s, 900_000, 5)
+    assert 4.5 < upload_s <= 5 == call_s
+    assert at_most(None) is None, "outside of it there is no deadline"

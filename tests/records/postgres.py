@@ -34,6 +34,21 @@ class Postgres:
     ca: Path
     stop: Callable[[], None]
     start: Callable[[], None]
+    pid: Callable[[], int]
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """No process of the server runs inside the block; connections stay open, and new ones are accepted."""
+        pid = self.pid()
+        # Their parent first: it starts no others then.
+        every = [pid, *(int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+        for each in every:
+            os.kill(each, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for each in reversed(every):
+                os.kill(each, signal.SIGCONT)
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://owner:{self.password}@127.0.0.1:{self.port}/{database}"
@@ -107,7 +122,7 @@ def postgres() -> Iterator[Postgres]:
             processes[-1].send_signal(signal.SIGINT)
             processes[-1].wait(STOP_WITHIN_S)
 
-        server = Postgres(port, password, ca, stop, start)
+        server = Postgres(port, password, ca, stop, start, lambda: processes[-1].pid)
         start()
         try:
             yield server

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,16 @@ import pytest
 from botocore.config import Config
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from image_upload.errors import DatabaseUnavailable
-from image_upload.limits import DATABASE_TOKEN_EXPIRES_S
+from image_upload.limits import DATABASE_TIMEOUT_S, DATABASE_TOKEN_EXPIRES_S
 from image_upload.records import tokens
 from image_upload.records.engine import Target
 from image_upload.records.migrating import migrate
 from image_upload.records.records import Records
 from image_upload.s3.signing import Credentials
-from image_upload.settings import SettingsError
+from image_upload.settings import Settings, SettingsError
 from tests.records.databases import POSTGRES, Place, settings_with
 from tests.records.postgres import Postgres
 from tests.records.test_records import promise
@@ -161,8 +163,6 @@ class TestPostgres:
 
     def test_the_server_ends_what_nobody_waits_for_any_more(self, place: Place) -> None:
         async def work(records: Records) -> list[str]:
-            from sqlalchemy import text  # noqa: PLC0415
-
             async def show(connection: Any) -> list[str]:
                 names = ("statement_timeout", "idle_in_transaction_session_timeout")
                 return [(await connection.execute(text(f"SHOW {name}"))).scalar() for name in names]
@@ -242,3 +242,57 @@ def test_importing_the_service_imports_nothing_of_a_database() -> None:
         [sys.executable, "-c", program], cwd=ROOT, env=environ, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.needs("postgres")
+class TestFrozen:
+    """PostgreSQL stands still, as a machine that swaps does: it accepts connections and says nothing."""
+
+    def settings(self, own_postgres: Postgres) -> Settings:
+        settings = settings_with(own_postgres.url())
+        migrate(settings)
+        return settings
+
+    @pytest.mark.parametrize("warm", [True, False], ids=["connected before", "not yet connected"])
+    def test_it_is_a_503_within_the_one_bound(self, own_postgres: Postgres, warm: bool) -> None:
+        records = Records(self.settings(own_postgres))
+
+        async def work() -> list[float]:
+            took_s = []
+            try:
+                if warm:
+                    await asyncio.gather(*(records.insert("post", promise()) for _ in range(5)))
+                with own_postgres.frozen():
+                    for _ in range(2):
+                        began = time.monotonic()
+                        with pytest.raises(DatabaseUnavailable):
+                            await records.insert("post", promise())
+                        took_s.append(time.monotonic() - began)
+                assert (await records.insert("post", promise())).state == "pending"
+            finally:
+                await records.aclose()
+            return took_s
+
+        assert max(asyncio.run(work())) < DATABASE_TIMEOUT_S + 1
+
+    def test_it_freezes_in_the_middle_of_a_transaction(self, own_postgres: Postgres) -> None:
+        timeout_s = 2.0
+        records = Records(self.settings(own_postgres), timeout_s=timeout_s)
+
+        async def work() -> float:
+            async def frozen(connection: Any) -> None:
+                await connection.execute(text("SELECT 1"))
+                with own_postgres.frozen():
+                    await connection.execute(text("SELECT 2"))
+
+            try:
+                began = time.monotonic()
+                with pytest.raises(DatabaseUnavailable):
+                    await records.run(frozen)
+                took_s = time.monotonic() - began
+                assert (await records.insert("post", promise())).state == "pending"
+            finally:
+                await records.aclose()
+            return took_s
+
+        assert asyncio.run(work()) < timeout_s + 1

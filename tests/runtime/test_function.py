@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 
-from image_upload.limits import LAMBDA_DEADLINE_MARGIN_S, LAMBDA_FORM_MAX_BYTES, LAMBDA_RESPONSE_MAX_BYTES
+from image_upload.limits import (
+    LAMBDA_ANSWER_MARGIN_S,
+    LAMBDA_DEADLINE_MARGIN_S,
+    LAMBDA_FORM_MAX_BYTES,
+    LAMBDA_RESPONSE_MAX_BYTES,
+)
 from local.database import local_database
 from local.embedded_s3 import EmbeddedS3
 from local.replay import read_event, signed
@@ -192,6 +197,28 @@ def test_an_s3_that_does_not_answer_is_504_before_the_deadline(tmp_path: Path, s
     assert (outcome.answer["statusCode"], document(outcome.answer)["code"]) == (504, "upload-timed-out")
     assert outcome.at - began < timeout_s
     assert len(store.exchanges) == 1
+
+
+@pytest.mark.parametrize("path", ["/uploads", "/images/uploads/a.jpg/metadata"])
+def test_a_silent_s3_is_answered_before_the_deadline_also_without_a_form(
+    tmp_path: Path, s3: EmbeddedS3, path: str
+) -> None:
+    timeout_s = LAMBDA_ANSWER_MARGIN_S + 2
+    event = json.loads((EVENTS / "mint.json").read_text(encoding="utf-8"))
+    wish = {"filename": "a.bin", "contentType": "a/b", "size": 1 << 30, "purpose": "file", "accepts": ["multipart"]}
+    del event["headers"]["content-length"]
+    event |= {"rawPath": path, "body": json.dumps(wish)}
+    event["requestContext"]["http"] |= {"path": path, "method": "POST" if path == "/uploads" else "GET"}
+    with hostile_store() as store:
+        store.play(*[Exchange.stall] * 5)
+        with function(tmp_path, {**s3.environ, "AWS_S3_ENDPOINT_URL": store.endpoint_url}) as running:
+            running.api.wait_for_polls(1)
+            began = time.monotonic()
+            outcome = running.api.invoke(event, timeout_s=timeout_s)
+        store.end()
+    assert outcome.answer is not None
+    assert (outcome.answer["statusCode"], document(outcome.answer)["code"]) == (504, "storage-timed-out")
+    assert outcome.at - began < timeout_s
 
 
 def test_warm_invocations_keep_their_connection_to_s3(tmp_path: Path, s3: EmbeddedS3) -> None:

@@ -1,17 +1,25 @@
 """How the bucket is set, as far as these credentials may look. A refusal to look is never taken for a lack."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any, Final
 
 from image_upload import origins, purposes
+from image_upload.arrivals import leftovers
 from image_upload.commands.doctor.report import Finding, State
+from image_upload.errors import CredentialsUnavailable
 from image_upload.s3 import configuration, fitting
 from image_upload.s3 import rules as wanted
+from image_upload.s3.bucket import Bucket
 from image_upload.s3.configuration import Configuration, Part, Refused, Unreachable
+from image_upload.s3.failures import S3Failure
 from image_upload.s3.fitting import Fit
 from image_upload.settings import Settings
 
+# The rule counts whole days, and S3 may take another one to do it.
+_OVERDUE_DAYS: Final = 3
+_SWEEP: Final = "let a timer run: python -m image_upload sweep --multiparts --apply"
 _REMEDY: Final = "python -m image_upload bucket-rules --apply"
 
 
@@ -40,6 +48,7 @@ def checks(settings: Settings, origin: str | None) -> Iterator[Finding]:
                 lambda found: fitting.fit_lifecycle(found, lifecycle, every),
                 grave,
             )
+            yield _unfinished(bucket, settings)
             yield _look(
                 bucket,
                 configuration.ENCRYPTION,
@@ -68,6 +77,46 @@ def _look(bucket: Configuration, part: Part, fit: Callable[[Any], Fit], grave: S
     if wrong:
         return Finding(_title(part), grave, ", ".join(f"{line.state}: {line.what}" for line in wrong), remedy)
     return Finding(_title(part), "ok", ", ".join(line.what for line in lines if line.state == "ok"))
+
+
+def _unfinished(bucket: Configuration, settings: Settings) -> Finding:
+    """Whether something ends the uploads that an interrupted client or process leaves open: a rule, and one that works.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpu-abort-incomplete-mpu-lifecycle-config.html
+    """
+    title = "open uploads"
+    try:
+        rules = (bucket.look(configuration.LIFECYCLE) or {}).get("Rules", [])
+    except Refused as refusal:
+        if not refusal.unknown:
+            return _refused(configuration.LIFECYCLE, title, refusal)
+        rules = []
+    if not any(_aborts_all(rule) for rule in rules):
+        return Finding(title, "warn", "no rule of the bucket aborts those that are left", f"{_REMEDY}, or {_SWEEP}")
+    try:
+        count = asyncio.run(_overdue(settings))
+    except (S3Failure, CredentialsUnavailable):
+        return Finding(
+            title, "warn", "a rule aborts those that are left", "could not look: grant s3:ListBucketMultipartUploads"
+        )
+    if count:
+        seen = f"{count} are older than {_OVERDUE_DAYS} days, although a rule aborts them: this store ignores it"
+        return Finding(title, "warn", seen, _SWEEP)
+    return Finding(title, "ok", "a rule aborts those that are left, and none is overdue")
+
+
+def _aborts_all(rule: Mapping[str, Any]) -> bool:
+    """A rule for every key: its filter is empty, or an empty prefix in either of S3's two spellings."""
+    covers_all = rule.get("Filter", {"Prefix": rule.get("Prefix", "")}) in ({}, {"Prefix": ""})
+    return rule.get("Status") == "Enabled" and "AbortIncompleteMultipartUpload" in rule and covers_all
+
+
+async def _overdue(settings: Settings) -> int:
+    bucket = Bucket(settings)
+    try:
+        return len([each async for each in leftovers.open_uploads(bucket, leftovers.before(_OVERDUE_DAYS * 86_400))])
+    finally:
+        await bucket.aclose()
 
 
 def _public(bucket: Configuration) -> Finding:

@@ -34,6 +34,12 @@ def write_list(file: str, rows: Iterator[Row]) -> int:
             out.flush()
             os.fsync(fd)
         partial.replace(target)
+        # Its new name has to outlive a crash as well: what it lists may be removed next.
+        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -105,12 +105,7 @@ async def give_up(bucket: Bucket, row: Row, journal: Journal) -> None:
     if not row.begun:
         return
     upload_ids = [row.upload_id] if row.upload_id else await multipart.list_uploads(bucket, row.key)
-    for upload_id in upload_ids:
-        try:
-            await multipart.abort(bucket, row.key, upload_id)
-        except S3Failure as failure:
-            if not failure.is_missing:
-                raise
+    await multipart.abort_each(bucket, row.key, upload_ids)
     journal.ended(row.id)
 
 
