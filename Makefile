@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ISOLATED := unshare --net --mount --pid --fork --mount-proc
 
 .DEFAULT_GOAL := help
-.PHONY: help dev infra bench bench-proxy bench-cold e2e load smoke test test-all lint types unit format pins clean
+.PHONY: help dev infra bench bench-proxy bench-memory bench-cold e2e load smoke test test-all lint types unit format pins clean
 # Which tests run: tests/tiers.py.
 TIER := first
 
@@ -46,6 +46,9 @@ bench: $(READY) ## measure minting against its peers, side by side (2 minutes)
 
 bench-proxy: $(READY) ## measure the form proxy against its peers, side by side (4 minutes)
 	@$(BIN)/python -m bench.proxy
+
+bench-memory: $(READY) ## measure the memory of many uploads at once through POST /api/v1/s3/upload (2 minutes)
+	@$(BIN)/python -m bench.store_memory
 
 bench-cold: $(READY) ## measure cold starts against the least and the usual, side by side (half a minute)
 	@$(BIN)/python -m bench.cold

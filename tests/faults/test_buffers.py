@@ -1,25 +1,18 @@
 """The memory of `POST /api/v1/s3/upload`: one budget for all uploads, and nothing kept after failures."""
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
 
 import pytest
 
 from image_upload.limits import UPLOADS_AT_ONCE
 from local.embedded_s3 import EmbeddedS3
-from tests.faults.hostile import Exchange, hostile_store, raw
+from tests.faults.hostile import hostile_store
 from tests.faults.process import ServiceProcess, service_process
-from tests.faults.sending import Client, form
+from tests.faults.storing import PATIENCE_S, Forgetful, upload
 from tests.faults.watching import eventually, peak_rss_bytes, rss_bytes
 
 MIB = 1 << 20
-STORE = "/api/v1/s3/upload"
-FILE = 'name="file"; filename="a.bin"'
-FOLDER = ("name=folder", b"load")
-MARK = b"<the file>"
-BLOCK = bytes(range(256)) * 1024
 BUFFER_BYTES = 32 * MIB
 # What an upload has beside its part: what lies in the server's own buffers, a socket's chunk, its objects.
 BESIDE_BYTES = MIB // 2
@@ -27,36 +20,6 @@ SLACK_BYTES = 24 * MIB
 AT_ONCE = 60
 FILE_BYTES = 5_000_000
 CONNECTIONS_MOST = 2_000
-# Shared cores: for all uploads together.
-PATIENCE_S = 120.0
-
-
-class Forgetful:
-    """Takes files as S3 does, and keeps their lengths only."""
-
-    def __init__(self) -> None:
-        self._lengths: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    def act(self, exchange: Exchange) -> None:
-        exchange.read_body()
-        method, target, _ = exchange.line.split(" ")
-        parts = urlsplit(target)
-        if method == "PUT":
-            with self._lock:
-                self._lengths[parts.path] = self._lengths.get(parts.path, 0) + exchange.announced_bytes
-            exchange.say(raw(200, 'ETag: "0"'))
-        elif method == "HEAD":
-            last_modified = "Last-Modified: Tue, 24 Nov 2026 19:00:00 GMT"
-            length = f"Content-Length: {self._lengths.get(parts.path, 0)}"
-            exchange.say(f"HTTP/1.1 200 OK\r\n{length}\r\n{last_modified}\r\nConnection: close\r\n\r\n".encode())
-        elif method == "POST" and "uploadId" in parts.query:
-            exchange.say(raw(200, body=b"<CompleteMultipartUploadResult/>"))
-        elif method == "POST":
-            answer = b"<InitiateMultipartUploadResult><UploadId>x</UploadId></InitiateMultipartUploadResult>"
-            exchange.say(raw(200, body=answer))
-        else:
-            exchange.say(raw(204))
 
 
 @pytest.fixture
@@ -70,23 +33,6 @@ def service() -> Iterator[ServiceProcess]:
             # Everything that the first upload imports is there.
             assert upload(process.url, 20 * MIB) == 200
             yield process
-
-
-def upload(service: str, size_bytes: int, only_bytes: int | None = None) -> int | None:
-    """Store a file; the status. With `only_bytes` the client goes away after so many: None."""
-    whole, content_type = form([FOLDER, (FILE, MARK)])
-    before, after = whole.split(MARK)
-    with Client(service, timeout_s=PATIENCE_S) as client:
-        client.begin(STORE, content_type, Content_Length=str(len(before) + size_bytes + len(after)))
-        client.send(before)
-        left = size_bytes if only_bytes is None else only_bytes
-        while left:
-            client.send(BLOCK[:left])
-            left -= len(BLOCK[:left])
-        if only_bytes is not None:
-            return None
-        client.send(after)
-        return client.answer().status
 
 
 @pytest.mark.parametrize("size_bytes", [FILE_BYTES, 20 * MIB], ids=["one PUT each", "parts"])
