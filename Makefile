@@ -8,8 +8,9 @@ ISOLATED := unshare --net --mount --pid --fork --mount-proc
 
 .DEFAULT_GOAL := help
 .PHONY: help dev infra bench bench-proxy bench-memory bench-cold e2e load smoke test test-all lint types unit format pins clean
-# Which tests run: tests/tiers.py.
+# Which tests run (tests/tiers.py), and how many at once: more than there are cores, because many wait.
 TIER := first
+WORKERS := $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "make %-11s %s\n", $$1, $$2 }'
@@ -62,7 +63,7 @@ e2e: $(READY) ## deploy.sh against an emulated AWS, in namespaces of its own (ne
 
 unit: $(READY) ## the tests of `make test` alone
 	@echo "tests"
-	@$(BIN)/python -m pytest -q --tier=$(TIER) --numprocesses=auto --dist=worksteal --durations=10
+	@$(BIN)/python -m pytest -q --tier=$(TIER) --numprocesses=$(WORKERS) --dist=worksteal --durations=10
 
 format: $(READY) ## rewrite the sources in the project's style
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .

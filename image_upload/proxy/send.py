@@ -78,9 +78,10 @@ def pause_s(error: BaseException | None, attempt: int, deadline: Deadline) -> fl
 def patience(deadline: Deadline, *, another: bool) -> float:
     """Seconds without progress after which an attempt has failed: in time for another one, if there may be one.
 
-    Of the last one the deadline itself is the end: two timers for one moment would answer now one way, now the other.
+    More than is left for the last one, which the deadline itself ends: two timers for one moment would answer now one
+    way, now the other.
     """
-    return min(UPSTREAM_IDLE_S, deadline.left_s / 2) if another else UPSTREAM_IDLE_S
+    return min(UPSTREAM_IDLE_S, deadline.left_s / 2 if another else deadline.left_s * 2)
 
 
 class Sender:

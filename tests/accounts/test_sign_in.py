@@ -409,6 +409,7 @@ def _elsewhere() -> Any:
     return to("http://127.0.0.1:9/")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/token", "/userinfo", "/jwks"])
 @pytest.mark.parametrize(
     "broken",

@@ -26,6 +26,8 @@ from local.service import local_environ
 from tests.commands.altered import Alter, Answer, Asked, altered, denied
 from tests.conftest import Start
 
+pytestmark = pytest.mark.full
+
 ORIGIN = "http://localhost:3000"
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 Behind = Callable[[], Answer]

@@ -16,6 +16,8 @@ import pytest
 from tests.commands.importing import MIB, Import, noise
 from tests.commands.meddling import Answer, Call, Cut, Meddler, error
 
+pytestmark = pytest.mark.full
+
 END_WITHIN_S = 60
 
 

@@ -12,6 +12,8 @@ import pytest
 from tests.commands.importing import MIB, Import, noise
 from tests.commands.meddling import Answer, Call, Cut, Meddler
 
+pytestmark = pytest.mark.full
+
 KILLS = 20
 END_WITHIN_S = 60
 

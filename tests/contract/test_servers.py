@@ -53,6 +53,7 @@ def test_a_server_listens_on_loopback_only(store: Store) -> None:
     assert {address for address, _ in found} <= LOOPBACK
 
 
+@pytest.mark.full
 @linux
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_server_outlives_its_run(store: Store, number: int, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from tests.faults.process import ServiceProcess, service_process
 from tests.faults.sending import WAYS, Answer, Client, Way, form, post, signed
 from tests.faults.watching import eventually, held, peak_rss_bytes
 
+pytestmark = pytest.mark.full
+
 MIB = 1 << 20
 BLOCK = secrets.token_bytes(MIB)
 SMALL = secrets.token_bytes(MIB + 7)

@@ -12,6 +12,8 @@ from tests.faults.process import ServiceProcess, service_process
 from tests.faults.storing import PATIENCE_S, Forgetful, upload
 from tests.faults.watching import eventually, peak_rss_bytes, rss_bytes
 
+pytestmark = pytest.mark.full
+
 MIB = 1 << 20
 BUFFER_BYTES = 32 * MIB
 # What an upload has beside its part: what lies in the server's own buffers, a socket's chunk, its objects.

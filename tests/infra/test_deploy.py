@@ -231,6 +231,7 @@ def test_two_stacks_live_side_by_side_and_a_deleted_one_leaves_only_its_bucket(c
 # --- moto -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")
 def test_moto_makes_the_function_and_its_role_too(s3: EmbeddedS3) -> None:
     """The CloudFormation of moto passes over URLs, alarms and most of a bucket, so this proves only what it makes."""

@@ -57,10 +57,12 @@ def test_a_lost_region_is_an_error() -> None:
         generate.generated(PATH.read_text().replace("# <<< role-statements", ""))
 
 
+@pytest.mark.full
 def test_cfn_lint_has_nothing_to_say() -> None:
     assert lint(PATH) == ""
 
 
+@pytest.mark.full
 def test_cfn_lint_would_say_something(tmp_path: Path) -> None:
     broken = tmp_path / "template.yaml"
     broken.write_text(PATH.read_text().replace("AuthType: NONE", "AuthType: NOBODY", 1))

@@ -27,6 +27,7 @@ def client(endpoint_url: str) -> Any:
     )
 
 
+@pytest.mark.full
 def test_objects_survive_the_kill_of_the_server_and_come_back_under_other_ports(tmp_path: Path) -> None:
     written = {f"a/{size}": os.urandom(size) for size in (0, 1, 4096, 5_000_000, 9_000_001)}
     endpoints = []

@@ -109,6 +109,7 @@ def test_a_piece_that_content_range_names_is_refused(
     assert answer.status_code == status, answer.text
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "content_type"),
     [
@@ -203,6 +204,7 @@ def test_a_plain_html_form_ends_at_the_front_end(start: Start, web: httpx.Client
     assert stored.content == jpeg
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "url",
     [
