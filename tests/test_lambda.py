@@ -74,6 +74,7 @@ def test_a_binary_form_survives_base64(tmp_path: Path, replay: Replay) -> None:
     assert json.loads(replay(file)["body"])["file_size"] == len(every_byte)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("raw", "key"),
     [

@@ -82,6 +82,7 @@ def test_the_first_tier_sees_a_bare_machine_and_fails_a_test_that_lacks_its_mark
     }
 
 
+@pytest.mark.full
 def test_the_full_tier_runs_everything_skips_what_cannot_be_and_in_ci_fails_it(run: list[str], tmp_path: Path) -> None:
     run = [*run, "-k", "podman or long or skip"]
     (tmp_path / "bare").mkdir()

@@ -91,6 +91,7 @@ IN_PRODUCTION = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("arguments", "reached"),
     [

@@ -110,6 +110,7 @@ def test_a_checksum_is_told_where_s3_keeps_one(store: Store, service: str, web: 
     assert told == put.headers["x-amz-checksum-sha256"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", NAMES)
 def test_every_key_is_found_read_and_deleted_and_no_other(
     store: Store, service: str, web: httpx.Client, folder: str, name: str

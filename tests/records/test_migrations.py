@@ -32,6 +32,7 @@ def migrate_db(place: Place | None, *arguments: str) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.full
 def test_the_command_migrates_once_and_then_has_nothing_to_do(unmigrated: Place) -> None:
     newest = migrating.newest()
     before = migrate_db(unmigrated, "--check")
