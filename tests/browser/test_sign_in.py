@@ -42,7 +42,7 @@ def openid_provider(workshop: Path, redirect_uri: str) -> Iterator[str]:
     with (
         (workshop / "provider.log").open("a", encoding="utf-8") as stderr,
         subprocess.Popen(
-            [tool("node"), "provider.mjs", redirect_uri],
+            [tool("node", "node"), "provider.mjs", redirect_uri],
             cwd=workshop,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -92,7 +92,7 @@ def test_killed_twenty_times_at_random_moments(move: Import, meddler: Meddler) -
     moments = random.Random(seed)  # noqa: S311  to be repeated by its seed
     print(f"IMPORT_KILL_SEED={seed}")  # noqa: T201  shown when it fails
     for number in range(200):
-        move.write(f"{number % 7}/{number}.jpg", noise(number, number * 50))
+        move.write(f"{number % 7}/{number}.jpg", noise(number, 50 + number * 50))
     for number in range(3):
         move.write(f"large{number}.bin", noise(1000 + number, 18 * MIB + number))
     killer, left = Killer(move), [0]

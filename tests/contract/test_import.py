@@ -88,7 +88,7 @@ def test_killed_at_random_moments_every_file_is_there_once(move: Import) -> None
     moments = random.Random(seed)  # noqa: S311  to be repeated by its seed
     print(f"seed {seed}")  # noqa: T201  shown when it fails
     for number in range(100):
-        move.write(f"{number}.jpg", noise(number, number * 50))
+        move.write(f"{number}.jpg", noise(number, 50 + number * 50))
     for number in range(3):
         move.write(f"large{number}.bin", noise(1000 + number, 40 * MIB + number))
     for _ in range(KILLS):
