@@ -32,8 +32,7 @@ LABEL org.opencontainers.image.title="image-upload" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.revision="${REVISION}"
 
-# Not root, and no user of the system. Lambda takes a user of its own in any case. No HEALTHCHECK: the operator decides
-# how often GET / is asked.
-USER 65534:65534
+# No USER: Lambda takes one of its own, and its emulators mount files for root. The plain server gives root up
+# (entrypoint.sh). No HEALTHCHECK: the operator decides how often GET / is asked.
 EXPOSE 8080
 ENTRYPOINT ["/var/task/entrypoint.sh"]

@@ -13,7 +13,20 @@ case ${1-} in
     '')
         # Lambda names both. What emulates it may name the function only, and expect the emulator inside.
         if [ -z "${AWS_LAMBDA_RUNTIME_API-}${AWS_LAMBDA_FUNCTION_NAME-}" ]; then
-            exec python -m image_upload serve --host 0.0.0.0
+            set -- python -m image_upload serve --host 0.0.0.0
+            if [ "$(id -u)" = 0 ]; then
+                # Not as root, and as no user of the system. The port needs no right, and nothing is written.
+                export HOME=/tmp
+                exec python -c '
+import os, sys
+try:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+except PermissionError:
+    print("Still root: this container may not change its user. Run it with --user 65534:65534.", file=sys.stderr)
+os.execvp(sys.argv[1], sys.argv[1:])
+' "$@"
+            fi
+            exec "$@"
         fi
         set -- upload.handler
         ;;
