@@ -24,7 +24,7 @@ smoke: $(READY) ## store pictures in every way in a service of its own, compare 
 test: lint types unit ## lint, types, and every test that needs Python, make and curl alone (4 minutes)
 
 test-all: TIER = all
-test-all: test ## lint, types, and every test, on every server, in containers and in a browser (12 minutes)
+test-all: test ## lint, types, and every test, on every server, in containers and in a browser (15 minutes)
 	@if $(ISOLATED) true 2>/dev/null; then $(MAKE) e2e; else \
 		echo "deploy.sh was NOT tested: that needs root on Linux, and namespaces that this machine does not open"; fi
 
