@@ -18,6 +18,7 @@ MB = 1_000_000
 MIB = 1 << 20
 CASES = ((1, 5 * MB), (10, 5 * MB), (50, 5 * MB), (200, 5 * MB), (100, 50 * MB))
 CONNECTIONS_MOST = 20_000
+# After the last answer the service gives memory back; what it has by then is what it keeps.
 SETTLES_S = 2.0
 
 

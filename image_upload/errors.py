@@ -79,7 +79,7 @@ class Problem(Exception):
 
     `detail` says what happened and what to do next, and `facts` are the values for the names in its braces, so that
     `korean.details` can say the same; `extras` become members of the document (RFC 9457 section 3.2); `headers` go
-    onto the response. `hides` is what belongs to somebody else and is
+    onto the response. `hides` is what belongs to another user and is
     therefore said to be missing: for the audit log, and never in the answer.
     """
 

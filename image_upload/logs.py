@@ -40,7 +40,7 @@ def redact(text: str) -> str:
     return _SECRET.sub(lambda match: f"{match[1] or match[2] or match[3]}[redacted]", text)
 
 
-# What could deceive whoever reads a line, and JSON leaves as it is: C1 controls and DEL, characters that turn or hide
+# What could deceive the reader of a line, and JSON leaves as it is: C1 controls and DEL, characters that turn or hide
 # text (bidi, zero width), line separators, and half a character pair, which no stream takes.
 _RAW = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
 

@@ -74,7 +74,7 @@ class TargetRule:
     """The operator's rule: our own bucket's endpoints, and what PROXY_ALLOWED_* add.
 
     `buckets` are those beside our own, which is at our own endpoint only: a bucket of the same name elsewhere belongs
-    to somebody else. `at_rest` tells the headers with which our own plans for a key were signed; see `Bucket.at_rest`.
+    to another owner. `at_rest` tells the headers with which our own plans for a key were signed; see `Bucket.at_rest`.
     """
 
     def __init__(
