@@ -32,7 +32,7 @@ lint: $(READY) ## style, import rules
 	@echo "lint"
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
-	@$(BIN)/shellcheck deploy.sh entrypoint.sh .ci/run
+	@$(BIN)/shellcheck -x -a deploy.sh entrypoint.sh .ci/run
 	@$(BIN)/lint-imports --no-logo >$(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 
 types: $(READY) ## mypy, strict

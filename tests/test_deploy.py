@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = (
-    "awk bash cat cut date dirname find grep head mktemp rm sed sha256sum sort tail tr".split()  # noqa: SIM905  a list of words
+    "awk bash cat cut date dirname find grep mktemp od rm sed sha256sum sleep sort tail tr".split()  # noqa: SIM905  a list of words
 )
 
 
@@ -23,6 +23,7 @@ def tools(tmp_path: Path) -> Path:
         found = shutil.which(name)
         assert found, name
         (folder / name).symlink_to(found)
+    program(folder, "curl", "exit 0")
     return folder
 
 
@@ -74,6 +75,9 @@ def test_help_names_every_option_that_the_documents_have(tools: Path) -> None:
         (["--arch", "sparc"], "--arch must be"),
         (["--delete-bucket"], "--destroy"),
         (["--env-file", "missing.env"], "missing.env cannot be read"),
+        (["--canary", "100:5"], "percent:minutes"),
+        (["--canary", "10"], "percent:minutes"),
+        (["--live", "latest"], "--live takes a version"),
     ],
 )
 def test_a_wrong_option_gives_one_sentence_before_anything_is_asked(
@@ -84,6 +88,11 @@ def test_a_wrong_option_gives_one_sentence_before_anything_is_asked(
 
 def test_a_missing_aws_cli_gives_one_sentence_with_the_remedy(tools: Path) -> None:
     refused(deploy(tools), "AWS CLI is missing", "install it")
+
+
+def test_a_missing_curl_gives_one_sentence_with_the_remedy(tools: Path) -> None:
+    (tools / "curl").unlink()
+    refused(deploy(tools), "curl is missing", "install it")
 
 
 def test_credentials_that_aws_refuses_give_one_sentence_with_the_remedy(tools: Path) -> None:
@@ -112,7 +121,7 @@ def test_a_missing_engine_gives_one_sentence_before_anything_is_made(tools: Path
     refused(deploy(tools, "--yes"), "No container engine answers", "start Docker")
 
 
-def test_nobody_to_ask_changes_nothing(tools: Path) -> None:
+def test_without_a_terminal_to_confirm_on_nothing_is_changed(tools: Path) -> None:
     program(tools, "aws", EMPTY_ACCOUNT)
     refused(deploy(tools), "--yes")
 
@@ -144,6 +153,102 @@ def test_no_secret_of_an_env_file_is_printed(tools: Path, tmp_path: Path) -> Non
     (tmp_path / "scratch").mkdir()
     done = deploy(tools, "--dry-run", "--env-file", str(tmp_path / "env"), TMPDIR=str(tmp_path / "scratch"))
     assert done.returncode == 0, done.stderr
-    assert "set     JwtSecret" in done.stdout
+    assert "set     JWT_SECRET" in done.stdout
+    assert "set     LogLevel" in done.stdout
     assert "very secret" not in done.stdout + done.stderr
     assert list((tmp_path / "scratch").iterdir()) == [], "what was written on the way is gone"
+
+
+def test_a_version_of_a_stack_that_is_not_there_cannot_be_made_live(tools: Path) -> None:
+    program(tools, "aws", EMPTY_ACCOUNT)
+    refused(deploy(tools, "--yes", "--live", "3"), "no version 3")
+
+
+# An account with a stack whose version 7 is live, an image that is in the registry, and a version 8 to test. INVOKE
+# and ALARM say what the emulated AWS answers. Each call is a line of `calls`.
+DEPLOYED_ACCOUNT = """
+echo "$*" >>"$HOME/calls"
+case "$*" in
+    "sts get-caller-identity"*) echo 123456789012 ;;
+    *"Stacks[0].StackStatus"*) echo UPDATE_COMPLETE ;;
+    *"ParameterKey=='LiveVersion'"*) echo 7 ;;
+    *"OutputKey=='FunctionUrl'"*) echo https://example.lambda-url.ap-northeast-2.on.aws/ ;;
+    "cloudformation describe-stacks"*) echo None ;;
+    "ecr describe-images"*) echo sha256:0123 ;;
+    "ecr put-image"* | "ecr batch-get-image"*) echo "{}" ;;
+    "lambda get-function "*) echo registry/name@sha256:0123 ;;
+    "lambda publish-version"*) echo 8 ;;
+    "lambda invoke"*) for answer; do :; done; eval "$INVOKE" ;;
+    "cloudwatch describe-alarms"*) eval "${ALARM:-}" ;;
+    "cloudformation describe-stack-resources"*) echo upload-CrashAlarm-1 ;;
+    "cloudformation deploy"*) echo "No changes to deploy" ;;
+    "lambda wait"* | "lambda update-alias"* | "logs filter-log-events"*) ;;
+    *) echo "unexpected: $*" >&2; exit 99 ;;
+esac
+"""
+PASSED = """printf '{"passed": true, "lines": ["  ok      health: \\"ok\\", fine", "1 of 1 steps passed."]}' >"$answer" """
+FAILED = """printf '{"passed": false, "lines": ["  FAILED  health: no bucket"]}' >"$answer" """
+CRASHED = """printf '{"errorMessage": "1 setting is wrong", "errorType": "SettingsError"}' >"$answer" """
+
+
+def calls(tools: Path) -> list[str]:
+    return (tools / "calls").read_text(encoding="utf-8").splitlines()
+
+
+def test_a_version_that_passes_goes_live_without_a_container_engine(tools: Path) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    done = deploy(tools, "--yes", INVOKE=PASSED)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '  ok      health: "ok", fine\n1 of 1 steps passed.\n' in done.stdout
+    assert "the way back: ./deploy.sh --live 7" in done.stdout
+    said = calls(tools)
+    (live,) = (each for each in said if "--parameter-overrides LiveVersion=8" in each)
+    assert any("lambda invoke" in each and "--qualifier 8" in each for each in said[: said.index(live)])
+    assert not any("migrate" in each for each in said), "no database, nothing to migrate"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (FAILED, ["did not pass", "users still meet version 7"]),
+        (CRASHED, ["did not pass", "users still meet version 7"]),
+        ('echo "An error occurred (AccessDenied)" >&2; exit 254', ["could not be tested", "AccessDenied", "not live"]),
+    ],
+)
+def test_a_version_that_fails_or_cannot_be_tested_never_goes_live(tools: Path, answer: str, words: list[str]) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    done = deploy(tools, "--yes", INVOKE=answer)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert [word for word in words if word not in done.stderr] == []
+    assert not any("LiveVersion" in each and "deploy" in each.split()[1] for each in calls(tools))
+    assert not any("update-alias" in each for each in calls(tools))
+
+
+def test_an_alarm_during_a_canary_gives_every_request_back_to_the_old_version(tools: Path) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    # Silent before the canary, ringing from then on.
+    alarm = '[ "$(grep -c describe-alarms "$HOME/calls")" = 1 ] || echo upload-CrashAlarm-1'
+    done = deploy(tools, "--yes", "--canary", "5:1", INVOKE=PASSED, ALARM=alarm)
+    assert done.returncode == 1
+    assert "upload-CrashAlarm-1" in done.stderr
+    assert "all requests meet version 7" in done.stderr
+    weights = [each.partition("--routing-config ")[2] for each in calls(tools) if "update-alias" in each]
+    assert weights == ['AdditionalVersionWeights={"8"=0.05}', "AdditionalVersionWeights={}"]
+    assert not any("--parameter-overrides LiveVersion" in each for each in calls(tools))
+
+
+def test_a_canary_is_not_begun_while_an_alarm_rings(tools: Path) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    done = deploy(tools, "--yes", "--canary", "5:1", INVOKE=PASSED, ALARM="echo upload-CrashAlarm-1")
+    assert done.returncode == 1
+    assert "rings already" in done.stderr
+    assert not any("update-alias" in each for each in calls(tools))
+
+
+def test_the_way_back_builds_nothing_and_changes_nothing_but_the_live_version(tools: Path) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    done = deploy(tools, "--yes", "--live", "5", INVOKE=PASSED)
+    assert done.returncode == 0, done.stdout + done.stderr
+    changes = [each.partition("--parameter-overrides ")[2] for each in calls(tools) if "cloudformation deploy" in each]
+    assert changes == ["LiveVersion=5"]
+    assert not any("publish-version" in each for each in calls(tools))
