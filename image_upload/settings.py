@@ -6,7 +6,7 @@ docs/settings.md describes each setting and is held to this file by a test.
 
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from pydantic import (
     AliasChoices,
@@ -20,7 +20,7 @@ from pydantic import (
 from image_upload import origins, purposes
 from image_upload.account_settings import AccountSettings
 from image_upload.limits import BUFFER_MIN_BYTES, GIB, MIB, PRESIGN_MAX_S, UPLOADS_AT_ONCE
-from image_upload.setting_values import CORS_HEADERS, CommaList, Surroundings, bucket_name, header_names
+from image_upload.setting_values import CORS_HEADERS, CommaList, Surroundings, bucket_name, header_names, split_url
 
 # Those whose objects S3 reads out at once: from the others a read URL would get 403 InvalidObjectState.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
@@ -37,7 +37,7 @@ class SettingsError(Exception):
 
 
 def _sslmode(url: SecretStr) -> str | None:
-    return parse_qs(urlsplit(url.get_secret_value()).query).get("sslmode", [None])[-1]
+    return parse_qs(split_url(url.get_secret_value()).query).get("sslmode", [None])[-1]
 
 
 class Settings(AccountSettings):
@@ -226,10 +226,9 @@ class Settings(AccountSettings):
             return None
         if "://" not in value:
             value = ("https://" if info.data.get("use_ssl", True) else "http://") + value
-        parts = urlsplit(value)
+        parts = split_url(value)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
             raise ValueError("not a URL of the form scheme://host[:port]")
-        _ = parts.port  # raises ValueError when it is not a number up to 65535
         if parts.path not in ("", "/") or parts.query or parts.fragment:
             raise ValueError("a path, query or fragment does not belong into an endpoint")
         if parts.scheme == "http" and info.data.get("environment") == "production":
@@ -272,7 +271,7 @@ class Settings(AccountSettings):
     def _database_url(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is None:
             return None
-        parts = urlsplit(value.get_secret_value())
+        parts = split_url(value.get_secret_value())
         production = info.data.get("environment") == "production"
         if parts.scheme == "sqlite":
             if production:
@@ -289,7 +288,7 @@ class Settings(AccountSettings):
         url = info.data.get("database_url")
         if value == "password" or url is None:
             return value
-        parts = urlsplit(url.get_secret_value())
+        parts = split_url(url.get_secret_value())
         if parts.scheme == "sqlite" or not parts.hostname or not parts.username or parts.password is not None:
             raise ValueError("a token needs a DATABASE_URL with host and user, and without a password")
         if _sslmode(url) not in (None, "verify-ca", "verify-full"):

@@ -46,6 +46,23 @@ def test_a_secret_is_never_repeated_in_a_message() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("REDIS_URL", "rediss://:hunter/2@host"),  # what stands before the slash is taken for a port
+        ("REDIS_URL", "rediss://:hunter\u2100@host"),
+        ("DATABASE_URL", "postgresql://u:hunter/2@host/db"),
+        ("DATABASE_URL", "postgresql://u:hunter\u2100@host/db"),
+        ("DATABASE_URL", "postgresql://u:hunter[@host/db"),
+        ("DATABASE_URL", "mysql://u:hunter@host/db"),
+    ],
+)
+def test_a_password_with_characters_that_are_not_encoded_is_not_repeated_either(name: str, url: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}: ") as caught:
+        load(PRODUCTION | {name: url})
+    assert "hunter" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("AWS_S3_USE_SSL", "false"),
@@ -294,3 +311,8 @@ def test_a_bucket_name_that_s3_would_refuse_is_refused_with_the_rule(name: str, 
 )
 def test_a_bucket_name_that_s3_takes_is_taken(name: str) -> None:
     assert load(MINIMUM | {"S3_BUCKET_NAME": name}).s3_bucket_name == name
+
+
+def test_the_secret_of_before_may_still_be_the_one_of_now() -> None:
+    """Two parameters of a store cannot change at one moment, and a process may start in between."""
+    assert load(PRODUCTION | {"JWT_PREVIOUS_SECRET": PRODUCTION["JWT_SECRET"]}).jwt_previous_secret is not None
