@@ -5,7 +5,7 @@ docs/settings.md describes each setting and is held to this file by a test.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args
 from urllib.parse import parse_qs
 
 from pydantic import (
@@ -17,7 +17,7 @@ from pydantic import (
     field_validator,
 )
 
-from image_upload import origins, purposes
+from image_upload import origins, purposes, secret_reference
 from image_upload.account_settings import AccountSettings
 from image_upload.limits import BUFFER_MIN_BYTES, GIB, MIB, PRESIGN_MAX_S, UPLOADS_AT_ONCE
 from image_upload.setting_values import CORS_HEADERS, CommaList, Surroundings, bucket_name, header_names, split_url
@@ -30,6 +30,10 @@ STORAGE_CLASSES = ("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING
 # Those under which nothing goes over the wire in the clear.
 # https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION
 _TLS_MODES = ("require", "verify-ca", "verify-full")
+
+
+# Secrets that belong to Lambda: it sets them from the function's role.
+_LAMBDAS_SECRETS: Final = frozenset({"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
 
 
 class SettingsError(Exception):
@@ -184,10 +188,25 @@ class Settings(AccountSettings):
     database_auth: Literal["password", "rds-iam", "dsql-iam"] = Field(
         "password", validation_alias="DATABASE_AUTH", description="one of password, rds-iam, dsql-iam"
     )
+    secrets_from: str | None = Field(
+        None, validation_alias="SECRETS_FROM", description=f"{secret_reference.EXPECTED}; only on Lambda"
+    )
+    secrets_refresh_s: int = Field(
+        300, validation_alias="SECRETS_REFRESH_SECONDS", ge=30, le=86_400, description="whole seconds from 30 to 86400"
+    )
     debug: bool = Field(default=False, validation_alias="DEBUG", description="true or false")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias="LOG_LEVEL", description="one of DEBUG, INFO, WARNING, ERROR"
     )
+
+    @field_validator("secrets_from")
+    @classmethod
+    def _secrets_from(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None:
+            if info.data.get("lambda_function_name") is None:
+                raise ValueError("only Lambda reads it; here set the plain variables, such as JWT_SECRET")
+            secret_reference.parse(value)
+        return value
 
     @field_validator("s3_bucket_name")
     @classmethod
@@ -311,6 +330,16 @@ def aliases(field: str) -> tuple[str, ...]:
     if isinstance(alias, AliasChoices):
         return tuple(str(choice) for choice in alias.choices)
     return (str(alias),)
+
+
+def secret_settings() -> tuple[str, ...]:
+    """The variables that hold a secret, by their preferred names: those that SECRETS_FROM may lead to."""
+    named = {aliases(field)[0]: info.annotation for field, info in Settings.model_fields.items()}
+    return tuple(
+        name
+        for name, annotation in named.items()
+        if SecretStr in (annotation, *get_args(annotation)) and name not in _LAMBDAS_SECRETS
+    )
 
 
 _Section = TypeVar("_Section", bound=Surroundings)

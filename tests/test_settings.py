@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from image_upload.settings import SettingsError, load, read_dotenv
+from image_upload.settings import SettingsError, load, read_dotenv, secret_settings
 
 MINIMUM = {"S3_BUCKET_NAME": "photos", "AWS_REGION": "ap-northeast-2", "ENVIRONMENT": "test"}
 PRODUCTION = MINIMUM | {"ENVIRONMENT": "production", "JWT_SECRET": "x" * 32}
@@ -313,6 +313,34 @@ def test_a_bucket_name_that_s3_takes_is_taken(name: str) -> None:
     assert load(MINIMUM | {"S3_BUCKET_NAME": name}).s3_bucket_name == name
 
 
+# --- secrets by reference -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reference", ["ssm:/upload/", "secretsmanager:upload"])
+def test_a_reference_to_secrets_is_for_lambda_alone(reference: str) -> None:
+    environ = MINIMUM | {"SECRETS_FROM": reference}
+    assert load(environ | {"AWS_LAMBDA_FUNCTION_NAME": "f"}).secrets_from == reference
+    with pytest.raises(SettingsError, match=r"SECRETS_FROM: only Lambda reads it; here set the plain variables"):
+        load(environ)
+
+
 def test_the_secret_of_before_may_still_be_the_one_of_now() -> None:
     """Two parameters of a store cannot change at one moment, and a process may start in between."""
     assert load(PRODUCTION | {"JWT_PREVIOUS_SECRET": PRODUCTION["JWT_SECRET"]}).jwt_previous_secret is not None
+
+
+def test_a_reference_that_leads_nowhere_stops_the_start() -> None:
+    with pytest.raises(SettingsError, match=r"SECRETS_FROM: no path such as /upload/.*Expected: ssm:/path/"):
+        load(MINIMUM | {"AWS_LAMBDA_FUNCTION_NAME": "f", "SECRETS_FROM": "ssm:upload"})
+
+
+def test_the_secrets_are_the_settings_whose_values_are_hidden() -> None:
+    assert set(secret_settings()) == {
+        "DATABASE_URL",
+        "GITHUB_CLIENT_SECRET",
+        "GOOGLE_CLIENT_SECRET",
+        "JWT_PREVIOUS_SECRET",
+        "JWT_SECRET",
+        "REDIS_URL",
+        "SESSION_SECRET",
+    }
