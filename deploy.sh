@@ -39,8 +39,9 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-# A repository's name is the narrowest of the three: lower case, no underscore.
-[[ $name =~ ^[a-z][a-z0-9-]{1,47}$ ]] || fail "--name must be 2 to 48 of a-z, 0-9 and hyphen, and begin with a letter."
+# A repository's name is the narrowest: lower case, no underscore. Parameter Store keeps the two beginnings for itself.
+[[ $name =~ ^[a-z][a-z0-9-]{1,47}$ && ! $name =~ ^(aws|ssm) ]] ||
+    fail "--name must be 2 to 48 of a-z, 0-9 and hyphen, and begin with a letter, but not with aws or ssm."
 [[ $arch =~ ^(arm64|x86_64)$ ]] || fail "--arch must be arm64 or x86_64."
 [[ $canary =~ ^([1-9][0-9]?:[1-9][0-9]*)?$ ]] || fail "--canary takes percent:minutes, such as 10:5."
 [[ $live =~ ^([1-9][0-9]*)?$ ]] || fail "--live takes a version: aws lambda list-versions-by-function --function-name $name"
@@ -155,7 +156,7 @@ if [ -n "$fresh" ]; then
         [ -z "$(settled)" ] || fail "What is left of a failed creation cannot be deleted; delete the stack $name and run this again."
     fi
     # Without it no user could sign in.
-    is_given JWT_SECRET || is_given JwtJwksUrl || is_given SecretsFrom ||
+    is_given JWT_SECRET || is_given JwtJwksUrl || is_given SecretsFrom || is_given SecretArn ||
         secrets+=("JWT_SECRET=$(LC_ALL=C od -An -N 32 -tx1 /dev/urandom | tr -d ' \n')")
     # AWS leaves 100 of the account's concurrency to other functions; a new account may have 10 in all.
     room=$(aws lambda get-account-settings --query AccountLimit.UnreservedConcurrentExecutions --output text)
@@ -184,7 +185,7 @@ step "Version $version"
 aws lambda wait published-version-active --function-name "$name" --qualifier "$version"
 if [ "$(deployed Database)" = true ] && [ -z "$live" ]; then
     operate migrate ', "check": true'
-    operate migrate
+    operate migrate ', "check": false'
 fi
 operate smoke
 

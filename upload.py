@@ -11,20 +11,21 @@ import sys
 from typing import Any
 
 on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+reading = None
 if on_lambda:
     # FastAPI asks of every model whether it is one of pydantic's old kind, and imports that for 17 ms to find
     # out. Nothing here is, and FastAPI takes a failing import for a no.
     sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]
 
-try:
-    from mangum import Mangum
-    from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
+    from image_upload import secret_source
+    from image_upload.limits import SECRETS_START_TIMEOUT_S
 
-    from image_upload import logs
-    from image_upload.app import create_app
-    from image_upload.errors import MEDIA_TYPE
-    from image_upload.function_url import FunctionUrl
-    from image_upload.settings import SettingsError, load, read_dotenv
+    # The answer is on its way while everything else is imported.
+    reading = secret_source.begin(os.environ, SECRETS_START_TIMEOUT_S)
+
+try:
+    from image_upload.live_app import LiveApp
+    from image_upload.settings import SettingsError, read_dotenv
 except ModuleNotFoundError as error:
     if on_lambda:
         raise
@@ -33,7 +34,7 @@ except ModuleNotFoundError as error:
     raise SystemExit(missing.remedy(error)) from None
 
 try:
-    settings = load(os.environ if on_lambda else read_dotenv(os.environ))
+    live = LiveApp(os.environ if on_lambda else read_dotenv(os.environ), reading)
 except SettingsError as error:
     if on_lambda:
         # As an exception it is what Lambda says went wrong; of a process that ends it says only that it ended.
@@ -41,21 +42,14 @@ except SettingsError as error:
     # The message is for a person; a traceback above it would only hide it.
     raise SystemExit(str(error)) from None
 
-logs.configure(settings)
-app = create_app(settings)
+app = live.app
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """What Lambda calls. Requests go to the app; what S3 or the clock has to say goes to `arrivals`."""
+    live.refresh(context)
     if "requestContext" in event:
-        return http(event, context)
+        return live.http(event, context)
     from image_upload.arrivals.events import receive  # noqa: PLC0415  requests need none of it
 
-    return receive(event, context, app.state.stores)
-
-
-# Lifespan off: Mangum would run it on every call. Problem documents are text; without saying so
-# they would travel as base64.
-http = Mangum(
-    app, lifespan="off", custom_handlers=[FunctionUrl], text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE]
-)
+    return receive(event, context, live.app.state.stores)

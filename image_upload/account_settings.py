@@ -123,8 +123,9 @@ class AccountSettings(SignInSettings):
     @field_validator("jwt_previous_secret")
     @classmethod
     def _jwt_previous_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if serves(info) and value is not None and info.data.get("jwt_secret") in (None, value):
-            raise ValueError("it goes together with another JWT_SECRET")
+        # The same as JWT_SECRET is no fault: of two parameters in a store one changes first.
+        if serves(info) and value is not None and info.data.get("jwt_secret") is None:
+            raise ValueError("it goes together with a JWT_SECRET")
         return cls._long_enough(value, info)
 
     @staticmethod

@@ -142,6 +142,32 @@ LAMBDA_DEADLINE_MARGIN_S: Final = 2.0
 # time is over is cleaned up in between.
 LAMBDA_ANSWER_MARGIN_S: Final = 1.0
 
+# --- Secrets by reference -------------------------------------------------------------------------
+
+# Longest wait for Parameter Store or Secrets Manager, one attempt from the look-up of its host to the last byte.
+# In the region it takes some 50 ms.
+SECRETS_ATTEMPT_TIMEOUT_S: Final = 2.0
+
+# Both attempts and the pause between them when a process starts. Lambda ends a start after 10 s.
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
+SECRETS_START_TIMEOUT_S: Final = 5.0
+
+# The same for a later look, for which a request waits; less where its own time is short.
+SECRETS_REFRESH_TIMEOUT_S: Final = 2.0
+
+# How long the settings stay as they are after such a look has failed. Less: a store that is away costs every other
+# request its time.
+SECRETS_RETRY_S: Final = 60.0
+
+# Largest answer that is read: a secret of 64 KiB, each character of it escaped in JSON, or a page of ten parameters of
+# 8 KiB. https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
+SECRETS_ANSWER_MAX_BYTES: Final = 512 * KIB
+
+# https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParametersByPath.html: ten a page, and a page
+# may hold fewer. There are fewer secret settings than ten.
+SECRETS_PAGE_PARAMETERS: Final = 10
+SECRETS_PAGES_MAX: Final = 5
+
 # --- The database ---------------------------------------------------------------------------------
 
 # Longest wait for a connection to the database. libpq counts in whole seconds, from 2.

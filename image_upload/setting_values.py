@@ -86,12 +86,21 @@ def network(text: str) -> Network:
         raise ValueError("one of them is no address, and no network such as 10.0.0.0/8") from None
 
 
+def split_url(text: str) -> SplitResult:
+    """A URL in its parts, its port a number. What the standard library says of a wrong one may quote a password."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("not a URL: a character in its host or port is not allowed there, or not encoded") from None
+    return parts
+
+
 def checked_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
     """A URL with a host and one of these schemes, in its parts."""
-    parts = urlsplit(text)
+    parts = split_url(text)
     if parts.scheme not in schemes or not parts.hostname or not text.isprintable() or " " in text:
         raise ValueError(f"not a URL of the form {schemes[0]}://host[:port][/path]")
-    _ = parts.port  # raises ValueError when it is not a number up to 65535
     return parts
 
 

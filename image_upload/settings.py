@@ -5,8 +5,8 @@ docs/settings.md describes each setting and is held to this file by a test.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, Final, Literal, TypeVar, get_args
+from urllib.parse import parse_qs
 
 from pydantic import (
     AliasChoices,
@@ -17,10 +17,10 @@ from pydantic import (
     field_validator,
 )
 
-from image_upload import origins, purposes
+from image_upload import origins, purposes, secret_reference
 from image_upload.account_settings import AccountSettings
 from image_upload.limits import BUFFER_MIN_BYTES, GIB, MIB, PRESIGN_MAX_S, UPLOADS_AT_ONCE
-from image_upload.setting_values import CORS_HEADERS, CommaList, Surroundings, bucket_name, header_names
+from image_upload.setting_values import CORS_HEADERS, CommaList, Surroundings, bucket_name, header_names, split_url
 
 # Those whose objects S3 reads out at once: from the others a read URL would get 403 InvalidObjectState.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
@@ -32,12 +32,16 @@ STORAGE_CLASSES = ("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING
 _TLS_MODES = ("require", "verify-ca", "verify-full")
 
 
+# Secrets that belong to Lambda: it sets them from the function's role.
+_LAMBDAS_SECRETS: Final = frozenset({"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
+
+
 class SettingsError(Exception):
     """The settings cannot be used. The message lists every fault and where to read on."""
 
 
 def _sslmode(url: SecretStr) -> str | None:
-    return parse_qs(urlsplit(url.get_secret_value()).query).get("sslmode", [None])[-1]
+    return parse_qs(split_url(url.get_secret_value()).query).get("sslmode", [None])[-1]
 
 
 class Settings(AccountSettings):
@@ -184,10 +188,25 @@ class Settings(AccountSettings):
     database_auth: Literal["password", "rds-iam", "dsql-iam"] = Field(
         "password", validation_alias="DATABASE_AUTH", description="one of password, rds-iam, dsql-iam"
     )
+    secrets_from: str | None = Field(
+        None, validation_alias="SECRETS_FROM", description=f"{secret_reference.EXPECTED}; only on Lambda"
+    )
+    secrets_refresh_s: int = Field(
+        300, validation_alias="SECRETS_REFRESH_SECONDS", ge=30, le=86_400, description="whole seconds from 30 to 86400"
+    )
     debug: bool = Field(default=False, validation_alias="DEBUG", description="true or false")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias="LOG_LEVEL", description="one of DEBUG, INFO, WARNING, ERROR"
     )
+
+    @field_validator("secrets_from")
+    @classmethod
+    def _secrets_from(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None:
+            if info.data.get("lambda_function_name") is None:
+                raise ValueError("only Lambda reads it; here set the plain variables, such as JWT_SECRET")
+            secret_reference.parse(value)
+        return value
 
     @field_validator("s3_bucket_name")
     @classmethod
@@ -226,10 +245,9 @@ class Settings(AccountSettings):
             return None
         if "://" not in value:
             value = ("https://" if info.data.get("use_ssl", True) else "http://") + value
-        parts = urlsplit(value)
+        parts = split_url(value)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
             raise ValueError("not a URL of the form scheme://host[:port]")
-        _ = parts.port  # raises ValueError when it is not a number up to 65535
         if parts.path not in ("", "/") or parts.query or parts.fragment:
             raise ValueError("a path, query or fragment does not belong into an endpoint")
         if parts.scheme == "http" and info.data.get("environment") == "production":
@@ -272,7 +290,7 @@ class Settings(AccountSettings):
     def _database_url(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value is None:
             return None
-        parts = urlsplit(value.get_secret_value())
+        parts = split_url(value.get_secret_value())
         production = info.data.get("environment") == "production"
         if parts.scheme == "sqlite":
             if production:
@@ -289,7 +307,7 @@ class Settings(AccountSettings):
         url = info.data.get("database_url")
         if value == "password" or url is None:
             return value
-        parts = urlsplit(url.get_secret_value())
+        parts = split_url(url.get_secret_value())
         if parts.scheme == "sqlite" or not parts.hostname or not parts.username or parts.password is not None:
             raise ValueError("a token needs a DATABASE_URL with host and user, and without a password")
         if _sslmode(url) not in (None, "verify-ca", "verify-full"):
@@ -312,6 +330,16 @@ def aliases(field: str) -> tuple[str, ...]:
     if isinstance(alias, AliasChoices):
         return tuple(str(choice) for choice in alias.choices)
     return (str(alias),)
+
+
+def secret_settings() -> tuple[str, ...]:
+    """The variables that hold a secret, by their preferred names: those that SECRETS_FROM may lead to."""
+    named = {aliases(field)[0]: info.annotation for field, info in Settings.model_fields.items()}
+    return tuple(
+        name
+        for name, annotation in named.items()
+        if SecretStr in (annotation, *get_args(annotation)) and name not in _LAMBDAS_SECRETS
+    )
 
 
 _Section = TypeVar("_Section", bound=Surroundings)

@@ -17,13 +17,11 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
-from pydantic import SecretStr
-
 from image_upload import purposes
 from image_upload.app import create_app
 from image_upload.limits import S3_IA_MIN_DAYS
 from image_upload.s3 import rules
-from image_upload.settings import Settings, aliases, load
+from image_upload.settings import Settings, aliases, load, secret_settings
 from infra.cloudformation import (
     BUCKET,
     Tag,
@@ -55,15 +53,13 @@ NOT_PARAMETERS: Final[Mapping[str, str]] = {
     "AWS_SESSION_TOKEN": "set by Lambda, from the role",
     "AWS_S3_USE_SSL": "false is for local servers only",
     "AWS_S3_VERIFY_SSL": "false is for local servers only",
+    "SECRETS_FROM": "the parameter SecretsFrom, whose default is the stack's own path, or SecretArn",
 }
 # Lists that the Function URL needs too.
 LISTS_OF_THE_URL: Final = {"CORS_ALLOW_HEADERS"}
 
 # Set by the template itself in one case, from the parameter in the other.
 ELSEWHERE_IN_THE_ENVIRONMENT: Final = {"CDN_BASE_URL"}
-
-# A connection string may hold a password.
-_MAY_HOLD_A_SECRET: Final = re.compile(r"SECRET|PASSWORD|TOKEN|DSN|(DATABASE|REDIS|BROKER)_URL$")
 
 
 # --- settings -------------------------------------------------------------------------------------
@@ -89,20 +85,23 @@ def environment() -> dict[str, Any]:
 
 
 def _settings() -> dict[str, str]:
-    """Environment variable → field of `Settings`, in the order of the fields."""
+    """Environment variable → field of `Settings`, in the order of the fields. No secret: the stack never has one."""
     named = {aliases(field)[0]: field for field in Settings.model_fields}
     if gone := NOT_PARAMETERS.keys() - named.keys():
         raise SystemExit(f"infra/generate.py: NOT_PARAMETERS names settings that are gone: {sorted(gone)}")
-    return {variable: field for variable, field in named.items() if variable not in NOT_PARAMETERS}
+    left_out = {*NOT_PARAMETERS, *secret_settings()}
+    return {variable: field for variable, field in named.items() if variable not in left_out}
+
+
+def secrets() -> dict[str, Any]:
+    """The settings that `deploy.sh` puts where SECRETS_FROM leads, and nowhere else."""
+    return {"SecretSettings": list(secret_settings())}
 
 
 def _parameter(variable: str, field: str) -> dict[str, Any]:
     info = Settings.model_fields[field]
     kinds = _kinds(info.annotation)
     parameter: dict[str, Any] = {"Type": "String", "Description": info.description, "Default": ""}
-    if SecretStr in kinds or _MAY_HOLD_A_SECRET.search(variable):
-        # Hidden in consoles, events and descriptions of the stack.
-        parameter["NoEcho"] = True
     if choices := _choices(kinds):
         parameter["AllowedValues"] = ["", *choices]
     if variable in LISTS_OF_THE_URL:
@@ -261,12 +260,13 @@ def events() -> dict[str, Any]:
 
 def event_conditions() -> dict[str, Any]:
     """Whether there is a database, where that matters."""
-    return {"HasDatabase": Tag("!Not", [Tag("!Equals", [ref("DatabaseUrl"), ""])])}
+    return {"HasDatabase": Tag("!Equals", [ref("Database"), "true"])}
 
 
 # --- writing --------------------------------------------------------------------------------------
 
 REGIONS: Final[Mapping[str, Callable[[], Any]]] = {
+    "secret-settings": secrets,
     "setting-parameters": setting_parameters,
     "event-conditions": event_conditions,
     "role-statements": role_statements,

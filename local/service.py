@@ -31,7 +31,9 @@ def local_environ(
     a process believe to run on Lambda is taken out. Where no JWT_SECRET is set, tokens and tickets are signed with
     `jwt_secret`, or with a secret that ends with the run: so a user can sign in without any set-up.
     """
-    kept = {name: value for name, value in environ.items() if not name.startswith(("AWS_LAMBDA_", "DATABASE_"))}
+    kept = {
+        name: value for name, value in environ.items() if not name.startswith(("AWS_LAMBDA_", "DATABASE_", "SECRETS_"))
+    }
     made_up = {"CORS_ALLOW_ORIGINS": DEVELOPMENT_ORIGINS, "JWT_SECRET": jwt_secret or secrets.token_hex(32)}
     return {**made_up, **{name: value for name, value in kept.items() if value}, "ENVIRONMENT": "local", **stores}
 

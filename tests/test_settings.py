@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from image_upload.settings import SettingsError, load, read_dotenv
+from image_upload.settings import SettingsError, load, read_dotenv, secret_settings
 
 MINIMUM = {"S3_BUCKET_NAME": "photos", "AWS_REGION": "ap-northeast-2", "ENVIRONMENT": "test"}
 PRODUCTION = MINIMUM | {"ENVIRONMENT": "production", "JWT_SECRET": "x" * 32}
@@ -42,6 +42,23 @@ def test_production_does_not_start_without_a_long_secret(secret: str | None) -> 
 def test_a_secret_is_never_repeated_in_a_message() -> None:
     with pytest.raises(SettingsError) as caught:
         load(PRODUCTION | {"JWT_SECRET": "hunter2", "AWS_SECRET_ACCESS_KEY": "hunter3"})
+    assert "hunter" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("REDIS_URL", "rediss://:hunter/2@host"),  # what stands before the slash is taken for a port
+        ("REDIS_URL", "rediss://:hunter\u2100@host"),
+        ("DATABASE_URL", "postgresql://u:hunter/2@host/db"),
+        ("DATABASE_URL", "postgresql://u:hunter\u2100@host/db"),
+        ("DATABASE_URL", "postgresql://u:hunter[@host/db"),
+        ("DATABASE_URL", "mysql://u:hunter@host/db"),
+    ],
+)
+def test_a_password_with_characters_that_are_not_encoded_is_not_repeated_either(name: str, url: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}: ") as caught:
+        load(PRODUCTION | {name: url})
     assert "hunter" not in str(caught.value)
 
 
@@ -294,3 +311,36 @@ def test_a_bucket_name_that_s3_would_refuse_is_refused_with_the_rule(name: str, 
 )
 def test_a_bucket_name_that_s3_takes_is_taken(name: str) -> None:
     assert load(MINIMUM | {"S3_BUCKET_NAME": name}).s3_bucket_name == name
+
+
+# --- secrets by reference -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reference", ["ssm:/upload/", "secretsmanager:upload"])
+def test_a_reference_to_secrets_is_for_lambda_alone(reference: str) -> None:
+    environ = MINIMUM | {"SECRETS_FROM": reference}
+    assert load(environ | {"AWS_LAMBDA_FUNCTION_NAME": "f"}).secrets_from == reference
+    with pytest.raises(SettingsError, match=r"SECRETS_FROM: only Lambda reads it; here set the plain variables"):
+        load(environ)
+
+
+def test_the_secret_of_before_may_still_be_the_one_of_now() -> None:
+    """Two parameters of a store cannot change at one moment, and a process may start in between."""
+    assert load(PRODUCTION | {"JWT_PREVIOUS_SECRET": PRODUCTION["JWT_SECRET"]}).jwt_previous_secret is not None
+
+
+def test_a_reference_that_leads_nowhere_stops_the_start() -> None:
+    with pytest.raises(SettingsError, match=r"SECRETS_FROM: no path such as /upload/.*Expected: ssm:/path/"):
+        load(MINIMUM | {"AWS_LAMBDA_FUNCTION_NAME": "f", "SECRETS_FROM": "ssm:upload"})
+
+
+def test_the_secrets_are_the_settings_whose_values_are_hidden() -> None:
+    assert set(secret_settings()) == {
+        "DATABASE_URL",
+        "GITHUB_CLIENT_SECRET",
+        "GOOGLE_CLIENT_SECRET",
+        "JWT_PREVIOUS_SECRET",
+        "JWT_SECRET",
+        "REDIS_URL",
+        "SESSION_SECRET",
+    }

@@ -41,7 +41,11 @@ all_given() { printf '%s\n' ${overrides[@]+"${overrides[@]}"} ${secrets[@]+"${se
 is_given() { all_given | grep -q -- "^$1=."; } # other than empty
 
 store_secrets() { # One that is there stays, because users have signed in with it. docs/deploy.md, "Secrets", says how to change it.
-    local each key
+    local each key elsewhere
+    [ ${#secrets[@]} -eq 0 ] || for each in SecretsFrom SecretArn; do
+        elsewhere=$(all_given | sed -n "s/^$each=//p")$(deployed $each)
+        [ -z "$elsewhere" ] || fail "The secrets of this stack are elsewhere ($each). Set ${secrets[0]%%=*} there, not here."
+    done
     for each in ${secrets[@]+"${secrets[@]}"}; do
         key=/$name/${each%%=*}
         printf %s "${each#*=}" >"$work/secret" # not an argument, which every process of this machine could read

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _VALID = timedelta(days=3650)
-_SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 class Certificates(NamedTuple):
@@ -68,7 +68,7 @@ def certificates(folder: Path, hosts: list[str]) -> Certificates:
         .sign(ca_key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
-    made.bundle.write_bytes(_SYSTEM_BUNDLE.read_bytes() + authority.public_bytes(pem))
+    made.bundle.write_bytes(SYSTEM_BUNDLE.read_bytes() + authority.public_bytes(pem))
     made.certificate.write_bytes(server.public_bytes(pem))
     made.key.write_bytes(
         key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),

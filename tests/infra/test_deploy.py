@@ -23,7 +23,6 @@ needs_ministack = pytest.mark.needs("ministack")
 
 WITHIN_S = 60.0
 ORIGINS = "https://app.example.com,http://localhost:3000"
-SECRET = "s" * 64
 PURPOSES = purposes.every()
 EVERYTHING = {
     "AllowedOrigins": ORIGINS,
@@ -41,7 +40,7 @@ class Cloud(NamedTuple):
     template: str
 
     def parameters(self, **given: str) -> list[dict[str, str]]:
-        every = {"ImageUri": IMAGE, "JwtSecret": SECRET} | given
+        every = {"ImageUri": IMAGE} | given
         return [{"ParameterKey": name, "ParameterValue": value} for name, value in every.items()]
 
     def create(self, stack: str, **given: str) -> dict[str, str]:
@@ -147,6 +146,7 @@ def test_the_function_is_made_from_the_image_and_knows_its_bucket(cloud: Cloud, 
     assert variables["S3_BUCKET_NAME"] == outputs["BucketName"]
     assert variables["CDN_BASE_URL"] == outputs["CdnUrl"]
     assert variables["TIMEOUT_SECONDS"] == "60"
+    assert variables["SECRETS_FROM"] == "ssm:/upload/"
 
 
 @needs_ministack
@@ -185,7 +185,7 @@ def test_the_role_has_the_statements_of_the_rules(cloud: Cloud, outputs: dict[st
     policy = iam.get_role_policy(RoleName=role.rpartition("/")[2], PolicyName="function")["PolicyDocument"]
     expected = rules.statements("aws", outputs["BucketName"], PURPOSES)
     assert policy["Statement"][: len(expected)] == expected
-    assert [each["Sid"] for each in policy["Statement"][len(expected) :]] == ["Logs", "Tracing"]
+    assert [each["Sid"] for each in policy["Statement"][len(expected) :]] == ["Secrets", "Logs", "Tracing"]
 
 
 @needs_ministack

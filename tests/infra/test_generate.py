@@ -78,11 +78,13 @@ def test_a_new_setting_becomes_a_parameter_by_itself() -> None:
     later = parse(generate.generated(PATH.read_text()))
     new = {name: each for name, each in later["Parameters"].items() if name not in TEMPLATE["Parameters"]}
     assert new.pop("SomeMode")["AllowedValues"] == ["", "a", "b"]
-    for name in new:
-        assert new[name]["NoEcho"] is True, "a connection string may hold a password"
     variables = later["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
-    assert variables["SOME_SECRET"] == {"Ref": "SomeSecret"}
-    assert variables["SOME_URL"] == {"Ref": "SomeUrl"}
+    assert variables["SOME_MODE"] == {"Ref": "SomeMode"}
+    # A secret does not: not even a connection string, which may hold a password.
+    assert new == {}
+    assert not {"SOME_SECRET", "SOME_URL"} & variables.keys()
+    listed = set(later["Metadata"]["SecretSettings"])
+    assert listed - set(TEMPLATE["Metadata"]["SecretSettings"]) == {"SOME_SECRET", "SOME_URL"}
 
 
 def test_with_a_database_the_stack_sends_arrivals_and_a_clock() -> None:

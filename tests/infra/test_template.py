@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from image_upload import purposes
+from image_upload import purposes, secret_reference
 from image_upload.app import create_app
 from image_upload.audit import Audit
 from image_upload.commands import bucket_rules
@@ -20,7 +20,7 @@ from image_upload.edge import Problems, RequestLog
 from image_upload.errors import StorageUnavailable
 from image_upload.logs import JsonFormatter
 from image_upload.s3 import rules
-from image_upload.settings import Settings, aliases, load
+from image_upload.settings import Settings, aliases, load, secret_settings
 from infra.generate import NOT_PARAMETERS, parameter_of
 from tests.infra.template import IMAGE, TEMPLATE, Stack
 
@@ -67,24 +67,24 @@ def listed(value: str | list[str]) -> list[str]:
 
 
 def test_every_setting_reaches_the_function_or_is_left_out_for_a_reason() -> None:
-    by_hand = {"ENVIRONMENT", "S3_BUCKET_NAME", "TIMEOUT_SECONDS", "CORS_ALLOW_ORIGINS"}
+    by_hand = {"ENVIRONMENT", "S3_BUCKET_NAME", "TIMEOUT_SECONDS", "CORS_ALLOW_ORIGINS", "SECRETS_FROM"}
     every = {aliases(field)[0] for field in Settings.model_fields}
-    assert set(environment_of(Stack())) == every - NOT_PARAMETERS.keys() | by_hand
+    assert set(environment_of(Stack())) == every - NOT_PARAMETERS.keys() - set(secret_settings()) | by_hand
     assert all(NOT_PARAMETERS.values())
 
 
 def test_a_parameter_reaches_the_setting_of_its_name() -> None:
     settings = [name for name in environment_of(Stack()) if parameter_of(name) in TEMPLATE["Parameters"]]
     assert len(settings) >= 10
-    for variable in set(settings) - {"ENVIRONMENT", "TIMEOUT_SECONDS"}:
+    for variable in set(settings) - {"ENVIRONMENT", "TIMEOUT_SECONDS", "SECRETS_FROM"}:
         parameter = TEMPLATE["Parameters"][parameter_of(variable)]
         value = parameter.get("AllowedValues", ["", "given"])[1]
         assert environment_of(Stack(**{parameter_of(variable): value}))[variable] == value
 
 
 def test_the_service_starts_with_nothing_but_a_secret_and_its_own_defaults() -> None:
-    given = environment_of(Stack(JwtSecret=SECRET, ExistingBucketName="bucket")) | LAMBDA
-    plain = {"S3_BUCKET_NAME": "bucket", "JWT_SECRET": SECRET} | LAMBDA
+    given = environment_of(Stack(ExistingBucketName="bucket")) | LAMBDA | {"JWT_SECRET": SECRET}
+    plain = {"S3_BUCKET_NAME": "bucket", "SECRETS_FROM": "ssm:/upload/", "JWT_SECRET": SECRET} | LAMBDA
     assert load(given) == load(plain)
 
 
@@ -103,16 +103,40 @@ def test_lambda_and_the_service_have_the_same_time() -> None:
     assert stack.resources["Function"]["Properties"]["Timeout"] == environment_of(stack)["TIMEOUT_SECONDS"] == "17"
 
 
-def test_every_secret_is_hidden() -> None:
-    secrets = {
-        parameter_of(aliases(name)[0])
-        for name, field in Settings.model_fields.items()
-        if "SecretStr" in str(field.annotation) and aliases(name)[0] not in NOT_PARAMETERS
-    }
-    assert "JwtSecret" in secrets
-    assert [name for name in sorted(secrets) if TEMPLATE["Parameters"][name].get("NoEcho") is not True] == []
-    shown = json.dumps(TEMPLATE["Outputs"])
-    assert [name for name in secrets if name in shown] == []
+def test_no_secret_is_a_parameter_a_variable_or_an_output_and_the_template_lists_them() -> None:
+    assert TEMPLATE["Metadata"]["SecretSettings"] == list(secret_settings())
+    assert len(secret_settings()) >= 7
+    for name in secret_settings():
+        assert parameter_of(name) not in TEMPLATE["Parameters"]
+        assert name not in environment_of(Stack(Database="true"))
+    hidden = [name for name, each in TEMPLATE["Parameters"].items() if "NoEcho" in each]
+    assert hidden == [], "what is no secret hides what a stack is made with"
+
+
+OWN_PATH = "arn:aws:ssm:eu-north-1:123456789012:parameter/upload/"
+OTHER_PATH = "arn:aws:ssm:eu-north-1:123456789012:parameter/upload/production/"
+SECRET_ARN = "arn:aws:secretsmanager:eu-north-1:123456789012:secret:upload-AbCdEf"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reference", "action", "resource"),
+    [
+        ({}, "ssm:/upload/", "ssm:GetParametersByPath", OWN_PATH),
+        ({"SecretsFrom": "ssm:/upload/production/"}, "ssm:/upload/production/", "ssm:GetParametersByPath", OTHER_PATH),
+        ({"SecretArn": SECRET_ARN}, f"secretsmanager:{SECRET_ARN}", "secretsmanager:GetSecretValue", SECRET_ARN),
+    ],
+)
+def test_the_function_may_read_the_secrets_that_it_is_led_to_and_no_others(
+    parameters: dict[str, str], reference: str, action: str, resource: str
+) -> None:
+    stack = Stack(**parameters)
+    assert environment_of(stack)["SECRETS_FROM"] == reference
+    assert secret_reference.parse(reference).name == reference.partition(":")[2]
+    statement = statements_of(stack)["Secrets"]
+    assert (statement["Effect"], statement["Action"], statement["Resource"]) == ("Allow", action, resource)
+    assert "SecretsKey" not in statements_of(stack)
+    own_key = statements_of(Stack(**parameters, SecretsKeyArn=KEY))["SecretsKey"]
+    assert (own_key["Action"], own_key["Resource"]) == ("kms:Decrypt", KEY)
 
 
 def test_the_environment_leaves_most_of_its_4_kb_to_the_values() -> None:
@@ -131,6 +155,11 @@ def test_the_environment_leaves_most_of_its_4_kb_to_the_values() -> None:
         {"TimeoutSeconds": "901"},
         {"KmsKeyArn": "arn:aws:kms:eu-north-1:123456789012:alias/mine"},
         {"ExistingBucketName": "No_Bucket"},
+        {"SecretsFrom": "ssm:/upload"},
+        {"SecretsFrom": "secretsmanager:upload"},
+        {"SecretArn": "upload"},
+        {"SecretsKeyArn": "arn:aws:kms:eu-north-1:123456789012:alias/mine"},
+        {"Database": "yes"},
         {"CdnCertificateArn": "arn:aws:acm:eu-north-1:123456789012:certificate/0f1e"},
     ],
     ids=lambda wrong: next(iter(wrong)),
@@ -275,7 +304,7 @@ def cors_of(app: FastAPI) -> dict[str, Any] | None:
 
 
 def test_the_url_answers_cors_as_the_app_would_and_the_app_is_silent() -> None:
-    stack = Stack(AllowedOrigins=ORIGINS, JwtSecret=SECRET, ExistingBucketName="bucket")
+    stack = Stack(AllowedOrigins=ORIGINS, ExistingBucketName="bucket")
     elsewhere = {"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1"}
     own = cors_of(create_app(load(elsewhere | {"CORS_ALLOW_ORIGINS": ORIGINS})))
     assert own
@@ -283,7 +312,7 @@ def test_the_url_answers_cors_as_the_app_would_and_the_app_is_silent() -> None:
     assert cors["AllowOrigins"] == ORIGINS.split(",")
     assert (cors["AllowHeaders"], cors["ExposeHeaders"]) == (own["allow_headers"], own["expose_headers"])
 
-    app = create_app(load(environment_of(stack) | LAMBDA))
+    app = create_app(load(environment_of(stack) | LAMBDA | {"JWT_SECRET": SECRET}))
     assert cors_of(app) is None
     documented = {method.upper() for path in app.openapi()["paths"].values() for method in path}
     assert documented <= set(cors["AllowMethods"]) <= set(own["allow_methods"])

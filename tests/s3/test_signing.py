@@ -7,13 +7,15 @@ from unittest.mock import patch
 
 import boto3
 import botocore.auth
+import botocore.credentials
 import botocore.signers
 import pytest
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_upload.s3.address import locate
+from image_upload.s3.address import Address, locate
 from image_upload.s3.signing import Credentials, Signer
 
 NOW = datetime(2026, 11, 20, 9, 30, 15, tzinfo=UTC)
@@ -259,3 +261,25 @@ def test_a_default_port_is_not_signed_because_clients_do_not_send_it() -> None:
 def test_credentials_never_show_their_secrets() -> None:
     shown = repr(Credentials("AKIA", "the-secret", "the-token"))
     assert "the-" not in shown
+
+
+# --- calls of other services ----------------------------------------------------------------------
+
+
+@given(
+    st.binary(max_size=200),
+    st.dictionaries(st.sampled_from(["Content-Type", "X-Amz-Target", "X-Amz-A", "Accept"]), HEADER_TEXT),
+    TOKENS,
+    TIMES,
+    st.sampled_from(["ssm", "secretsmanager"]),
+)
+def test_a_call_is_signed_as_botocore_signs_it(
+    body: bytes, headers: dict[str, str], token: str | None, now: datetime, service: str
+) -> None:
+    address = Address("", "eu-north-1", "https", f"{service}.eu-north-1.amazonaws.com", "")
+    ours = Signer(address, Credentials(ACCESS_KEY, SECRET, token), service=service).sign_call(body, headers, now=now)
+    request = AWSRequest("POST", f"https://{address.host}/", headers=headers, data=body)
+    theirs = botocore.auth.SigV4Auth(botocore.credentials.Credentials(ACCESS_KEY, SECRET, token), service, "eu-north-1")
+    with patch("botocore.auth.get_current_datetime", return_value=now.replace(tzinfo=None)):
+        theirs.add_auth(request)
+    assert ours == dict(request.headers)

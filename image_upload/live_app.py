@@ -1,0 +1,128 @@
+"""The app that answers on Lambda now. Where secrets are only referred to, another one takes over when they change.
+
+Nothing else runs while that happens: a process of Lambda handles one event at a time.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from mangum import Mangum
+from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
+from starlette.applications import Starlette
+
+from image_upload import logs
+from image_upload.app import create_app
+from image_upload.errors import MEDIA_TYPE
+from image_upload.function_url import FunctionUrl
+from image_upload.limits import SECRETS_REFRESH_TIMEOUT_S, SECRETS_RETRY_S
+from image_upload.secret_source import Reading, Secrets, SecretsUnavailable, listed
+from image_upload.settings import Settings, SettingsError, load, secret_settings
+
+log = logging.getLogger(__name__)
+
+# Of the wall: the monotonic one may stand still while Lambda freezes the process.
+wall_clock = time.time
+
+_CANNOT_START = "The service cannot start: "
+
+# Of an invocation's own time at most so much is spent on looking for changed secrets.
+_SHARE = 0.25
+
+
+class LiveApp:
+    """Settings, the app, and the app as Lambda calls it.
+
+    `environ` stays as it is; what `reading` brings is looked at again every `SECRETS_REFRESH_SECONDS`. Raises
+    `SettingsError` if made.
+    """
+
+    def __init__(self, environ: Mapping[str, str], reading: Reading | None = None) -> None:
+        self._environ = environ
+        self._source = reading.source if reading is not None else None
+        try:
+            self._secrets: Secrets = reading.result() if reading is not None else {}
+        except SecretsUnavailable as error:
+            raise SettingsError(f"{_CANNOT_START}{error}") from None
+        self.settings = self._load(self._secrets)
+        logs.configure(self.settings)
+        if twice := sorted(name for name in self._secrets if environ.get(name, "").strip()):
+            log.warning(
+                "a secret is given by SECRETS_FROM and by a variable; the variable is ignored, remove it",
+                extra={"fields": {"settings": twice}},
+            )
+        self._serve(self.settings)
+        self._asked_at = wall_clock()
+        self._due_at = self._asked_at + self.settings.secrets_refresh_s
+
+    def _serve(self, settings: Settings) -> None:
+        self.app = create_app(settings)
+        # Lifespan off: Mangum would run it on every call. Problem documents are text; without saying so
+        # they would travel as base64.
+        self.http = Mangum(
+            self.app,
+            lifespan="off",
+            custom_handlers=[FunctionUrl],
+            text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE],
+        )
+
+    def _load(self, secrets: Secrets) -> Settings:
+        """The settings with these secrets. Raises `SettingsError`, which names settings and repeats no value."""
+        if self._source is None:
+            return load(self._environ)
+        known = secret_settings()
+        if foreign := sorted(secrets.keys() - known):
+            raise SettingsError(
+                f"{_CANNOT_START}{self._source.text} holds {listed(foreign)}. Only these may come from there: "
+                f"{', '.join(known)}. Set the others as variables of the function, and delete what is no setting."
+            )
+        try:
+            return load({**self._environ, **secrets})
+        except SettingsError as error:
+            raise SettingsError(f"{error} {self._source.text} holds: {listed(sorted(secrets)) or 'nothing'}.") from None
+
+    def refresh(self, context: Any) -> None:
+        """Look for changed secrets, if it is time. Never raises: what works goes on until something better is there."""
+        now = wall_clock()
+        if self._source is None or self._asked_at <= now < self._due_at:
+            return
+        # So many seconds from now unless it succeeds.
+        self._asked_at, self._due_at = now, now + SECRETS_RETRY_S
+        try:
+            left_s = context.get_remaining_time_in_millis() / 1000
+            secrets = self._source.begin(min(SECRETS_REFRESH_TIMEOUT_S, left_s * _SHARE)).result()
+            if secrets != self._secrets:
+                self._take_over(secrets)
+        except (SecretsUnavailable, SettingsError) as error:
+            _not_refreshed(str(error).removeprefix(_CANNOT_START))
+        except Exception as error:  # noqa: BLE001  a user's request must not fail of it
+            # Its text is nobody's of ours and may quote a secret.
+            _not_refreshed(type(error).__name__)
+        else:
+            self._due_at = now + self.settings.secrets_refresh_s
+
+    def _take_over(self, secrets: Secrets) -> None:
+        """Serve with these secrets from now on."""
+        settings = self._load(secrets)
+        before = self.app
+        self._serve(settings)
+        changed = {name for name, _ in self._secrets.items() ^ secrets.items()}
+        self.settings, self._secrets = settings, secrets
+        log.info("secrets have changed", extra={"fields": {"settings": sorted(changed)}})
+        try:
+            # On the loop that Mangum uses: connections to S3 and the database belong to their loop.
+            asyncio.get_event_loop().run_until_complete(asyncio.wait_for(_closed(before), SECRETS_REFRESH_TIMEOUT_S))
+        except Exception as error:  # noqa: BLE001  nothing uses them any more
+            log.warning("connections were not closed", extra={"fields": {"reason": type(error).__name__}})
+
+
+async def _closed(app: Starlette) -> None:
+    """Close an app's connections, as a plain server does when it ends."""
+    async with app.router.lifespan_context(app):
+        pass
+
+
+def _not_refreshed(reason: str) -> None:
+    log.error("secrets were not refreshed; the ones of before stay in use", extra={"fields": {"reason": reason}})

@@ -1,0 +1,1 @@
+"""Secrets that the settings only refer to."""
