@@ -17,13 +17,8 @@ if on_lambda:
     sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]
 
 try:
-    from mangum import Mangum
-    from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
-
-    from image_upload import logs
+    from image_upload import lambda_events, logs
     from image_upload.app import create_app
-    from image_upload.errors import MEDIA_TYPE
-    from image_upload.function_url import FunctionUrl
     from image_upload.settings import SettingsError, load, read_dotenv
 except ModuleNotFoundError as error:
     if on_lambda:
@@ -46,16 +41,5 @@ app = create_app(settings)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """What Lambda calls. Requests go to the app; what S3 or the clock has to say goes to `arrivals`."""
-    if "requestContext" in event:
-        return http(event, context)
-    from image_upload.arrivals.events import receive  # noqa: PLC0415  requests need none of it
-
-    return receive(event, context, app.state.stores)
-
-
-# Lifespan off: Mangum would run it on every call. Problem documents are text; without saying so
-# they would travel as base64.
-http = Mangum(
-    app, lifespan="off", custom_handlers=[FunctionUrl], text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE]
-)
+    """What Lambda calls."""
+    return lambda_events.handle(event, context, app)
