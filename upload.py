@@ -24,6 +24,7 @@ if on_lambda:
     reading = secret_source.begin(os.environ, SECRETS_START_TIMEOUT_S)
 
 try:
+    from image_upload import lambda_events
     from image_upload.live_app import LiveApp
     from image_upload.settings import SettingsError, read_dotenv
 except ModuleNotFoundError as error:
@@ -46,10 +47,6 @@ app = live.app
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """What Lambda calls. Requests go to the app; what S3 or the clock has to say goes to `arrivals`."""
+    """What Lambda calls."""
     live.refresh(context)
-    if "requestContext" in event:
-        return live.http(event, context)
-    from image_upload.arrivals.events import receive  # noqa: PLC0415  requests need none of it
-
-    return receive(event, context, live.app.state.stores)
+    return lambda_events.handle(event, context, live.app)

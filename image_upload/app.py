@@ -122,8 +122,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.routes.append(openapi.LateRoutes(("/auth/",), account_routes))
     read = functools.partial(_documentation_routes, openapi_document)
     app.router.routes.append(openapi.LateRoutes(("/docs", "/llms.txt", "/favicon.ico"), read))
-    # For what Lambda calls with beside HTTP: the same connections.
-    app.state.stores = stores
+    # For what Lambda calls with beside HTTP: the same connections, and what they were made of.
+    app.state.stores, app.state.settings = stores, settings
     app.openapi = openapi_document  # type: ignore[method-assign]
     return app
 

@@ -10,8 +10,10 @@ import logging
 from typing import Any
 from urllib.parse import unquote
 
+from mangum import Mangum
+from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from mangum.handlers import HTTPGateway
-from mangum.types import Response, Scope
+from mangum.types import ASGI, Response, Scope
 
 from image_upload.errors import MEDIA_TYPE, InternalError, as_document
 from image_upload.json_answer import encode
@@ -80,3 +82,14 @@ class FunctionUrl(HTTPGateway):
                 "body": encode(document),
             }
         )
+
+
+@functools.lru_cache(maxsize=1)
+def adapter(app: ASGI) -> Mangum:
+    """What answers a Function URL's events with an app. It sees to it that this thread has an event loop.
+
+    Lifespan off: Mangum would run it on every call. Problem documents are text; without saying so they would travel
+    as base64.
+    """
+    text = [*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE]
+    return Mangum(app, lifespan="off", custom_handlers=[FunctionUrl], text_mime_types=text)

@@ -142,6 +142,9 @@ LAMBDA_DEADLINE_MARGIN_S: Final = 2.0
 # time is over is cleaned up in between.
 LAMBDA_ANSWER_MARGIN_S: Final = 1.0
 
+# Time that a smoke test inside the function keeps back to delete what it stored: seven objects, two calls each.
+SMOKE_CLEAN_UP_S: Final = 5.0
+
 # --- Secrets by reference -------------------------------------------------------------------------
 
 # Longest wait for Parameter Store or Secrets Manager, one attempt from the look-up of its host to the last byte.

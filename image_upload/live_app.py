@@ -9,14 +9,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from mangum import Mangum
-from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from starlette.applications import Starlette
 
 from image_upload import logs
 from image_upload.app import create_app
-from image_upload.errors import MEDIA_TYPE
-from image_upload.function_url import FunctionUrl
 from image_upload.limits import SECRETS_REFRESH_TIMEOUT_S, SECRETS_RETRY_S
 from image_upload.secret_source import Reading, Secrets, SecretsUnavailable, listed
 from image_upload.settings import Settings, SettingsError, load, secret_settings
@@ -33,7 +29,7 @@ _SHARE = 0.25
 
 
 class LiveApp:
-    """Settings, the app, and the app as Lambda calls it.
+    """Settings and the app.
 
     `environ` stays as it is; what `reading` brings is looked at again every `SECRETS_REFRESH_SECONDS`. Raises
     `SettingsError` if made.
@@ -53,20 +49,9 @@ class LiveApp:
                 "a secret is given by SECRETS_FROM and by a variable; the variable is ignored, remove it",
                 extra={"fields": {"settings": twice}},
             )
-        self._serve(self.settings)
+        self.app = create_app(self.settings)
         self._asked_at = wall_clock()
         self._due_at = self._asked_at + self.settings.secrets_refresh_s
-
-    def _serve(self, settings: Settings) -> None:
-        self.app = create_app(settings)
-        # Lifespan off: Mangum would run it on every call. Problem documents are text; without saying so
-        # they would travel as base64.
-        self.http = Mangum(
-            self.app,
-            lifespan="off",
-            custom_handlers=[FunctionUrl],
-            text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE],
-        )
 
     def _load(self, secrets: Secrets) -> Settings:
         """The settings with these secrets. Raises `SettingsError`, which names settings and repeats no value."""
@@ -107,7 +92,7 @@ class LiveApp:
         """Serve with these secrets from now on."""
         settings = self._load(secrets)
         before = self.app
-        self._serve(settings)
+        self.app = create_app(settings)
         changed = {name for name, _ in self._secrets.items() ^ secrets.items()}
         self.settings, self._secrets = settings, secrets
         log.info("secrets have changed", extra={"fields": {"settings": sorted(changed)}})

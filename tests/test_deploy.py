@@ -186,7 +186,9 @@ case "$*" in
     *) echo "unexpected: $*" >&2; exit 99 ;;
 esac
 """
-PASSED = """printf '{"passed": true, "lines": ["  ok      health: \\"ok\\", fine", "1 of 1 steps passed."]}' >"$answer" """
+PASSED = (
+    """printf '{"passed": true, "lines": ["  ok      health: \\"ok\\", fine", "1 of 1 steps passed."]}' >"$answer" """
+)
 FAILED = """printf '{"passed": false, "lines": ["  FAILED  health: no bucket"]}' >"$answer" """
 CRASHED = """printf '{"errorMessage": "1 setting is wrong", "errorType": "SettingsError"}' >"$answer" """
 

@@ -22,6 +22,12 @@ DOCUMENTED = {
 OTHER_ROW = re.compile(r"^\| `(?P<file>[\w-]+\.json)` \|.*\| `(?P<answer>\{.*\})` \|$", re.MULTILINE)
 OTHERS = {row["file"]: json.loads(row["answer"]) for row in OTHER_ROW.finditer((ROOT / "events/README.md").read_text())}
 
+# What an operator asks, and whether it goes well.
+OPERATION_ROW = re.compile(r"^\| `(?P<file>[\w-]+\.json)` \|.*\| `(?P<passed>true|false)` \|$", re.MULTILINE)
+OPERATIONS = {
+    row["file"]: row["passed"] == "true" for row in OPERATION_ROW.finditer((ROOT / "events/README.md").read_text())
+}
+
 
 @pytest.fixture(scope="module")
 def replay() -> Iterator[Replay]:
@@ -30,13 +36,20 @@ def replay() -> Iterator[Replay]:
 
 
 def test_every_event_is_of_one_kind() -> None:
-    assert DOCUMENTED.keys() | OTHERS.keys() == {path.name for path in (ROOT / "events").glob("*.json")}
-    assert not DOCUMENTED.keys() & OTHERS.keys()
+    kinds = [*DOCUMENTED, *OTHERS, *OPERATIONS]
+    assert sorted(kinds) == sorted(path.name for path in (ROOT / "events").glob("*.json"))
 
 
 @pytest.mark.parametrize("file", sorted(OTHERS))
 def test_an_event_that_is_no_request_gets_the_documented_answer(file: str, replay: Replay) -> None:
     assert replay(ROOT / "events" / file) == OTHERS[file]
+
+
+@pytest.mark.parametrize("file", sorted(OPERATIONS))
+def test_an_operation_ends_as_documented(file: str, replay: Replay) -> None:
+    answer = replay(ROOT / "events" / file)
+    assert answer["passed"] is OPERATIONS[file], answer
+    assert answer["lines"]
 
 
 @pytest.mark.parametrize("file", sorted(DOCUMENTED))

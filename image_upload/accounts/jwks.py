@@ -76,7 +76,7 @@ class KeySet:
     async def _refresh(self) -> None:
         """Ask the provider. What goes wrong is logged, and the keys stay as they are."""
         try:
-            self._keys = _keys_in(await self._fetch())
+            self._keys = await self.read()
             self._fetched_at_s = time.time()
             self._ask_again_at_s = self._fetched_at_s + JWKS_REFRESH_S
         except Exception as error:  # noqa: BLE001  a provider can fail in every way, and no token passes by it
@@ -87,6 +87,10 @@ class KeySet:
             )
         finally:
             self._asking = None
+
+    async def read(self) -> Mapping[str | None, Key]:
+        """The usable keys that the provider has now, past those that are kept. Raises whatever goes wrong."""
+        return _keys_in(await self._fetch())
 
     async def _fetch(self) -> bytes:
         # Unpacked, a packed answer could be a thousand times as long as what was counted.

@@ -4,9 +4,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from image_upload.errors import Problem
 from image_upload.settings import SettingsError, load, read_dotenv
+
+if TYPE_CHECKING:
+    from image_upload.records.migrating import Revision
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -31,19 +35,23 @@ def run(arguments: Sequence[str]) -> int:
 
     try:
         if check:
-            return _check(migrating.current(settings), migrating.newest())
+            current = migrating.current(settings)
+            return _check(current, migrating.revisions_after(current))
         before, after = migrating.migrate(settings)
+    except migrating.UnknownRevision as unknown:
+        print(unknown)
+        return 0
     except (DBAPIError, Problem) as error:
-        # The driver's own words; they hold no password.
-        print(f"The database could not be migrated: {getattr(error, 'orig', error)}", file=sys.stderr)
+        print(migrating.explain(error), file=sys.stderr)
         return 2
     print(f"The database is at {after}." if before == after else f"Migrated from {before or 'nothing'} to {after}.")
     return 0
 
 
-def _check(current: str | None, newest: str | None) -> int:
-    if current == newest:
+def _check(current: str | None, missing: Sequence["Revision"]) -> int:
+    if not missing:
         print(f"The database is at {current}, the newest.")
         return 0
+    newest = missing[-1].number
     print(f"The database is at {current or 'nothing'}, the newest is {newest}. Run: python -m image_upload migrate-db")
     return 1

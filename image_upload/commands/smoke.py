@@ -1,11 +1,12 @@
 """Smoke test of a running service: every way to store a picture, the bytes compared, a line a step.
 
-What it stores it deletes again.
+What it stores it deletes again. `operations.smoke` runs the same steps inside the function, by another `Client`.
 """
 
 import argparse
 import json
 import os
+import re
 import secrets
 import struct
 import sys
@@ -13,8 +14,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zlib
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 TIMEOUT_S = 60.0
 # Of the token that a smoke test makes for itself. It lasts ten minutes.
@@ -52,6 +53,23 @@ def form_of(fields: dict[str, str], file: bytes, *, file_first: bool) -> tuple[b
     return body + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
 
 
+class Answer(NamedTuple):
+    """An HTTP answer; the names of its headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __str__(self) -> str:
+        """Its status and reason. Nothing else of S3's errors: they repeat the request, its signature and token too."""
+        try:
+            problem = json.loads(self.body)
+            return f"{self.status} {problem['code']}: {problem['detail']}"
+        except (ValueError, KeyError, TypeError):
+            words = [re.search(rb"<%b>([^<]*)</%b>" % (name, name), self.body) for name in (b"Code", b"Message")]
+            return " ".join([str(self.status), *(found[1].decode("utf-8", "replace") for found in words if found)])
+
+
 class Client:
     """A small HTTP client for one service; `token` is sent as a bearer token."""
 
@@ -60,37 +78,52 @@ class Client:
         self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
         # Keys that were minted, to be deleted in the end.
         self.keys: list[str] = []
+        # Whether it has come to that.
+        self.cleaning_up = False
 
-    def call(
-        self, method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> tuple[int, bytes]:
-        """Status and body. A path goes to the service with the token, a full URL goes there as it is."""
+    def call(self, method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+        """What comes back. A path goes to the service with the token, a full URL goes there as it is."""
+        own = url.startswith("/")
+        return self.send(method, url, body, {**(self._authorization if own else {}), **(headers or {})})
+
+    def send(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+        """One request. Raises `Failed` if there is no answer."""
         own = url.startswith("/")
         request = urllib.request.Request(  # noqa: S310  the URL is the operator's own or one the service signed
-            self.base_url + url if own else url,
-            data=body,
-            method=method,
-            headers={**(self._authorization if own else {}), **(headers or {})},
+            self.base_url + url if own else url, data=body, method=method, headers=headers
         )
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
-                return response.status, response.read()
+            with urllib.request.urlopen(request, timeout=self.left_s()) as response:  # noqa: S310
+                return _answer(response.status, response)
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, error.read()
+                return _answer(error.code, error)
         except OSError as error:
             reason = getattr(error, "reason", error)
             raise Failed(f"no answer from {self.base_url if own else 'S3'}: {reason}. Is it running?") from None
 
+    def left_s(self) -> float:
+        """Seconds that a request may take. Raises `Failed` where there are none."""
+        return TIMEOUT_S
+
     def json(self, method: str, path: str, body: Any = None, *, status: int = 200) -> Any:
         """The decoded answer of a route, which must have this status."""
         raw = None if body is None else json.dumps(body).encode()
-        got, answer = self.call(method, path, raw, {"Content-Type": "application/json"} if raw else None)
-        _expect(got == status, f"{method} {path}: expected {status}, got {got}: {answer[:300]!r}")
-        return json.loads(answer)
+        answer = self.call(method, path, raw, {"Content-Type": "application/json"} if raw else None)
+        expect(answer, status, f"{method} {path}")
+        return json.loads(answer.body)
 
 
-def _expect(right: bool, otherwise: str) -> None:  # noqa: FBT001
+def _answer(status: int, response: Any) -> Answer:
+    return Answer(status, {name.lower(): value for name, value in response.headers.items()}, response.read())
+
+
+def expect(answer: Answer, status: int, what: str) -> None:
+    """Raises `Failed` if the answer to this has another status."""
+    _require(answer.status == status, f"{what}: expected {status}, got {answer}")
+
+
+def _require(right: bool, otherwise: str) -> None:  # noqa: FBT001
     if not right:
         raise Failed(otherwise)
 
@@ -102,24 +135,36 @@ def _mint(client: Client, picture: bytes) -> Any:
     return plan
 
 
-def _compare(client: Client, key: str, picture: bytes) -> None:
-    status, stored = client.call("GET", client.json("GET", f"/images/{key}")["url"])
-    _expect(status == 200, f"reading {key} back: status {status}")  # noqa: PLR2004
-    _expect(stored == picture, f"{key}: {len(stored)} bytes came back, not the {len(picture)} that were sent")
+def compare(client: Client, key: str, picture: bytes) -> None:
+    """Raises `Failed` if what can be read under this key is not the picture."""
+    answer = client.call("GET", client.json("GET", f"/images/{urllib.parse.quote(key)}")["url"])
+    expect(answer, 200, f"reading {key} back")
+    _require(
+        answer.body == picture, f"{key}: {len(answer.body)} bytes came back, not the {len(picture)} that were sent"
+    )
+
+
+# What GET / may say of the bucket, and what to do about it.
+_REMEDIES = {
+    "missing": "there is none of this name. Correct S3_BUCKET_NAME or AWS_REGION, or make it",
+    "denied": "S3 refuses. Give the service's role its rights on this bucket, or correct S3_BUCKET_NAME",
+    "unreachable": "S3 does not answer. Look at the network: in a VPC the subnets need a gateway endpoint for S3",
+    "no-credentials": "there are no credentials. Give the service a role or a key pair",
+}
 
 
 def _health(client: Client) -> str:
     health = client.json("GET", "/")
-    _expect(health["bucket"] == "ok", f"the bucket is {health['bucket']}")
+    state = health["bucket"]
+    _require(state == "ok", f"the bucket is {state}: {_REMEDIES.get(state, 'S3 answers with an error')}")
     return f"version {health['version']}, {health['environment']}, bucket ok"
 
 
 def _presigned_put(client: Client) -> str:
     picture = real_png()
     plan = _mint(client, picture)
-    status, answer = client.call("PUT", plan["presignedUrl"], picture, plan["headers"])
-    _expect(status == 200, f"S3 answered {status}: {answer[:300]!r}")  # noqa: PLR2004
-    _compare(client, plan["objectKey"], picture)
+    expect(client.call("PUT", plan["presignedUrl"], picture, plan["headers"]), 200, "the PUT to S3")
+    compare(client, plan["objectKey"], picture)
     return f"{len(picture)} bytes, back identical"
 
 
@@ -128,11 +173,11 @@ def _proxied(path: str, *, file_first: bool) -> Callable[[Client], str]:
         picture = real_png()
         plan = _mint(client, picture)
         body, content_type = form_of({"uploadUrl": plan["presignedUrl"]}, picture, file_first=file_first)
-        status, answer = client.call("POST", path, body, {"Content-Type": content_type})
-        _expect(status == 200, f"{path} answered {status}: {answer[:300]!r}")  # noqa: PLR2004
-        said = json.loads(answer)
-        _expect(said["success"] is True and said["file_size"] == len(picture), f"{path} said {said}")
-        _compare(client, plan["objectKey"], picture)
+        answer = client.call("POST", path, body, {"Content-Type": content_type})
+        expect(answer, 200, path)
+        said = json.loads(answer.body)
+        _require(said["success"] is True and said["file_size"] == len(picture), f"{path} said {said}")
+        compare(client, plan["objectKey"], picture)
         return f"{len(picture)} bytes, back identical"
 
     return step
@@ -141,39 +186,49 @@ def _proxied(path: str, *, file_first: bool) -> Callable[[Client], str]:
 def _download(client: Client) -> str:
     picture = real_png()
     plan = _mint(client, picture)
-    client.call("PUT", plan["presignedUrl"], picture, plan["headers"])
+    expect(client.call("PUT", plan["presignedUrl"], picture, plan["headers"]), 200, "the PUT to S3")
     name = urllib.parse.quote("고양이.jpg")
-    answer = client.json("GET", f"/images/{plan['objectKey']}?as_download=true&filename={name}")
-    _expect(answer["download"] is True, f"download is {answer['download']}")
-    with urllib.request.urlopen(answer["url"], timeout=TIMEOUT_S) as response:  # noqa: S310  signed by the service
-        disposition = response.headers["Content-Disposition"]
-    _expect(disposition.startswith("attachment") and name in disposition, f"Content-Disposition is {disposition}")
+    made = client.json("GET", f"/images/{plan['objectKey']}?as_download=true&filename={name}")
+    _require(made["download"] is True, f"download is {made['download']}")
+    answer = client.call("GET", made["url"])
+    expect(answer, 200, "the download")
+    disposition = answer.headers.get("content-disposition", "")
+    _require(disposition.startswith("attachment") and name in disposition, f"Content-Disposition is {disposition!r}")
     return "Content-Disposition names 고양이.jpg"
 
 
 def _refusals(client: Client) -> str:
     big = {"filename": "photo.png", "contentType": "image/png", "size": 10 * 1024 * 1024 + 1}
-    _expect(client.json("POST", "/uploads", big, status=400)["code"] == "file-too-large", "no file-too-large")
+    _require(client.json("POST", "/uploads", big, status=400)["code"] == "file-too-large", "no file-too-large")
     wrong = {"filename": "photo.exe", "contentType": "image/png", "size": 1}
     answer = client.json("POST", "/uploads", wrong, status=400)
-    _expect(answer["code"] == "unsupported-file-type", "no unsupported-file-type")
+    _require(answer["code"] == "unsupported-file-type", "no unsupported-file-type")
     body, content_type = form_of({"uploadUrl": "http://169.254.169.254/x?y=z"}, real_png(), file_first=True)
-    status, _ = client.call("POST", "/upload-with-presigned", body, {"Content-Type": content_type})
-    _expect(status == 403, f"a foreign upload target was answered with {status}")  # noqa: PLR2004
+    refused = client.call("POST", "/upload-with-presigned", body, {"Content-Type": content_type})
+    expect(refused, 403, "a foreign upload target")
     return "too large, wrong type, foreign target"
 
 
 def _clean_up(client: Client) -> str:
-    _expect(bool(client.keys), "nothing was stored, so deleting was not tried")
+    _require(bool(client.keys), "nothing was stored, so deleting was not tried")
+    client.cleaning_up = True
+    left: dict[str, str] = {}
     for key in client.keys:
-        status, answer = client.call("DELETE", f"/images/{key}")
-        _expect(status == 204, f"DELETE /images/{key}: expected 204, got {status}: {answer[:300]!r}")  # noqa: PLR2004
-        there = client.json("GET", f"/api/v1/s3/file/{key}/exists")["exists"]
-        _expect(there is False, f"{key} is still there after it was deleted")
+        path = urllib.parse.quote(key)
+        try:
+            expect(client.call("DELETE", f"/images/{path}"), 204, "DELETE")
+            there = client.json("GET", f"/api/v1/s3/file/{path}/exists")["exists"]
+            _require(there is False, "it is still there after it was deleted")
+        except Failed as error:
+            left[key] = str(error)
+    # Usually one reason is that of all.
+    _require(not left, f"not deleted: {', '.join(left)}: {'; '.join(dict.fromkeys(left.values()))}")
     return f"{len(client.keys)} pictures deleted, none left"
 
 
-STEPS: tuple[tuple[str, Callable[[Client], str]], ...] = (
+Step = tuple[str, Callable[[Client], str]]
+
+STEPS: tuple[Step, ...] = (
     ("health", _health),
     ("presigned PUT", _presigned_put),
     ("form proxy, file first", _proxied("/upload-with-presigned", file_first=True)),
@@ -185,21 +240,21 @@ STEPS: tuple[tuple[str, Callable[[Client], str]], ...] = (
 )
 
 
-def smoke(client: Client, say: Callable[[str], None] = print) -> bool:
+def smoke(client: Client, say: Callable[[str], None] = print, steps: Sequence[Step] = STEPS) -> bool:
     """Run every step, report each on a line; whether all went well."""
     say(f"Smoke test of {client.base_url}")
     failures = 0
-    for name, step in STEPS:
+    for name, step in steps:
         try:
             say(f"  ok      {name}: {step(client)}")
-        except (Failed, KeyError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  an answer can be wrong in every way, and the others still count
             failures += 1
-            say(f"  FAILED  {name}: {error}")
-            if name == STEPS[0][0]:
+            say(f"  FAILED  {name}: {error if isinstance(error, Failed) else f'{type(error).__name__}: {error}'}")
+            if name == steps[0][0]:
                 # Nobody is there to ask for more, and each question may take a minute.
-                failures = len(STEPS)
+                failures = len(steps)
                 break
-    say(f"{len(STEPS) - failures} of {len(STEPS)} steps passed.")
+    say(f"{len(steps) - failures} of {len(steps)} steps passed.")
     return failures == 0
 
 

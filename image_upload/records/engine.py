@@ -145,21 +145,34 @@ def _ping_before_use(engine: AsyncEngine) -> None:
                 raise InvalidatePoolError from error
 
 
-def open_for_migrations(target: Target, parameters: dict[str, Any]) -> Engine:
-    """A plain engine for the command that migrates. SQLite then begins every transaction by locking all others out."""
+def open_for_migrations(target: Target, parameters: dict[str, Any], within_s: float | None = None) -> Engine:
+    """A plain engine for migrations. SQLite then begins every transaction by locking all others out.
+
+    No lock is waited for longer than `within_s` and no statement takes longer; None: as long as it takes.
+    """
     if not target.is_sqlite:
         import psycopg  # noqa: PLC0415  see `open_engine`
 
         # Aurora DSQL takes one statement of DDL a transaction.
         isolation = {"isolation_level": "AUTOCOMMIT"} if target.is_dsql else {}
+        set_up = b"" if within_s is None else target.session_set_up(within_s).encode()
+
+        def connect() -> "psycopg.Connection[Any]":
+            connection = psycopg.connect(**parameters, autocommit=True)
+            if set_up:
+                connection.execute(set_up)
+            connection.autocommit = False
+            return connection
+
         return create_engine(
             "postgresql+psycopg://",
-            creator=lambda: psycopg.connect(**parameters),
+            creator=connect,
             use_native_hstore=False,
             hide_parameters=True,
             **isolation,
         )
-    engine = create_engine(target.url, connect_args={"timeout": DATABASE_TIMEOUT_S}, hide_parameters=True)
+    timeout_s = DATABASE_TIMEOUT_S if within_s is None else min(DATABASE_TIMEOUT_S, within_s)
+    engine = create_engine(target.url, connect_args={"timeout": timeout_s}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def leave_transactions_to_us(connection: Any, _: Any) -> None:

@@ -5,7 +5,7 @@ template=infra/template.yaml
 overrides=() # Name=value, for the stack
 secrets=()   # NAME=value
 parameters=$(awk '/^Parameters:/ { on = 1; next } /^[A-Z]/ { on = 0 } on && /^  [A-Za-z0-9]+:/ { sub(/:.*/, ""); print $1 }' $template)
-secret_settings=", $(sed -n 's/^  SecretSettings: \[\(.*\)\]$/\1/p' $template),"
+secret_settings=$(awk '/^  SecretSettings:/ { on = 1; next } on && /^    - / { print $2; next } { on = 0 }' $template)
 
 take() { # NAME=value: JWT_SECRET is a secret, LOG_LEVEL becomes the parameter LogLevel, MemoryMb is one already
     local setting=${1%%=*} text=${1#*=}
@@ -20,7 +20,7 @@ take() { # NAME=value: JWT_SECRET is a secret, LOG_LEVEL becomes the parameter L
         S3_BUCKET_NAME | AWS_S3_BUCKET) setting=ExistingBucketName ;;
         *[a-z]*) ;;
         *)
-            if [[ -n $setting && $secret_settings == *", $setting,"* ]]; then
+            if grep -qxF -- "$setting" <<<"$secret_settings"; then
                 secrets+=("$setting=$text")
                 return
             fi

@@ -118,9 +118,18 @@ def test_the_doctor_warns_of_settings_with_which_no_service_would_start() -> Non
     assert re.search(r"^  ok +settings ", run("doctor", **IN_PRODUCTION, JWT_SECRET=SECRET).stdout, re.MULTILINE)
 
 
-def test_the_smoke_test_signs_with_the_services_own_algorithm(start: Start) -> None:
-    environ = {"JWT_SECRET": SECRET * 2, "JWT_ALGORITHM": "HS512"}
+@pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
+def test_the_smoke_test_signs_with_the_services_own_algorithm(start: Start, algorithm: str) -> None:
+    environ = {"JWT_SECRET": SECRET * 2, "JWT_ALGORITHM": algorithm, "JWT_ISSUER": "us", "JWT_AUDIENCE": "a,b"}
     done = run("smoke", start(AUTH_REQUIRED="true", **environ), **environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_smoke_test_takes_a_token_that_it_is_given(start: Start) -> None:
+    environ = {"JWT_SECRET": SECRET, "JWT_ISSUER": "us"}
+    token = run("token", "--sub", "user-1", **environ).stdout.strip()
+    # Under another secret it would make one that is refused.
+    done = run("smoke", start(AUTH_REQUIRED="true", **environ), SMOKE_TOKEN=token, JWT_SECRET=SECRET * 2)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

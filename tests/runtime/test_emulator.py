@@ -77,6 +77,21 @@ def test_an_upload_through_the_emulator_is_stored(tmp_path: Path, s3: EmbeddedS3
         assert web.get(json.loads(post(web, url, read)["body"])["url"]).content == picture
 
 
+def test_operations_through_the_emulator(tmp_path: Path, s3: EmbeddedS3, web: httpx.Client) -> None:
+    database = {"DATABASE_URL": f"sqlite:///{tmp_path / 'records.sqlite3'}"}
+    with emulated(tmp_path, local_environ({}, {**s3.environ, **database})) as (url, _):
+        smoke, check = (
+            json.loads((ROOT / f"events/operation-{name}.json").read_text(encoding="utf-8"))
+            for name in ("smoke", "migrate")
+        )
+        tested = post(web, url, smoke)
+        assert tested["passed"] is True, tested
+        assert tested["lines"][-1] == "10 of 10 steps passed."
+        applied = post(web, url, {**check, "check": False})
+        assert applied["passed"] is True, applied
+        assert post(web, url, check)["lines"] == [applied["lines"][-1].replace("the newest", "the newest is 0002")]
+
+
 def test_wrong_settings_are_what_the_emulator_answers_with(tmp_path: Path, web: httpx.Client) -> None:
     with emulated(tmp_path, {"ENVIRONMENT": "production"}) as (url, _):
         answer = post(web, url, json.loads((ROOT / "events/health.json").read_text(encoding="utf-8")))

@@ -1,0 +1,28 @@
+"""Which function a Lambda event is for: a request, an operation, or word of S3, a queue or the clock.
+
+https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
+"""
+
+from typing import Any
+
+from starlette.applications import Starlette
+
+from image_upload.function_url import adapter
+
+
+def handle(event: Any, context: Any, app: Starlette) -> dict[str, Any]:
+    """Answer one event with this app. Raises what `arrivals.events.receive` raises, for what that is for.
+
+    A Function URL puts `requestContext` into every event itself, and what its client sends only below `body`,
+    `headers` and the like. So no request can be an operation: that takes the right to invoke the function.
+    """
+    http = adapter(app)
+    if "requestContext" in event:
+        return http(event, context)
+    if isinstance(event, dict) and "operation" in event:
+        from image_upload import operations  # noqa: PLC0415  requests need none of it
+
+        return operations.run(event, context, app.state.settings, http)
+    from image_upload.arrivals.events import receive  # noqa: PLC0415  the same
+
+    return receive(event, context, app.state.stores)

@@ -1,0 +1,51 @@
+"""What an operator asks of the function from inside: is it fit to serve, bring the database up to date.
+
+    {"operation": "smoke"}
+    {"operation": "migrate", "check": true}
+
+Both answer {"passed": bool, "lines": [str, …]}. docs/deploy.md has the commands.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from mangum import Mangum
+
+from image_upload.logs import redact
+from image_upload.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def run(event: dict[str, Any], context: Any, settings: Settings, deployed: Mangum) -> dict[str, Any]:
+    """Carry out an operation: whether it went well, and what there is to say. It raises nothing.
+
+    `deployed` answers the requests of the function's own users.
+    """
+    lines: list[str] = []
+    try:
+        passed = _carry_out(event, context, settings, deployed, lines.append)
+    except Exception as error:
+        # An exception would be an answer without lines, and Lambda would repeat an asynchronous invocation.
+        log.exception("operation failed")
+        lines.append(f"Unexpected {type(error).__name__}. The function's log has the traceback; report it.")
+        passed = False
+    log.info("operation", extra={"fields": {"operation": str(event["operation"])[:32], "passed": passed}})
+    return {"passed": passed, "lines": [redact(line) for line in lines]}
+
+
+def _carry_out(
+    event: dict[str, Any], context: Any, settings: Settings, deployed: Mangum, say: Callable[[str], None]
+) -> bool:
+    match event:
+        case {"operation": "smoke", **rest} if not rest:
+            from image_upload.operations.smoke import smoke_test  # noqa: PLC0415  the other one needs none of it
+
+            return smoke_test(context, settings, deployed, say)
+        case {"operation": "migrate", "check": bool(check), **rest} if not rest:
+            from image_upload.operations.migrate import migrate  # noqa: PLC0415  the same
+
+            return migrate(context, settings, say, check=check)
+    say('No such operation. There are {"operation": "smoke"} and {"operation": "migrate", "check": true or false}.')
+    return False
