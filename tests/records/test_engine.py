@@ -70,6 +70,7 @@ def test_in_production_nothing_goes_over_the_wire_in_the_clear() -> None:
         ("sqlite:///x", {"DATABASE_AUTH": "rds-iam"}, "DATABASE_AUTH: a token needs"),
         (f"postgresql://{RDS}/db", {"DATABASE_AUTH": "dsql-iam"}, "DATABASE_AUTH: a token needs"),
         (f"postgresql://me@{RDS}/db?sslmode=require", {"DATABASE_AUTH": "rds-iam"}, "DATABASE_AUTH: a token is sent"),
+        (f"postgresql://me@{RDS}/db?sslmode=verify-ca", {"DATABASE_AUTH": "rds-iam"}, "DATABASE_AUTH: a token is sent"),
     ],
 )
 def test_an_address_that_cannot_be_right_stops_the_start(url: str, environ: dict[str, str], wrong: str) -> None:
@@ -83,7 +84,7 @@ def test_a_token_takes_the_place_of_the_password_and_goes_to_a_verified_server_o
     assert found["password"].startswith(f"{RDS}:5432/?Action=connect&DBUser=me&X-Amz-Algorithm=AWS4-HMAC-SHA256")
     # The region of the database, not of the bucket.
     assert "%2Fap-northeast-2%2Frds-db%2Faws4_request" in found["password"]
-    assert (found["sslmode"], found["sslrootcert"]) == ("verify-full", "system")
+    assert found["sslmode"] == "verify-full"
     own = parameters(f"postgresql://me@{RDS}/db?sslrootcert=/rds.pem", DATABASE_AUTH="rds-iam", **KEYS)
     assert (own["sslmode"], own["sslrootcert"]) == ("verify-full", "/rds.pem")
 
