@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import time
@@ -209,6 +210,29 @@ def test_two_that_collide_begin_anew_until_one_is_through(postgres: Postgres) ->
         return [f"{end.state} {end.size_bytes}" for end in ends]
 
     assert len(set(place.ask(work))) == 1
+
+
+@pytest.mark.needs("postgres")
+def test_a_role_with_a_schema_of_its_own_needs_no_other_right(postgres: Postgres) -> None:
+    """As docs/records.md makes it on Aurora DSQL, where `AWS IAM GRANT` stands for the password."""
+    page = (ROOT / "docs/records.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```sql\n(CREATE ROLE.*?)```", page, re.DOTALL | re.MULTILINE)
+    statements = [each for each in shown.splitlines() if not each.startswith("AWS IAM GRANT uploads TO 'arn:aws:iam::")]
+    assert len(statements) == 3
+    postgres.run("CREATE DATABASE own_schema")
+    admin = Place(postgres.url("own_schema"))
+    for statement in (*statements, "ALTER ROLE uploads PASSWORD 'known'", "REVOKE ALL ON SCHEMA public FROM PUBLIC"):
+        admin.sql(statement)
+    place = Place(admin.url.replace(f"owner:{postgres.password}", "uploads:known"))
+    migrate(settings_with(place.url))
+
+    async def work(records: Records) -> str:
+        return (await records.insert("post", promise())).state
+
+    assert place.ask(work) == "pending"
+    assert admin.sql("SELECT DISTINCT schemaname, tableowner FROM pg_tables WHERE tablename = 'posts'") == [
+        ("uploads", "uploads")
+    ]
 
 
 @pytest.mark.needs("postgres")
