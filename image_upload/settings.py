@@ -40,8 +40,9 @@ class SettingsError(Exception):
     """The settings cannot be used. The message lists every fault and where to read on."""
 
 
-def _sslmode(url: SecretStr) -> str | None:
-    return parse_qs(split_url(url.get_secret_value()).query).get("sslmode", [None])[-1]
+def _parameter(url: SecretStr, name: str) -> str | None:
+    """A parameter of libpq behind a database URL's question mark."""
+    return parse_qs(split_url(url.get_secret_value()).query).get(name, [None])[-1]
 
 
 class Settings(AccountSettings):
@@ -297,8 +298,10 @@ class Settings(AccountSettings):
                 raise ValueError("SQLite is possible only outside production")
         elif parts.scheme not in ("postgres", "postgresql"):
             raise ValueError("not a URL of PostgreSQL")
-        elif production and _sslmode(value) not in (None, *_TLS_MODES):
+        elif production and _parameter(value, "sslmode") not in (None, *_TLS_MODES):
             raise ValueError(f"in production sslmode is one of {', '.join(_TLS_MODES)}")
+        elif _parameter(value, "sslrootcert") == "system" and _parameter(value, "sslmode") not in (None, "verify-full"):
+            raise ValueError("with sslrootcert=system sslmode is verify-full, or left out")
         return value
 
     @field_validator("database_auth")
@@ -310,8 +313,8 @@ class Settings(AccountSettings):
         parts = split_url(url.get_secret_value())
         if parts.scheme == "sqlite" or not parts.hostname or not parts.username or parts.password is not None:
             raise ValueError("a token needs a DATABASE_URL with host and user, and without a password")
-        if _sslmode(url) not in (None, "verify-ca", "verify-full"):
-            raise ValueError("a token is sent only where sslmode is verify-ca or verify-full")
+        if _parameter(url, "sslmode") not in (None, "verify-full"):
+            raise ValueError("a token is sent only to a verified server: leave sslmode out, or say verify-full")
         return value
 
     def storage_class_of(self, purpose: str) -> str | None:

@@ -17,7 +17,7 @@ from image_upload.limits import (
     JWKS_RETRY_S,
     JWKS_TIMEOUT_S,
 )
-from image_upload.s3.connection import open_client
+from image_upload.s3.connection import Destinations, open_client
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class KeySet:
         # A client of its own: it is needed once an hour.
         async with (
             asyncio.timeout(JWKS_TIMEOUT_S),
-            open_client(self._trusted, verify=True) as client,
+            open_client(Destinations(self._trusted), verify=True) as client,
             client.stream("GET", self.url, headers=headers) as response,
         ):
             if response.status_code != _OK:

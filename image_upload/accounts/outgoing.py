@@ -11,7 +11,7 @@ import httpx
 
 from image_upload.errors import ProviderFailed
 from image_upload.limits import PROVIDER_ANSWER_MAX_BYTES, PROVIDER_TIMEOUT_S
-from image_upload.s3.connection import open_client
+from image_upload.s3.connection import Destinations, open_client
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Outgoing:
 
     def __init__(self, *named: str) -> None:
         self._named = frozenset(origin_of(url) for url in named)
-        self._client = open_client(self._named, verify=True)
+        self._client = open_client(Destinations(self._named), verify=True)
         self._ends_at = asyncio.get_running_loop().time() + PROVIDER_TIMEOUT_S
 
     async def __aenter__(self) -> Self:

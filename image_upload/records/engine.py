@@ -18,7 +18,7 @@ from image_upload.limits import (
     DATABASE_KEEPALIVE_S,
     DATABASE_TIMEOUT_S,
 )
-from image_upload.records import tokens
+from image_upload.records import authorities, tokens
 from image_upload.s3.credentials import CredentialSource
 from image_upload.settings import Settings
 
@@ -56,8 +56,8 @@ class Target:
             # A prepared statement binds a session of RDS Proxy and of PgBouncer to one connection behind it.
             "prepare_threshold": None,
             **url.translate_connect_args(username="user", database="dbname"),
-            **self._tls(),
             **url.query,
+            **self._tls(),
         }
         if auth != "password":
             host, user, now = url.host or "", url.username or "", datetime.now(UTC).replace(microsecond=0)
@@ -73,11 +73,16 @@ class Target:
             )
         return parameters
 
-    def _tls(self) -> dict[str, str]:
+    def _tls(self) -> dict[str, Any]:
         """A token goes to the right server only; a password at least not in the clear. The URL can say more."""
-        if self._settings.database_auth != "password":
-            return {"sslmode": "verify-full", "sslrootcert": "system"}
-        return {"sslmode": "require"} if self._settings.environment == "production" else {}
+        query, auth = self.url.query, self._settings.database_auth
+        roots = query.get("sslrootcert")
+        if roots == authorities.SYSTEM:
+            # libpq itself takes nothing weaker beside it; the settings refuse that.
+            return {"sslmode": "verify-full", "sslrootcert": authorities.of_system()}
+        if auth != "password":
+            return {"sslmode": "verify-full", "sslrootcert": roots or authorities.of_aws(self.url.host or "", auth)}
+        return {"sslmode": "require"} if self._settings.environment == "production" and "sslmode" not in query else {}
 
     def session_set_up(self, timeout_s: float) -> str:
         """What the server itself ends when we are gone: Lambda may freeze us in the middle of a transaction.

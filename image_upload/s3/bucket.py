@@ -24,6 +24,7 @@ from image_upload.settings import Settings
 if TYPE_CHECKING:
     import httpx
 
+    from image_upload.s3.connection import Destinations
     from image_upload.s3.wire import Wire
 
 BucketState = Literal["ok", "missing", "denied", "error", "unreachable", "no-credentials"]
@@ -111,7 +112,7 @@ class Bucket:
             # httpx costs 50 ms of import and 20 ms of TLS set-up, which minting does not need.
             from image_upload.s3.connection import open_client  # noqa: PLC0415
 
-            self._client = open_client(self._trusted(), verify=self._settings.verify_ssl)
+            self._client = open_client(self._destinations(), verify=self._settings.verify_ssl)
         return self._client
 
     @property
@@ -125,19 +126,19 @@ class Bucket:
             # kernel and faulting it in again: a third of the time of a gigabyte. It is never touched, so it costs no
             # memory. https://man7.org/linux/man-pages/man3/mallopt.3.html (M_MMAP_THRESHOLD, dynamic)
             bytes(_ALLOCATOR_HINT_BYTES)
-            self._wire = Wire(self._trusted(), functools.cache(lambda: tls_context(verify=self._settings.verify_ssl)))
+            self._wire = Wire(
+                self._destinations(), functools.cache(lambda: tls_context(verify=self._settings.verify_ssl))
+            )
         return self._wire
 
-    def _trusted(self) -> frozenset[tuple[str, int]]:
-        """Endpoints the operator configured: they may be on a private network."""
-        return frozenset(
-            _host_and_port(address)
-            for endpoint, address in (
-                (self._settings.s3_endpoint_url, self.address),
-                (self._settings.s3_public_endpoint_url, self.public_address),
-            )
-            if endpoint is not None
-        )
+    def _destinations(self) -> "Destinations":
+        """Endpoints that the operator configured may be anywhere, AWS's hosts of our bucket in a private network."""
+        from image_upload.s3.connection import Destinations  # noqa: PLC0415  see `client`
+
+        inner, public = _host_and_port(self.address), _host_and_port(self.public_address)
+        named = ((inner, self._settings.s3_endpoint_url), (public, self._settings.s3_public_endpoint_url))
+        trusted = frozenset(host for host, endpoint in named if endpoint is not None)
+        return Destinations(trusted, private=frozenset({inner, public}))
 
     def _signer(self, address: Address, credentials: Credentials) -> Signer:
         signer = self._signers.get(address)

@@ -42,9 +42,24 @@ _ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 # https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
 _IPV4_REFUSED = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
 
+# Where an interface endpoint of a VPC is: RFC 1918, RFC 6598, RFC 4193.
+# https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html
+_PRIVATE = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
+)
+# In these, but a cloud's services to its own machines, which hand out credentials: EC2's with its siblings, Google's,
+# Alibaba's.
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
+# https://docs.cloud.google.com/compute/docs/metadata/querying-metadata
+# https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata
+_METADATA = tuple(map(ipaddress.ip_network, ("fd00:ec2::/32", "fd20:ce::/32", "100.100.100.200/32")))
+
+Hosts = frozenset[tuple[str, int]]
+NONE: Hosts = frozenset()
+
 
 class AddressRefused(httpx.ConnectError):
-    """A host name leads to an address that is not public."""
+    """A host name leads to an address that its host may not have."""
 
 
 def is_public(address: str) -> bool:
@@ -64,6 +79,16 @@ def is_public(address: str) -> bool:
     return ip in _GLOBAL_UNICAST and ip.is_global
 
 
+def is_private(address: str) -> bool:
+    """Whether an IP address, not wrapped into another, is on a private network, and not one of a metadata service."""
+    ip = ipaddress.ip_address(address)
+    return (
+        any(ip in network for network in _PRIVATE)
+        and not any(ip in network for network in _METADATA)
+        and not (ip.version == 6 and (int(ip) >> 32) & 0xFFFFFFFF in _ISATAP)  # noqa: PLR2004  a version, not a number
+    )
+
+
 async def resolve(host: str, port: int) -> list[str]:
     """All addresses of a host name, in the system's order of preference."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -73,12 +98,37 @@ async def resolve(host: str, port: int) -> list[str]:
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
 
-class CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Opens TCP connections to public addresses, and to the trusted endpoints wherever they are."""
+class Destinations:
+    """Which addresses a host may have: public ones.
 
-    def __init__(self, trusted: frozenset[tuple[str, int]], resolver: Resolver = resolve) -> None:
+    `trusted` (host, port) were named by the operator, and may be anywhere. `private` are AWS's own, which the DNS of a
+    VPC leads to an interface endpoint. https://docs.aws.amazon.com/AmazonS3/latest/userguide/privatelink-interface-endpoints.html
+    """
+
+    def __init__(self, trusted: Hosts, private: Hosts = NONE, resolver: Resolver = resolve) -> None:
         self._trusted = trusted
+        self._private = private
         self._resolve = resolver
+
+    async def address(self, host: str, port: int) -> str:
+        """What to connect to: an address that was checked, with all others of its host; a trusted host as it is.
+
+        Raises `AddressRefused`, and `OSError` for a name that cannot be resolved.
+        """
+        if (host, port) in self._trusted:
+            return host
+        addresses = await self._resolve(host, port)
+        may_be_private = (host, port) in self._private
+        if not addresses or not all(is_public(each) or (may_be_private and is_private(each)) for each in addresses):
+            raise AddressRefused(f"{host} leads to an address that is not public")
+        return addresses[0]
+
+
+class CheckedBackend(httpcore.AsyncNetworkBackend):
+    """Opens TCP connections to addresses that `destinations` allow."""
+
+    def __init__(self, destinations: Destinations) -> None:
+        self._destinations = destinations
         # The backend that httpcore would choose itself; asyncio is the only loop we run under.
         self._inner: httpcore.AsyncNetworkBackend = httpcore.AnyIOBackend()
 
@@ -90,16 +140,11 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to one of the host's checked addresses. Raises `httpcore.ConnectError` if one is not public."""
-        target = host
-        if (host, port) not in self._trusted:
-            try:
-                addresses = await self._resolve(host, port)
-            except OSError as error:
-                raise httpcore.ConnectError(f"cannot resolve {host}") from error
-            if not addresses or not all(is_public(address) for address in addresses):
-                raise AddressRefused(f"{host} leads to an address that is not public")
-            target = addresses[0]
+        """Connect to one of the host's checked addresses. Raises `AddressRefused` and `httpcore.ConnectError`."""
+        try:
+            target = await self._destinations.address(host, port)
+        except OSError as error:
+            raise httpcore.ConnectError(f"cannot resolve {host}") from error
         stream = await self._inner.connect_tcp(target, port, timeout, local_address, socket_options)
         connection = stream.get_extra_info("socket")
         return _Stream(stream, None if connection is None else os.dup(connection.fileno()))
@@ -270,11 +315,9 @@ def tls_context(*, verify: bool) -> ssl.SSLContext:
     return httpx.create_ssl_context(verify=verify, trust_env=True)
 
 
-def open_client(
-    trusted: frozenset[tuple[str, int]], *, verify: bool, resolver: Resolver = resolve
-) -> httpx.AsyncClient:
-    """An HTTP client for S3. `trusted` lists (host, port) of endpoints that may be private."""
-    backend, context = CheckedBackend(trusted, resolver), tls_context(verify=verify)
+def open_client(destinations: Destinations, *, verify: bool) -> httpx.AsyncClient:
+    """An HTTP client that connects only where `destinations` allow."""
+    backend, context = CheckedBackend(destinations), tls_context(verify=verify)
     return httpx.AsyncClient(
         transport=Lanes([CheckedTransport(backend, context) for _ in range(_LANES)]),
         trust_env=False,

@@ -24,7 +24,7 @@ from image_upload.limits import (
     UPSTREAM_ERROR_MAX_BYTES,
     UPSTREAM_IDLE_S,
 )
-from image_upload.s3.connection import AddressRefused, Resolver, is_public, resolve
+from image_upload.s3.connection import Destinations
 
 # Above this many bytes in the socket's buffer we stop reading from the client.
 _HIGH_WATER_BYTES = 512 * 1024
@@ -56,14 +56,11 @@ class LengthError(Exception):
 
 
 class Wire:
-    """Opens connections to checked addresses. `trusted` lists (host, port) that may be private."""
+    """Opens connections to addresses that `destinations` allow."""
 
-    def __init__(
-        self, trusted: frozenset[tuple[str, int]], context: Callable[[], ssl.SSLContext], resolver: Resolver = resolve
-    ) -> None:
-        self._trusted = trusted
+    def __init__(self, destinations: Destinations, context: Callable[[], ssl.SSLContext]) -> None:
+        self._destinations = destinations
         self._context = context
-        self._resolve = resolver
         # Stores that do not answer to Expect: 100-continue.
         self._deaf: set[str] = set()
 
@@ -114,12 +111,7 @@ class Wire:
         port = port or {"http": 80, "https": 443}[scheme]
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                target = host
-                if (host, port) not in self._trusted:
-                    addresses = await self._resolve(host, port)
-                    if not addresses or not all(is_public(address) for address in addresses):
-                        raise AddressRefused(f"{host} leads to an address that is not public")
-                    target = addresses[0]
+                target = await self._destinations.address(host, port)
                 secure = scheme == "https"
                 await asyncio.get_running_loop().create_connection(
                     lambda: exchange,

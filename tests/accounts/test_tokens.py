@@ -1,5 +1,6 @@
 import base64
 import json
+import re
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ import jwt
 import pytest
 
 from tests.conftest import Start, problem
+
+ROOT = Path(__file__).resolve().parents[2]
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 WISH = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 5, "purpose": "profile"}
@@ -203,3 +206,14 @@ print(statuses, loaded(), asyncio.run(get("/images/a.jpg", "x.y.z")), loaded(), 
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert done.stdout.split("\n")[0] == "[200, 401, 401] [] 401 ['cryptography', 'jwt'] False", done.stderr
+
+
+def test_no_client_of_ours_reads_the_challenge_which_a_function_url_renames() -> None:
+    """They go by the status and the code; so does the code that the documents show."""
+    pages = [ROOT / "README.md", ROOT / "README.ko.md", *(ROOT / "docs").rglob("*.md")]
+    shown = {
+        page: " ".join(re.findall(r"^```.*?^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)) for page in pages
+    }
+    clients = [ROOT / "test_local.py", *(ROOT / "local").rglob("*.py"), *(ROOT / "image_upload/commands").rglob("*.py")]
+    texts = shown | {client: client.read_text("utf-8") for client in clients}
+    assert [path.name for path, text in texts.items() if "www-authenticate" in text.lower()] == []

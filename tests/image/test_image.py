@@ -67,7 +67,9 @@ def reachable(s3: EmbeddedS3) -> dict[str, str]:
 
 def test_it_holds_the_service_and_nothing_else_of_the_checkout(image: str) -> None:
     held = shell(image, "find /var/task -not -path '*/__pycache__*' -type f | sed 's,^/var/task/,,'")
-    package = {str(path.relative_to(ROOT)) for path in (ROOT / "image_upload").rglob("*.py")}
+    package = {
+        str(path.relative_to(ROOT)) for kind in ("*.py", "*.pem") for path in (ROOT / "image_upload").rglob(kind)
+    }
     assert held == package | {"entrypoint.sh", "upload.py", "requirements.txt"}
 
 

@@ -225,6 +225,22 @@ def test_no_right_is_wider_than_aws_makes_it() -> None:
                 assert ("*" in listed(statement["Resource"])) == (name in {"Tracing", "NetworkInterfaces"}), name
 
 
+@pytest.mark.parametrize(
+    ("auth", "admin", "action"),
+    [
+        ("rds-iam", "false", "rds-db:connect"),
+        ("dsql-iam", "false", "dsql:DbConnect"),
+        ("dsql-iam", "true", "dsql:DbConnectAdmin"),
+    ],
+)
+def test_the_role_signs_in_to_one_database_in_one_way(auth: str, admin: str, action: str) -> None:
+    arn = "arn:aws:dsql:eu-north-1:123456789012:cluster/foo0bar1"
+    stack = Stack(DatabaseAuth=auth, DatabaseArn=arn, DatabaseAdmin=admin)
+    statement = statements_of(stack)["Database"]
+    assert (listed(statement["Action"]), listed(statement["Resource"])) == ([action], [arn])
+    assert "Database" not in statements_of(Stack(DatabaseAuth=auth, DatabaseAdmin=admin))
+
+
 def test_the_role_reaches_its_own_bucket_only() -> None:
     for stack, name in ((Stack(), "<Bucket>"), (Stack(ExistingBucketName="mine"), "mine")):
         resources = [

@@ -11,7 +11,7 @@ from image_upload.errors import OutOfTime, RefusedTarget, UpstreamUnavailable
 from image_upload.proxy.send import BACKOFF_FIRST_S, Sender, Sent
 from image_upload.proxy.spool import Form, Views, Waiting
 from image_upload.proxy.target import Target
-from image_upload.s3.connection import open_client, tls_context
+from image_upload.s3.connection import Destinations, open_client, tls_context
 from image_upload.s3.retry import BACKOFF_MAX_S, retry_after_s
 from image_upload.s3.wire import Wire
 from tests.proxy.stores import OK, answer, scripted_store
@@ -36,7 +36,7 @@ def send(endpoint_url: str, *, retries: int, time_s: float = 60.0, trusted: bool
 
     async def exchange() -> Sent:
         host, _, port = endpoint_url.removeprefix("http://").partition(":")
-        known = frozenset({(host, int(port))} if trusted else ())
+        known = Destinations(frozenset({(host, int(port))} if trusted else ()))
         wire = Wire(known, lambda: tls_context(verify=True))
         async with open_client(known, verify=True) as client:
             file = Views()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import time
@@ -70,6 +71,7 @@ def test_in_production_nothing_goes_over_the_wire_in_the_clear() -> None:
         ("sqlite:///x", {"DATABASE_AUTH": "rds-iam"}, "DATABASE_AUTH: a token needs"),
         (f"postgresql://{RDS}/db", {"DATABASE_AUTH": "dsql-iam"}, "DATABASE_AUTH: a token needs"),
         (f"postgresql://me@{RDS}/db?sslmode=require", {"DATABASE_AUTH": "rds-iam"}, "DATABASE_AUTH: a token is sent"),
+        (f"postgresql://me@{RDS}/db?sslmode=verify-ca", {"DATABASE_AUTH": "rds-iam"}, "DATABASE_AUTH: a token is sent"),
     ],
 )
 def test_an_address_that_cannot_be_right_stops_the_start(url: str, environ: dict[str, str], wrong: str) -> None:
@@ -83,7 +85,7 @@ def test_a_token_takes_the_place_of_the_password_and_goes_to_a_verified_server_o
     assert found["password"].startswith(f"{RDS}:5432/?Action=connect&DBUser=me&X-Amz-Algorithm=AWS4-HMAC-SHA256")
     # The region of the database, not of the bucket.
     assert "%2Fap-northeast-2%2Frds-db%2Faws4_request" in found["password"]
-    assert (found["sslmode"], found["sslrootcert"]) == ("verify-full", "system")
+    assert found["sslmode"] == "verify-full"
     own = parameters(f"postgresql://me@{RDS}/db?sslrootcert=/rds.pem", DATABASE_AUTH="rds-iam", **KEYS)
     assert (own["sslmode"], own["sslrootcert"]) == ("verify-full", "/rds.pem")
 
@@ -208,6 +210,29 @@ def test_two_that_collide_begin_anew_until_one_is_through(postgres: Postgres) ->
         return [f"{end.state} {end.size_bytes}" for end in ends]
 
     assert len(set(place.ask(work))) == 1
+
+
+@pytest.mark.needs("postgres")
+def test_a_role_with_a_schema_of_its_own_needs_no_other_right(postgres: Postgres) -> None:
+    """As docs/records.md makes it on Aurora DSQL, where `AWS IAM GRANT` stands for the password."""
+    page = (ROOT / "docs/records.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```sql\n(CREATE ROLE.*?)```", page, re.DOTALL | re.MULTILINE)
+    statements = [each for each in shown.splitlines() if not each.startswith("AWS IAM GRANT uploads TO 'arn:aws:iam::")]
+    assert len(statements) == 3
+    postgres.run("CREATE DATABASE own_schema")
+    admin = Place(postgres.url("own_schema"))
+    for statement in (*statements, "ALTER ROLE uploads PASSWORD 'known'", "REVOKE ALL ON SCHEMA public FROM PUBLIC"):
+        admin.sql(statement)
+    place = Place(admin.url.replace(f"owner:{postgres.password}", "uploads:known"))
+    migrate(settings_with(place.url))
+
+    async def work(records: Records) -> str:
+        return (await records.insert("post", promise())).state
+
+    assert place.ask(work) == "pending"
+    assert admin.sql("SELECT DISTINCT schemaname, tableowner FROM pg_tables WHERE tablename = 'posts'") == [
+        ("uploads", "uploads")
+    ]
 
 
 @pytest.mark.needs("postgres")

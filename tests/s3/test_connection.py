@@ -1,11 +1,15 @@
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import NoReturn
 
 import httpx
 import pytest
 
-from image_upload.s3.connection import AddressRefused, Resolver, is_public, open_client
+from image_upload.s3.bucket import Bucket
+from image_upload.s3.connection import AddressRefused, Destinations, Resolver, is_private, is_public, open_client
+from image_upload.s3.wire import WireError
+from image_upload.settings import load
 
 
 @pytest.fixture
@@ -27,23 +31,36 @@ async def put(client: httpx.AsyncClient, url: str) -> httpx.Response:
         return await client.put(url, content=b"x")
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
-        "255.255.255.255", "192.0.2.1", "198.18.0.1", "::1", "::", "fe80::1", "fd00:ec2::254", "ff02::1",
-        "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2001:db8::1",
-        "192.0.0.9", "192.88.99.1", "168.63.129.16", "240.0.0.1", "::ffff:168.63.129.16", "64:ff9b::a83f:8110",
-        "::10.0.0.1", "::ffff:0:10.0.0.1", "::8.8.8.8", "::ffff:0:8.8.8.8", "64:ff9b:1::8.8.8.8", "fec0::1", "3fff::1",
-        "100::1", "5f00::1", "4000::1", "2002:808:808::1", "2001:0:808:808::1", "2600::5efe:10.0.0.1",
-        "2600::200:5efe:8.8.8.8", "fe80::1%lo",
-    ],
+PUBLIC = (
+    "52.219.60.1", "2600:1fa0:a000::1", "::ffff:52.219.60.1", "64:ff9b::34db:3c01", "172.15.255.254", "172.32.0.1",
+    "100.63.255.255", "100.128.0.1",
 )  # fmt: skip
+# Where an interface endpoint of a VPC is.
+PRIVATE = (
+    "10.0.0.1", "10.255.255.254", "172.16.0.1", "172.31.255.254", "192.168.1.1", "100.64.0.1", "100.127.255.254",
+    "fd12:3456:789a::1", "fc00::1", "fd00:ec1::254", "fd00:ec3::254",
+)  # fmt: skip
+# Where nothing of the Internet and no endpoint of a VPC is, not even under a name of AWS.
+NOWHERE = (
+    "127.0.0.1", "127.255.255.254", "169.254.169.254", "169.254.170.2", "0.0.0.0", "0.1.2.3", "224.0.0.1",
+    "255.255.255.255", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "100.100.100.200",
+    "192.0.0.9", "192.0.0.192", "192.88.99.1", "168.63.129.16", "240.0.0.1",
+    "::1", "::", "fe80::1", "fe80::1%lo", "fe80::a9fe:a9fe", "fec0::1", "ff02::1", "ff0e::1",
+    "fd00:ec2::254", "fd00:ec2::253", "fd00:ec2::23", "fd20:ce::254", "fd00::5efe:10.0.0.1", "fd00::200:5efe:8.8.8.8",
+    "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::ffff:10.0.0.1", "::ffff:192.168.1.1", "::ffff:168.63.129.16",
+    "64:ff9b::a9fe:a9fe", "64:ff9b::a83f:8110", "64:ff9b::10.0.0.1", "64:ff9b:1::8.8.8.8", "2002:7f00:1::",
+    "2001:db8::1", "::10.0.0.1", "::ffff:0:10.0.0.1", "::8.8.8.8", "::ffff:0:8.8.8.8", "3fff::1", "100::1", "5f00::1",
+    "4000::1", "2002:808:808::1", "2001:0:808:808::1", "2600::5efe:10.0.0.1", "2600::200:5efe:8.8.8.8",
+)  # fmt: skip
+OWN = "photos.s3.eu-west-1.amazonaws.com"
+
+
+@pytest.mark.parametrize("address", [*PRIVATE, *NOWHERE])
 def test_an_address_that_is_not_public_is_known(address: str) -> None:
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("address", ["52.219.60.1", "2600:1fa0:a000::1", "::ffff:52.219.60.1", "64:ff9b::34db:3c01"])
+@pytest.mark.parametrize("address", PUBLIC)
 def test_a_public_address_is_known(address: str) -> None:
     assert is_public(address)
 
@@ -51,7 +68,7 @@ def test_a_public_address_is_known(address: str) -> None:
 @pytest.mark.parametrize("addresses", [("127.0.0.1",), ("52.219.60.1", "127.0.0.1"), ("::ffff:127.0.0.1",), ()])
 def test_a_name_that_leads_inside_is_never_connected_to(listener: socket.socket, addresses: tuple[str, ...]) -> None:
     port = listener.getsockname()[1]
-    client = open_client(frozenset(), verify=True, resolver=answering(*addresses))
+    client = open_client(Destinations(frozenset(), resolver=answering(*addresses)), verify=True)
     with pytest.raises(AddressRefused):
         asyncio.run(put(client, f"http://photos.s3.amazonaws.com:{port}/a.jpg"))
     with pytest.raises(BlockingIOError):
@@ -67,7 +84,7 @@ def test_the_connection_goes_to_the_address_that_was_checked(listener: socket.so
         return ["127.0.0.1"]
 
     port = listener.getsockname()[1]
-    client = open_client(frozenset({("endpoint.example", port)}), verify=True, resolver=resolver)
+    client = open_client(Destinations(frozenset({("endpoint.example", port)}), resolver=resolver), verify=True)
     # A trusted endpoint is left to the system's resolver, which knows no such name.
     with pytest.raises(httpx.ConnectError):
         asyncio.run(put(client, f"http://endpoint.example:{port}/a.jpg"))
@@ -78,7 +95,7 @@ def test_a_configured_endpoint_may_be_private(listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
 
     async def exchange() -> bytes:
-        client = open_client(frozenset({(host, port)}), verify=True, resolver=answering())
+        client = open_client(Destinations(frozenset({(host, port)}), resolver=answering()), verify=True)
         loop = asyncio.get_running_loop()
         request = asyncio.create_task(put(client, f"http://{host}:{port}/a.jpg"))
         connection, _ = await loop.sock_accept(listener)
@@ -90,3 +107,117 @@ def test_a_configured_endpoint_may_be_private(listener: socket.socket) -> None:
         return received
 
     assert asyncio.run(exchange()).startswith(b"PUT /a.jpg HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(("addresses", "private"), [(PRIVATE, True), (PUBLIC, False), (NOWHERE, False)])
+def test_a_private_address_is_known(addresses: tuple[str, ...], private: bool) -> None:
+    assert [address for address in addresses if is_private(address) is not private] == []
+
+
+def own_bucket(**environ: str) -> Bucket:
+    given = {"ENVIRONMENT": "test", "S3_BUCKET_NAME": "photos", "AWS_REGION": "eu-west-1"}
+    return Bucket(load(given | environ))
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that a connection is tried to; all are refused, because none is on this machine."""
+    addresses: list[str] = []
+
+    async def create_connection(_: object, __: object, host: str, *___: object, **____: object) -> NoReturn:
+        addresses.append(host)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "create_connection", create_connection)
+    return addresses
+
+
+@pytest.fixture
+def resolve_to(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let the system's resolver answer every name with these addresses."""
+
+    def resolve_to(*addresses: str) -> None:
+        def getaddrinfo(_: str, port: int, *__: object, **___: object) -> list[object]:
+            return [(socket.AF_UNSPEC, socket.SOCK_STREAM, 6, "", (each, port)) for each in addresses]
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    return resolve_to
+
+
+async def by_client(bucket: Bucket, url: str) -> None:
+    try:
+        await bucket.client.put(url, content=b"x")
+    finally:
+        await bucket.aclose()
+
+
+async def by_wire(bucket: Bucket, url: str) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    await bucket.wire.put(url, {"Host": "x"}, 1, body())
+
+
+Send = Callable[[Bucket, str], Coroutine[None, None, None]]
+WAYS = pytest.mark.parametrize("send", [by_client, by_wire])
+
+
+@WAYS
+@pytest.mark.parametrize("address", PRIVATE)
+def test_an_interface_endpoint_serves_the_services_own_bucket(
+    resolve_to: Callable[..., None], tried: list[str], send: Send, address: str
+) -> None:
+    resolve_to(address, "52.219.60.1")
+    with pytest.raises((httpx.ConnectError, WireError)):
+        asyncio.run(send(own_bucket(), f"https://{OWN}/a.jpg"))
+    assert tried == [address]
+
+
+@WAYS
+@pytest.mark.parametrize(
+    "addresses", [*((each,) for each in NOWHERE), ("10.0.0.1", "127.0.0.1"), ("52.219.60.1", "fd00:ec2::254")]
+)
+def test_the_services_own_bucket_is_nowhere_else(
+    resolve_to: Callable[..., None], tried: list[str], send: Send, addresses: tuple[str, ...]
+) -> None:
+    resolve_to(*addresses)
+    with pytest.raises(AddressRefused):
+        asyncio.run(send(own_bucket(), f"https://{OWN}/a.jpg"))
+    assert tried == []
+
+
+@WAYS
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://other.s3.eu-west-1.amazonaws.com", "https://photos.s3.us-east-1.amazonaws.com",
+        "https://photos.s3.dualstack.eu-west-1.amazonaws.com", "https://photos.s3-accelerate.amazonaws.com",
+        "https://s3.eu-west-1.amazonaws.com", "https://storage.example.com", f"https://{OWN}:8443", f"http://{OWN}",
+    ],
+)  # fmt: skip
+def test_no_other_host_is_reached_on_a_private_network(
+    resolve_to: Callable[..., None], tried: list[str], send: Send, origin: str
+) -> None:
+    resolve_to("10.0.0.1")
+    with pytest.raises(AddressRefused):
+        asyncio.run(send(own_bucket(), f"{origin}/a.jpg"))
+    assert tried == []
+
+
+def test_a_dotted_buckets_own_host_is_that_of_its_region(resolve_to: Callable[..., None], tried: list[str]) -> None:
+    resolve_to("10.0.0.1")
+    bucket = own_bucket(S3_BUCKET_NAME="photos.example.com")
+    with pytest.raises(httpx.ConnectError):
+        asyncio.run(by_client(bucket, "https://s3.eu-west-1.amazonaws.com/photos.example.com/a.jpg"))
+    assert tried == ["10.0.0.1"]
+
+
+def test_a_public_endpoint_that_is_named_leaves_the_inner_one_as_strict(
+    resolve_to: Callable[..., None], tried: list[str]
+) -> None:
+    resolve_to("127.0.0.1")
+    bucket = own_bucket(S3_PUBLIC_ENDPOINT_URL="https://files.example.com")
+    with pytest.raises(AddressRefused):
+        asyncio.run(by_client(bucket, f"https://{OWN}/a.jpg"))
+    assert tried == []
