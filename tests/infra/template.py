@@ -154,6 +154,8 @@ class Stack:
             case "Fn::Split":
                 separator, text = operand
                 return self.resolve(text).split(separator)
+            case "Fn::ImportValue":
+                return f"<{self.resolve(operand)}>"
             case "Fn::GetAtt":
                 return f"<{'.'.join(operand)}>"
             case "Fn::Sub":

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from infra import scan_gate
 from tests.infra.rights import ONLY_FOR, allows, exists, has_resources, of_handlers, of_resource, of_script
 from tests.infra.template import PSEUDO, TEMPLATE, Stack, parse
 from tests.infra.test_generate import lint
@@ -40,7 +41,6 @@ COMING_COMMANDS: Final = """
     aws ecr get-lifecycle-policy
     aws ecr batch-get-image
     aws ecr put-image
-    aws ecr wait image-scan-complete
     aws ssm put-parameter
     aws ssm get-parameters-by-path
     aws ssm describe-parameters
@@ -81,7 +81,7 @@ def resources() -> dict[str, tuple[str, Any]]:
 
 
 def commands() -> str:
-    return COMING_COMMANDS + (ROOT / "deploy.sh").read_text(encoding="utf-8")
+    return "\n".join([COMING_COMMANDS, (ROOT / "deploy.sh").read_text(encoding="utf-8"), " ".join(scan_gate.COMMAND)])
 
 
 # Resource type, or the service where the type does not matter → the resource of a stack. CloudFormation's own names are
