@@ -21,7 +21,7 @@ pytestmark = pytest.mark.needs("ministack")
 ROOT = Path(__file__).parents[2]
 WITHIN_S = 60.0
 OWN, OTHER = "upload", "photos"
-# Without the policy that refuses everybody who comes without TLS.
+# Without the bucket policy, which refuses calls without TLS.
 STACK = json.dumps(TEMPLATE | {"Resources": {k: v for k, v in TEMPLATE["Resources"].items() if k != "BucketPolicy"}})
 
 
