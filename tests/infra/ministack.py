@@ -19,8 +19,8 @@ def installed() -> Path:
 
 
 @contextmanager
-def ministack() -> Iterator[str]:
-    """Run it; its URL for the AWS SDK."""
+def ministack(*, enforces: bool = False) -> Iterator[str]:
+    """Run it; its URL for the AWS SDK. With `enforces` it asks IAM's policies for every call but those of `ROOT`."""
     root = installed()
     (port,) = servers._free_ports(1)
     with servers._scratch("ministack") as scratch:
@@ -34,6 +34,7 @@ def ministack() -> Iterator[str]:
             "SFTP_ENABLED": "0",
             "IOT_MTLS_ENABLED": "0",
             "MINISTACK_REGION": REGION,
+            "AUTH": str(enforces).lower(),
         }
         command = [str(root / "bin/python"), "-m", "ministack"]
         with servers._running(command, environ, scratch / "ministack.log") as process:

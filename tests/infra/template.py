@@ -59,22 +59,23 @@ class Stack:
     A resource's attribute becomes a text such as `<Function.Arn>`, so that a test can see who refers to what.
     """
 
-    def __init__(self, **parameters: str) -> None:
-        given = REQUIRED | parameters
-        if unknown := given.keys() - TEMPLATE["Parameters"].keys():
+    def __init__(self, template: Mapping[str, Any] = TEMPLATE, /, **parameters: str) -> None:
+        self._template = template
+        given = (REQUIRED if template is TEMPLATE else {}) | parameters
+        if unknown := given.keys() - template["Parameters"].keys():
             raise KeyError(f"no such parameter: {sorted(unknown)}")
         self._parameters = {
             name: self._value(each, given.get(name, each.get("Default")))
-            for name, each in TEMPLATE["Parameters"].items()
+            for name, each in self._template["Parameters"].items()
         }
         self.resources: dict[str, dict[str, Any]] = {
             name: self.resolve(resource)
-            for name, resource in TEMPLATE["Resources"].items()
+            for name, resource in self._template["Resources"].items()
             if self.condition(resource.get("Condition"))
         }
         self.outputs: dict[str, Any] = {
             name: self.resolve(output["Value"])
-            for name, output in TEMPLATE["Outputs"].items()
+            for name, output in self._template["Outputs"].items()
             if self.condition(output.get("Condition"))
         }
 
@@ -86,7 +87,7 @@ class Stack:
         """What the `Rules` of the template say against these parameters."""
         return [
             assertion["AssertDescription"]
-            for rule in TEMPLATE["Rules"].values()
+            for rule in self._template["Rules"].values()
             if self._holds(rule["RuleCondition"])
             for assertion in rule["Assertions"]
             if not self._holds(assertion["Assert"])
@@ -94,7 +95,7 @@ class Stack:
 
     def condition(self, name: str | None) -> bool:
         """Whether a condition of the template holds; without a name it does."""
-        return name is None or self._holds(TEMPLATE["Conditions"][name])
+        return name is None or self._holds(self._template["Conditions"][name])
 
     @staticmethod
     def _value(parameter: Mapping[str, Any], given: Any) -> str:
@@ -153,6 +154,8 @@ class Stack:
             case "Fn::Split":
                 separator, text = operand
                 return self.resolve(text).split(separator)
+            case "Fn::ImportValue":
+                return f"<{self.resolve(operand)}>"
             case "Fn::GetAtt":
                 return f"<{'.'.join(operand)}>"
             case "Fn::Sub":
@@ -169,6 +172,6 @@ class Stack:
         if name in self._parameters:
             return self._parameters[name]
         resource = name.partition(".")[0]
-        if not self.condition(TEMPLATE["Resources"][resource].get("Condition")):
+        if not self.condition(self._template["Resources"][resource].get("Condition")):
             raise LookupError(f"{name} is used where {resource} is not made")
         return f"<{name}>"
