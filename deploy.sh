@@ -41,7 +41,7 @@ while [ $# -gt 0 ]; do
 done
 # A repository's name is the narrowest: lower case, no underscore. Parameter Store keeps the two beginnings for itself.
 [[ $name =~ ^[a-z][a-z0-9-]{1,47}$ && ! $name =~ ^(aws|ssm) ]] ||
-    fail "--name must be 2 to 48 of a-z, 0-9 and hyphen, and begin with a letter, but not with aws or ssm."
+    fail "--name must be 2 to 48 of a-z, 0-9 and hyphen, and begin with a letter, but not with 'ssm' or 'aws'."
 [[ $arch =~ ^(arm64|x86_64)$ ]] || fail "--arch must be arm64 or x86_64."
 [[ $canary =~ ^([1-9][0-9]?:[1-9][0-9]*)?$ ]] || fail "--canary takes percent:minutes, such as 10:5."
 [[ $live =~ ^([1-9][0-9]*)?$ ]] || fail "--live takes a version: aws lambda list-versions-by-function --function-name $name"
