@@ -5,7 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")"
 umask 077
 export AWS_PAGER="" AWS_CLI_AUTO_PROMPT=off
-
 say() { printf '%s\n' "$*"; }
 step() { printf '\n%s\n' "$*"; }
 fail() { # one sentence that ends with the remedy
@@ -75,21 +74,18 @@ stack() { # a JMESPath below the stack's description -> text; empty where there 
 }
 output() { stack "Outputs[?OutputKey=='$1'].OutputValue | [0]"; }
 deployed() { stack "Parameters[?ParameterKey=='$1'].ParameterValue | [0]"; }
-settled() { # -> the stack's state once nothing changes any more
-    local state
-    while state=$(stack StackStatus) && [[ $state == *_IN_PROGRESS ]]; do
+settled() { # -> the stack's state once nothing changes any more; empty where it is gone
+    local state=_IN_PROGRESS
+    while [[ $state == *_IN_PROGRESS ]]; do
+        sleep 1
+        state=$(stack StackStatus) || return
         printf . >&2
-        sleep 2
     done
     printf ' %s\n' "$state" >&2
     say "$state"
 }
 
-if [ -n "$destroy" ]; then
-    . infra/deploy/destroy.sh
-    destroy
-    exit
-fi
+[ -z "$destroy" ] || . infra/deploy/destroy.sh # ends the script
 . infra/deploy/settings.sh
 . infra/deploy/image.sh
 . infra/deploy/canary.sh
@@ -141,7 +137,8 @@ change_stack() { # NAME=value ...: what is not named keeps its value
     [ -z "$dry_run" ] || { aws cloudformation delete-change-set --change-set-name "$set"; return; }
     began=$(date -u +%Y-%m-%dT%H:%M:%S)
     aws cloudformation execute-change-set --change-set-name "$set"
-    if [[ $(settled) =~ ^(CREATE|UPDATE)_COMPLETE$ ]]; then return; fi
+    state=$(settled)
+    [[ ! $state =~ ^(CREATE|UPDATE)_COMPLETE$ ]] || return 0
     aws cloudformation describe-stack-events --stack-name "$name" --max-items 100 --output text \
         --query "StackEvents[?Timestamp>='$began' && contains(ResourceStatus, 'FAILED')].[LogicalResourceId, ResourceStatusReason]" >&2
     fail "CloudFormation took the change back, and users noticed nothing; mend what is said above and run this again."
@@ -153,7 +150,8 @@ step "Stack $name"
 if [ -n "$fresh" ]; then
     if [ -n "$status" ]; then
         aws cloudformation delete-stack --stack-name "$name"
-        [ -z "$(settled)" ] || fail "What is left of a failed creation cannot be deleted; delete the stack $name and run this again."
+        status=$(settled)
+        [ -z "$status" ] || fail "What is left of a failed creation cannot be deleted; delete the stack $name and run this again."
     fi
     # Without it no user could sign in.
     is_given JWT_SECRET || is_given JwtJwksUrl || is_given SecretsFrom || is_given SecretArn ||

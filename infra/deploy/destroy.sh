@@ -16,7 +16,7 @@ empty_bucket() { # every version of every object, a thousand at a time
     done
 }
 destroy() {
-    local bucket each fate=kept
+    local bucket each state fate=kept
     [ -z "$delete_bucket" ] || fate="deleted as well, with everything in it. That cannot be undone"
     bucket=$(output BucketName)
     say "This deletes the stack $name, its images and its secrets (/$name/) of account $account in $region."
@@ -24,7 +24,8 @@ destroy() {
     [ -z "$dry_run" ] || return 0
     confirm "Delete?"
     aws cloudformation delete-stack --stack-name "$name"
-    [[ $(settled) != *FAILED ]] || fail "The stack could not be deleted; see what holds it: aws cloudformation describe-stack-events --stack-name $name"
+    state=$(settled)
+    [ -z "$state" ] || fail "The stack could not be deleted; see what holds it: aws cloudformation describe-stack-events --stack-name $name"
     aws ecr delete-repository --repository-name "$name" --force >/dev/null 2>"$work/error" ||
         grep -q RepositoryNotFound "$work/error" || fail "The images cannot be deleted: $(reason)"
     for each in $(aws ssm get-parameters-by-path --path "/$name/" --query 'Parameters[].Name' --output text); do
@@ -38,3 +39,6 @@ destroy() {
     fi
     say "Deleted."
 }
+
+destroy
+exit
