@@ -49,6 +49,15 @@ def test_the_command_migrates_once_and_then_has_nothing_to_do(unmigrated: Place)
     assert (after.returncode, after.stdout) == (0, f"The database is at {newest}, the newest.\n")
 
 
+def test_the_command_leaves_a_database_of_a_newer_version_alone(place: Place) -> None:
+    place.sql("UPDATE alembic_version SET version_num = '9999'")
+    for arguments in ([], ["--check"]):
+        done = migrate_db(place, *arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("The database is at 9999, which this version does not know: a newer one has")
+    assert place.sql("SELECT version_num FROM alembic_version") == [("9999",)]
+
+
 def test_the_command_without_a_database_says_what_to_set() -> None:
     done = migrate_db(None)
     assert done.returncode == 2
