@@ -1,5 +1,6 @@
 """Reading secrets: what is asked, what is made of hostile answers, and what the message says then."""
 
+import contextlib
 import json
 import threading
 import time
@@ -21,6 +22,7 @@ from tests.secrets.store import (
     PATH,
     SSM,
     Answer,
+    Handler,
     SecretStore,
     answer,
     drip,
@@ -164,6 +166,25 @@ def test_an_answer_that_is_none_is_refused(store: SecretStore, name: str) -> Non
     store.script = [answer(body)]
     assert expected in why_not(store.environ())
     assert len(store.asked) == 1
+
+
+def test_no_more_than_the_limit_is_read_of_an_answer(store: SecretStore) -> None:
+    sent, over = [0], threading.Event()
+
+    def flood(handler: Handler) -> None:
+        handler.close_connection = True
+        piece = b"x" * (1 << 16)
+        with contextlib.suppress(OSError):
+            handler.connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 268435456\r\n\r\n")
+            while sent[0] < 1 << 28:
+                handler.connection.sendall(piece)
+                sent[0] += len(piece)
+        over.set()
+
+    store.script = [flood]
+    assert "more than 524288 bytes" in why_not(store.environ())
+    assert over.wait(LIMIT_S)
+    assert sent[0] < 1 << 26, "what the sockets on the way hold, and no more"
 
 
 def test_pages_without_end_are_given_up(store: SecretStore) -> None:
