@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from image_upload.s3.connection import AddressRefused, Resolver, is_public, open_client
+from image_upload.s3.connection import AddressRefused, CheckedTransport, Lanes, Resolver, is_public, open_client
 
 
 @pytest.fixture
@@ -90,3 +90,13 @@ def test_a_configured_endpoint_may_be_private(listener: socket.socket) -> None:
         return received
 
     assert asyncio.run(exchange()).startswith(b"PUT /a.jpg HTTP/1.1\r\n")
+
+
+def test_the_authorities_are_read_once_for_all_clients_of_a_process() -> None:
+    """It takes as long as some hundred requests, and nothing else goes on meanwhile."""
+    found = set()
+    for _ in range(2):
+        lanes = open_client(frozenset(), verify=True)._transport
+        assert isinstance(lanes, Lanes)
+        found |= {id(lane._pool._ssl_context) for lane in lanes._lanes if isinstance(lane, CheckedTransport)}
+    assert len(found) == 1
