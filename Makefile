@@ -7,7 +7,10 @@ READY := $(VENV)/.ready
 ISOLATED := unshare --net --mount --pid --fork --mount-proc
 
 .DEFAULT_GOAL := help
-.PHONY: help dev infra bench bench-proxy bench-memory bench-cold e2e load smoke test test-all lint types unit format pins clean
+.PHONY: help dev infra bench bench-proxy bench-memory bench-cold e2e load smoke test test-all test-rest \
+	lint types unit containers format pins clean
+# Else every process compiles all that it imports, where the environment says so, as many containers' does.
+export PYTHONDONTWRITEBYTECODE :=
 # Which tests run (tests/tiers.py), and how many at once: more than there are cores, because many wait.
 TIER := first
 WORKERS := $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
@@ -21,12 +24,16 @@ dev: $(READY) ## run the service with an S3 of its own on PORT (8000), until Ctr
 smoke: $(READY) ## store pictures in every way in a service of its own, compare the bytes
 	@$(BIN)/python test_local.py test
 
-test: lint types unit ## lint, types, and every test that needs Python, make and curl alone (4 minutes)
+# mypy keeps one core busy from nothing, the tests wait now and then.
+test: lint ## lint, types, and every test that needs Python, make and curl alone (3 minutes)
+	@$(MAKE) --no-print-directory --jobs=2 types unit
 
-test-all: TIER = all
-test-all: test ## lint, types, and every test, on every server, in containers and in a browser (15 minutes)
-	@if $(ISOLATED) true 2>/dev/null; then $(MAKE) e2e; else \
-		echo "deploy.sh was NOT tested: that needs root on Linux, and namespaces that this machine does not open"; fi
+test-all: test ## lint, types, and every test, on every server, in containers and in a browser
+	@$(MAKE) --no-print-directory test-rest
+
+# What is built and deployed in containers waits most of the time. One engine: what runs containers is in one row.
+test-rest: $(READY) ## what test-all has beyond test
+	@$(MAKE) --no-print-directory --jobs=2 TIER=rest containers unit
 
 lint: $(READY) ## style, import rules
 	@echo "lint"
@@ -60,6 +67,12 @@ load: $(READY) ## keep 200 uploads of 5 MB going for a minute, compare every obj
 e2e: $(READY) ## deploy.sh against an emulated AWS, in namespaces of its own (needs root, podman)
 	@$(BIN)/python -m tests.e2e.prepare
 	@$(ISOLATED) $(BIN)/python -m pytest -q -s --force-enable-socket tests/e2e
+
+containers: $(READY) ## the tests that need podman: of the image, and of deploy.sh
+	@echo "tests in containers"
+	@$(BIN)/python -m pytest -q --tier=containers --durations=10
+	@if $(ISOLATED) true 2>/dev/null; then $(MAKE) --no-print-directory e2e; else \
+		echo "deploy.sh was NOT tested: that needs root on Linux, and namespaces that this machine does not open"; fi
 
 unit: $(READY) ## the tests of `make test` alone
 	@echo "tests"

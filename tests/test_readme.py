@@ -443,4 +443,7 @@ def test_the_test_command_of_the_readme_is_what_ci_runs_before_it_installs_anyth
     (bare,) = (number for number, line in enumerate(lines) if line.endswith(f" {TEST}"))
     assert re.match(r"PATH=\$\(python3 -m tests\.bare_machine \S+\) HOME=\$bare/home ", lines[bare])
     assert not any("install -y" in line for line in lines[:bare])
-    assert f"{TEST}-all" in lines[bare:], "everything, with all that it needs"
+    assert f"{TEST}-rest" in lines[bare:], "with all that it needs"
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    both = r"^test-all: test ##.*\n\t@\$\(MAKE\) --no-print-directory test-rest$"
+    assert re.search(both, makefile, re.MULTILINE), "everything"
