@@ -31,9 +31,13 @@ test: lint ## lint, types, and every test that needs Python, make and curl alone
 test-all: test ## lint, types, and every test, on every server, in containers and in a browser
 	@$(MAKE) --no-print-directory test-rest
 
-# What is built and deployed in containers waits most of the time. One engine: what runs containers is in one row.
+# What podman builds and runs waits most of the time, so it goes beside the others.
+BESIDE = $(MAKE) --no-print-directory --output-sync=target TIER=rest
 test-rest: $(READY) ## what test-all has beyond test
-	@$(MAKE) --no-print-directory --jobs=2 TIER=rest containers unit
+	@echo "the rest of the tests: what goes beside each other says nothing before it ends"
+	@if $(ISOLATED) true 2>/dev/null; then $(BESIDE) --jobs=3 e2e containers unit; else \
+		$(BESIDE) --jobs=2 containers unit && \
+		echo "deploy.sh was NOT tested: that needs root on Linux, and namespaces that this machine does not open"; fi
 
 lint: $(READY) ## style, import rules
 	@echo "lint"
@@ -64,15 +68,14 @@ bench-cold: $(READY) ## measure cold starts against the least and the usual, sid
 load: $(READY) ## keep 200 uploads of 5 MB going for a minute, compare every object
 	@LOAD_SECONDS=60 S3_SERVERS=ceph $(BIN)/python -m pytest -q -s tests/faults/test_load.py
 
+# An engine's storage of its own: it forgets the containers that run beside (tests/image/engine.py).
+e2e: export TEST_ENGINE := podman-e2e
 e2e: $(READY) ## deploy.sh against an emulated AWS, in namespaces of its own (needs root, podman)
 	@$(BIN)/python -m tests.e2e.prepare
 	@$(ISOLATED) $(BIN)/python -m pytest -q -s --force-enable-socket tests/e2e
 
-containers: $(READY) ## the tests that need podman: of the image, and of deploy.sh
-	@echo "tests in containers"
+containers: $(READY) ## the tests of the image and of the compose file, in podman
 	@$(BIN)/python -m pytest -q --tier=containers --durations=10
-	@if $(ISOLATED) true 2>/dev/null; then $(MAKE) --no-print-directory e2e; else \
-		echo "deploy.sh was NOT tested: that needs root on Linux, and namespaces that this machine does not open"; fi
 
 unit: $(READY) ## the tests of `make test` alone
 	@echo "tests"
