@@ -12,7 +12,7 @@ import yaml
 
 PATH = Path(__file__).parents[2] / "infra/template.yaml"
 IMAGE = f"123456789012.dkr.ecr.eu-north-1.amazonaws.com/upload@sha256:{'a' * 64}"
-REQUIRED = {"ImageUri": IMAGE}
+REQUIRED = {"ImageUri": IMAGE, "LiveVersion": "1"}
 PSEUDO = {
     "AWS::Partition": "aws",
     "AWS::Region": "eu-north-1",

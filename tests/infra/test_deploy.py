@@ -45,24 +45,23 @@ class Cloud(NamedTuple):
         return [{"ParameterKey": name, "ParameterValue": value} for name, value in every.items()]
 
     def create(self, stack: str, **given: str) -> dict[str, str]:
-        """Deploy a new stack; its outputs."""
-        self.client("cloudformation").create_stack(
-            StackName=stack,
-            TemplateBody=self.template,
-            Parameters=self.parameters(**given),
-            Capabilities=["CAPABILITY_IAM"],
-        )
-        return self.outputs(stack, "CREATE_COMPLETE")
+        """Deploy a new stack and its first version, as deploy.sh does; its outputs."""
+        formation = self.client("cloudformation")
+        formation.create_stack(StackName=stack, TemplateBody=self.template, **self.asked(**given))
+        outputs = self.outputs(stack, "CREATE_COMPLETE")
+        assert "FunctionUrl" not in outputs
+        version = self.client("lambda").publish_version(FunctionName=outputs["FunctionName"])["Version"]
+        return self.update(stack, version, **given)
 
-    def update(self, stack: str, **given: str) -> dict[str, str]:
-        """Deploy again; the outputs."""
-        self.client("cloudformation").update_stack(
-            StackName=stack,
-            TemplateBody=self.template,
-            Parameters=self.parameters(**given),
-            Capabilities=["CAPABILITY_IAM"],
-        )
+    def update(self, stack: str, version: str = "1", **given: str) -> dict[str, str]:
+        """Deploy again, with this version live; the outputs."""
+        formation = self.client("cloudformation")
+        formation.update_stack(StackName=stack, TemplateBody=self.template, **self.asked(**given, LiveVersion=version))
         return self.outputs(stack, "UPDATE_COMPLETE")
+
+    def asked(self, **given: str) -> dict[str, Any]:
+        """What the creation and the update of a stack are asked for."""
+        return {"Parameters": self.parameters(**given), "Capabilities": ["CAPABILITY_IAM"]}
 
     def delete(self, stack: str) -> None:
         formation = self.client("cloudformation")
@@ -151,8 +150,8 @@ def test_the_function_is_made_from_the_image_and_knows_its_bucket(cloud: Cloud, 
 
 
 @needs_ministack
-def test_the_url_is_open_to_everybody_and_to_nothing_else(cloud: Cloud, outputs: dict[str, str]) -> None:
-    functions, function = cloud.client("lambda"), {"FunctionName": outputs["FunctionName"]}
+def test_the_url_is_open_to_every_caller_and_leads_to_the_live_version(cloud: Cloud, outputs: dict[str, str]) -> None:
+    functions, function = cloud.client("lambda"), {"FunctionName": outputs["FunctionName"], "Qualifier": "live"}
     url = functions.get_function_url_config(**function)
     assert (url["AuthType"], url["FunctionUrl"]) == ("NONE", outputs["FunctionUrl"])
     assert url["Cors"]["AllowOrigins"] == ORIGINS.split(",")
@@ -161,6 +160,22 @@ def test_the_url_is_open_to_everybody_and_to_nothing_else(cloud: Cloud, outputs:
         ("lambda:InvokeFunctionUrl", '{"StringEquals": {"lambda:FunctionUrlAuthType": "NONE"}}'),
         ("lambda:InvokeFunction", '{"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}'),
     }
+
+
+@needs_ministack
+def test_a_change_of_the_stack_does_not_reach_the_live_version_until_another_is_published(cloud: Cloud) -> None:
+    first = cloud.create("versions", LogLevel="ERROR")
+    functions, function = cloud.client("lambda"), {"FunctionName": first["FunctionName"]}
+
+    def level(qualifier: str) -> str:
+        found = functions.get_function_configuration(**function, Qualifier=qualifier)
+        return str(found["Environment"]["Variables"]["LOG_LEVEL"])
+
+    cloud.update("versions", LogLevel="WARNING")
+    assert (level("live"), level("$LATEST")) == ("ERROR", "WARNING")
+    version = functions.publish_version(**function)["Version"]
+    after = cloud.update("versions", version, LogLevel="WARNING")
+    assert (level("live"), after["FunctionUrl"]) == ("WARNING", first["FunctionUrl"])
 
 
 @needs_ministack
@@ -198,7 +213,11 @@ def test_options_can_be_taken_back_and_the_url_stays(cloud: Cloud) -> None:
         name: before[name] for name in ("FunctionUrl", "FunctionName", "BucketName")
     }
     assert "CdnUrl" not in after
-    assert not cloud.client("lambda").get_function_url_config(FunctionName=after["FunctionName"]).get("Cors")
+    assert (
+        not cloud.client("lambda")
+        .get_function_url_config(FunctionName=after["FunctionName"], Qualifier="live")
+        .get("Cors")
+    )
     with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
         cloud.client("s3").get_bucket_cors(Bucket=after["BucketName"])
     policy = json.loads(cloud.client("s3").get_bucket_policy(Bucket=after["BucketName"])["Policy"])["Statement"]
@@ -245,12 +264,10 @@ def test_moto_makes_the_function_and_its_role_too(s3: EmbeddedS3) -> None:
             aws_secret_access_key="secret",
         )
 
-    moto = Cloud(client, without(set(), {"FunctionUrl"}))
+    moto = Cloud(client, without({"Live", "Url", "UrlPermission", "InvokePermission"}, {"FunctionUrl"}))
     outputs = moto.create("upload")
     function = client("lambda").get_function(FunctionName=outputs["FunctionName"])["Configuration"]
     assert function["Environment"]["Variables"]["S3_BUCKET_NAME"] == outputs["BucketName"]
-    policy = json.loads(client("lambda").get_policy(FunctionName=outputs["FunctionName"])["Policy"])
-    assert [each["Action"] for each in policy["Statement"]] == ["lambda:InvokeFunctionUrl", "lambda:InvokeFunction"]
     (group,) = client("logs").describe_log_groups(logGroupNamePrefix=outputs["LogGroupName"])["logGroups"]
     assert group["retentionInDays"] == 30
 

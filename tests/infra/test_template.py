@@ -258,6 +258,16 @@ def test_a_new_url_has_both_permissions_that_it_needs() -> None:
     ]
 
 
+def test_what_users_meet_is_a_version_that_was_named_and_before_that_nothing() -> None:
+    stack = Stack(LiveVersion="7")
+    assert stack.resources["Live"]["Properties"]["FunctionVersion"] == "7"
+    assert stack.resources["Url"]["Properties"]["Qualifier"] == stack.resources["Live"]["Properties"]["Name"]
+    assert {each["FunctionName"] for each in stack.of_type("AWS::Lambda::Permission").values()} == {"<Live>"}
+    unpublished = Stack(LiveVersion="")
+    assert not unpublished.resources.keys() & {"Live", "Url", "UrlPermission", "InvokePermission"}
+    assert "FunctionUrl" not in unpublished.outputs
+
+
 def cors_of(app: FastAPI) -> dict[str, Any] | None:
     """How an app answers CORS by itself, None if it does not."""
     own = {getattr(layer.cls, "__name__", ""): dict(layer.kwargs) for layer in app.user_middleware}
@@ -562,7 +572,7 @@ def test_names_are_generated_or_the_stacks_own_so_that_two_stacks_never_want_the
         for member, value in each["Properties"].items()
         if member in naming and not str(value).startswith("<")
     }
-    assert chosen == {("Function", "upload"), ("LogGroup", "/aws/lambda/upload")}
+    assert chosen == {("Function", "upload"), ("Live", "live"), ("LogGroup", "/aws/lambda/upload")}
     # CloudFront asks for names, which the whole account shares.
     for name, member in (
         ("OriginAccess", "OriginAccessControlConfig"),
