@@ -32,7 +32,7 @@ test-all: test ## lint, types, and every test, on every server, in containers an
 	@$(MAKE) --no-print-directory test-rest
 
 # What podman builds and runs waits most of the time, so it goes beside the others.
-BESIDE = $(MAKE) --no-print-directory --output-sync=target TIER=rest
+BESIDE = $(MAKE) --no-print-directory --output-sync=target TIER=rest WORKERS=$(shell expr $(WORKERS) - 1)
 test-rest: $(READY) ## what test-all has beyond test
 	@echo "the rest of the tests: what goes beside each other says nothing before it ends"
 	@if $(ISOLATED) true 2>/dev/null; then $(BESIDE) --jobs=3 e2e containers unit; else \
