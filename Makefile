@@ -7,7 +7,10 @@ READY := $(VENV)/.ready
 ISOLATED := unshare --net --mount --pid --fork --mount-proc
 
 .DEFAULT_GOAL := help
-.PHONY: help dev infra bench bench-proxy bench-memory bench-cold e2e load smoke test test-all lint types unit format pins clean
+.PHONY: help dev infra bench bench-proxy bench-memory bench-cold e2e load smoke test test-all test-rest \
+	lint types unit containers format pins clean
+# Else every process compiles all that it imports, where the environment says so, as many containers' does.
+export PYTHONDONTWRITEBYTECODE :=
 # Which tests run (tests/tiers.py), and how many at once: more than there are cores, because many wait.
 TIER := first
 WORKERS := $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
@@ -21,11 +24,19 @@ dev: $(READY) ## run the service with an S3 of its own on PORT (8000), until Ctr
 smoke: $(READY) ## store pictures in every way in a service of its own, compare the bytes
 	@$(BIN)/python test_local.py test
 
-test: lint types unit ## lint, types, and every test that needs Python, make and curl alone (4 minutes)
+# mypy keeps one core busy from nothing, the tests wait now and then.
+test: lint ## lint, types, and every test that needs Python, make and curl alone (3 to 4 minutes)
+	@$(MAKE) --no-print-directory --jobs=2 types unit
 
-test-all: TIER = all
-test-all: test ## lint, types, and every test, on every server, in containers and in a browser (15 minutes)
-	@if $(ISOLATED) true 2>/dev/null; then $(MAKE) e2e; else \
+test-all: test ## lint, types, and every test, on every server, in containers and in a browser
+	@$(MAKE) --no-print-directory test-rest
+
+# What podman builds and runs waits most of the time, so it goes beside the others.
+BESIDE = $(MAKE) --no-print-directory --output-sync=target TIER=rest WORKERS=$(shell expr $(WORKERS) - 1)
+test-rest: $(READY) ## what test-all has beyond test
+	@echo "the rest of the tests: what goes beside each other says nothing before it ends"
+	@if $(ISOLATED) true 2>/dev/null; then $(BESIDE) --jobs=3 e2e containers unit; else \
+		$(BESIDE) --jobs=2 containers unit && \
 		echo "deploy.sh was NOT tested: that needs root on Linux, and namespaces that this machine does not open"; fi
 
 lint: $(READY) ## style, import rules
@@ -57,9 +68,14 @@ bench-cold: $(READY) ## measure cold starts against the least and the usual, sid
 load: $(READY) ## keep 200 uploads of 5 MB going for a minute, compare every object
 	@LOAD_SECONDS=60 S3_SERVERS=ceph $(BIN)/python -m pytest -q -s tests/faults/test_load.py
 
+# An engine's storage of its own: it forgets the containers that run beside (tests/image/engine.py).
+e2e: export TEST_ENGINE := podman-e2e
 e2e: $(READY) ## deploy.sh against an emulated AWS, in namespaces of its own (needs root, podman)
 	@$(BIN)/python -m tests.e2e.prepare
 	@$(ISOLATED) $(BIN)/python -m pytest -q -s --force-enable-socket tests/e2e
+
+containers: $(READY) ## the tests of the image and of the compose file, in podman
+	@$(BIN)/python -m pytest -q --tier=containers --durations=10
 
 unit: $(READY) ## the tests of `make test` alone
 	@echo "tests"

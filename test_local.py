@@ -88,7 +88,9 @@ def main() -> int:
 
 
 def _carry_out(arguments: argparse.Namespace) -> int:
+    # What is wrong with the arguments is said before a second or two of imports.
     if arguments.command == "event":
+        arguments.file.stat()
         from local.replay import replay
 
         print(json.dumps(replay(arguments.file), indent=2, ensure_ascii=False))
@@ -101,11 +103,12 @@ def _carry_out(arguments: argparse.Namespace) -> int:
         with local_service() as url:
             return 0 if smoke(Client(url)) else 1
     else:
-        from local.serve import serve
-
+        port = port_from(arguments.port, "PORT")
         s3_port = port_from(os.environ.get("S3_PORT", "0"), "S3_PORT")
         folder = Path(os.environ.get("LOCAL_DIR", ".local"))
-        serve(arguments.host, port_from(arguments.port, "PORT"), arguments.s3, s3_port, folder)
+        from local.serve import serve
+
+        serve(arguments.host, port, arguments.s3, s3_port, folder)
     return 0
 
 

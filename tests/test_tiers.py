@@ -10,11 +10,14 @@ import pytest
 
 from tests import bare_machine
 from tests.needs import NEEDS, PROGRAMS
+from tests.tiers import ALL, CONTAINERS, FIRST, REST
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKED = """
 import shutil
 import pytest
+from hypothesis import given
+from hypothesis.strategies import integers
 from tests.contract import servers
 from tests.needs import unavailable
 
@@ -25,6 +28,10 @@ def test_that_looks_around():
 @pytest.mark.needs("podman")
 def test_with_podman():
     assert shutil.which("podman")
+
+@given(integers())
+def test_that_makes_up_its_input(_):
+    pass
 
 @pytest.mark.full
 def test_that_takes_long():
@@ -40,13 +47,27 @@ def test_that_skips_without_a_mark():
 def test_that_is_skipped_in_ci_too():
     pass
 """
+# pytest, which says of every test in which runs it is.
+LISTED = """
+import sys
+import pytest
+
+class Listing:
+    def pytest_collection_finish(self, session):
+        from tests.tiers import tiers_of
+        for item in session.items:
+            print(f"tiers of {item.nodeid}:", *tiers_of(item))
+
+sys.exit(pytest.main(sys.argv[1:], [Listing()]))
+"""
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> list[str]:
-    """The beginning of a command that runs MARKED."""
+    """The beginning of a command that runs MARKED, without the plug-ins of other packages, which take longer."""
     (tmp_path / "test_marked.py").write_text(MARKED, encoding="utf-8")
-    alone = ["-p", "tests.tiers", "-p", "no:cacheprovider", "-p", "no:xdist", f"--rootdir={tmp_path}", "-c", os.devnull]
+    others = [word for name in ("anyio", "schemathesis", "socket", "xdist") for word in ("-p", f"no:{name}")]
+    alone = ["-p", "tests.tiers", "-p", "no:cacheprovider", *others, f"--rootdir={tmp_path}", "-c", os.devnull]
     return [sys.executable, "-m", "pytest", "-q", "-rA", *alone, str(tmp_path)]
 
 
@@ -60,6 +81,12 @@ def ends(command: list[str], **environ: str) -> dict[str, str]:
     found = re.findall(r"^(PASSED|FAILED|ERROR) \S+::(\w+)", done.stdout, re.MULTILINE)
     assert found, done.stdout + done.stderr
     return {name: end for end, name in found} | {f"skip {number}": reason for number, reason in enumerate(skips)}
+
+
+def collected(command: list[str]) -> set[str]:
+    """The names of the tests that a command would run."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    return set(re.findall(r"::(\w+)$", done.stdout, re.MULTILINE))
 
 
 @pytest.fixture
@@ -77,6 +104,7 @@ def test_the_first_tier_sees_a_bare_machine_and_fails_a_test_that_lacks_its_mark
 ) -> None:
     assert ends([*run, "--tier=first"], PATH=with_podman) == {
         "test_that_looks_around": "PASSED",
+        "test_that_makes_up_its_input": "PASSED",
         "test_that_installs_without_a_mark": "FAILED",
         "test_that_skips_without_a_mark": "FAILED",
     }
@@ -97,6 +125,34 @@ def test_the_full_tier_runs_everything_skips_what_cannot_be_and_in_ci_fails_it(r
     assert in_ci.pop("test_that_takes_long") == "PASSED"
     assert set(in_ci.values()) <= {"FAILED", "ERROR"}
     assert set(in_ci) == {"test_with_podman", "test_that_skips_without_a_mark"}
+
+
+@pytest.mark.full
+def test_the_parts_of_a_run_are_all_of_it(run: list[str]) -> None:
+    """And what does more in the rest than in the first tier is in both."""
+    collect = [*run, "--collect-only"]
+    parts = {tier: collected([*collect, f"--tier={tier}"]) for tier in (FIRST, CONTAINERS, REST)}
+    assert parts[CONTAINERS] == {"test_with_podman"}
+    assert parts[FIRST] & parts[REST] == {"test_that_makes_up_its_input"}
+    assert parts[FIRST] | parts[CONTAINERS] | parts[REST] == collected([*collect, f"--tier={ALL}"])
+
+
+@pytest.mark.full
+def test_every_test_of_the_project_is_in_a_part_also_as_a_bare_machine_sees_it() -> None:
+    collect = ["--collect-only", "-q", "-p", "no:cacheprovider"]
+    listed = [sys.executable, "-c", LISTED, *collect, f"--tier={ALL}"]
+    said = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True).stdout
+    tiers = {name: set(words.split()) for name, words in re.findall(r"^tiers of (.*): (.*)$", said, re.MULTILINE)}
+    assert len(tiers) > 5000
+    assert [name for name, found in tiers.items() if not found & {FIRST, CONTAINERS, REST}] == []
+    more = {name.partition("::")[0] for name, found in tiers.items() if {FIRST, REST} <= found}
+    assert "tests/test_openapi.py" in more
+    assert all("hypothesis" in (ROOT / file).read_text(encoding="utf-8") for file in more)
+    bare = [sys.executable, "-m", "pytest", *collect, f"--tier={FIRST}"]
+    said = subprocess.run(bare, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True).stdout
+    assert set(re.findall(r"^tests/.*::.*$", said, re.MULTILINE)) == {
+        name for name, found in tiers.items() if FIRST in found
+    }
 
 
 def test_a_need_that_is_not_known_is_no_silent_success(tmp_path: Path, run: list[str]) -> None:

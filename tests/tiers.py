@@ -1,7 +1,8 @@
-"""The two tiers of the tests.
+"""The two tiers of the tests, and the two parts of what is left of the second after the first.
 
-`make test` is the first tier: everything that is not marked. `make test-all` is everything. A mark takes a test out of
-the first tier:
+`make test` is the first tier: everything that is not marked. `make test-all` is that, and beside each other what runs
+containers and the rest: what else is marked, and once more, with ten times the examples, what makes up its own input.
+A mark takes a test out of the first tier:
 
     @pytest.mark.needs("podman")  it needs that program or server, a key of `tests.needs.NEEDS`
     @pytest.mark.full             it takes long, or proves again elsewhere what the first tier has proved
@@ -24,9 +25,14 @@ from tests.contract.servers import NOTHING_IS_INSTALLED
 from tests.needs import NEEDS, PROGRAMS, unavailable
 
 FIRST: Final = "first"
+REST: Final = "rest"
+CONTAINERS: Final = "containers"
 ALL: Final = "all"
+RUNS: Final = (FIRST, REST, CONTAINERS, ALL)
 # What the tests of a minute need.
-LONGEST: Final = frozenset({"awscli", "image"})
+LONGEST: Final = frozenset({"awscli", "ministack"})
+# What the tests need that one engine serves: one after the other, and not while `make e2e` uses it.
+ENGINE: Final = frozenset({"image", "podman"})
 
 
 def is_first(config: pytest.Config) -> bool:
@@ -36,20 +42,23 @@ def is_first(config: pytest.Config) -> bool:
 
 @pytest.fixture(scope="session")
 def tier(pytestconfig: pytest.Config) -> str:
-    """FIRST or ALL."""
+    """The tier of this run. A test that asks does less in FIRST than in the others."""
     return str(pytestconfig.getoption("--tier"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--tier", choices=(FIRST, ALL), default=ALL, help="which tests to run: tests/tiers.py")
+    parser.addoption(
+        "--tier", choices=(FIRST, REST, CONTAINERS, ALL), default=ALL, help="which tests to run: tests/tiers.py"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Make this machine a bare one for the first tier, before any test module looks around."""
     # A deadline for one example says how busy the machine is.
-    hypothesis.settings.register_profile(ALL, deadline=None, max_examples=200)
     hypothesis.settings.register_profile(FIRST, deadline=None, max_examples=20)
+    for tier in RUNS[1:]:
+        hypothesis.settings.register_profile(tier, deadline=None, max_examples=200)
     hypothesis.settings.load_profile(str(config.getoption("--tier")))
     if is_first(config):
         folder = tempfile.TemporaryDirectory(prefix="bare-machine-")
@@ -68,12 +77,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out of the first tier what is marked; begin the longest tests first, so that none is left to the end."""
+    """Leave out what is another tier's; begin the longest tests first, so that none is left to the end."""
     items.sort(key=lambda item: needs_of(item).isdisjoint(LONGEST))
-    full = [item for item in items if is_full(item)]
-    if is_first(config) and full:
-        config.hook.pytest_deselected(items=full)
-        items[:] = [item for item in items if not is_full(item)]
+    tier = config.getoption("--tier")
+    if others := [item for item in items if tier not in tiers_of(item)]:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if tier in tiers_of(item)]
+
+
+def tiers_of(item: pytest.Item) -> set[str]:
+    """The runs that a test is in: ALL, and of its parts one, or two for a test that does less in the first tier."""
+    if not needs_of(item).isdisjoint(ENGINE):
+        return {CONTAINERS, ALL}
+    if is_full(item):
+        return {REST, ALL}
+    return {FIRST, REST, ALL} if grows(item) else {FIRST, ALL}
+
+
+def grows(item: pytest.Item) -> bool:
+    """Whether a test tries fewer examples in the first tier: one of hypothesis's, or one that asks for the tier."""
+    own = getattr(item, "obj", None)
+    return bool(getattr(own, "is_hypothesis_test", False)) or "tier" in getattr(item, "fixturenames", ())
 
 
 def needs_of(item: pytest.Item) -> set[str]:

@@ -126,9 +126,7 @@ class Bucket:
             # kernel and faulting it in again: a third of the time of a gigabyte. It is never touched, so it costs no
             # memory. https://man7.org/linux/man-pages/man3/mallopt.3.html (M_MMAP_THRESHOLD, dynamic)
             bytes(_ALLOCATOR_HINT_BYTES)
-            self._wire = Wire(
-                self._destinations(), functools.cache(lambda: tls_context(verify=self._settings.verify_ssl))
-            )
+            self._wire = Wire(self._destinations(), functools.partial(tls_context, verify=self._settings.verify_ssl))
         return self._wire
 
     def _destinations(self) -> "Destinations":

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
+from image_upload.s3.connection import tls_context
 from tests.accounts.sign_in_servers import CLIENT, CLIENT_SECRET, SignInServer
 
 FRONT_END = "http://localhost:5173/auth/callback"
@@ -42,7 +43,7 @@ CLIENTS: list[httpx.Client] = []
 
 
 def _client() -> httpx.Client:
-    CLIENTS.append(httpx.Client(timeout=30, trust_env=False))
+    CLIENTS.append(httpx.Client(timeout=30, trust_env=False, verify=tls_context(verify=True)))
     return CLIENTS[-1]
 
 

@@ -356,19 +356,25 @@ def test_a_full_disk_stops_the_import_and_the_next_run_goes_on(move: Import) -> 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_import_says_how_to_go_on(files: Import, meddler: Meddler, number: signal.Signals) -> None:
     processes: list[subprocess.Popen[str]] = []
-    known = threading.Event()
+    known, ended = threading.Event(), threading.Event()
 
     def interrupt(call: Call) -> Answer | None:
-        # The first part may come before the process is known here.
-        if call.operation == "Part" and known.wait(END_WITHIN_S) and processes:
-            processes.pop().send_signal(number)
+        # The first part may come before the process is known here. None is answered: it must not come to its end.
+        if call.operation == "Part" and not ended.is_set() and known.wait(END_WITHIN_S):
+            if processes:
+                processes.pop().send_signal(number)
+            ended.wait(END_WITHIN_S)
+            raise Cut
         return None
 
     meddler.meddle = interrupt
     process = files.start()
     processes.append(process)
     known.set()
-    out, err = process.communicate(timeout=END_WITHIN_S)
+    try:
+        out, err = process.communicate(timeout=END_WITHIN_S)
+    finally:
+        ended.set()
     assert process.returncode == 130, out + err
     assert "stopped. Repeat the same command: it goes on where it was." in err
     assert "Traceback" not in err

@@ -10,7 +10,7 @@ from tests.contract import servers
 PODMAN_COMPOSE_VERSION = "1.6.0"
 # It brings the schema of the Compose specification.
 CHECK_JSONSCHEMA_VERSION = "0.39.0"
-READ_WITHIN_S = 60.0
+READ_WITHIN_S = 300.0
 
 
 @cache

@@ -1,5 +1,8 @@
 """podman with a storage of its own below the tests' cache: build the Dockerfile, run what came out.
 
+TEST_ENGINE names another storage there. `make e2e` has one: where it hides /run and /dev/shm, podman takes the machine
+for a new one and forgets every container of its storage, which may then be running outside.
+
     image = build()
     with running(image, "--publish", "127.0.0.1:8123:8080", environ={…}) as container: …
 
@@ -84,7 +87,7 @@ class _Storage(NamedTuple):
 @functools.cache
 def _storage() -> _Storage:
     """The storage and its configuration, made on first use."""
-    images = base().parent.parent / "podman"
+    images = base().parent.parent / os.environ.get("TEST_ENGINE", "podman")
     sockets = Path("/run") / f"image-upload-{hashlib.sha256(str(images).encode()).hexdigest()[:8]}"
     for folder in (images, sockets):
         folder.mkdir(mode=0o700, exist_ok=True)

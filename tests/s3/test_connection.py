@@ -7,7 +7,16 @@ import httpx
 import pytest
 
 from image_upload.s3.bucket import Bucket
-from image_upload.s3.connection import AddressRefused, Destinations, Resolver, is_private, is_public, open_client
+from image_upload.s3.connection import (
+    AddressRefused,
+    CheckedTransport,
+    Destinations,
+    Lanes,
+    Resolver,
+    is_private,
+    is_public,
+    open_client,
+)
 from image_upload.s3.wire import WireError
 from image_upload.settings import load
 
@@ -221,3 +230,13 @@ def test_a_public_endpoint_that_is_named_leaves_the_inner_one_as_strict(
     with pytest.raises(AddressRefused):
         asyncio.run(by_client(bucket, f"https://{OWN}/a.jpg"))
     assert tried == []
+
+
+def test_the_authorities_are_read_once_for_all_clients_of_a_process() -> None:
+    """It takes as long as some hundred requests, and nothing else goes on meanwhile."""
+    found = set()
+    for _ in range(2):
+        lanes = open_client(Destinations(frozenset()), verify=True)._transport
+        assert isinstance(lanes, Lanes)
+        found |= {id(lane._pool._ssl_context) for lane in lanes._lanes if isinstance(lane, CheckedTransport)}
+    assert len(found) == 1
