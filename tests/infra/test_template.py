@@ -442,6 +442,7 @@ def test_the_cdn_speaks_https_and_signs_what_it_asks() -> None:
     (access,) = Stack(Cdn="true").of_type("AWS::CloudFront::OriginAccessControl").values()
     signing = access["OriginAccessControlConfig"]
     assert (signing["SigningBehavior"], signing["SigningProtocol"]) == ("always", "sigv4")
+    assert "OriginRequestPolicyId" not in behaviour
 
 
 def test_the_cdn_lets_no_uploaded_page_run_scripts() -> None:
@@ -457,6 +458,28 @@ def test_the_cdn_lets_no_uploaded_page_run_scripts() -> None:
 def test_a_domain_of_ones_own_brings_todays_tls() -> None:
     stack = Stack(**DOMAIN)
     config = stack.resources["Distribution"]["Properties"]["DistributionConfig"]
+def test_pages_of_the_front_ends_may_read_from_the_cdn_and_no_others() -> None:
+    def of(**parameters: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        stack = Stack(Cdn="true", **parameters)
+        behaviour = stack.resources["Distribution"]["Properties"]["DistributionConfig"]["DefaultCacheBehavior"]
+        headers = stack.resources["UserContentHeaders"]["Properties"]["ResponseHeadersPolicyConfig"]
+        return behaviour, headers.get("CorsConfig")
+
+    assert of()[1] is None
+    behaviour, cors = of(AllowedOrigins=ORIGINS)
+    assert cors is not None
+    assert cors["AccessControlAllowOrigins"] == {"Items": ORIGINS.split(",")}
+    assert cors["AccessControlAllowMethods"] == {"Items": ["GET", "HEAD"]}
+    # With credentials a browser takes no * among the headers, and a cached file is nobody's own.
+    assert (cors["AccessControlAllowCredentials"], cors["OriginOverride"]) == (False, True)
+    # A preflight is answered by S3, which must see its headers; CloudFront's own name for such a policy.
+    assert behaviour["AllowedMethods"] == ["GET", "HEAD", "OPTIONS"]
+    assert behaviour["OriginRequestPolicyId"] == "88a5eaf4-2fd4-4709-b370-b4c650ea3fcf"
+    wildcard = of(AllowedOrigins="*")[1]
+    assert wildcard is not None
+    assert wildcard["AccessControlAllowOrigins"] == {"Items": ["*"]}
+
+
     assert config["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
     assert config["Aliases"] == ["cdn.example.com"]
     assert environment_of(stack)["CDN_BASE_URL"] == stack.outputs["CdnUrl"] == "https://cdn.example.com"
