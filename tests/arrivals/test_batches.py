@@ -167,13 +167,14 @@ def stuck(s3: EmbeddedS3) -> Iterator[Callable[[Record], str]]:
 
 
 def test_what_is_not_done_when_the_time_is_over_comes_again(
-    s3: EmbeddedS3, place: Place, stuck: Callable[[Record], str]
+    s3: EmbeddedS3, place: Place, stuck: Callable[[Record], str], caplog: pytest.LogCaptureFixture
 ) -> None:
     slow, quick = stored_rows(s3, place, 2)
     event = batch(created(slow.promise.key), created(quick.promise.key))
     url = stuck(slow)
     # Two seconds of it are kept back; the other three are plenty for the second message.
     assert failures(received(event, EmbeddedS3(url), place, remaining_ms=5_000)) == ["m0"]
+    assert "the time was over" in caplog.text, "not S3's own time-out"
     assert states(place) == [("pending", 1), ("stored", 1)]
 
 

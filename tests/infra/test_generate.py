@@ -83,14 +83,3 @@ def test_a_new_setting_becomes_a_parameter_by_itself() -> None:
     variables = later["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
     assert variables["SOME_SECRET"] == {"Ref": "SomeSecret"}
     assert variables["SOME_URL"] == {"Ref": "SomeUrl"}
-
-
-def test_with_a_database_the_stack_sends_arrivals_and_a_clock() -> None:
-    resources = TEMPLATE["Resources"]
-    for name in ("Sweep", "Arrival"):
-        rule, permission = resources[f"{name}Rule"], resources[f"{name}Permission"]
-        assert rule["Condition"] == permission["Condition"] == "HasDatabase"
-        assert rule["Properties"]["Targets"][0]["Arn"] == {"Fn::GetAtt": ["Function", "Arn"]}
-        assert permission["Properties"]["SourceArn"] == {"Fn::GetAtt": [f"{name}Rule", "Arn"]}
-    assert resources["SweepRule"]["Properties"]["ScheduleExpression"] == "rate(5 minutes)"
-    assert resources["ArrivalRule"]["Properties"]["EventPattern"]["detail-type"] == ["Object Created"]
