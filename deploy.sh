@@ -124,7 +124,8 @@ unchanged() { say "Nothing was changed (--dry-run)."; exit; }
 
 change_stack() { # NAME=value ...: what is not named keeps its value
     local began state set
-    aws cloudformation deploy --stack-name "$name" --template-file $template --capabilities CAPABILITY_IAM --tags "project=$name" \
+    grep -v '^ *#' $template >"$work/template.yaml" # CloudFormation takes 51,200 bytes, comments included
+    aws cloudformation deploy --stack-name "$name" --template-file "$work/template.yaml" --capabilities CAPABILITY_IAM --tags "project=$name" \
         --no-execute-changeset --no-fail-on-empty-changeset --parameter-overrides "$@" >"$work/set" 2>"$work/error" ||
         fail "CloudFormation refuses the change: $(reason)"
     set=$(grep -o 'arn:[^ ]*:changeSet/[^ ]*' "$work/set") || {
@@ -196,8 +197,7 @@ if [ -n "$before" ] && [ "$before" != "$version" ]; then
 fi
 keep_image live "$version"
 change_stack "LiveVersion=$version"
-url=$(output FunctionUrl) deadline=$((SECONDS + 90))
-# The permission of a new URL takes its time to arrive everywhere.
+url=$(output FunctionUrl) deadline=$((SECONDS + 90)) # a new URL's permission takes its time to arrive everywhere
 until curl -fsS -o /dev/null --max-time 10 "$url" 2>"$work/error"; do
     [ "$SECONDS" -lt "$deadline" ] || fail "$url does not answer ($(reason)), though version $version passed; see python -m image_upload doctor --url $url"
     sleep 2

@@ -205,6 +205,10 @@ SWEEP_BATCH: Final = 25
 # ones, so that the next one looks again where S3 failed.
 SWEEP_LEASE_S: Final = 240.0
 
+# Longest message of the queue that is read as JSON. EventBridge's events have at most 256 KiB, those of S3 about 1 KiB.
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
+ARRIVAL_MAX_CHARS: Final = 256 * KIB
+
 # Bytes that are read at a time from an object whose SHA-256 S3 does not know.
 HASH_PIECE_BYTES: Final = 8 * MIB
 

@@ -8,6 +8,8 @@ import yaml
 
 LINE_CHARS: Final = 120
 LIST_IN_A_LINE_CHARS: Final = 80
+# CloudFormation counts every byte of a template, and half of a small mapping would be indentation.
+MAPPING_IN_A_LINE_CHARS: Final = 105
 
 
 class Tag(NamedTuple):
@@ -71,6 +73,7 @@ def _represent(dumper: yaml.SafeDumper, tag: Tag) -> yaml.Node:
     if isinstance(tag.value, str):
         return dumper.represent_scalar(tag.name, tag.value)
     flow = tag.name == "!Sub" or all(isinstance(each, str | Tag) for each in tag.value)
+    flow = flow or _chars(tag) <= MAPPING_IN_A_LINE_CHARS
     return dumper.represent_sequence(tag.name, tag.value, flow_style=flow)
 
 
@@ -79,7 +82,26 @@ def _represent_list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=short)
 
 
+def _represent_dict(dumper: yaml.SafeDumper, values: dict[str, Any]) -> yaml.Node:
+    # A parameter or resource keeps its lines.
+    short = "Type" not in values and _chars(values) <= MAPPING_IN_A_LINE_CHARS
+    return dumper.represent_mapping("tag:yaml.org,2002:map", values, flow_style=short)
+
+
+def _chars(value: Any) -> int:
+    """About how long a value is in one line."""
+    match value:
+        case Tag(name, inner):
+            return len(name) + 1 + _chars(inner)
+        case dict():
+            return sum(len(name) + 4 + _chars(member) for name, member in value.items())
+        case list():
+            return 2 + sum(2 + _chars(member) for member in value)
+    return len(str(value))
+
+
 _Dumper.add_representer(Tag, _represent)
+_Dumper.add_representer(dict, _represent_dict)
 _Dumper.add_representer(list, _represent_list)
 
 

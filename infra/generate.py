@@ -23,7 +23,6 @@ from image_upload.limits import S3_IA_MIN_DAYS
 from image_upload.s3 import rules
 from image_upload.settings import Settings, aliases, load, secret_settings
 from infra.cloudformation import (
-    BUCKET,
     Tag,
     as_yaml,
     cors_rule,
@@ -33,6 +32,7 @@ from infra.cloudformation import (
     ref,
     substituted,
 )
+from infra.events import event_conditions, events
 
 TEMPLATE: Final = Path(__file__).with_name("template.yaml")
 
@@ -216,51 +216,6 @@ def _lifecycle() -> list[Any]:
 def _transition(transition: Mapping[str, Any]) -> Any:
     condition, parameter = _TRANSITIONS[transition["StorageClass"]]
     return only_if(condition, {**transition, "TransitionInDays": ref(parameter)})
-
-
-# --- events ---------------------------------------------------------------------------------------
-
-
-def events() -> dict[str, Any]:
-    """A clock for the sweep and word of every object that arrives, both only with a database to note them in."""
-    rules_of_events: dict[str, dict[str, Any]] = {
-        "Sweep": {
-            "Description": "Looks after uploads that nobody finished",
-            "ScheduleExpression": "rate(5 minutes)",
-        },
-        "Arrival": {
-            "Description": "An object has arrived in the bucket",
-            "EventPattern": {
-                "source": ["aws.s3"],
-                "detail-type": ["Object Created"],
-                "detail": {"bucket": {"name": [BUCKET]}},
-            },
-        },
-    }
-    made: dict[str, Any] = {}
-    for name, properties in rules_of_events.items():
-        target = {"Id": "function", "Arn": Tag("!GetAtt", "Function.Arn")}
-        made[f"{name}Rule"] = {
-            "Type": "AWS::Events::Rule",
-            "Condition": "HasDatabase",
-            "Properties": {**properties, "Targets": [target]},
-        }
-        made[f"{name}Permission"] = {
-            "Type": "AWS::Lambda::Permission",
-            "Condition": "HasDatabase",
-            "Properties": {
-                "FunctionName": Tag("!GetAtt", "Function.Arn"),
-                "Action": "lambda:InvokeFunction",
-                "Principal": "events.amazonaws.com",
-                "SourceArn": Tag("!GetAtt", f"{name}Rule.Arn"),
-            },
-        }
-    return made
-
-
-def event_conditions() -> dict[str, Any]:
-    """Whether there is a database, where that matters."""
-    return {"HasDatabase": Tag("!Equals", [ref("Database"), "true"])}
 
 
 # --- writing --------------------------------------------------------------------------------------

@@ -66,6 +66,9 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         "--distribution-arn", type=_distribution, help="the CloudFront distribution that may read pictures"
     )
     parser.add_argument("--versioning", action="store_true", help="keep old versions, for 30 days")
+    parser.add_argument(
+        "--events", action="store_true", help="tell EventBridge of new objects, for a database's records"
+    )
     return parser.parse_args(arguments)
 
 
@@ -107,12 +110,15 @@ def _steps(settings: Settings, asked: argparse.Namespace) -> Callable[[str], lis
             Step(configuration.POLICY, lambda found: fitting.fit_policy(found, policy, keep=[f"{rules.OURS}cdn"])),
             Step(configuration.PUBLIC_ACCESS, partial(_whole, blocks, f"{len(blocks)} blocks")),
             Step(configuration.VERSIONING, partial(_whole, enabled, "versions are kept")),
+            Step(configuration.NOTIFICATIONS, lambda found: fitting.fit_events(found, rules.events())),
         ]
         left_out = set()
         if not cors:
             left_out.add(configuration.CORS)
         if not asked.versioning:
             left_out.add(configuration.VERSIONING)
+        if not asked.events:
+            left_out.add(configuration.NOTIFICATIONS)
         if (settings.s3_endpoint_url or "").startswith("http://") or not settings.use_ssl:
             left_out.add(configuration.POLICY)
         return [step for step in chosen if step.part not in left_out]
@@ -139,7 +145,7 @@ def _go(bucket: Configuration, settings: Settings, steps: Sequence[Step], *, app
             failed += not refusal.unknown
             _say("skip" if refusal.unknown else "FAILED", step.part, f"could not look: {refusal}")
             continue
-        outcome = _set(bucket, step.part, fit) if apply else ""
+        outcome = _set(bucket, step, fit) if apply else ""
         for line in fit.lines:
             _say_line(line, step.part, outcome)
         wrong = sum(line.state in TO_DO for line in fit.lines)
@@ -157,12 +163,15 @@ _LEFT_OUT = {
 }
 
 
-def _set(bucket: Configuration, part: Part, fit: Fit) -> str:
+def _set(bucket: Configuration, step: Step, fit: Fit) -> str:
     """`set`, or why not; empty where nothing is to be done."""
     if fit.put is None:
         return ""
     try:
-        bucket.put(part, fit.put)
+        bucket.put(step.part, fit.put)
+        # The only part that a server may take without a word and not keep.
+        if step.part is configuration.NOTIFICATIONS and step.fit(bucket.look(step.part)).put is not None:
+            return "S3 took it and does not show it: a server without EventBridge, or look again in a minute"
     except Refused as refusal:
         return str(refusal)
     return "set"

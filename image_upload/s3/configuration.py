@@ -100,6 +100,15 @@ VERSIONING: Final = Part(
     "VersioningConfiguration",
     "",
 )
+NOTIFICATIONS: Final = Part(
+    "events",
+    "get_bucket_notification_configuration",
+    "s3:GetBucketNotification",
+    "put_bucket_notification_configuration",
+    "s3:PutBucketNotification",
+    "NotificationConfiguration",
+    "",
+)
 
 # A server that does not know a call answers as if it were another one: with an empty document, or one of these.
 _UNKNOWN_STATUSES: Final = frozenset({405, 501})
@@ -190,12 +199,15 @@ class Configuration:
 
     def put(self, part: Part, value: Any) -> None:
         """Set the part to this value. Raises `Refused`, `Unreachable`."""
-        parameters = {part.member: json.dumps(value) if part is POLICY else value}
+        parameters: dict[str, Any] = {part.member: json.dumps(value) if part is POLICY else value}
         if part is LIFECYCLE:
             # It stands beside the rules in S3's answer and beside their document in its request.
             rules = dict(value)
             size = rules.pop("TransitionDefaultMinimumObjectSize", None)
             parameters = {part.member: rules} | ({"TransitionDefaultMinimumObjectSize": size} if size else {})
+        if part is NOTIFICATIONS:
+            # Otherwise S3 sends a test event to each queue and topic of others, and refuses all if one of them is gone.
+            parameters["SkipDestinationValidation"] = True
         try:
             self._call(part.write, **parameters)
         except _Answered as error:

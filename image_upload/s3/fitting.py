@@ -74,6 +74,17 @@ def fit_whole(found: Any | None, wanted: Rule, what: str) -> Fit:
     return Fit([Line("differs", what)], {**found, **wanted})
 
 
+def fit_events(found: Any | None, wanted: Rule) -> Fit:
+    """Those who are told of new objects, with EventBridge among them. S3 takes them all in one document.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketNotificationConfiguration.html
+    """
+    found = found or {}
+    told: State = "ok" if wanted.keys() <= found.keys() else "missing"
+    others = [rule for name, rules in found.items() if name not in wanted for rule in rules]
+    return _fit([Line(told, "EventBridge"), *(Line("kept", _name(rule, "Id")) for rule in others)], {**found, **wanted})
+
+
 def fit_encryption(found: Any | None, wanted: Rule) -> Fit:
     """The bucket's default encryption. Where no key of KMS is asked for, one that is there is not taken away."""
     rule = ((found or {}).get("Rules") or [{}])[0]

@@ -139,6 +139,14 @@ def ownership() -> Rule:
     return {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
 
 
+def events() -> Rule:
+    """NotificationConfiguration: EventBridge is told of every object. Which rule hears of it is set there.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-event-notifications-eventbridge.html
+    """
+    return {"EventBridgeConfiguration": {}}
+
+
 def encryption(kms_key_id: str | None = None) -> Rule:
     """ServerSideEncryptionConfiguration: S3's own keys, or one of KMS with a bucket key, which spares calls of KMS.
 

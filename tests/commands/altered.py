@@ -39,7 +39,8 @@ def _ask(url: str, asked: Asked) -> Answer:
     try:
         connection.request(asked.method, asked.target, asked.body, asked.headers)
         response = connection.getresponse()
-        hop_by_hop = {"connection", "transfer-encoding", "content-length"}
+        # The length of a body that HEAD does not send is the only one that stays.
+        hop_by_hop = {"connection", "transfer-encoding", *(["content-length"] if asked.method != "HEAD" else [])}
         headers = [(name, value) for name, value in response.getheaders() if name.lower() not in hop_by_hop]
         return Answer(response.status, headers, response.read())
     finally:
@@ -63,7 +64,8 @@ def altered(behind: str, alter: Alter) -> Iterator[str]:
                 self.send_header("Date", self.date_time_string())
             for name, value in answer.headers:
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.body)))
+            if "content-length" not in names:
+                self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(answer.body)

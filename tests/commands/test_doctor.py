@@ -15,6 +15,7 @@ import boto3
 import httpx
 import jwt
 import pytest
+from pydantic import SecretStr
 
 from image_upload.commands.doctor import bucket, round_trip, rules, run
 from image_upload.commands.doctor import service as checks_of_service
@@ -439,6 +440,42 @@ def test_missing_life_times_and_encryption_fail_in_production(s3: EmbeddedS3) ->
     assert "bucket-rules --apply" in found["life times"].remedy
 
 
+TOLD = b"<NotificationConfiguration>%s</NotificationConfiguration>"
+NOTIFIED = (
+    b"<CloudFunctionConfiguration><CloudFunction>arn:aws:lambda:us-east-1:111122223333:function:f</CloudFunction>"
+    b"<Event>s3:ObjectCreated:*</Event></CloudFunctionConfiguration>"
+)
+
+
+@pytest.mark.parametrize(
+    ("told", "state", "said"),
+    [
+        (b"", "warn", "bucket-rules --apply --events"),
+        (NOTIFIED.replace(b"Created", b"Removed"), "warn", "EventBridge is not told"),
+        (NOTIFIED, "ok", "notification of the bucket's own"),
+        (b"<EventBridgeConfiguration/>", "ok", "EventBridge is told"),
+    ],
+)
+def test_new_objects_that_are_told_to_no_one(
+    s3: EmbeddedS3, monkeypatch: pytest.MonkeyPatch, told: bytes, state: str, said: str
+) -> None:
+    def answer(asked: Asked, behind: Behind) -> Answer:
+        return Answer(200, [], TOLD % told) if "notification" in asked.target else behind()
+
+    with in_front(s3, answer) as url:
+        # Settings of AWS itself; where that is, the SDK alone is told.
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+        settings = in_production(s3, url).model_copy(update={"s3_endpoint_url": None})
+        assert "events" not in {finding.check for finding in rules.checks(settings, None)}, "there is no database"
+        with_database = settings.model_copy(update={"database_url": SecretStr("postgresql://h/d")})
+        (found,) = (finding for finding in rules.checks(with_database, None) if finding.check == "events")
+    assert (found.state, said in f"{found.seen} {found.remedy}") == (state, True)
+
+
+def test_a_store_of_ones_own_that_tells_no_one_of_new_objects_is_no_fault(doctor: Doctor, tmp_path: Path) -> None:
+    assert doctor(DATABASE_URL=f"sqlite:///{tmp_path}/records").state("events") == "skip"
+
+
 def test_a_policy_that_lets_everybody_in(doctor: Doctor, storage: Any) -> None:
     storage.create_bucket(Bucket="open-to-all")
     everybody = {
@@ -462,6 +499,7 @@ def test_a_policy_that_lets_everybody_in(doctor: Doctor, storage: Any) -> None:
         ("policyStatus", "policy status", "s3:GetBucketPolicyStatus"),
         ("lifecycle", "life times", "s3:GetLifecycleConfiguration"),
         ("encryption", "encryption", "s3:GetEncryptionConfiguration"),
+        ("notification", "events", "s3:GetBucketNotification"),
     ],
 )
 def test_what_may_not_be_looked_at_is_a_warning_and_never_missing(
@@ -471,7 +509,7 @@ def test_what_may_not_be_looked_at_is_a_warning_and_never_missing(
         return denied() if asked.target.endswith(f"?{subresource}") else behind()
 
     with in_front(s3, guarded) as url:
-        report = doctor("--origin", ORIGIN, AWS_S3_ENDPOINT_URL=url)
+        report = doctor("--origin", ORIGIN, AWS_S3_ENDPOINT_URL=url, DATABASE_URL="sqlite:///records")
     assert report.state(check) == "warn"
     assert report.said(check).endswith(f"could not look: grant {action} to whoever runs the doctor")
     assert "missing" not in report.said(check)

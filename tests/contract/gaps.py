@@ -97,3 +97,5 @@ HYPHENS_METADATA: Final = frozenset({"ceph"})
 NO_BUCKET_SETTINGS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {"ceph": frozenset({"ownership", "encryption"}), "seaweedfs": frozenset({"public access"})}
 )
+# Servers that keep EventBridge's place among those who are told of new objects. MiniStack does too: tests/infra.
+KNOWS_EVENTBRIDGE: Final = frozenset({"localstack"})

@@ -14,7 +14,7 @@ from image_upload.commands.bucket_rules import run
 from image_upload.s3 import fitting, rules
 from image_upload.s3.configuration import POLICY, Configuration
 from image_upload.settings import load
-from tests.contract.gaps import NO_BUCKET_SETTINGS
+from tests.contract.gaps import KNOWS_EVENTBRIDGE, NO_BUCKET_SETTINGS
 from tests.contract.store import Store
 
 ORIGIN = "https://app.example.com"
@@ -132,6 +132,41 @@ def test_rules_of_others_stay_and_ours_are_put_right(command: Command, store: St
     assert "image-upload-long-ago" not in found
     origins = [rule["AllowedOrigins"] for rule in store.s3.get_bucket_cors(Bucket=bucket)["CORSRules"]]
     assert sorted(origins) == [[ORIGIN], ["https://other.example.com"]]
+
+
+def test_eventbridge_is_told_only_if_asked_for_and_whoever_is_told_already_stays(
+    command: Command, store: Store, bucket: str
+) -> None:
+    def told() -> dict[str, Any]:
+        found: dict[str, Any] = store.s3.get_bucket_notification_configuration(Bucket=bucket)
+        del found["ResponseMetadata"]
+        return found
+
+    if store.name not in KNOWS_EVENTBRIDGE:
+        code, lines = command("--events", "--apply")
+        assert code == 1
+        assert [line for line in states(lines, "FAILED") if line.startswith("events")] != []
+        pytest.skip(f"{store.name} has no EventBridge")
+    common = {"Events": ["s3:ObjectRemoved:*"], "Filter": {"Key": {"FilterRules": [{"Name": "Prefix", "Value": "a/"}]}}}
+    theirs = {
+        "QueueConfigurations": [{"Id": "q", "QueueArn": "arn:aws:sqs:us-east-1:000000000000:theirs", **common}],
+        "TopicConfigurations": [{"Id": "t", "TopicArn": "arn:aws:sns:us-east-1:000000000000:theirs", **common}],
+        "LambdaFunctionConfigurations": [
+            {"Id": "l", "LambdaFunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:theirs", **common}
+        ],
+    }
+    # None of the destinations exists: whoever sets the bucket may not be able to see them.
+    store.s3.put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration=theirs, SkipDestinationValidation=True
+    )
+    command("--apply")
+    assert told() == theirs
+    assert "events         EventBridge" in states(command("--events")[1], "missing")
+    code, lines = command("--events", "--apply")
+    assert code == 0, lines
+    assert [line.split()[-1] for line in states(lines, "kept") if line.startswith("events")] == ["t", "q", "l"]
+    assert told() == theirs | {"EventBridgeConfiguration": {}}
+    assert "events         EventBridge" in states(command("--events", "--apply")[1], "ok")
 
 
 def test_a_policy_that_asks_for_tls_is_not_set_where_there_is_none(command: Command, store: Store, bucket: str) -> None:

@@ -97,7 +97,7 @@ def without(resources: set[str], outputs: set[str]) -> str:
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[Cloud]:
-    """MiniStack. It knows no AWS::Budgets::Budget where its condition holds."""
+    """MiniStack. It knows no AWS::Budgets::Budget where its condition holds, and no alarm that computes."""
     with ministack() as url:
 
         def client(service: str) -> Any:
@@ -192,7 +192,7 @@ def test_the_role_has_the_statements_of_the_rules(cloud: Cloud, outputs: dict[st
 def test_alarms_and_the_cdn_are_made(cloud: Cloud, outputs: dict[str, str]) -> None:
     alarms = cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]
     mine = [each for each in alarms if each["AlarmName"].startswith("upload-")]
-    assert len(mine) == 4
+    assert len(mine) == 5
     assert all(each["AlarmActions"] for each in mine)
     distribution = cloud.client("cloudfront").get_distribution(Id=outputs["DistributionArn"].rpartition("/")[2])
     assert distribution["Distribution"]["DistributionConfig"]["DefaultCacheBehavior"]["Compress"] is True

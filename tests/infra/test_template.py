@@ -405,12 +405,15 @@ def test_the_stack_says_how_an_existing_bucket_gets_its_rules() -> None:
     plain = Stack(ExistingBucketName="mine").outputs["BucketRulesCommand"]
     assert plain == "python -m image_upload bucket-rules --bucket mine"
     options = {"IaAfterDays": "40", "GlacierAfterDays": "90", "Versioning": "true", "KmsKeyArn": KEY, "Cdn": "true"}
-    command = Stack(ExistingBucketName="mine", AllowedOrigins=ORIGINS, **options).outputs["BucketRulesCommand"]
+    stack = Stack(ExistingBucketName="mine", AllowedOrigins=ORIGINS, Database="true", **options)
+    command = stack.outputs["BucketRulesCommand"]
     words = command.replace("<Distribution>", "E1").split()
     assert words[:4] == ["python", "-m", "image_upload", "bucket-rules"]
     # The command takes what the stack says.
     chosen = bucket_rules._parsed(words[4:])
     assert (chosen.bucket, chosen.ia_after_days, chosen.glacier_after_days, chosen.versioning) == ("mine", 40, 90, True)
+    assert chosen.events is True
+    assert bucket_rules._parsed(plain.split()[4:]).events is False
     assert chosen.distribution_arn == "arn:aws:cloudfront::123456789012:distribution/E1"
 
 
@@ -484,6 +487,7 @@ def test_the_cdn_speaks_https_and_signs_what_it_asks() -> None:
     behaviour = config["DefaultCacheBehavior"]
     assert behaviour["ViewerProtocolPolicy"] == "https-only"
     assert behaviour["AllowedMethods"] == ["GET", "HEAD"]
+    assert "OriginRequestPolicyId" not in behaviour
     (access,) = Stack(Cdn="true").of_type("AWS::CloudFront::OriginAccessControl").values()
     signing = access["OriginAccessControlConfig"]
     assert (signing["SigningBehavior"], signing["SigningProtocol"]) == ("always", "sigv4")
@@ -497,6 +501,28 @@ def test_the_cdn_lets_no_uploaded_page_run_scripts() -> None:
     assert "default-src 'none'" in directives
     assert not [each for each in directives if each.startswith("script-src")]
     assert all(header["Override"] is True for header in headers.values())
+
+
+def test_pages_of_the_front_ends_may_read_from_the_cdn_and_no_others() -> None:
+    def of(**parameters: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        stack = Stack(Cdn="true", **parameters)
+        behaviour = stack.resources["Distribution"]["Properties"]["DistributionConfig"]["DefaultCacheBehavior"]
+        headers = stack.resources["UserContentHeaders"]["Properties"]["ResponseHeadersPolicyConfig"]
+        return behaviour, headers.get("CorsConfig")
+
+    assert of()[1] is None
+    behaviour, cors = of(AllowedOrigins=ORIGINS)
+    assert cors is not None
+    assert cors["AccessControlAllowOrigins"] == {"Items": ORIGINS.split(",")}
+    assert cors["AccessControlAllowMethods"] == {"Items": ["GET", "HEAD"]}
+    # With credentials a browser takes no * among the headers, and a cached file is nobody's own.
+    assert (cors["AccessControlAllowCredentials"], cors["OriginOverride"]) == (False, True)
+    # A preflight is answered by S3, which must see its headers; CloudFront's own name for such a policy.
+    assert behaviour["AllowedMethods"] == ["GET", "HEAD", "OPTIONS"]
+    assert behaviour["OriginRequestPolicyId"] == "88a5eaf4-2fd4-4709-b370-b4c650ea3fcf"
+    wildcard = of(AllowedOrigins="*")[1]
+    assert wildcard is not None
+    assert wildcard["AccessControlAllowOrigins"] == {"Items": ["*"]}
 
 
 def test_a_domain_of_ones_own_brings_todays_tls() -> None:
@@ -588,14 +614,50 @@ def test_slow_is_nine_tenths_of_the_timeout_unless_it_is_set() -> None:
     assert float(Stack(SlowAlarmMs="5000").resources["SlowAlarm"]["Properties"]["Threshold"]) == 5000
 
 
-def test_alarms_write_to_the_address_if_there_is_one_and_can_be_turned_off() -> None:
+def test_every_alarm_says_what_to_do_next() -> None:
+    alarms = Stack(Database="true").of_type("AWS::CloudWatch::Alarm")
+    verbs = re.compile(r"\b(Raise|raise|Read|See|mend)\b")
+    assert [name for name, each in alarms.items() if not verbs.search(each["AlarmDescription"])] == []
+
+
+def test_only_what_users_meet_rings_for_crashes_and_answers() -> None:
+    """A version that fails its smoke test is invoked by its number, which no alarm of these counts."""
+    stack = Stack()
+    (live,) = stack.of_type("AWS::Lambda::Alias").values()
+    for name, metric in (("CrashAlarm", "Errors"), ("UrlErrorsAlarm", "Url5xxCount"), ("SlowAlarm", "Duration")):
+        alarm = stack.resources[name]["Properties"]
+        assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", metric)
+        # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html: name:alias
+        dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
+        assert dimensions == {"FunctionName": "<Function>", "Resource": f"<Function>:{live['Name']}"}
+
+
+def test_the_ceiling_is_watched_where_there_is_one() -> None:
+    def used(ceiling: str) -> Any:
+        return Stack(ReservedConcurrency=ceiling).resources.get("CeilingAlarm", {}).get("Properties")
+
+    assert TEMPLATE["Parameters"]["ReservedConcurrency"]["Default"] == "100"
+    assert Stack().resources["Function"]["Properties"]["ReservedConcurrentExecutions"] == "100"
+    assert "ReservedConcurrentExecutions" not in Stack(ReservedConcurrency="-1").resources["Function"]["Properties"]
+    assert used("-1") is None
+    assert used("0") is None, "a share of nothing"
+    alarm = used("40")
+    assert (alarm["MetricName"], alarm["Statistic"]) == ("ConcurrentExecutions", "Maximum")
+    assert float(alarm["Threshold"]) == 0.8 * float(TEMPLATE["Parameters"]["ReservedConcurrency"]["Default"])
+
+
+def test_alarms_write_to_a_topic_that_mails_the_address_if_there_is_one_and_can_be_turned_off() -> None:
     def actions(stack: Stack) -> list[Any]:
         return [each.get("AlarmActions") for each in stack.of_type("AWS::CloudWatch::Alarm").values()]
 
-    assert actions(Stack(AlarmEmail="a@example.com")) == [["<AlarmTopic>"]] * 4
-    assert actions(Stack()) == [None] * 4
+    assert actions(Stack(AlarmEmail="a@example.com", Database="true")) == [["<AlarmTopic>"]] * 8
+    assert actions(Stack()) == [["<AlarmTopic>"]] * 6
+    assert Stack(AlarmEmail="a@example.com").resources["AlarmTopic"]["Properties"]["Subscription"] == [
+        {"Protocol": "email", "Endpoint": "a@example.com"}
+    ]
+    assert "Subscription" not in Stack().resources["AlarmTopic"]["Properties"]
     assert actions(Stack(Alarms="false")) == []
-    assert Stack().of_type("AWS::SNS::Topic") == {}
+    assert Stack(Alarms="false", AlarmEmail="a@example.com").of_type("AWS::SNS::Topic") == {}
 
 
 def test_the_budget_writes_to_the_address() -> None:
@@ -635,11 +697,17 @@ def test_what_costs_money_carries_the_name_of_its_stack() -> None:
 def test_the_outputs_are_those_that_the_deployment_reads() -> None:
     assert set(Stack().outputs) == {"FunctionUrl", "FunctionName", "BucketName", "LogGroupName", "Region"}
     assert set(Stack(Cdn="true").outputs) - set(Stack().outputs) == {"CdnUrl", "DistributionArn"}
+    assert set(Stack(Database="true").outputs) - set(Stack().outputs) == {"ArrivalsDeadUrl"}
 
 
 def test_every_combination_of_options_refers_only_to_what_it_makes() -> None:
-    options: list[dict[str, str]] = [{}, DOMAIN, {"Cdn": "true"}, VPC, {"KmsKeyArn": KEY}, {"Alarms": "false"}]
+    options: list[dict[str, str]] = [
+        *({}, DOMAIN, {"Cdn": "true"}, VPC, {"KmsKeyArn": KEY}, {"Alarms": "false"}),
+        *({"Database": "true"}, {"Database": "true", "LiveVersion": ""}),
+    ]
     for first in options:
         for second in options:
             for bucket in ("", "mine"):
-                assert Stack(**first | second, ExistingBucketName=bucket).outputs["FunctionUrl"] == "<Url.FunctionUrl>"
+                stack = Stack(**first | second, ExistingBucketName=bucket)
+                assert stack.outputs["BucketName"] == (bucket or "<Bucket>")
+                assert ("FunctionUrl" in stack.outputs) is ("LiveVersion" not in first | second)

@@ -6,7 +6,7 @@ import pytest
 
 from image_upload import purposes
 from image_upload.s3 import rules
-from image_upload.s3.fitting import Fit, fit_cors, fit_encryption, fit_lifecycle, fit_policy, fit_whole
+from image_upload.s3.fitting import Fit, fit_cors, fit_encryption, fit_events, fit_lifecycle, fit_policy, fit_whole
 
 EVERY = purposes.every()
 WANTED = rules.lifecycle_rules(EVERY)
@@ -136,3 +136,16 @@ def test_the_key_that_was_asked_for_is_known_by_its_arn_and_its_id(asked: str) -
 def test_another_key_or_none_or_no_bucket_key_is_a_difference(found: dict[str, Any] | None) -> None:
     put = fit_encryption(found, rules.encryption("1234")).put
     assert put == rules.encryption("1234")
+
+
+def test_eventbridge_comes_beside_those_who_are_told_already() -> None:
+    theirs: dict[str, Any] = {
+        "QueueConfigurations": [{"Id": "theirs", "QueueArn": "arn", "Events": ["s3:ObjectRemoved:*"]}]
+    }
+    fit = fit_events(theirs, rules.events())
+    assert states(fit) == {"EventBridge": "missing", "theirs": "kept"}
+    assert fit.put == theirs | {"EventBridgeConfiguration": {}}
+    assert fit_events(fit.put, rules.events()).put is None
+    assert (
+        fit_events(None, rules.events()).put == fit_events({}, rules.events()).put == {"EventBridgeConfiguration": {}}
+    )

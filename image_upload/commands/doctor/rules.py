@@ -24,7 +24,7 @@ _REMEDY: Final = "python -m image_upload bucket-rules --apply"
 
 
 def checks(settings: Settings, origin: str | None) -> Iterator[Finding]:
-    """CORS rules, public access, life times and encryption against `image_upload.s3.rules`."""
+    """CORS rules, public access, life times, encryption and events against `image_upload.s3.rules`."""
     # A developer's own server needs no life times; a bucket in production does.
     grave: State = "FAIL" if settings.environment == "production" else "warn"
     every = purposes.every()
@@ -55,6 +55,8 @@ def checks(settings: Settings, origin: str | None) -> Iterator[Finding]:
                 lambda found: fitting.fit_encryption(found, encryption),
                 grave,
             )
+            if settings.database_url is not None:
+                yield _told(bucket, settings)
     except Unreachable as error:
         yield Finding("bucket rules", "FAIL", "S3's configuration cannot be asked", str(error))
 
@@ -103,6 +105,27 @@ def _unfinished(bucket: Configuration, settings: Settings) -> Finding:
         seen = f"{count} are older than {_OVERDUE_DAYS} days, although a rule aborts them: this store ignores it"
         return Finding(title, "warn", seen, _SWEEP)
     return Finding(title, "ok", "a rule aborts those that are left, and none is overdue")
+
+
+def _told(bucket: Configuration, settings: Settings) -> Finding:
+    """Whether new objects are told of, so that records need not wait for their client, a reader or the sweep."""
+    part = configuration.NOTIFICATIONS
+    try:
+        found = bucket.look(part)
+    except Refused as refusal:
+        return _refused(part, part.title, refusal)
+    if wanted.events().keys() <= found.keys():
+        return Finding(part.title, "ok", "EventBridge is told of new objects")
+    rules = [rule for name in _OTHERS_TOLD for rule in found.get(name, [])]
+    if any(event.startswith("s3:ObjectCreated:") for rule in rules for event in rule["Events"]):
+        return Finding(part.title, "ok", "a notification of the bucket's own tells of new objects")
+    if settings.s3_endpoint_url is not None:
+        return Finding(part.title, "skip", "no word of new objects: records wait for their client or the sweep")
+    return Finding(part.title, "warn", "EventBridge is not told of new objects", f"{_REMEDY} --events")
+
+
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_NotificationConfiguration.html
+_OTHERS_TOLD: Final = ("LambdaFunctionConfigurations", "QueueConfigurations", "TopicConfigurations")
 
 
 def _aborts_all(rule: Mapping[str, Any]) -> bool:

@@ -1,0 +1,50 @@
+"""What S3 says of objects: its own notifications, and EventBridge's events.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+"""
+
+from typing import Any, NamedTuple
+from urllib.parse import unquote_plus
+
+
+class NotFromS3(Exception):
+    """A document that neither S3 nor EventBridge writes about an object."""
+
+
+class Created(NamedTuple):
+    """An object that is new, with its key decoded."""
+
+    bucket: str
+    key: str
+
+
+def created(event: Any) -> list[Created]:
+    """The objects that an event says are new; none where S3 tells of something else. Raises `NotFromS3`.
+
+    S3 sends a test event when a notification is set up, and events of deletions where a rule lets them through.
+    """
+    match event:
+        case {
+            "source": "aws.s3",
+            "detail-type": str(kind),
+            "detail": {"bucket": {"name": str(bucket)}, "object": {"key": str(key)}},
+        }:
+            # Unlike in a notification the key is not encoded here.
+            return [Created(bucket, key)] if kind == "Object Created" else []
+        case {"Service": "Amazon S3", "Event": "s3:TestEvent"}:
+            return []
+        case {"Records": [_, *_] as records}:
+            return [each for record in records for each in _of_record(record)]
+    raise NotFromS3
+
+
+def _of_record(record: Any) -> list[Created]:
+    match record:
+        case {
+            "eventSource": "aws:s3",
+            "eventName": str(name),
+            "s3": {"bucket": {"name": str(bucket)}, "object": {"key": str(key)}},
+        }:
+            return [Created(bucket, unquote_plus(key))] if name.startswith("ObjectCreated:") else []
+    raise NotFromS3

@@ -1,0 +1,304 @@
+"""The way of an arrival on an emulated AWS: the bucket, EventBridge, the queue, the live version, the record.
+
+MiniStack runs no image without a container engine. So the stack's function is replaced by a few lines that pass each
+event on to environments of the real one: awslambdaric with `upload.handler`, one event at a time, as on Lambda. The
+queues, the rule, their policies and the event source are those of the template.
+"""
+
+import contextlib
+import copy
+import json
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from image_upload.commands import bucket_rules
+from image_upload.limits import ARRIVAL_MAX_CHARS
+from image_upload.records.records import Records
+from image_upload.records.values import Record
+from infra.events import ARRIVAL_ATTEMPTS
+from tests.arrivals.stores import CONTENT, promise
+from tests.infra.ministack import REGION, ministack
+from tests.infra.template import TEMPLATE
+from tests.infra.test_deploy import Cloud
+from tests.records.databases import Place, empty, migrated
+from tests.records.postgres import Postgres
+from tests.runtime.api import Outcome
+from tests.runtime.process import Function, function
+
+pytestmark = [pytest.mark.needs("ministack"), pytest.mark.needs("postgres")]
+
+WITHIN_S = 200.0
+COUNT = 1_000
+AT_ONCE = 3
+KEYS = {"AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_SESSION_TOKEN": ""}
+# How long a message that failed stays hidden: of the stack's half an hour as much as five attempts fit into a test.
+HIDDEN_S = 8
+
+PASS_ON = """
+import http.client, json
+def handler(event, context):
+    connection = http.client.HTTPConnection("127.0.0.1", {port}, timeout=60)
+    connection.request("POST", "/", json.dumps(event))
+    answer = connection.getresponse()
+    document = json.loads(answer.read())
+    if answer.status != 200:
+        raise RuntimeError(document)
+    return document
+"""
+
+
+class Environments:
+    """The environments of the function, each for one event at a time. It counts how many are asked for at once."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.most = 0
+        self.answers: list[dict[str, Any]] = []
+        self._free: queue.Queue[Function] = queue.Queue()
+        self._busy = 0
+        self._lock = threading.Lock()
+
+    def add(self, *running: Function) -> None:
+        for each in running:
+            self._free.put(each)
+
+    def invoke(self, event: bytes) -> Outcome:
+        with self._lock:
+            self._busy += 1
+            self.most = max(self.most, self._busy)
+        environment = self._free.get()
+        try:
+            outcome = environment.api.invoke(event)
+        finally:
+            self._free.put(environment)
+            with self._lock:
+                self._busy -= 1
+        self.answers.append({"event": json.loads(event), "answer": outcome.answer, "error": outcome.error})
+        return outcome
+
+
+@pytest.fixture(scope="module")
+def environments() -> Iterator[Environments]:
+    """Reached by HTTP; nothing is added yet."""
+    found = Environments()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # http.server's own name
+            outcome = found.invoke(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.dumps(outcome.error if outcome.answer is None else outcome.answer).encode()
+            self.send_response(200 if outcome.answer is not None else 500)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        found.port = server.server_port
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield found
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with ministack() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def cloud(endpoint: str, environments: Environments) -> Cloud:
+    def client(service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=endpoint,
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    template = copy.deepcopy(TEMPLATE)
+    properties = template["Resources"]["Function"]["Properties"]
+    properties |= {
+        "PackageType": "Zip",
+        "Code": {"ZipFile": PASS_ON.format(port=environments.port)},
+        "Runtime": "python3.13",
+        "Handler": "index.handler",
+    }
+    return Cloud(client, json.dumps(template))
+
+
+def until(holds: Callable[[], bool], what: Callable[[], Any]) -> None:
+    """Wait until something holds; else say what does."""
+    deadline = time.monotonic() + WITHIN_S
+    while not holds():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.2)
+
+
+def waiting(sqs: Any, url: str) -> int:
+    """Messages of a queue, seen and hidden."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    return sum(map(int, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values()))
+
+
+def received(sqs: Any, url: str, count: int) -> list[str]:
+    """The bodies of so many messages."""
+    bodies: list[str] = []
+
+    def enough() -> bool:
+        answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=600)
+        bodies.extend(each["Body"] for each in answer.get("Messages", ()))
+        return len(bodies) >= count
+
+    until(enough, lambda: bodies)
+    return bodies
+
+
+def about(key: str, bucket: str) -> str:
+    """EventBridge's event of a new object."""
+    event = json.loads(Path("events/s3-object-created.json").read_text(encoding="utf-8"))
+    event["detail"] |= {"bucket": {"name": bucket}, "object": {"key": key}}
+    return json.dumps(event)
+
+
+def poisons(bucket: str) -> list[str]:
+    return [
+        "no JSON",
+        "[" * 20_000,
+        json.dumps({"source": "aws.s3", "detail-type": "Object Created", "detail": {}}),
+        about("uploads/a.jpg", "somebody-elses-bucket"),
+        about("uploads/a.jpg", bucket) + " " * ARRIVAL_MAX_CHARS,
+    ]
+
+
+def test_a_thousand_arrivals_are_noted_and_the_poisoned_ones_end_in_the_dead_letters(
+    cloud: Cloud, endpoint: str, environments: Environments, postgres: Postgres, tmp_path: Path
+) -> None:
+    place = migrated(empty("postgres", lambda: postgres, tmp_path))
+    outputs = cloud.create("upload", Database="true", EventConcurrency=str(AT_ONCE), TimeoutSeconds="60")
+    bucket, dead = outputs["BucketName"], outputs["ArrivalsDeadUrl"]
+    sqs, s3 = cloud.client("sqs"), cloud.client("s3")
+    arrivals = sqs.get_queue_url(QueueName="upload-arrivals")["QueueUrl"]
+    sqs.set_queue_attributes(QueueUrl=arrivals, Attributes={"VisibilityTimeout": str(HIDDEN_S)})
+    count_in_numbers(cloud.client("lambda"))
+    poisoned = poisons(bucket)
+
+    def left() -> tuple[int, int]:
+        return waiting(sqs, arrivals), waiting(sqs, dead)
+
+    async def insert(records: Records) -> list[Record]:
+        return [await records.insert("post", promise()) for _ in range(COUNT)]
+
+    rows = place.ask(insert)
+
+    def arrive(number: int) -> None:
+        key = rows[number].promise.key
+        s3.put_object(Bucket=bucket, Key=key, Body=CONTENT, ContentType="image/jpeg")
+        if number % 20 == 0:  # what S3 tells of twice
+            sqs.send_message(QueueUrl=arrivals, MessageBody=about(key, bucket))
+        if number % 200 == 100:
+            sqs.send_message(QueueUrl=arrivals, MessageBody=poisoned[number // 200])
+
+    with contextlib.ExitStack() as stack:
+        stores = {**KEYS, "S3_BUCKET_NAME": bucket, "AWS_S3_ENDPOINT_URL": endpoint, "DATABASE_URL": place.url}
+        for number in range(AT_ONCE):
+            home = tmp_path / str(number)
+            home.mkdir()
+            environments.add(stack.enter_context(function(home, stores)))
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(arrive, range(COUNT)))
+        until(lambda: states(place) == [("stored", COUNT)], lambda: (states(place), environments.answers[-3:]))
+        noted = place.sql("SELECT id, updated_at FROM posts ORDER BY id")
+        until(lambda: left() == (0, len(poisoned)), left)
+
+    assert sorted(received(sqs, dead, len(poisoned))) == sorted(poisoned)
+    assert place.sql("SELECT id, updated_at FROM posts ORDER BY id") == noted
+    assert len(s3.get_paginator("list_objects_v2").paginate(Bucket=bucket).build_full_result()["Contents"]) == COUNT
+    assert environments.most == AT_ONCE
+    assert [each["error"] for each in environments.answers if each["error"]] == []
+    # Only the poisoned ones came back, each as often as it may: the others of their batches were done with.
+    bodies = {each["messageId"]: each["body"] for one in environments.answers for each in one["event"]["Records"]}
+    failed = [each["itemIdentifier"] for one in environments.answers for each in one["answer"]["batchItemFailures"]]
+    assert sorted(bodies[name] for name in failed) == sorted(poisoned * ARRIVAL_ATTEMPTS)
+    assert max(len(each["event"]["Records"]) for each in environments.answers) == 10
+
+
+def count_in_numbers(functions: Any) -> None:
+    """What the template says again, by Lambda's API: MiniStack compares the text of a parameter with a number."""
+    for each in functions.list_event_source_mappings()["EventSourceMappings"]:
+        most = int(each["ScalingConfig"]["MaximumConcurrency"])
+        functions.update_event_source_mapping(UUID=each["UUID"], ScalingConfig={"MaximumConcurrency": most})
+
+
+def states(place: Place) -> list[tuple[Any, ...]]:
+    return place.sql("SELECT state, count(*) FROM posts GROUP BY state")
+
+
+def test_the_queues_are_made_as_the_template_says(cloud: Cloud) -> None:
+    cloud.create("described", Database="true")
+    sqs, functions = cloud.client("sqs"), cloud.client("lambda")
+    arrivals = sqs.get_queue_url(QueueName="described-arrivals")["QueueUrl"]
+    found = sqs.get_queue_attributes(QueueUrl=arrivals, AttributeNames=["All"])["Attributes"]
+    assert (found["VisibilityTimeout"], found["SqsManagedSseEnabled"]) == ("1800", "true")
+    assert json.loads(found["RedrivePolicy"])["maxReceiveCount"] in (ARRIVAL_ATTEMPTS, str(ARRIVAL_ATTEMPTS))
+    (mapping,) = [
+        each
+        for each in functions.list_event_source_mappings()["EventSourceMappings"]
+        if each["EventSourceArn"] == found["QueueArn"]
+    ]
+    assert mapping["FunctionArn"].endswith(":described:live")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert int(mapping["ScalingConfig"]["MaximumConcurrency"]) == 5
+    targets = cloud.client("events").list_rule_names_by_target(TargetArn=mapping["FunctionArn"])["RuleNames"]
+    assert [each.partition("-SweepRule")[0] for each in targets] == ["described"]
+
+
+def test_an_existing_bucket_tells_of_its_objects_once_its_rules_are_set(
+    cloud: Cloud, endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bucket = f"existing-{secrets.token_hex(6)}"
+    s3, sqs = cloud.client("s3"), cloud.client("sqs")
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    theirs = sqs.create_queue(QueueName="theirs")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=theirs, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    told = [{"Id": "theirs", "QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]
+    s3.put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration={"QueueConfigurations": told}, SkipDestinationValidation=True
+    )
+    formation = cloud.client("cloudformation")
+    # Without a live version the queue keeps what arrives.
+    formation.create_stack(
+        StackName="existing", TemplateBody=cloud.template, **cloud.asked(Database="true", ExistingBucketName=bucket)
+    )
+    command = cloud.outputs("existing", "CREATE_COMPLETE")["BucketRulesCommand"].split()
+    assert command[3:] == ["bucket-rules", "--bucket", bucket, "--events"]
+    s3.put_object(Bucket=bucket, Key="uploads/before.jpg", Body=b"x")
+
+    monkeypatch.chdir(tmp_path)
+    for name, value in {**KEYS, "AWS_S3_ENDPOINT_URL": endpoint, "ENVIRONMENT": "local"}.items():
+        monkeypatch.setenv(name, value)
+    assert bucket_rules.run([*command[4:], "--apply"]) == 0
+    s3.put_object(Bucket=bucket, Key="uploads/after.jpg", Body=b"x")
+
+    arrivals = sqs.get_queue_url(QueueName="existing-arrivals")["QueueUrl"]
+    (event,) = [json.loads(body) for body in received(sqs, arrivals, 1)]
+    assert (event["detail-type"], event["detail"]["object"]["key"]) == ("Object Created", "uploads/after.jpg")
+    # Whoever was told before still is, and gets no test event.
+    others = [json.loads(body)["Records"][0]["s3"]["object"]["key"] for body in received(sqs, theirs, 2)]
+    assert sorted(others) == ["uploads/after.jpg", "uploads/before.jpg"]
