@@ -192,7 +192,7 @@ def test_the_role_has_the_statements_of_the_rules(cloud: Cloud, outputs: dict[st
 def test_alarms_and_the_cdn_are_made(cloud: Cloud, outputs: dict[str, str]) -> None:
     alarms = cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]
     mine = [each for each in alarms if each["AlarmName"].startswith("upload-")]
-    assert len(mine) == 5
+    assert len(mine) == 6
     assert all(each["AlarmActions"] for each in mine)
     distribution = cloud.client("cloudfront").get_distribution(Id=outputs["DistributionArn"].rpartition("/")[2])
     assert distribution["Distribution"]["DistributionConfig"]["DefaultCacheBehavior"]["Compress"] is True

@@ -29,12 +29,6 @@ BESIDES: Final = {
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscloudformation.html: a stack with tags.
     "cloudformation:TagResource",
 }
-# The deployment by versions and the queue of events: delete these two when deploy.sh and the template have them.
-COMING_RESOURCES: Final = {
-    "Events": "AWS::SQS::Queue",
-    "EventsPolicy": "AWS::SQS::QueuePolicy",
-    "EventSource": "AWS::Lambda::EventSourceMapping",
-}
 NAME: Final = "upload"
 OTHER: Final = "photos"
 
@@ -56,8 +50,7 @@ def actions(statements: list[dict[str, Any]]) -> set[str]:
 
 def resources() -> dict[str, tuple[str, Any]]:
     """Logical name → type and definition of every resource that the template can make."""
-    here = {name: (each["Type"], each) for name, each in TEMPLATE["Resources"].items()}
-    return {name: (kind, {}) for name, kind in COMING_RESOURCES.items()} | here
+    return {name: (each["Type"], each) for name, each in TEMPLATE["Resources"].items()}
 
 
 def commands() -> str:
