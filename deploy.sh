@@ -17,7 +17,6 @@ usage() { # the table of docs/deploy.md
 }
 
 # --- what is asked for ----------------------------------------------------------------------------------------------
-
 name=image-upload-service region="" profile="" env_file="" arch=${ARCH:-arm64} base_image=${BASE_IMAGE:-} canary="" live=""
 rebuild="" image_only="" dry_run="" yes="" destroy="" delete_bucket="" given=()
 while [ $# -gt 0 ]; do
@@ -65,26 +64,27 @@ confirm() {
     read -r -p "$1 [y/N] " answer
     case $answer in y | Y | yes) ;; *) say "Nothing was changed."; exit 1 ;; esac
 }
-stack() { # a JMESPath below the stack's description -> text; empty where there is no such stack
-    if aws cloudformation describe-stacks --stack-name "$name" --query "Stacks[0].$1" --output text >"$work/stack" 2>"$work/error"; then
-        grep -vx None "$work/stack" || true
-    else
+look() { # reads the stack, a line each: state, parameters, outputs; nothing where there is no such stack
+    aws cloudformation describe-stacks --stack-name "$name" --output text >"$work/stack" 2>"$work/error" --query \
+        "Stacks[0].[[['state', '', StackStatus]], Parameters[].['parameter', ParameterKey, ParameterValue], Outputs[].['output', OutputKey, OutputValue]][]" ||
         grep -q 'does not exist' "$work/error" || fail "The stack $name cannot be looked at: $(reason)"
-    fi
 }
-output() { stack "Outputs[?OutputKey=='$1'].OutputValue | [0]"; }
-deployed() { stack "Parameters[?ParameterKey=='$1'].ParameterValue | [0]"; }
+read_out() { awk -F '\t' -v kind="$1" -v key="$2" '$1 == kind && $2 == key { print $3 }' "$work/stack"; }
+output() { read_out output "$1"; }
+deployed() { read_out parameter "$1"; }
 settled() { # -> the stack's state once nothing changes any more; empty where it is gone
     local state=_IN_PROGRESS
     while [[ $state == *_IN_PROGRESS ]]; do
         sleep 1
-        state=$(stack StackStatus) || return
+        look
+        state=$(read_out state "")
         printf . >&2
     done
     printf ' %s\n' "$state" >&2
     say "$state"
 }
 
+look
 [ -z "$destroy" ] || . infra/deploy/destroy.sh # ends the script
 . infra/deploy/settings.sh
 . infra/deploy/image.sh
@@ -92,7 +92,7 @@ settled() { # -> the stack's state once nothing changes any more; empty where it
 
 # --- what is there, what will be done ---------------------------------------------------------------------------------
 
-status=$(stack StackStatus) fresh=""
+status=$(read_out state "") fresh=""
 case $status in
     '' | ROLLBACK_COMPLETE | REVIEW_IN_PROGRESS) fresh=1 ;; # a creation that failed holds nothing and can only be deleted
     *_IN_PROGRESS) fail "The stack $name is being changed right now ($status); wait until it is done and run this again." ;;

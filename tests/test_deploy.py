@@ -170,10 +170,9 @@ DEPLOYED_ACCOUNT = """
 echo "$*" >>"$HOME/calls"
 case "$*" in
     "sts get-caller-identity"*) echo 123456789012 ;;
-    *"Stacks[0].StackStatus"*) echo UPDATE_COMPLETE ;;
-    *"ParameterKey=='LiveVersion'"*) echo 7 ;;
-    *"OutputKey=='FunctionUrl'"*) echo https://example.lambda-url.ap-northeast-2.on.aws/ ;;
-    "cloudformation describe-stacks"*) echo None ;;
+    "cloudformation describe-stacks"*)
+        printf 'state\\t\\tUPDATE_COMPLETE\\nparameter\\tLiveVersion\\t7\\n'
+        printf 'output\\tFunctionUrl\\thttps://example.lambda-url.ap-northeast-2.on.aws/\\n' ;;
     "ecr describe-images"*) echo sha256:0123 ;;
     "ecr put-image"* | "ecr batch-get-image"*) echo "{}" ;;
     "lambda get-function "*) echo registry/name@sha256:0123 ;;
@@ -235,7 +234,7 @@ def test_an_alarm_during_a_canary_gives_every_request_back_to_the_old_version(to
     assert "upload-CrashAlarm-1" in done.stderr
     assert "all requests meet version 7" in done.stderr
     weights = [each.partition("--routing-config ")[2] for each in calls(tools) if "update-alias" in each]
-    assert weights == ['AdditionalVersionWeights={"8"=0.05}', "AdditionalVersionWeights={}"]
+    assert weights == ['{"AdditionalVersionWeights": {"8": 0.05}}', '{"AdditionalVersionWeights": {}}']
     assert not any("--parameter-overrides LiveVersion" in each for each in calls(tools))
 
 

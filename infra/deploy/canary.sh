@@ -5,8 +5,8 @@ ringing() { # the alarms of the stack that ring now
     # shellcheck disable=SC2086  # several names, none of which has a space
     aws cloudwatch describe-alarms --alarm-names $alarms --state-value ALARM --query 'MetricAlarms[].AlarmName' --output text
 }
-weigh() { # version=share, or nothing: what `live` sends elsewhere
-    aws lambda update-alias --function-name "$name" --name live --routing-config "AdditionalVersionWeights={${1:-}}" >/dev/null
+weigh() { # "version": share, or nothing: what `live` sends elsewhere
+    aws lambda update-alias --function-name "$name" --name live --routing-config "{\"AdditionalVersionWeights\": {${1:-}}}" >/dev/null
 }
 run_canary() { # percent minutes
     local until alarms rang
@@ -16,7 +16,7 @@ run_canary() { # percent minutes
     rang=$(ringing)
     [ -z "$rang" ] || fail "An alarm rings already ($rang), so a canary would show nothing; look into it, or deploy without --canary."
     trap 'weigh; rm -rf "$work"' EXIT # whatever ends this, also Ctrl-C, leaves all requests with the old version
-    weigh "\"$version\"=$(awk -v percent="$1" 'BEGIN { print percent / 100 }')"
+    weigh "\"$version\": $(awk -v percent="$1" 'BEGIN { print percent / 100 }')"
     say "  $1 % of the requests meet version $version for $2 min"
     until=$((SECONDS + 60 * $2))
     while [ "$SECONDS" -lt "$until" ]; do
@@ -28,6 +28,6 @@ run_canary() { # percent minutes
     say " no alarm"
     # All of it at once. The stack, which knows no weights, is told afterwards.
     aws lambda update-alias --function-name "$name" --name live --function-version "$version" \
-        --routing-config 'AdditionalVersionWeights={}' >/dev/null
+        --routing-config '{"AdditionalVersionWeights": {}}' >/dev/null
     trap 'rm -rf "$work"' EXIT
 }

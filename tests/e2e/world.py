@@ -166,7 +166,7 @@ def _ministack(environ: dict[str, str], prepared: Prepared, scratch: Path) -> It
     url = f"https://sts.{REGION}.amazonaws.com/_ministack/health"
     with (
         servers._running(
-            [str(prepared.ministack.parent / "python"), "-m", "ministack"],
+            [str(prepared.ministack.parent / "python"), str(Path(__file__).with_name("versioned_ministack.py"))],
             environ | variables,
             scratch / "ministack.log",
         ) as process,
