@@ -33,11 +33,9 @@ def fields() -> set[str]:
 
 
 def is_option_of_deploy(text: str) -> bool:
-    option, _, value = text.removeprefix("./deploy.sh").strip().partition(" ")
-    parameter = value.partition("=")[0]
-    return option in ("", *re.findall(r"^ +(--[a-z-]+)", read("deploy.sh"), re.MULTILINE)) and (
-        not parameter or parameter in TEMPLATE["Parameters"]
-    )
+    """The options of ./deploy.sh, each of which its loop has a pattern for."""
+    options = text.removeprefix("./deploy.sh").split()
+    return all(re.search(rf"[ |]{option}[ )]", read("deploy.sh")) for option in options if option.startswith("--"))
 
 
 def is_command(text: str) -> bool:
