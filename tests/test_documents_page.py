@@ -33,9 +33,12 @@ def fields() -> set[str]:
 
 
 def is_option_of_deploy(text: str) -> bool:
-    """The options of ./deploy.sh, each of which its loop has a pattern for."""
-    options = text.removeprefix("./deploy.sh").split()
-    return all(re.search(rf"[ |]{option}[ )]", read("deploy.sh")) for option in options if option.startswith("--"))
+    """Options of ./deploy.sh, for each of which its loop has a pattern, and parameters of the stack."""
+    words = text.removeprefix("./deploy.sh").split()
+    parameters = [word.partition("=")[0] for word in words if "=" in word]
+    return all(re.search(rf"[ |]{word}[ )]", read("deploy.sh")) for word in words if word.startswith("--")) and all(
+        name in TEMPLATE["Parameters"] for name in parameters
+    )
 
 
 def is_command(text: str) -> bool:
