@@ -105,7 +105,6 @@ def calls(cloud: Cloud, stack: str) -> list[tuple[Any, dict[str, Any]]]:
     names = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in made}
     return [
         (of("cloudformation").describe_stacks, {"StackName": stack}),
-        (of("cloudformation").get_template, {"StackName": stack}),
         (of("lambda").get_function, {"FunctionName": stack}),
         (of("lambda").publish_version, {"FunctionName": stack}),
         (of("lambda").list_versions_by_function, {"FunctionName": stack}),
