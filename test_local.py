@@ -95,7 +95,7 @@ def _carry_out(arguments: argparse.Namespace) -> int:
 
         print(json.dumps(replay(arguments.file), indent=2, ensure_ascii=False))
     elif arguments.command == "test":
-        from image_upload.commands.smoke import Client, smoke
+        from image_upload.cli.smoke import Client, smoke
         from local.service import local_service
 
         if arguments.url:

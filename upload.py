@@ -17,7 +17,7 @@ if on_lambda:
     # out. Nothing here is, and FastAPI takes a failing import for a no.
     sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]
 
-    from image_upload import secret_source
+    from image_upload.aws import secret_source
     from image_upload.limits import SECRETS_START_TIMEOUT_S
 
     # The answer is on its way while everything else is imported.

@@ -34,8 +34,8 @@ def _key(number: int) -> str:
 
 def sign_service() -> tuple[Callable[[int], object], Any]:
     """Our signer; the clock is read for each URL, as the others do."""
-    from image_upload.s3.address import locate
-    from image_upload.s3.signing import Credentials, Signer
+    from image_upload.aws.endpoints import locate
+    from image_upload.aws.sigv4 import Credentials, Signer
 
     credentials = Credentials(AWS["AWS_ACCESS_KEY_ID"], AWS["AWS_SECRET_ACCESS_KEY"], AWS["AWS_SESSION_TOKEN"])
     signer = Signer(locate(SERVICE["S3_BUCKET_NAME"], AWS["AWS_REGION"]), credentials)

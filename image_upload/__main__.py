@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
         print(f"There is no command {name!r}.\n{usage()}", file=sys.stderr)  # noqa: T201  the same
         return 2
     try:
-        module = importlib.import_module(f"image_upload.commands.{COMMANDS[name][0]}")
+        module = importlib.import_module(f"image_upload.cli.{COMMANDS[name][0]}")
         code: int = module.run(rest)
     except ModuleNotFoundError as error:
         print(missing.remedy(error), file=sys.stderr)  # noqa: T201  the same

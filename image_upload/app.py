@@ -13,47 +13,45 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 
-from image_upload import __version__, openapi, origins, purposes
-from image_upload.accounts.dependencies import principal_of
-from image_upload.accounts.principals import Principal
-from image_upload.audit import Audit
-from image_upload.edge import BodyLimit, Problems, RequestLog, TrailingSlash
+from image_upload import __version__
+from image_upload.auth.dependencies import principal_of
+from image_upload.auth.principals import Principal
+from image_upload.companion.middleware import UppyPath
+from image_upload.database.database import CompletionContext, Database
+from image_upload.database.values import ExpectedObject
+from image_upload.domain import purposes
 from image_upload.errors import Problem
-from image_upload.health import routes as health
-from image_upload.json_body import read_json
+from image_upload.form_proxy import routes as proxy
+from image_upload.form_proxy.proxy import Proxy
 from image_upload.library import routes as library
-from image_upload.limiting.addresses import address_of
-from image_upload.limiting.limiter import Limiter
-from image_upload.limiting.ring import RateLimit
-from image_upload.limits import (
-    FORM_OVERHEAD_MAX_BYTES,
-    JSON_BODY_MAX_BYTES,
-    LAMBDA_FORM_MAX_BYTES,
-)
-from image_upload.mint import families
-from image_upload.mint import routes as mint
-from image_upload.mint.desk import Desk
-from image_upload.mint.minting import Mint
-from image_upload.mint.multipart import MultipartUploads
-from image_upload.mint.requests import UploadRequest
-from image_upload.mint.uppy_path import UppyPath
-from image_upload.proxy import routes as proxy
-from image_upload.proxy.proxying import Proxy
-from image_upload.records.database import Database, Stores
-from image_upload.records.values import Promise
+from image_upload.limits import FORM_OVERHEAD_MAX_BYTES, JSON_BODY_MAX_BYTES, LAMBDA_FORM_MAX_BYTES
 from image_upload.s3.bucket import Bucket
-from image_upload.s3.failures import translated
-from image_upload.settings import Settings
+from image_upload.s3.errors import map_s3_errors
+from image_upload.settings import Settings, origins
+from image_upload.telemetry.audit import Audit
+from image_upload.uploads import routes as mint
+from image_upload.uploads import v1_routes
+from image_upload.uploads.multipart import MultipartUploads
+from image_upload.uploads.requests import UploadRequest
+from image_upload.uploads.service import UploadService
+from image_upload.uploads.single_put import SinglePutPlanner
+from image_upload.usage.addresses import address_of
+from image_upload.usage.limiter import Limiter
+from image_upload.usage.middleware import RateLimit
+from image_upload.web import openapi
+from image_upload.web.health import routes as health
+from image_upload.web.json_body import read_json
+from image_upload.web.middleware import BodyLimit, Problems, RequestLog, TrailingSlash
 
 if TYPE_CHECKING:
-    from image_upload.limiting.quotas import Quotas
+    from image_upload.usage.quotas import Quotas
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The service as an ASGI application. Nothing is connected to before the first request that needs it."""
     bucket, database = Bucket(settings), Database(settings)
     quotas = _quotas(settings, bucket)
-    stores = Stores(bucket, database, quotas.settle if quotas is not None else None)
+    stores = CompletionContext(bucket, database, quotas.settle if quotas is not None else None)
     limiter = Limiter(settings)
     principal = principal_of(settings, limiter.per_user)
 
@@ -66,30 +64,30 @@ def create_app(settings: Settings) -> FastAPI:
         if quotas is not None:
             await quotas.aclose()
 
-    desk = _desk(settings, stores, quotas)
+    upload_service = _upload_service(settings, stores, quotas)
 
-    async def keep_file(promise: Promise) -> int:
-        return (await database.records.insert("file", promise)).id
+    async def keep_file(expected_object: ExpectedObject) -> int:
+        return (await database.records.insert("file", expected_object)).id
 
-    async def plan_post(request: Request, principal: Principal) -> tuple[Promise, dict[str, Any]]:
-        return await desk.promise(await read_json(request, UploadRequest), principal)
+    async def plan_post(request: Request, principal: Principal) -> tuple[ExpectedObject, dict[str, Any]]:
+        return await upload_service.expected_object(await read_json(request, UploadRequest), principal)
 
     def record_routes() -> Sequence[BaseRoute]:
-        from image_upload.library import record_routes as records  # noqa: PLC0415  see `LateRoutes`
+        from image_upload.records import routes as records  # noqa: PLC0415  see `LateRoutes`
 
         return records.router(stores, plan_post, mint.PLAN_PROBLEMS, principal).routes
 
     def account_routes() -> Sequence[BaseRoute]:
-        from image_upload.accounts import routes as accounts  # noqa: PLC0415  the same
-        from image_upload.accounts.sign_in import SignIn  # noqa: PLC0415
+        from image_upload.auth import routes as accounts  # noqa: PLC0415  the same
+        from image_upload.auth.sign_in import SignIn  # noqa: PLC0415
 
         return accounts.router(settings, SignIn(settings, database), principal).routes
 
     @functools.cache
     def open_uppy() -> None:
-        from image_upload.mint import companion  # noqa: PLC0415  see `UppyPath`
+        from image_upload.companion import routes  # noqa: PLC0415  see `UppyPath`
 
-        app.router.routes.extend(companion.router(companion.Companion(desk, bucket), principal).routes)
+        app.router.routes.extend(routes.router(routes.Companion(upload_service, bucket), principal).routes)
 
     def openapi_document() -> dict[str, Any]:
         open_uppy()
@@ -105,7 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,  # see `TrailingSlash`
         # Our own log has what is needed, redacted; FastAPI's instrumentation would export URLs as they are.
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        middleware=_ring(settings, limiter, open_uppy),
+        middleware=_middleware(settings, limiter, open_uppy),
         exception_handlers=dict.fromkeys((Problem, HTTPException, RequestValidationError), _leave_to_the_edge),
     )
     for room in (
@@ -113,8 +111,8 @@ def create_app(settings: Settings) -> FastAPI:
         health.router(settings, bucket),
         proxy.router(Proxy(settings, bucket, quotas), principal),
         library.router(settings, bucket, principal),
-        families.router(desk, principal, keep_file if database.is_configured else None),
-        mint.router(desk, principal),
+        v1_routes.router(upload_service, principal, keep_file if database.is_configured else None),
+        mint.router(upload_service, principal),
     ):
         # Not include_router: it puts a router of its own around each, 10 to 20 us on every request.
         app.router.routes[:0] = room.routes
@@ -129,7 +127,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _documentation_routes(describe: Callable[[], dict[str, Any]]) -> Sequence[BaseRoute]:
-    from image_upload.documentation import routes as documentation  # noqa: PLC0415  see `LateRoutes`
+    from image_upload.web.documentation import routes as documentation  # noqa: PLC0415  see `LateRoutes`
 
     return documentation.router(describe).routes
 
@@ -137,28 +135,28 @@ def _documentation_routes(describe: Callable[[], dict[str, Any]]) -> Sequence[Ba
 def _quotas(settings: Settings, bucket: Bucket) -> "Quotas | None":
     if settings.quota_bytes_per_day is None and settings.quota_files_per_day is None:
         return None
-    from image_upload.limiting.quotas import Quotas  # noqa: PLC0415  most services have none
+    from image_upload.usage.quotas import Quotas  # noqa: PLC0415  most services have none
 
     async def look(key: str) -> int | None:
         from image_upload.s3 import objects  # noqa: PLC0415  asked when a quota is used up
 
-        async with translated():
+        async with map_s3_errors():
             stored = await objects.head(bucket, key)
         return None if stored is None else stored.size_bytes
 
     return Quotas(settings, look)
 
 
-def _desk(settings: Settings, stores: Stores, quotas: "Quotas | None") -> Desk:
+def _upload_service(settings: Settings, stores: CompletionContext, quotas: "Quotas | None") -> UploadService:
     """The one mint, which every family of routes shares."""
 
     async def notice(key: str) -> None:
-        from image_upload.arrivals import finishing  # noqa: PLC0415  few uploads have a record
+        from image_upload.completion import confirmation  # noqa: PLC0415  few uploads have a record
 
-        await finishing.notice(stores, key)
+        await confirmation.notice(stores, key)
 
-    return Desk(
-        Mint(settings, stores.bucket, quotas),
+    return UploadService(
+        SinglePutPlanner(settings, stores.bucket, quotas),
         MultipartUploads(settings, stores.bucket, notice, quotas),
         purposes.table(allow_gif=settings.allow_gif),
         form_post=settings.s3_form_post,
@@ -169,7 +167,7 @@ def _desk(settings: Settings, stores: Stores, quotas: "Quotas | None") -> Desk:
     )
 
 
-def _ring(settings: Settings, limiter: Limiter, open_uppy: Callable[[], None]) -> list[Middleware]:
+def _middleware(settings: Settings, limiter: Limiter, open_uppy: Callable[[], None]) -> list[Middleware]:
     """What surrounds every request, outermost first."""
 
     def max_bytes_of(path: str) -> int:
@@ -177,10 +175,10 @@ def _ring(settings: Settings, limiter: Limiter, open_uppy: Callable[[], None]) -
         return min(most, LAMBDA_FORM_MAX_BYTES) if settings.on_lambda else most
 
     address = address_of(settings)
-    ring = [Middleware(RequestLog, auditor=Audit(settings, address))]
+    middleware = [Middleware(RequestLog, auditor=Audit(settings, address))]
     if settings.cors_allow_origins and not settings.on_lambda:
         # Behind a Function URL the URL's own CORS settings answer; two answers make browsers refuse.
-        ring.append(
+        middleware.append(
             Middleware(
                 CORSMiddleware,
                 allow_origins=origins.exact(settings.cors_allow_origins),
@@ -191,10 +189,10 @@ def _ring(settings: Settings, limiter: Limiter, open_uppy: Callable[[], None]) -
                 max_age=86_400,
             )
         )
-    ring += [Middleware(Problems), Middleware(UppyPath, open_room=open_uppy), Middleware(TrailingSlash)]
+    middleware += [Middleware(Problems), Middleware(UppyPath, open_room=open_uppy), Middleware(TrailingSlash)]
     if limiter.per_address is not None:
-        ring.append(Middleware(RateLimit, limit=limiter.per_address, address_of=address))
-    return [*ring, Middleware(BodyLimit, max_bytes_of=max_bytes_of, forms=proxy.FORM_MAX_BYTES)]
+        middleware.append(Middleware(RateLimit, limit=limiter.per_address, address_of=address))
+    return [*middleware, Middleware(BodyLimit, max_bytes_of=max_bytes_of, forms=proxy.FORM_MAX_BYTES)]
 
 
 async def _leave_to_the_edge(_: Any, error: Exception) -> Any:

@@ -69,7 +69,7 @@ carries a presigned URL's query, a token or a secret.
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from image_upload.wording import Sentence
+from image_upload.languages.wording import Sentence
 
 MEDIA_TYPE = "application/problem+json"
 

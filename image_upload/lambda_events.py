@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 
-from image_upload.function_url import adapter
+from image_upload.web.function_url import adapter
 
 
 def handle(event: Any, context: Any, app: Starlette) -> dict[str, Any]:
@@ -23,6 +23,6 @@ def handle(event: Any, context: Any, app: Starlette) -> dict[str, Any]:
         from image_upload import operations  # noqa: PLC0415  requests need none of it
 
         return operations.run(event, context, app.state.settings, http)
-    from image_upload.arrivals.events import receive  # noqa: PLC0415  the same
+    from image_upload.completion.events import receive  # noqa: PLC0415  the same
 
     return receive(event, context, app.state.stores)

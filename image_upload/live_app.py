@@ -11,11 +11,11 @@ from typing import Any
 
 from starlette.applications import Starlette
 
-from image_upload import logs
 from image_upload.app import create_app
+from image_upload.aws.secret_source import Reading, Secrets, SecretsUnavailable, listed
 from image_upload.limits import SECRETS_REFRESH_TIMEOUT_S, SECRETS_RETRY_S
-from image_upload.secret_source import Reading, Secrets, SecretsUnavailable, listed
 from image_upload.settings import Settings, SettingsError, load, secret_settings
+from image_upload.telemetry import logs
 
 log = logging.getLogger(__name__)
 

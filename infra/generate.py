@@ -17,10 +17,10 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
-from image_upload import purposes
 from image_upload.app import create_app
+from image_upload.bucket_config import rules
+from image_upload.domain import purposes
 from image_upload.limits import S3_IA_MIN_DAYS
-from image_upload.s3 import rules
 from image_upload.settings import Settings, aliases, load, secret_settings
 from infra.cloudformation import (
     Tag,

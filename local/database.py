@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from image_upload.records.migrating import migrate
+from image_upload.database.migration import migrate
 from image_upload.settings import load
 
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from image_upload.s3.address import locate
-from image_upload.s3.signing import Credentials, Signer
+from image_upload.aws.endpoints import locate
+from image_upload.aws.sigv4 import Credentials, Signer
 from local.database import local_database
 from local.embedded_s3 import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, embedded_s3
 from local.service import local_environ

@@ -4,9 +4,9 @@ import contextlib
 import os
 from pathlib import Path
 
-from image_upload import logs
 from image_upload.app import create_app
 from image_upload.settings import load, read_dotenv
+from image_upload.telemetry import logs
 from local.ports import claim_port
 from local.service import local_environ, server_for
 from local.state import kept_folder, kept_secret
@@ -18,9 +18,9 @@ PICTURE = "examples/photo.jpg"
 
 def curl_lines(url: str) -> list[str]:
     """Three ways to store a picture, each one line for a shell."""
-    wish = '{\\"filename\\":\\"photo.jpg\\",\\"contentType\\":\\"image/jpeg\\",\\"size\\":$(wc -c < ' + PICTURE + ")}"
+    spec = '{\\"filename\\":\\"photo.jpg\\",\\"contentType\\":\\"image/jpeg\\",\\"size\\":$(wc -c < ' + PICTURE + ")}"
     mint = (
-        f"URL=$(curl -sS -X POST {url}/uploads -H 'Content-Type: application/json' -d \"{wish}\" "
+        f"URL=$(curl -sS -X POST {url}/uploads -H 'Content-Type: application/json' -d \"{spec}\" "
         "| python3 -c 'import json,sys; print(json.load(sys.stdin)[\"presignedUrl\"])')"
     )
     stored = "-w 'stored: %{http_code}\\n'"

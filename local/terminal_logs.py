@@ -5,7 +5,7 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from image_upload.logs import redact
+from image_upload.telemetry.logs import redact
 
 
 class TerminalFormatter(logging.Formatter):
@@ -35,7 +35,7 @@ def _printable(line: str) -> str:
 
 
 def write_for_a_person() -> None:
-    """Where standard error is a terminal, let the handlers that `image_upload.logs` has set up write such lines."""
+    """Where standard error is a terminal, let the handlers of `telemetry.logs` write such lines."""
     if sys.stderr.isatty():
         for handler in logging.getLogger().handlers:
             handler.setFormatter(TerminalFormatter())

@@ -16,10 +16,10 @@ from local.embedded_s3 import EmbeddedS3, embedded_s3
 from local.ports import claim_port
 from local.service import local_environ, running
 from tests.contract.servers import UnsupportedError
+from tests.database.databases import POSTGRES, Place, empty, migrated
+from tests.database.postgres import Postgres
+from tests.database.postgres import postgres as run_postgres
 from tests.needs import unavailable
-from tests.records.databases import POSTGRES, Place, empty, migrated
-from tests.records.postgres import Postgres
-from tests.records.postgres import postgres as run_postgres
 
 pytest_plugins = ["tests.tiers"]
 
@@ -70,16 +70,16 @@ def jpeg() -> bytes:
     return out.getvalue()
 
 
-Mint = Callable[..., dict[str, Any]]
+SinglePutPlanner = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def mint(service: str, web: httpx.Client, jpeg: bytes) -> Mint:
+def mint(service: str, web: httpx.Client, jpeg: bytes) -> SinglePutPlanner:
     """Mint an upload of the jpeg; keyword arguments replace fields of the request."""
 
     def post(**fields: Any) -> dict[str, Any]:
-        wish = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": len(jpeg), **fields}
-        response = web.post(f"{service}/uploads", json=wish)
+        spec = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": len(jpeg), **fields}
+        response = web.post(f"{service}/uploads", json=spec)
         assert response.status_code == 200, response.text
         plan: dict[str, Any] = response.json()
         return plan

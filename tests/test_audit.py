@@ -11,15 +11,16 @@ import httpx
 import jwt
 import pytest
 
-from image_upload import keys, logs
 from image_upload.app import create_app
-from image_upload.audit import hashed
+from image_upload.domain import keys
+from image_upload.telemetry import logs
+from image_upload.telemetry.audit import hashed
 from local.embedded_s3 import EmbeddedS3
 from tests.conftest import settings_for
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 ADDRESS = "203.0.113.77"
-WISH = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 5}
+SPEC = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 5}
 
 Line = dict[str, Any]
 Work = Callable[[httpx.AsyncClient], Awaitable[Any]]
@@ -60,7 +61,7 @@ def run(s3: EmbeddedS3, caplog: pytest.LogCaptureFixture) -> Run:
 
 
 async def minted(client: httpx.AsyncClient, user_id: str = "alice", **fields: Any) -> dict[str, Any]:
-    answer = await client.post("/uploads", json=WISH | fields, headers=bearer(user_id))
+    answer = await client.post("/uploads", json=SPEC | fields, headers=bearer(user_id))
     assert answer.status_code == 200, answer.text
     plan: dict[str, Any] = answer.json()
     return plan
@@ -86,9 +87,9 @@ def test_a_mint_leaves_a_line_that_says_who_what_and_how_it_ended(run: Run) -> N
 
 
 MINTS: list[tuple[str, dict[str, Any], str]] = [
-    ("/uploads", {"json": {**WISH, "accepts": ["post"]}}, "upload"),
-    ("/uploads", {"json": {**WISH, "accepts": ["proxy"]}}, "upload"),
-    ("/uploads", {"json": {**WISH, "accepts": ["multipart"], "purpose": "file"}}, "file"),
+    ("/uploads", {"json": {**SPEC, "accepts": ["post"]}}, "upload"),
+    ("/uploads", {"json": {**SPEC, "accepts": ["proxy"]}}, "upload"),
+    ("/uploads", {"json": {**SPEC, "accepts": ["multipart"], "purpose": "file"}}, "file"),
     ("/images/presigned-url/scan", {"json": {"content_type": "image/jpeg"}}, "scan"),
     ("/files/upload-url", {"params": {"filename": "a.txt"}}, "user-file"),
     ("/s3/multipart", {"json": {"filename": "a.jpg", "type": "image/jpeg"}}, "upload"),
@@ -106,9 +107,9 @@ def test_every_way_to_mint_leaves_a_line(run: Run, path: str, request_: dict[str
 
 def test_a_batch_leaves_one_line_with_every_key_and_a_refused_one_says_that_it_failed(run: Run) -> None:
     async def work(client: httpx.AsyncClient) -> list[dict[str, Any]]:
-        files = [WISH, {**WISH, "size": 7}]
+        files = [SPEC, {**SPEC, "size": 7}]
         plans = (await client.post("/uploads/batch", json={"uploads": files}, headers=bearer())).json()["uploads"]
-        wrong = [WISH, {**WISH, "contentType": "text/html"}]
+        wrong = [SPEC, {**SPEC, "contentType": "text/html"}]
         assert (await client.post("/uploads/batch", json={"uploads": wrong}, headers=bearer())).status_code == 400
         return list(plans)
 
@@ -198,7 +199,7 @@ def test_no_line_holds_a_secret(run: Run, caplog: pytest.LogCaptureFixture) -> N
         made = []
         for given in tokens:
             headers = {"Authorization": f"Bearer {given}"}
-            answer = await client.post("/uploads", json={**WISH, "accepts": ["multipart"]}, headers=headers)
+            answer = await client.post("/uploads", json={**SPEC, "accepts": ["multipart"]}, headers=headers)
             made.append(answer.json())
         first = made[0]
         for given in tokens:
@@ -224,7 +225,7 @@ def test_no_line_holds_a_secret(run: Run, caplog: pytest.LogCaptureFixture) -> N
 def test_an_address_and_a_mail_cannot_be_found_out_by_trying(run: Run) -> None:
     first = run(minted)[0][0]["address"]
     again = run(minted)[0][0]["address"]
-    other = run(lambda client: client.post("/uploads", json=WISH), JWT_SECRET=SECRET[::-1], AUTH_REQUIRED="false")[0][
+    other = run(lambda client: client.post("/uploads", json=SPEC), JWT_SECRET=SECRET[::-1], AUTH_REQUIRED="false")[0][
         0
     ]["address"]
     assert first == again

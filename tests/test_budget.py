@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from image_upload.budget import ByteBudget
+from image_upload.outbound.budget import ByteBudget
 
 
 def test_who_asks_first_is_served_first() -> None:

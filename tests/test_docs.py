@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from image_upload import limits, purposes
+from image_upload import limits
 from image_upload.__main__ import COMMANDS
-from image_upload.account_settings import RATE_LIMITS_IN_PRODUCTION
 from image_upload.app import create_app
+from image_upload.domain import purposes
 from image_upload.errors import every_problem
-from image_upload.mint.choosing import part_length
 from image_upload.settings import Settings, aliases, load
+from image_upload.settings.auth import RATE_LIMITS_IN_PRODUCTION
+from image_upload.uploads.strategy import part_length
 from infra import generate
 from tests.infra.template import TEMPLATE
 
@@ -414,12 +415,12 @@ def test_every_module_has_its_place_in_the_architecture() -> None:
     modules = {path.stem for path in package.glob("*.py")} | {
         path.parent.name for path in package.glob("*/__init__.py")
     }
-    rows = [code_in(row[1])[0] for row in table("docs/architecture.md", "Layer")]
+    rows = [code_in(row[1])[0] for row in table("docs/architecture.md", "Floor")]
     no_row_twice(rows)
     assert set(rows) == modules - {"__init__"}
 
 
-def test_the_ring_is_documented_in_its_order() -> None:
+def test_the_middleware_is_documented_in_its_order() -> None:
     given = {
         "ENVIRONMENT": "test",
         "S3_BUCKET_NAME": "bucket",
@@ -427,8 +428,8 @@ def test_the_ring_is_documented_in_its_order() -> None:
         "CORS_ALLOW_ORIGINS": "http://localhost:3000",
         "RATE_LIMIT_PER_ADDRESS": "1/minute",
     }
-    ring = [getattr(layer.cls, "__name__", "") for layer in create_app(load(given)).user_middleware]
-    assert [code_in(row[0])[0] for row in table("docs/architecture.md", "Ring")] == ring
+    layers = [getattr(layer.cls, "__name__", "") for layer in create_app(load(given)).user_middleware]
+    assert [code_in(row[0])[0] for row in table("docs/architecture.md", "Middleware")] == layers
 
 
 def test_every_make_target_is_in_the_contributing_guide_and_no_other() -> None:

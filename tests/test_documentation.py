@@ -16,7 +16,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from image_upload.documentation import llms
+from image_upload.web.documentation import llms
 from local.embedded_s3 import EmbeddedS3
 from tests.conftest import Start, problem
 from tests.test_docs import ROOT, openapi, operations
@@ -135,7 +135,8 @@ async def get(path):
     await app(scope, receive, send)
 
 def found():
-    return sorted(name for name in sys.modules if name.startswith(("image_upload.documentation", "fastapi_offline")))
+    read = "image_upload.web.documentation", "fastapi_offline"
+    return sorted(name for name in sys.modules if name.startswith(read))
 
 statuses = []
 asyncio.run(get("/errors"))
@@ -156,7 +157,7 @@ print(json.dumps([before, found(), [status for status in statuses if status]]))
     before, after, statuses = json.loads(done.stdout)
     assert statuses == [200, 200]
     assert before == []
-    assert "image_upload.documentation.swagger_ui" in after
+    assert "image_upload.web.documentation.swagger_ui" in after
     assert [name for name in after if name.startswith("fastapi_offline")] == []
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from image_upload import purposes
 from image_upload.__main__ import COMMANDS
+from image_upload.domain import purposes
 from image_upload.errors import every_problem
 from image_upload.library import Library
 from image_upload.limits import S3_PUT_MAX_BYTES
@@ -43,7 +43,7 @@ def is_option_of_deploy(text: str) -> bool:
 
 def is_command(text: str) -> bool:
     name, *options = text.removeprefix("python -m image_upload ").split()
-    return name in COMMANDS and all(option in read("image_upload/commands/bucket_rules.py") for option in options)
+    return name in COMMANDS and all(option in read("image_upload/cli/bucket_rules.py") for option in options)
 
 
 def is_function(text: str) -> bool:
@@ -101,10 +101,10 @@ def signed_headers(plan: dict[str, str], url: str) -> set[str]:
 
 def test_type_and_length_are_signed_as_it_says(start: Start, web: httpx.Client) -> None:
     service = start()
-    wish = {"content_type": "image/jpeg"}
-    without = web.post(f"{service}/images/presigned-url", json=wish).json()
+    spec = {"content_type": "image/jpeg"}
+    without = web.post(f"{service}/images/presigned-url", json=spec).json()
     assert signed_headers(without, "upload_url") == {"host", "content-type"}
-    sized = web.post(f"{service}/images/presigned-url", json=wish | {"size": 3}).json()
+    sized = web.post(f"{service}/images/presigned-url", json=spec | {"size": 3}).json()
     assert signed_headers(sized, "upload_url") == {"host", "content-type", "content-length"}
     assert httpx.URL(sized["upload_url"]).params["X-Amz-Expires"] == str(sized["expires_in"]) == "300"
     assert web.post(f"{service}/images/presigned-url", json={"content_type": "image/tiff"}).status_code == 400
@@ -113,10 +113,10 @@ def test_type_and_length_are_signed_as_it_says(start: Start, web: httpx.Client) 
 
 def test_metadata_is_stored_as_it_says(start: Start, web: httpx.Client) -> None:
     service = start()
-    wish = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 3}
-    plain = web.post(f"{service}/uploads", json=wish).json()
+    spec = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 3}
+    plain = web.post(f"{service}/uploads", json=spec).json()
     assert [name for name in plain["headers"] if name.lower().startswith("x-amz-meta-")] == []
-    told = web.post(f"{service}/uploads", json=wish | {"metadata": {"class_id": "c1"}}).json()
+    told = web.post(f"{service}/uploads", json=spec | {"metadata": {"class_id": "c1"}}).json()
     (row,) = (row for row in table(PAGE, "The document") if row[0].startswith("metadata "))
     named = {name.removeprefix("x-amz-meta-").replace("-", "_") for name in told["headers"]}
     assert set(code_in(row[0])) <= named

@@ -8,9 +8,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from image_upload import logs
 from image_upload.app import create_app
 from image_upload.errors import every_problem
+from image_upload.telemetry import logs
 from local.embedded_s3 import EmbeddedS3
 from local.ports import claim_port
 from local.service import running
@@ -100,12 +100,12 @@ def test_one_structured_line_a_request_without_secrets(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     app = create_app(settings_for(s3))
-    wish = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": len(jpeg)}
+    spec = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": len(jpeg)}
 
     async def exchange() -> tuple[str, httpx.Response]:
         # In this process: the call ends after the line was written, not when the client has its answer.
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
-            url: str = (await client.post("/uploads", json=wish)).json()["presignedUrl"]
+            url: str = (await client.post("/uploads", json=spec)).json()["presignedUrl"]
             caplog.clear()
             response = await client.post(
                 "/upload-with-presigned",
@@ -271,9 +271,9 @@ def test_a_head_request_gets_no_body(service: str, web: httpx.Client) -> None:
 
 
 def test_every_json_answer_ends_with_a_newline(service: str, web: httpx.Client) -> None:
-    wish = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 5}
+    spec = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 5}
     answers = [web.get(f"{service}{path}") for path in ("/", "/errors", "/errors/not-found", "/nothing", "/images/k")]
-    answers += [web.post(f"{service}{path}", json=wish) for path in ("/uploads", "/posts")]
+    answers += [web.post(f"{service}{path}", json=spec) for path in ("/uploads", "/posts")]
     for answer in answers:
         assert answer.content.endswith(b"}\n") or answer.content.endswith(b"]\n"), answer.text
         assert int(answer.headers["content-length"]) == len(answer.content)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from image_upload import logs
 from image_upload.app import create_app
 from image_upload.limits import ACCEPTS_MAX, HEAD_MAX_BYTES, JSON_BRACKETS_MAX, LOGGED_MAX_CHARS
+from image_upload.telemetry import logs
 from local.database import local_database
 from local.embedded_s3 import EmbeddedS3
 from tests.conftest import settings_for
@@ -18,7 +18,7 @@ from tests.in_process import InProcess
 from tests.test_docs import operations
 
 JSON = ((b"content-type", b"application/json"),)
-WISH = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 5}
+SPEC = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 5}
 
 # What stands in place of a path parameter, or of a query.
 TEXTS = (
@@ -80,15 +80,15 @@ def test_a_head_that_is_too_long_is_refused_before_it_is_read(app: InProcess) ->
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        (b"/uploads", {**WISH, "accepts": ["put"] * (ACCEPTS_MAX + 1)}),
-        (b"/uploads", {**WISH, "metadata": {str(number): "" for number in range(1025)}}),
-        (b"/uploads/batch", {"uploads": [WISH] * 1001}),
+        (b"/uploads", {**SPEC, "accepts": ["put"] * (ACCEPTS_MAX + 1)}),
+        (b"/uploads", {**SPEC, "metadata": {str(number): "" for number in range(1025)}}),
+        (b"/uploads/batch", {"uploads": [SPEC] * 1001}),
         (b"/uploads/x/parts", {"partNumbers": [1] * 10_001}),
         (b"/uploads/x/complete", {"parts": [{"partNumber": 1, "etag": "a"}] * 10_001}),
         (b"/s3/multipart", {"filename": "a", "metadata": {str(number): 1 for number in range(1025)}}),
         (b"/s3/multipart/x/complete", {"parts": [{"PartNumber": 1, "ETag": "a"}] * 10_001}),
         (b"/uploads", {"filename": "[" * (JSON_BRACKETS_MAX + 1)}),
-        (b"/uploads", {**WISH, "metadata": {"a" * 100_000: 1}}),
+        (b"/uploads", {**SPEC, "metadata": {"a" * 100_000: 1}}),
     ],
 )
 def test_every_list_and_object_has_a_bound_and_no_answer_repeats_it(app: InProcess, path: bytes, body: object) -> None:
@@ -99,8 +99,8 @@ def test_every_list_and_object_has_a_bound_and_no_answer_repeats_it(app: InProce
 
 def test_a_batch_with_as_much_metadata_as_s3_stores_takes_little_time(app: InProcess) -> None:
     # 250 files whose every blank has to be encoded took ten seconds.
-    wish = {**WISH, "metadata": {"a": " " * 1800}}
-    body = json.dumps({"uploads": [wish] * 250}).encode()
+    spec = {**SPEC, "metadata": {"a": " " * 1800}}
+    body = json.dumps({"uploads": [spec] * 250}).encode()
     answers = [app.ask("POST", b"/uploads/batch", headers=JSON, body=body) for _ in range(3)]
     assert {each.status for each in answers} == {200}
     assert min(each.cpu_s for each in answers) < 1
@@ -114,7 +114,7 @@ def test_a_batch_with_as_much_metadata_as_s3_stores_takes_little_time(app: InPro
     [("POST", b"/uploads"), ("GET", b"/images/a"), ("GET", b"/api/v1/s3/files"), ("GET", b"/auth/me"), ("GET", b"/no")],
 )
 def test_no_answer_is_kept_by_a_cache(app: InProcess, method: str, target: bytes) -> None:
-    answer = app.ask(method, target, headers=JSON, body=json.dumps(WISH).encode())
+    answer = app.ask(method, target, headers=JSON, body=json.dumps(SPEC).encode())
     assert answer.headers[b"cache-control"] == b"no-store"
 
 

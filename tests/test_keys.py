@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_upload import keys
+from image_upload.domain import keys
+from image_upload.domain.purposes import every, table
 from image_upload.errors import InvalidFilename, InvalidKey
 from image_upload.limits import COMBINING_RUN_MAX, ENCODINGS_MAX, FILENAME_MAX_CHARS
-from image_upload.purposes import every, table
 
 NOW = datetime(2026, 11, 20, 23, 59, tzinfo=UTC)
 PURPOSES = table(allow_gif=False)

@@ -8,11 +8,11 @@ from collections import defaultdict
 import httpx
 import pytest
 
-from image_upload import languages
 from image_upload.errors import BatchRefused, EmptyFile, every_problem
-from image_upload.korean.codes import CODES
-from image_upload.korean.details import DETAILS
-from image_upload.wording import Sentence, human_bytes
+from image_upload.languages import negotiation
+from image_upload.languages.korean.codes import CODES
+from image_upload.languages.korean.details import DETAILS
+from image_upload.languages.wording import Sentence, human_bytes
 from tests.conftest import problem
 from tests.sentences import details
 from tests.test_docs import code_in, read
@@ -107,26 +107,26 @@ def test_both_languages_have_the_same_facts(english: str) -> None:
     ],
 )
 def test_the_language_is_the_one_that_the_client_prefers(header: str, language: str) -> None:
-    assert languages.preferred([(b"accept-language", header.encode())]) == language
+    assert negotiation.preferred([(b"accept-language", header.encode())]) == language
 
 
 def test_several_headers_count_as_one() -> None:
-    assert languages.preferred([(b"accept-language", b"fr"), (b"accept-language", b"ko;q=0.5")]) == "ko"
+    assert negotiation.preferred([(b"accept-language", b"fr"), (b"accept-language", b"ko;q=0.5")]) == "ko"
 
 
 def test_a_hostile_header_costs_nothing() -> None:
     started = time.process_time()
     for worst in (b"ko," * 22_000, b"ko-" * 22_000, b"ko;q=" * 13_000, b" " * 65_000, b"*;" * 33_000):
         for _ in range(100):
-            assert languages.preferred([(b"accept-language", worst)]) == "en"
+            assert negotiation.preferred([(b"accept-language", worst)]) == "en"
         # The longest that is read, of each.
-        languages.preferred([(b"accept-language", worst[:512])])
+        negotiation.preferred([(b"accept-language", worst[:512])])
     assert time.process_time() - started < 1
 
 
 def test_a_problem_is_in_korean_for_those_who_prefer_it(service: str, web: httpx.Client) -> None:
-    wish = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 10 * 1024 * 1024 + 1}
-    english, korean = (web.post(f"{service}/uploads", json=wish, headers=headers) for headers in ({}, KOREAN))
+    spec = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 10 * 1024 * 1024 + 1}
+    english, korean = (web.post(f"{service}/uploads", json=spec, headers=headers) for headers in ({}, KOREAN))
     told = problem(korean, 400, "file-too-large")
     assert told["title"] == "파일이 너무 큼"
     assert told["detail"] == (

@@ -6,12 +6,12 @@ import httpx
 import pytest
 
 from image_upload.errors import EmptyFile, UpstreamUnavailable
-from image_upload.proxy.send import gave_up
-from image_upload.s3.retry import Transient
-from tests.conftest import Mint, problem
+from image_upload.form_proxy.sender import gave_up
+from image_upload.outbound.retry import RetryableError
+from tests.conftest import SinglePutPlanner, problem
 
 Ask = Callable[[httpx.Client, str], httpx.Response]
-WISH = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 0}
+SPEC = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 0}
 EMPTY = {"file": ("cat.jpg", b"", "image/jpeg")}
 
 
@@ -31,10 +31,10 @@ def by_params(web: httpx.Client, service: str) -> httpx.Response:
 @pytest.mark.parametrize(
     "ask",
     [
-        as_json("/uploads", WISH),
-        as_json("/uploads", WISH | {"accepts": ["post"]}),
-        as_json("/uploads", WISH | {"accepts": ["multipart"]}),
-        as_json("/uploads", WISH | {"accepts": ["proxy"]}),
+        as_json("/uploads", SPEC),
+        as_json("/uploads", SPEC | {"accepts": ["post"]}),
+        as_json("/uploads", SPEC | {"accepts": ["multipart"]}),
+        as_json("/uploads", SPEC | {"accepts": ["proxy"]}),
         as_json("/images/presigned-url", {"content_type": "image/jpeg", "size": 0}),
         as_json("/images/presigned-url/chat", {"content_type": "image/jpeg", "size": 0}),
         as_json("/s3/multipart", {"filename": "cat.jpg", "type": "image/jpeg", "metadata": {"size": 0}}),
@@ -50,7 +50,7 @@ def test_an_empty_file_gets_the_same_answer_everywhere(service: str, web: httpx.
 
 @pytest.mark.parametrize("path", ["/upload-with-presigned", "/upload-with-presigned-retry"])
 def test_an_empty_file_gets_the_same_answer_through_the_service(
-    service: str, web: httpx.Client, mint: Mint, path: str
+    service: str, web: httpx.Client, mint: SinglePutPlanner, path: str
 ) -> None:
     response = as_form(path, uploadUrl=mint()["presignedUrl"])(web, service)
     assert problem(response, 400, "empty-file")["detail"] == EmptyFile().detail
@@ -66,7 +66,7 @@ def test_an_empty_file_gets_the_same_answer_through_the_service(
     ],
 )
 def test_a_file_whose_type_the_browser_does_not_know_gets_that_of_its_name(
-    web: httpx.Client, mint: Mint, jpeg: bytes, filename: str, purpose: str, content_type: str
+    web: httpx.Client, mint: SinglePutPlanner, jpeg: bytes, filename: str, purpose: str, content_type: str
 ) -> None:
     plan = mint(filename=filename, contentType="", purpose=purpose)
     assert plan["headers"]["Content-Type"] == content_type
@@ -85,8 +85,8 @@ def test_a_file_whose_type_the_browser_does_not_know_gets_that_of_its_name(
 def test_where_the_name_does_not_say_the_type_the_answer_says_what_to_send(
     service: str, web: httpx.Client, filename: str, purpose: str, says: str
 ) -> None:
-    wish = {"filename": filename, "contentType": "", "size": 5, "purpose": purpose}
-    told = problem(web.post(f"{service}/uploads", json=wish), 400, "unsupported-file-type")
+    spec = {"filename": filename, "contentType": "", "size": 5, "purpose": purpose}
+    told = problem(web.post(f"{service}/uploads", json=spec), 400, "unsupported-file-type")
     assert told["detail"].startswith("The browser knows no type for this file")
     assert says.lower() in told["detail"].lower()
     assert "application/octet-stream" in told["detail"]
@@ -106,7 +106,7 @@ def test_uppy_takes_the_type_of_the_name_or_any(service: str, web: httpx.Client)
     ("attempts", "says"), [(1, "There was one attempt. Send the file again"), (4, "in each of 4 attempts. Send the")]
 )
 def test_the_last_attempt_says_how_many_there_were(attempts: int, says: str) -> None:
-    gone = gave_up(Transient("503", status=503), attempts)
+    gone = gave_up(RetryableError("503", status=503), attempts)
     assert isinstance(gone, UpstreamUnavailable)
     assert says in gone.detail
     assert gone.extras["attempts"] == attempts

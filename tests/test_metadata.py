@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_upload import keys, metadata
+from image_upload.domain import keys, metadata
 from image_upload.errors import InvalidMetadata
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)

@@ -9,14 +9,14 @@ import jsonschema_rs
 import pytest
 from fastapi.routing import APIRoute
 
-from image_upload import openapi
 from image_upload.app import create_app
-from image_upload.mint.plans import Strategy
-from image_upload.openapi import DirectRoute, LateRoutes
 from image_upload.settings import load
+from image_upload.uploads.plans import Strategy
+from image_upload.web import openapi
+from image_upload.web.openapi import DirectRoute, LateRoutes
 from local.database import local_database
 from local.embedded_s3 import EmbeddedS3
-from tests.conftest import Mint, Start, problem, serving, settings_for
+from tests.conftest import SinglePutPlanner, Start, problem, serving, settings_for
 from tests.test_docs import code_in, fields_of, operations, resolved, table
 from tests.test_docs import openapi as document
 
@@ -137,7 +137,9 @@ def test_the_discriminator_names_every_plan_there_is() -> None:
 
 @pytest.mark.parametrize("compact", [False, True])
 @pytest.mark.parametrize("strategy", get_args(Strategy))
-def test_a_minted_plan_is_the_one_described_member_by_member(mint: Mint, strategy: str, compact: bool) -> None:
+def test_a_minted_plan_is_the_one_described_member_by_member(
+    mint: SinglePutPlanner, strategy: str, compact: bool
+) -> None:
     plan = mint(accepts=[strategy], compact=compact)
     assert plan["strategy"] == strategy
     validator({"$ref": "#/components/schemas/MintedUpload"}).validate(plan)
@@ -150,9 +152,9 @@ def test_a_minted_plan_is_the_one_described_member_by_member(mint: Mint, strateg
 def test_a_new_post_is_the_row_and_the_plan_that_are_described(s3: EmbeddedS3, web: httpx.Client) -> None:
     schema = operations()["POST /posts"]["responses"]["201"]["content"]["application/json"]["schema"]
     with local_database() as database, serving(settings_for(s3, **database)) as service:
-        wish = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 5}
+        spec = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 5}
         for strategy in get_args(Strategy):
-            response = web.post(f"{service}/posts", json={**wish, "accepts": [strategy]})
+            response = web.post(f"{service}/posts", json={**spec, "accepts": [strategy]})
             assert response.status_code == 201, response.text
             validator(schema).validate(response.json())
             assert set(response.json()) <= fields_of(schema)
@@ -162,7 +164,7 @@ def test_a_new_post_is_the_row_and_the_plan_that_are_described(s3: EmbeddedS3, w
 
 
 def test_a_route_asks_for_a_token_in_the_document_if_it_does_so_in_the_table_of_rights() -> None:
-    """tests/accounts/test_matrix.py holds the service to the same table."""
+    """tests/auth/test_matrix.py holds the service to the same table."""
     nobody = {code_in(row[0])[0]: row[1] for row in table("docs/security.md", "Asked")}
     # POST /auth/token answers 400 there, POST /auth/oauth/test-token is not in production.
     security = security_of(ENVIRONMENT="production")

@@ -19,8 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
-from image_upload.s3.address import locate
-from image_upload.s3.signing import Credentials, Signer
+from image_upload.aws.endpoints import locate
+from image_upload.aws.sigv4 import Credentials, Signer
 from local.embedded_s3 import ACCESS_KEY, BUCKET, REGION, SECRET_KEY
 
 ROOT = Path(__file__).resolve().parent.parent

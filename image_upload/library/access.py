@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from image_upload import keys
-from image_upload.accounts import rights
-from image_upload.accounts.principals import Principal
+from image_upload.auth import permissions
+from image_upload.auth.principals import Principal
+from image_upload.domain import keys
 from image_upload.errors import NotSignedIn
 from image_upload.library.objects import Library, missing
 from image_upload.settings import Settings
@@ -21,7 +21,7 @@ class Access:
 
     def __init__(self, settings: Settings, library: Library) -> None:
         self._library = library
-        self._manage_needs_token = rights.needs_token("manage", settings)
+        self._manage_needs_token = permissions.needs_token("manage", settings)
         self.shares_the_rest = not self._manage_needs_token
 
     async def check(self, principal: Principal, action: Action, key: str) -> str:
@@ -33,7 +33,7 @@ class Access:
         keys.check(key)
         if action != "read":
             self._check_known(principal)
-        if not (rights.sees_all(principal) or await self._is_of(principal, key)):
+        if not (permissions.sees_all(principal) or await self._is_of(principal, key)):
             raise missing(hides=key)
         return key
 

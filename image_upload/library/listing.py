@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from image_upload import keys, purposes
+from image_upload.domain import keys, purposes
+from image_upload.domain.purposes import Purpose
 from image_upload.library.pages import FilePage, PageTokens
 from image_upload.limits import LIST_CALLS_MAX, LIST_MAX_KEYS, LIST_WALK_S
-from image_upload.purposes import Purpose
 from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
-from image_upload.s3.failures import translated
+from image_upload.s3.errors import map_s3_errors
 from image_upload.s3.objects import Listed
 
 # S3 counts whole days and may take one more to remove: what is older is gone.
@@ -59,7 +59,7 @@ async def list_own(
                 return FilePage(found, tokens.issue(position or place.prefix, user_id, prefix))
             calls += 1
             asked = LIST_MAX_KEYS if place.shared else max_keys - len(found)
-            async with translated():
+            async with map_s3_errors():
                 page = await objects.page(bucket, place.prefix, after=position, max_keys=asked)
             more = page.more and bool(page.objects)
             for number, each in enumerate(page.objects, 1):

@@ -14,15 +14,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
-from image_upload import keys, metadata, purposes
-from image_upload.accounts.principals import ANONYMOUS_ID
+from image_upload.auth.principals import ANONYMOUS_ID
+from image_upload.domain import keys, metadata, purposes
 from image_upload.errors import EmptyFile, ObjectMissing, StorageUnavailable
 from image_upload.library.disposition import content_disposition
 from image_upload.library.pages import FilePage, PageTokens, invalid
 from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
 from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
-from image_upload.s3.failures import translated
+from image_upload.s3.errors import map_s3_errors
 from image_upload.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Library:
         `content_type`, `upload_timestamp` and `extra_metadata` (such as `class_id`), and gets the storage class and
         encryption of its purpose. If this raises, nothing of the file is in S3.
         """
-        from image_upload.s3 import uploading  # noqa: PLC0415  hashlib's threads are not the routes' to pay
+        from image_upload.s3 import transfer  # noqa: PLC0415  hashlib's threads are not the routes' to pay
 
         keys.check(key)
         path = Path(path)
@@ -98,10 +98,10 @@ class Library:
         )
         headers = {"Content-Type": content_type, **told, **self._bucket.at_rest(key)}
         with await asyncio.to_thread(path.open, "rb") as file:
-            async with aclosing(_chunks(file)) as chunks, translated():
+            async with aclosing(_chunks(file)) as chunks, map_s3_errors():
                 try:
-                    return await uploading.store(self._bucket, key, chunks, headers, expected_bytes=path.stat().st_size)
-                except uploading.NothingSent:
+                    return await transfer.store(self._bucket, key, chunks, headers, expected_bytes=path.stat().st_size)
+                except transfer.NothingSent:
                     raise EmptyFile from None
 
     async def download_file(self, key: str, path: str | PathLike[str]) -> "StoredObject":
@@ -134,7 +134,7 @@ class Library:
             if fingerprint is not None:
                 fingerprint.update(chunk)
 
-        async with translated(), aclosing(objects.read(self._bucket, key, stored)) as chunks:
+        async with map_s3_errors(), aclosing(objects.read(self._bucket, key, stored)) as chunks:
             async for chunk in chunks:
                 await asyncio.to_thread(take, chunk)
         if fingerprint is not None and not fingerprint.matches():
@@ -149,14 +149,14 @@ class Library:
 
         first = None
         if stored.sha256 is not None and "-" in stored.sha256 + stored.etag:
-            async with translated():
+            async with map_s3_errors():
                 first = await objects.head(self._bucket, key, part=1)
         return fingerprint_of(stored, first.size_bytes if first else None)
 
     async def delete_file(self, key: str) -> None:
         """Delete an object; nothing there is no error. In a bucket with versions the earlier ones stay."""
         keys.check(key)
-        async with translated():
+        async with map_s3_errors():
             await objects.delete(self._bucket, key)
 
     async def get_file_url(
@@ -179,9 +179,9 @@ class Library:
         purpose = purposes.of_key(key, purposes.every())
         is_picture = purpose is not None and all(each.startswith("image/") for each in purpose.types)
         disposition = content_disposition(name, attachment=as_download or not is_picture)
-        pen = await self._bucket.pen(expires_in)
-        url = pen.url("GET", key, query={"response-content-disposition": disposition} if disposition else None)
-        return FileUrl(url, pen.validity.seconds)
+        presigner = await self._bucket.presigner(expires_in)
+        url = presigner.url("GET", key, query={"response-content-disposition": disposition} if disposition else None)
+        return FileUrl(url, presigner.validity.seconds)
 
     def cdn_url(self, key: str) -> str | None:
         """The key's address on the CDN, None where it has none."""
@@ -200,7 +200,7 @@ class Library:
         The `user_id` in metadata does not count: other programs write theirs into it, and mean their own users.
         """
         keys.check(key)
-        async with translated():
+        async with map_s3_errors():
             stored = await objects.head(self._bucket, key)
         return None if stored is None else stored.metadata.get(OWNER_MARK)
 
@@ -210,7 +210,7 @@ class Library:
 
     async def _look(self, key: str) -> "StoredObject | None":
         keys.check(key)
-        async with translated():
+        async with map_s3_errors():
             stored = await objects.head(self._bucket, key, checksums=True)
             # S3 says 404 for a bucket that is not there, too, and HEAD has no body that would tell.
             if stored is None and await self._bucket.state() == "missing":
@@ -232,7 +232,7 @@ class Library:
         if not 1 <= max_keys <= LIST_MAX_KEYS:
             raise invalid("max_keys", f"not between 1 and {LIST_MAX_KEYS}")
         after = self._page_tokens.read(continuation_token, _ALL, prefix) if continuation_token is not None else ""
-        async with translated():
+        async with map_s3_errors():
             page = await objects.page(self._bucket, prefix, after=after, max_keys=max_keys)
         more = page.more and bool(page.objects)
         return FilePage(page.objects, self._page_tokens.issue(page.objects[-1].key, _ALL, prefix) if more else None)

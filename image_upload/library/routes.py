@@ -10,19 +10,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 from starlette.convertors import PathConvertor, register_url_convertor
 
-from image_upload import audit, errors
-from image_upload.accounts import rights
-from image_upload.accounts.dependencies import PrincipalOf
-from image_upload.accounts.principals import Principal
-from image_upload.json_answer import JSONResponse
+from image_upload import errors
+from image_upload.auth import permissions
+from image_upload.auth.dependencies import PrincipalOf
+from image_upload.auth.principals import Principal
 from image_upload.library.access import Access
 from image_upload.library.objects import FILE_URL_EXPIRES_S, LIST_DEFAULT_KEYS, Library
 from image_upload.library.pages import PageTokens
 from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
-from image_upload.openapi import documented
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.objects import StoredObject
 from image_upload.settings import Settings
+from image_upload.telemetry import audit
+from image_upload.web.json_answer import JSONResponse
+from image_upload.web.openapi import documented
 
 READ_URL_EXPIRES_S = 900
 
@@ -51,7 +52,7 @@ _LISTING = (
 )
 _ASKING = (*_LISTING, errors.ObjectMissing)
 _SIGNING = (*_ASKING, errors.InvalidFilename)
-_METADATA = documented(*_ASKING, answer="library.answers:ObjectMetadata")
+_METADATA = documented(*_ASKING, answer="library.schemas:ObjectMetadata")
 
 _Download = Annotated[bool, Query(description="Make browsers save the file instead of showing it.")]
 _Name = Annotated[
@@ -112,7 +113,7 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
         "/images/{key:key}",
         summary="A URL to read a stored file",
         operation_id="getImageUrl",
-        openapi_extra=documented(*_SIGNING, answer="library.answers:ReadUrl"),
+        openapi_extra=documented(*_SIGNING, answer="library.schemas:ReadUrl"),
     )
     async def image_url(
         key: str, principal: reader, *, as_download: _Download = False, filename: _Name = None
@@ -149,7 +150,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         "/api/v1/s3/files",
         summary="List stored files",
         operation_id="listFiles",
-        openapi_extra=documented(*_LISTING, answer="library.answers:FileList"),
+        openapi_extra=documented(*_LISTING, answer="library.schemas:FileList"),
     )
     async def list_files(
         principal: manager,
@@ -161,7 +162,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
     ) -> JSONResponse:
         """What is the caller's own, in the order of the keys' UTF-8 bytes; for an administrator everything."""
         prefix = access.check_listing(principal, prefix)
-        if rights.sees_all(principal):
+        if permissions.sees_all(principal):
             page = await library.list_files(prefix, max_keys, continuation_token)
         else:
             page = await library.list_own(
@@ -186,7 +187,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         "/api/v1/s3/file/{key:key}/url",
         summary="A URL to read a stored file, for a time of your choice",
         operation_id="getFileUrl",
-        openapi_extra=documented(*_SIGNING, answer="library.answers:FileReadUrl"),
+        openapi_extra=documented(*_SIGNING, answer="library.schemas:FileReadUrl"),
     )
     async def file_url(
         key: str,
@@ -224,7 +225,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         "/api/v1/s3/file/{key:key}/exists",
         summary="Whether there is such a file",
         operation_id="checkFile",
-        openapi_extra=documented(*_ASKING, answer="library.answers:Exists"),
+        openapi_extra=documented(*_ASKING, answer="library.schemas:Exists"),
     )
     async def file_exists(key: str, principal: reader) -> JSONResponse:
         """False only if S3 says so."""

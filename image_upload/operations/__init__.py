@@ -12,8 +12,8 @@ from typing import Any
 
 from mangum import Mangum
 
-from image_upload.logs import redact
 from image_upload.settings import Settings
+from image_upload.telemetry.logs import redact
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
+from image_upload.database import migration
+from image_upload.database.migration import Revision, UnknownRevision
 from image_upload.errors import Problem
 from image_upload.limits import LAMBDA_DEADLINE_MARGIN_S
-from image_upload.records import migrating
-from image_upload.records.migrating import Revision, UnknownRevision
 from image_upload.settings import Settings
 
 
@@ -26,20 +26,20 @@ def migrate(context: Any, settings: Settings, say: Callable[[str], None], *, che
         say("No time left for migrations before Lambda ends this invocation. Raise its timeout (TimeoutSeconds).")
         return False
     try:
-        before = migrating.current(settings, within_s)
-        pending = migrating.revisions_after(before)
+        before = migration.current(settings, within_s)
+        pending = migration.revisions_after(before)
         _tell("pending", pending, say)
         if check or not pending:
-            say(f"The database is at {before or 'nothing'}, the newest is {migrating.newest()}.")
+            say(f"The database is at {before or 'nothing'}, the newest is {migration.newest()}.")
             return True
-        before, after = migrating.migrate(settings, within_s)
+        before, after = migration.migrate(settings, within_s)
     except UnknownRevision as unknown:
         say(f"{unknown} Nothing is changed.")
         return True
     except (DBAPIError, Problem) as error:
-        say(migrating.explain(error))
+        say(migration.explain(error))
         return False
-    _tell("applied", migrating.revisions_after(before), say)
+    _tell("applied", migration.revisions_after(before), say)
     say(f"The database is at {after}, the newest.")
     return True
 

@@ -18,10 +18,10 @@ import httpx
 from mangum import Mangum
 from pydantic import SecretStr
 
-from image_upload.accounts.issuing import bearer_token
-from image_upload.accounts.jwks import KeySet
 from image_upload.app import create_app
-from image_upload.commands.smoke import (
+from image_upload.auth.jwks import KeySet
+from image_upload.auth.token_issuer import bearer_token
+from image_upload.cli.smoke import (
     STEPS,
     SUBJECT,
     TIMEOUT_S,
@@ -35,11 +35,11 @@ from image_upload.commands.smoke import (
     real_png,
     smoke,
 )
-from image_upload.function_url import adapter
 from image_upload.limits import LAMBDA_ANSWER_MARGIN_S, SMOKE_CLEAN_UP_S
-from image_upload.s3.connection import tls_context
-from image_upload.setting_values import OFF
+from image_upload.outbound.client import tls_context
 from image_upload.settings import Settings
+from image_upload.settings.values import OFF
+from image_upload.web.function_url import adapter
 
 _HOST: Final = "smoke-test.invalid"
 # With it every form of percent-encoding is on the way: UTF-8, a space, a plus, a percent sign.
@@ -242,9 +242,9 @@ def _who_may_upload(context: Any, settings: Settings, deployed: Mangum, token: s
 
 
 def _minted(client: Client) -> Answer:
-    """The answer to a wish for an upload of one byte. The plan is thrown away, so there is nothing to delete."""
-    wish = b'{"filename": "photo.png", "contentType": "image/png", "size": 1}'
-    return client.call("POST", "/uploads", wish, {"Content-Type": "application/json"})
+    """The answer to a request for an upload of one byte. The plan is thrown away, so there is nothing to delete."""
+    spec = b'{"filename": "photo.png", "contentType": "image/png", "size": 1}'
+    return client.call("POST", "/uploads", spec, {"Content-Type": "application/json"})
 
 
 def _provider_keys(url: str) -> Callable[[Client], str]:

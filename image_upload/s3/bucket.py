@@ -9,23 +9,24 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 from urllib.parse import quote, urlsplit
 
-from image_upload import deadline, purposes
-from image_upload.budget import ByteBudget
+from image_upload.aws.credentials import CredentialSource
+from image_upload.aws.endpoints import Address, locate
+from image_upload.aws.sigv4 import Credentials, Signer
+from image_upload.domain import purposes
 from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import HEALTH_CACHE_S, HEALTH_TIMEOUT_S, MIB, S3_CALL_ATTEMPTS, S3_CALL_EXPIRES_S
+from image_upload.outbound import deadline
+from image_upload.outbound.budget import ByteBudget
 from image_upload.s3 import integrity, time_limits
-from image_upload.s3.address import Address, locate
-from image_upload.s3.credentials import CredentialSource
-from image_upload.s3.failures import S3Failure, S3TimedOut, behind_s, denied_action, error_code
-from image_upload.s3.signing import Credentials, Signer
+from image_upload.s3.errors import S3Failure, S3TimedOut, behind_s, denied_action, error_code
 from image_upload.s3.time_limits import TimeLimit
 from image_upload.settings import Settings
 
 if TYPE_CHECKING:
     import httpx
 
-    from image_upload.s3.connection import Destinations
-    from image_upload.s3.wire import Wire
+    from image_upload.outbound.client import Destinations
+    from image_upload.outbound.streaming_put import StreamingPut
 
 BucketState = Literal["ok", "missing", "denied", "error", "unreachable", "no-credentials"]
 
@@ -53,7 +54,7 @@ class PartUrls(NamedTuple):
     signatures: Iterator[str]
 
 
-class Pen:
+class Presigner:
     """Signs any number of requests at one moment, with credentials that were fetched once."""
 
     def __init__(self, signer: Signer, validity: Validity) -> None:
@@ -91,7 +92,7 @@ class Bucket:
         self._settings = settings
         self._credentials = CredentialSource(settings)
         self._client: httpx.AsyncClient | None = None
-        self._wire: Wire | None = None
+        self._streaming_put: StreamingPut | None = None
         self._state: tuple[float, BucketState] | None = None
         self._asks = asyncio.Lock()
         self.name = settings.s3_bucket_name
@@ -110,28 +111,30 @@ class Bucket:
         """The process's HTTP client, opened by the first call that needs it."""
         if self._client is None:
             # httpx costs 50 ms of import and 20 ms of TLS set-up, which minting does not need.
-            from image_upload.s3.connection import open_client  # noqa: PLC0415
+            from image_upload.outbound.client import open_client  # noqa: PLC0415
 
             self._client = open_client(self._destinations(), verify=self._settings.verify_ssl)
         return self._client
 
     @property
-    def wire(self) -> "Wire":
+    def streaming_put(self) -> "StreamingPut":
         """For bodies in transit; see `wire.py`."""
-        if self._wire is None:
-            from image_upload.s3.connection import tls_context  # noqa: PLC0415  see `client`
-            from image_upload.s3.wire import Wire  # noqa: PLC0415
+        if self._streaming_put is None:
+            from image_upload.outbound.client import tls_context  # noqa: PLC0415  see `client`
+            from image_upload.outbound.streaming_put import StreamingPut  # noqa: PLC0415
 
             # Freed once, so large a block makes glibc keep the buffers of streams instead of returning each to the
             # kernel and faulting it in again: a third of the time of a gigabyte. It is never touched, so it costs no
             # memory. https://man7.org/linux/man-pages/man3/mallopt.3.html (M_MMAP_THRESHOLD, dynamic)
             bytes(_ALLOCATOR_HINT_BYTES)
-            self._wire = Wire(self._destinations(), functools.partial(tls_context, verify=self._settings.verify_ssl))
-        return self._wire
+            self._streaming_put = StreamingPut(
+                self._destinations(), functools.partial(tls_context, verify=self._settings.verify_ssl)
+            )
+        return self._streaming_put
 
     def _destinations(self) -> "Destinations":
         """Endpoints that the operator configured may be anywhere, AWS's hosts of our bucket in a private network."""
-        from image_upload.s3.connection import Destinations  # noqa: PLC0415  see `client`
+        from image_upload.outbound.client import Destinations  # noqa: PLC0415  see `client`
 
         inner, public = _host_and_port(self.address), _host_and_port(self.public_address)
         named = ((inner, self._settings.s3_endpoint_url), (public, self._settings.s3_public_endpoint_url))
@@ -144,7 +147,7 @@ class Bucket:
             signer = self._signers[address] = Signer(address, credentials)
         return signer
 
-    async def pen(self, expires_s: int) -> Pen:
+    async def presigner(self, expires_s: int) -> Presigner:
         """To sign URLs for clients. They end after `expires_s`, or with the credentials if those end before.
 
         https://repost.aws/knowledge-center/presigned-url-s3-bucket-expiration
@@ -156,7 +159,7 @@ class Bucket:
         if credentials.expires_at is not None and credentials.expires_at < ends_at:
             ends_at = credentials.expires_at
             expires_s = max(1, int((ends_at - now).total_seconds()))
-        return Pen(self._signer(self.public_address, credentials), Validity(now, ends_at, expires_s))
+        return Presigner(self._signer(self.public_address, credentials), Validity(now, ends_at, expires_s))
 
     async def refuses(self, method: str, url: str, headers: Mapping[str, str]) -> bool:
         """Whether S3 will refuse a request because its URL, signed with our own keys, was signed for another.
@@ -190,13 +193,13 @@ class Bucket:
             stop_before_delay,
         )
 
-        from image_upload.s3.retry import RetryPause, Transient  # noqa: PLC0415
+        from image_upload.outbound.retry import RetryableError, RetryPause  # noqa: PLC0415
 
         limit = limit or time_limits.CONTROL
         head_s = deadline.at_most(limit.head_s)
         stop = stop_after_attempt(S3_CALL_ATTEMPTS)
         attempts = AsyncRetrying(
-            retry=retry_if_exception_type(Transient),
+            retry=retry_if_exception_type(RetryableError),
             stop=stop if head_s is None else stop | stop_before_delay(head_s),
             wait=RetryPause(),
             reraise=True,
@@ -218,7 +221,7 @@ class Bucket:
                             return response
         except TimeoutError:
             raise S3TimedOut(operation) from None
-        except Transient as last:
+        except RetryableError as last:
             raise (S3TimedOut(operation) if last.timed_out else S3Failure(operation, last.status, last.code)) from None
         raise AssertionError("tenacity ends with an answer or an error")
 
@@ -236,11 +239,11 @@ class Bucket:
     ) -> AsyncIterator["httpx.Response"]:
         """One attempt at such a call. The answer is a 2xx; its body can be read inside.
 
-        Raises `S3Failure` and `CredentialsUnavailable` as `call` does, `Transient` where another attempt may help.
+        Raises `S3Failure` and `CredentialsUnavailable` as `call` does, `RetryableError` where another attempt may help.
         """
         import httpx  # noqa: PLC0415  see `client`
 
-        from image_upload.s3.retry import RETRYABLE_STATUSES, Transient, retry_after_s  # noqa: PLC0415
+        from image_upload.outbound.retry import RETRYABLE_STATUSES, RetryableError, retry_after_s  # noqa: PLC0415
 
         signer = self._signer(self.address, await self._credentials.current())
         headers = await integrity.fitted(headers, body, self.checksums)
@@ -258,11 +261,11 @@ class Bucket:
                     return
                 said = await response.aread()
         except httpx.HTTPError as error:
-            raise Transient(type(error).__name__, timed_out=isinstance(error, httpx.TimeoutException)) from None
+            raise RetryableError(type(error).__name__, timed_out=isinstance(error, httpx.TimeoutException)) from None
         code = error_code(said)
         if response.status_code in RETRYABLE_STATUSES:
             pause = retry_after_s(response.headers.get("retry-after"), now)
-            raise Transient(operation, status=response.status_code, code=code, retry_after_s=pause)
+            raise RetryableError(operation, status=response.status_code, code=code, retry_after_s=pause)
         off_s = behind_s(response.headers.get("date"))
         raise S3Failure(operation, response.status_code, code, denied_action(said), off_s)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from image_upload.limits import HASH_PIECE_BYTES
 from image_upload.s3 import time_limits
 from image_upload.s3.bucket import Bucket
-from image_upload.s3.failures import S3Failure
+from image_upload.s3.errors import S3Failure
 
 _GONE_OR_CHANGED = frozenset({404, 409, 412})
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import S3_LOOK_TIMEOUT_S
-from image_upload.s3 import documents, time_limits
+from image_upload.s3 import time_limits, xml
 from image_upload.s3.bucket import Bucket
-from image_upload.s3.failures import S3Failure, error_code
+from image_upload.s3.errors import S3Failure, error_code
 from image_upload.s3.time_limits import TimeLimit
 
 
@@ -68,7 +68,7 @@ async def create(bucket: Bucket, key: str, headers: Mapping[str, str]) -> str:
 async def begin(bucket: Bucket, key: str, headers: Mapping[str, str]) -> Begun:
     """CreateMultipartUpload, and the attempts that it took."""
     response = await bucket.call("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=headers)
-    upload_id = documents.text(documents.parse(response.content, "InitiateMultipartUploadResult"), "UploadId")
+    upload_id = xml.text(xml.parse(response.content, "InitiateMultipartUploadResult"), "UploadId")
     if not upload_id:
         raise S3Failure("CreateMultipartUpload", response.status_code, error_code(response.content))
     return Begun(upload_id, response.extensions["attempts"])
@@ -81,19 +81,19 @@ async def list_parts(bucket: Bucket, key: str, upload_id: str) -> list[StoredPar
     while True:
         query = {"uploadId": upload_id, "part-number-marker": marker}
         response = await bucket.call("ListParts", "GET", key, query=query)
-        root = documents.parse(response.content)
+        root = xml.parse(response.content)
         parts += [
             StoredPart(
-                documents.number(part, "PartNumber"),
-                documents.text(part, "ETag"),
-                documents.number(part, "Size"),
-                documents.text(part, "LastModified"),
-                documents.text(part, "ChecksumSHA256") or None,
+                xml.number(part, "PartNumber"),
+                xml.text(part, "ETag"),
+                xml.number(part, "Size"),
+                xml.text(part, "LastModified"),
+                xml.text(part, "ChecksumSHA256") or None,
             )
-            for part in documents.children(root, "Part")
+            for part in xml.children(root, "Part")
         ]
-        following = documents.text(root, "NextPartNumberMarker")
-        if documents.text(root, "IsTruncated") != "true" or following in ("", marker):
+        following = xml.text(root, "NextPartNumberMarker")
+        if xml.text(root, "IsTruncated") != "true" or following in ("", marker):
             return parts
         marker = following
 
@@ -102,8 +102,8 @@ async def list_uploads(bucket: Bucket, key: str) -> list[str]:
     """ListMultipartUploads: the ids of all uploads under way for exactly this key."""
     response = await bucket.call("ListMultipartUploads", "GET", "", query={"uploads": "", "prefix": key})
     # Uploads come in the order of their keys, so those of the prefix itself are on the first page.
-    uploads = documents.children(documents.parse(response.content), "Upload")
-    return [documents.text(upload, "UploadId") for upload in uploads if documents.text(upload, "Key") == key]
+    uploads = xml.children(xml.parse(response.content), "Upload")
+    return [xml.text(upload, "UploadId") for upload in uploads if xml.text(upload, "Key") == key]
 
 
 async def every_upload(bucket: Bucket) -> AsyncIterator[OpenUpload]:
@@ -114,16 +114,16 @@ async def every_upload(bucket: Bucket) -> AsyncIterator[OpenUpload]:
     query = {"uploads": ""}
     while True:
         response = await bucket.call("ListMultipartUploads", "GET", "", query=query)
-        root = documents.parse(response.content, "ListMultipartUploadsResult")
-        for upload in documents.children(root, "Upload"):
-            began = datetime.fromisoformat(documents.text(upload, "Initiated"))
-            yield OpenUpload(documents.text(upload, "Key"), documents.text(upload, "UploadId"), began)
+        root = xml.parse(response.content, "ListMultipartUploadsResult")
+        for upload in xml.children(root, "Upload"):
+            began = datetime.fromisoformat(xml.text(upload, "Initiated"))
+            yield OpenUpload(xml.text(upload, "Key"), xml.text(upload, "UploadId"), began)
         following = {
             "uploads": "",
-            "key-marker": documents.text(root, "NextKeyMarker"),
-            "upload-id-marker": documents.text(root, "NextUploadIdMarker"),
+            "key-marker": xml.text(root, "NextKeyMarker"),
+            "upload-id-marker": xml.text(root, "NextUploadIdMarker"),
         }
-        if documents.text(root, "IsTruncated") != "true" or following == query:
+        if xml.text(root, "IsTruncated") != "true" or following == query:
             return
         query = following
 

@@ -12,11 +12,11 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
-from image_upload import metadata
+from image_upload.domain import metadata
 from image_upload.limits import S3_CALL_ATTEMPTS
-from image_upload.s3 import documents
+from image_upload.s3 import xml
 from image_upload.s3.bucket import Bucket
-from image_upload.s3.failures import S3Failure
+from image_upload.s3.errors import S3Failure
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
@@ -113,20 +113,20 @@ async def page(bucket: Bucket, prefix: str, *, after: str, max_keys: int) -> Pag
     if after:
         query["start-after"] = after
     root = await _listed(bucket, query)
-    encoded = documents.text(root, "EncodingType") == "url"
+    encoded = xml.text(root, "EncodingType") == "url"
     objects = []
-    for each in documents.children(root, "Contents"):
-        key = documents.text(each, "Key")
+    for each in xml.children(root, "Contents"):
+        key = xml.text(each, "Key")
         objects.append(
             Listed(
                 unquote_plus(key) if encoded else key,
-                documents.number(each, "Size"),
-                documents.text(each, "ETag"),
-                documents.text(each, "LastModified"),
-                documents.text(each, "StorageClass") or "STANDARD",
+                xml.number(each, "Size"),
+                xml.text(each, "ETag"),
+                xml.text(each, "LastModified"),
+                xml.text(each, "StorageClass") or "STANDARD",
             )
         )
-    return Page(objects, documents.text(root, "IsTruncated") == "true")
+    return Page(objects, xml.text(root, "IsTruncated") == "true")
 
 
 async def _listed(bucket: Bucket, query: Mapping[str, str]) -> "ET.Element":
@@ -137,11 +137,11 @@ async def _listed(bucket: Bucket, query: Mapping[str, str]) -> "ET.Element":
     """
     try:
         response = await bucket.call("ListObjectsV2", "GET", "", query=query)
-        return documents.parse(response.content, "ListBucketResult")
-    except documents.Unreadable:
+        return xml.parse(response.content, "ListBucketResult")
+    except xml.Unreadable:
         query = {**query, "encoding-type": "url"}
         response = await bucket.call("ListObjectsV2", "GET", "", query=query)
-        return documents.parse(response.content, "ListBucketResult")
+        return xml.parse(response.content, "ListBucketResult")
 
 
 async def read(bucket: Bucket, key: str, stored: StoredObject) -> AsyncGenerator[bytes, None]:
@@ -150,7 +150,7 @@ async def read(bucket: Bucket, key: str, stored: StoredObject) -> AsyncGenerator
     Raises `S3Failure`: 412 if the object was replaced meanwhile; else what the last of three attempts in a row met
     that brought no byte.
     """
-    from image_upload.s3.retry import BACKOFF_FIRST_S, Transient  # noqa: PLC0415  see `Bucket.client`
+    from image_upload.outbound.retry import BACKOFF_FIRST_S, RetryableError  # noqa: PLC0415  see `Bucket.client`
 
     received, futile = 0, 0
     while received < stored.size_bytes:
@@ -168,7 +168,7 @@ async def read(bucket: Bucket, key: str, stored: StoredObject) -> AsyncGenerator
                     if received > stored.size_bytes:
                         raise S3Failure("GetObject", response.status_code, "WrongLength")
                     yield chunk
-        except Transient as broken:
+        except RetryableError as broken:
             futile = futile + 1 if received == before else 0
             if futile == S3_CALL_ATTEMPTS:
                 raise S3Failure("GetObject", broken.status, broken.code) from None

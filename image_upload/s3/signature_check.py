@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from image_upload.s3.signing import ALGORITHM, Credentials
+from image_upload.aws.sigv4 import ALGORITHM, Credentials
 
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 

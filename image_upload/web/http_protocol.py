@@ -92,7 +92,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._rest_bytes = 0
         # What has arrived behind as many requests as may wait.
         self._unparsed = b""
-        # The head of a request that asks for an upgrade, without that wish.
+        # The head of a request that asks for an upgrade, without it.
         self._head = b""
         self._fault: Problem | None = None
         self._keeps_alive = True

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from image_upload.errors import MEDIA_TYPE, HeadTooLarge, Problem, TooManyConnections, as_document
-from image_upload.json_answer import encode
+from image_upload.languages.wording import human_bytes
 from image_upload.limits import HEAD_FIELDS_MAX, HEAD_MAX_BYTES
-from image_upload.wording import human_bytes
+from image_upload.web.json_answer import encode
 
 log = logging.getLogger("image_upload.requests")
 

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 
 from image_upload.app import create_app
-from image_upload.records.migrating import migrate
+from image_upload.database.migration import migrate
 from image_upload.settings import load
 from local.ports import claim_port
 from local.service import local_environ, running
-from tests.accounts.sign_in_servers import CLIENT, CLIENT_SECRET, SignInServer, signing_in
+from tests.auth.sign_in_servers import CLIENT, CLIENT_SECRET, SignInServer, signing_in
 from tests.browser.conftest import SECRET, driven
 from tests.browser.driving import Browser
 from tests.browser.storage import Storage
+from tests.database.databases import Place, empty, settings_with
 from tests.npm import tool
-from tests.records.databases import Place, empty, settings_with
 
 pytestmark = pytest.mark.needs("chromium", "node", "localstack")
 

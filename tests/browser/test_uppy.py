@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from image_upload import purposes
+from image_upload.domain import purposes
 from tests.browser.conftest import Stored, token_of
 from tests.browser.driving import Outcome, Sent, Uppy
 from tests.browser.storage import Storage

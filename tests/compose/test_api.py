@@ -177,8 +177,8 @@ def test_the_service_of_the_file_stores_pictures_for_clients_outside_of_its_netw
 
 
 def test_its_urls_name_s3_as_the_client_knows_it_and_not_as_the_service_does(api: str, s3: S3Server) -> None:
-    wish = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 3}
-    plan = httpx.post(f"{api}/uploads", json=wish, trust_env=False).json()
+    spec = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 3}
+    plan = httpx.post(f"{api}/uploads", json=spec, trust_env=False).json()
     assert plan["presignedUrl"].startswith(f"{s3.endpoint_url}/{BUCKET}/")
     assert HOST not in json.dumps(plan)
     other = {**plan["headers"], "Content-Type": "image/png"}
@@ -206,8 +206,8 @@ def test_it_runs_as_nobody_with_no_capability_on_a_file_system_it_cannot_write_t
 
 def test_the_buckets_rules_let_the_front_end_send_and_no_other(stack: Stack, api: str) -> None:
     stack.run("run", "--rm", "--no-deps", "-T", "bucket-rules", profile="infra")
-    wish = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 3}
-    url = httpx.post(f"{api}/uploads", json=wish, trust_env=False).json()["presignedUrl"]
+    spec = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 3}
+    url = httpx.post(f"{api}/uploads", json=spec, trust_env=False).json()["presignedUrl"]
     allowed = {}
     for origin in (ORIGIN, "https://elsewhere.example.com"):
         asked = {"Origin": origin, "Access-Control-Request-Method": "PUT"}

@@ -19,7 +19,7 @@ from local.service import local_environ
 from tests.conftest import Start, serving
 from tests.contract import servers
 from tests.contract.gaps import GAPS
-from tests.contract.plans import PUTS, Put, minted, wish
+from tests.contract.plans import PUTS, Put, minted, spec
 from tests.contract.store import Store, opened
 from tests.needs import unavailable
 
@@ -106,7 +106,7 @@ def ended(store: Store, web: httpx.Client) -> Ended:
     with service_on(store, UPLOAD_URL_EXPIRES_SECONDS="1") as service:
         # The files family says an hour of its own.
         puts = {name: mint(web, service) for name, mint in PUTS.items() if name != "files"}
-        form = minted(web, f"{service}/uploads", json=wish(accepts=["post"]))
+        form = minted(web, f"{service}/uploads", json=spec(accepts=["post"]))
     assert {form["expiresIn"], *(put.expires_in for put in puts.values())} == {1}
     # S3's clock is this machine's. It counts whole seconds.
     last = datetime.now(UTC) + timedelta(seconds=2)

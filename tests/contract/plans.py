@@ -69,21 +69,21 @@ def minted(web: httpx.Client, url: str, **request: Any) -> dict[str, Any]:
     return plan
 
 
-def wish(**fields: Any) -> dict[str, Any]:
+def spec(**fields: Any) -> dict[str, Any]:
     """A request for `POST /uploads`; keyword arguments replace its fields."""
     return {"filename": "cat.jpg", "contentType": "image/jpeg", "size": len(CONTENT), **fields}
 
 
 def mint_put(web: httpx.Client, service: str, **fields: Any) -> Put:
     """`POST /uploads`."""
-    plan = minted(web, f"{service}/uploads", json=wish(**fields))
+    plan = minted(web, f"{service}/uploads", json=spec(**fields))
     assert plan["strategy"] == "put"
     return Put(plan["objectKey"], plan["presignedUrl"], plan["headers"], plan["expiresIn"])
 
 
 def mint_for_proxy(web: httpx.Client, service: str) -> Put:
     """A proxy plan: its uploadUrl, which the client could also send to S3 itself."""
-    plan = minted(web, f"{service}/uploads", json=wish(accepts=["proxy"]))
+    plan = minted(web, f"{service}/uploads", json=spec(accepts=["proxy"]))
     return Put(plan["objectKey"], plan["fields"]["uploadUrl"], {"Content-Type": "image/jpeg"}, plan["expiresIn"])
 
 

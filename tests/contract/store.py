@@ -12,9 +12,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from image_upload.s3.address import Address, locate
-from image_upload.s3.failures import error_code
-from image_upload.s3.signing import Credentials, Signer
+from image_upload.aws.endpoints import Address, locate
+from image_upload.aws.sigv4 import Credentials, Signer
+from image_upload.s3.errors import error_code
 from tests.contract.gaps import GAPS, HYPHENS_METADATA, PROMISES
 
 REGION = "us-east-1"

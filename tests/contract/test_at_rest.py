@@ -11,7 +11,7 @@ from image_upload.errors import StorageUnavailable
 from image_upload.library import Library
 from tests.conftest import Start
 from tests.contract import plans
-from tests.contract.plans import CONTENT, mint_put, minted, wish
+from tests.contract.plans import CONTENT, mint_put, minted, spec
 from tests.contract.store import Store, answer_of
 
 KEY_ID = "11112222-3333-4444-5555-666677778888"
@@ -27,7 +27,7 @@ def by_put(web: httpx.Client, service: str) -> str:
 
 
 def by_form(web: httpx.Client, service: str) -> str:
-    plan = minted(web, f"{service}/uploads", json=wish(accepts=["post"]))
+    plan = minted(web, f"{service}/uploads", json=spec(accepts=["post"]))
     files = {"file": ("cat.jpg", CONTENT, "image/jpeg")}
     sent = web.post(plan["presignedUrl"], data=plan["fields"], files=files)
     assert sent.status_code == 201, sent.text
@@ -45,7 +45,7 @@ def by_parts(web: httpx.Client, service: str) -> str:
 
 
 def through_the_proxy(web: httpx.Client, service: str) -> str:
-    plan = minted(web, f"{service}/uploads", json=wish(accepts=["proxy"]))
+    plan = minted(web, f"{service}/uploads", json=spec(accepts=["proxy"]))
     sent = web.post(service + plan["formUrl"], data=plan["fields"], files={"file": ("cat.jpg", CONTENT, "image/jpeg")})
     assert sent.status_code == 200, sent.text
     key: str = plan["objectKey"]

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from image_upload import purposes
-from image_upload.commands.bucket_rules import run
-from image_upload.s3 import fitting, rules
-from image_upload.s3.configuration import POLICY, Configuration
+from image_upload.bucket_config import diff, rules
+from image_upload.bucket_config.subresources import POLICY, Configuration
+from image_upload.cli.bucket_rules import run
+from image_upload.domain import purposes
 from image_upload.settings import load
 from tests.contract.gaps import KNOWS_EVENTBRIDGE, NO_BUCKET_SETTINGS
 from tests.contract.store import Store
@@ -196,10 +196,10 @@ def test_documents_of_the_policy_keep_their_statements(store: Store) -> None:
     wanted = rules.bucket_policy("aws", name, purposes.every(), distribution)
     store.s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": theirs}))
     with closing(Configuration(load(store.environ | {"ENVIRONMENT": "local"}), name)) as bucket:
-        bucket.put(POLICY, fitting.fit_policy(bucket.look(POLICY), wanted).put)
+        bucket.put(POLICY, diff.fit_policy(bucket.look(POLICY), wanted).put)
         found = bucket.look(POLICY)
     assert theirs in found["Statement"]
-    assert fitting.fit_policy(found, wanted).put is None
+    assert diff.fit_policy(found, wanted).put is None
     # A later run that names no distribution does not cut the CDN off.
-    again = fitting.fit_policy(found, wanted[:1], keep=["image-upload-cdn"])
+    again = diff.fit_policy(found, wanted[:1], keep=["image-upload-cdn"])
     assert [line.state for line in again.lines] == ["ok", "ok", "kept"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from image_upload.commands import bucket_rules, doctor
+from image_upload.cli import bucket_rules, doctor
 from tests.contract.gaps import GAPS, NO_BUCKET_SETTINGS
 from tests.contract.store import Store
 

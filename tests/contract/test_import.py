@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.importing import MIB, Import, noise
+from tests.cli.importing import MIB, Import, noise
 from tests.contract.store import Store, opened
 
 SIZES = (1, 5 * MIB, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 16 * MIB, 33 * MIB + 7)

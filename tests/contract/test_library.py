@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from image_upload import keys
+from image_upload.domain import keys
 from image_upload.errors import ObjectMissing
 from image_upload.library import Library
 from tests.conftest import Start, problem

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from image_upload.s3 import retry
+from image_upload.outbound import retry
 from tests.contract.conftest import service_on
 from tests.contract.store import Store
 from tests.contract.test_storing import FILE, MIB, part, send
@@ -127,9 +127,9 @@ def test_a_lost_answer_leaves_no_upload_beside_that_of_the_plan(
     monkeypatch.setattr(retry, "BACKOFF_FIRST_S", 0.02)
     behind, service = relay
     behind.lost["Create"] = times
-    wish = {"filename": "a.bin", "contentType": "a/b", "size": len(LONG), "purpose": "file", "accepts": ["multipart"]}
+    spec = {"filename": "a.bin", "contentType": "a/b", "size": len(LONG), "purpose": "file", "accepts": ["multipart"]}
     _, others = behind.store.left("files")
-    response = web.post(f"{service}/uploads", json=wish)
+    response = web.post(f"{service}/uploads", json=spec)
     assert behind.lost["Create"] == 0, "it was not asked so often"
     assert response.status_code == (200 if times == 1 else 502), response.text
     _, uploads = behind.store.left("files")

@@ -10,9 +10,10 @@ import httpx
 import jwt
 import pytest
 
-from image_upload import keys, limits
+from image_upload import limits
+from image_upload.domain import keys
+from image_upload.domain.purposes import table
 from image_upload.library import listing
-from image_upload.purposes import table
 from tests.conftest import Start, problem
 from tests.contract.conftest import SECRET
 from tests.contract.store import Store
@@ -28,7 +29,7 @@ KEYED = [
     ("DELETE", "/images/{}"),
     ("DELETE", FILE + "/{}"),
 ]
-WISHES: list[dict[str, Any]] = [
+SPECS: list[dict[str, Any]] = [
     {"purpose": "upload"},
     {"purpose": "scan"},
     {"purpose": "profile"},
@@ -56,9 +57,9 @@ def as_user(user_id: str, scope: str = "") -> dict[str, str]:
     return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
 
 
-def kept(web: httpx.Client, service: str, user_id: str, **wish: Any) -> str:
+def kept(web: httpx.Client, service: str, user_id: str, **spec: Any) -> str:
     """Store a file of five bytes as this user; its key."""
-    asked = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 5, **wish}
+    asked = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 5, **spec}
     plan = web.post(f"{service}/uploads", json=asked, headers=as_user(user_id)).json()
     assert web.put(plan["presignedUrl"], content=b"12345", headers=plan["headers"]).status_code == 200
     key: str = plan["objectKey"]
@@ -83,7 +84,7 @@ def kept_under_its_name(web: httpx.Client, service: str, user_id: str, filename:
 
 def everything(web: httpx.Client, service: str, user_id: str) -> list[str]:
     """A file of every purpose, one in a folder, one under its name."""
-    made = [kept(web, service, user_id, **wish) for wish in WISHES]
+    made = [kept(web, service, user_id, **spec) for spec in SPECS]
     made += [kept_in(web, service, user_id, folder).json()["key"] for folder in ("", "lectures/2026")]
     return [*made, kept_under_its_name(web, service, user_id, "보고서.pdf")]
 

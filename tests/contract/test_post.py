@@ -18,7 +18,7 @@ DENIED = "403 AccessDenied"
 
 
 def mint(web: httpx.Client, service: str, **fields: Any) -> dict[str, Any]:
-    plan = plans.minted(web, f"{service}/uploads", json=plans.wish(accepts=["post"], **fields))
+    plan = plans.minted(web, f"{service}/uploads", json=plans.spec(accepts=["post"], **fields))
     assert (plan["strategy"], plan["method"]) == ("post", "POST")
     return plan
 

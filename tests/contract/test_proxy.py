@@ -39,7 +39,7 @@ def refused_by_s3(store: Store, response: httpx.Response, status: int, code: str
 def test_a_proxy_plan_is_followed_and_its_bytes_come_back(
     store: Store, service: str, web: httpx.Client, name: str
 ) -> None:
-    wanted = plans.wish(filename=name, accepts=["proxy"])
+    wanted = plans.spec(filename=name, accepts=["proxy"])
     plan = plans.minted(web, f"{service}/uploads", json=wanted)
     response = web.post(service + plan["formUrl"], data=plan["fields"], files={"file": (name, CONTENT, "image/jpeg")})
     assert response.json()["success"] is True, response.text

@@ -63,8 +63,8 @@ def test_every_upload_of_a_batch_succeeds_and_takes_no_other_file(
     store: Store, service: str, web: httpx.Client
 ) -> None:
     contents = [CONTENT, CONTENT * 2]
-    wishes = [plans.wish(size=len(content)) for content in contents]
-    puts = plans.minted(web, f"{service}/uploads/batch", json={"uploads": wishes})["uploads"]
+    specs = [plans.spec(size=len(content)) for content in contents]
+    puts = plans.minted(web, f"{service}/uploads/batch", json={"uploads": specs})["uploads"]
     type_only = {"Content-Type": "image/jpeg"}
     for put, content in zip(puts, contents, strict=True):
         assert web.put(put["presignedUrl"], content=content, headers=type_only).status_code == 200

@@ -14,7 +14,7 @@ from tests.contract.store import Store
 
 MIB = 1024 * 1024
 CONTENT = bytes(range(256)) * 8
-WISH = {"filename": "고양이.jpg", "contentType": "image/jpeg", "size": len(CONTENT)}
+SPEC = {"filename": "고양이.jpg", "contentType": "image/jpeg", "size": len(CONTENT)}
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -25,7 +25,7 @@ def recorded(start: Start) -> Any:
 
 
 def posted(web: httpx.Client, recorded: str, **fields: Any) -> dict[str, Any]:
-    response = web.post(f"{recorded}/posts", json={**WISH, **fields})
+    response = web.post(f"{recorded}/posts", json={**SPEC, **fields})
     assert response.status_code == 201, response.text
     post: dict[str, Any] = response.json()
     assert response.headers["location"] == f"/posts/{post['id']}"

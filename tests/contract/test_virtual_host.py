@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from image_upload.s3.address import Address
-from image_upload.s3.signing import Signer
+from image_upload.aws.endpoints import Address
+from image_upload.aws.sigv4 import Signer
 from tests.contract import plans
 from tests.contract.plans import CONTENT, document
 from tests.contract.store import REGION, Store

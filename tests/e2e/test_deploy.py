@@ -224,8 +224,8 @@ def test_the_function_url_alone_answers_cors(aws: World, web: httpx.Client) -> N
 
 
 def test_nobody_mints_without_a_token(aws: World, web: httpx.Client) -> None:
-    wish = {"filename": "photo.jpg", "contentType": "image/jpeg", "size": 1}
-    refused = web.post(f"{output(aws, 'FunctionUrl')}uploads", json=wish)
+    spec = {"filename": "photo.jpg", "contentType": "image/jpeg", "size": 1}
+    refused = web.post(f"{output(aws, 'FunctionUrl')}uploads", json=spec)
     assert (refused.status_code, refused.json()["code"]) == (401, "token-missing")
 
 

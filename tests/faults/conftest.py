@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from image_upload.form_proxy import sender
 from image_upload.limits import UPLOADS_AT_ONCE
-from image_upload.proxy import send
-from image_upload.s3 import retry
+from image_upload.outbound import retry
 from image_upload.settings import load
 from local.embedded_s3 import EmbeddedS3
 from local.service import local_environ
@@ -23,7 +23,7 @@ HASTY_S = 0.4
 
 @pytest.fixture(autouse=True)
 def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (retry, send):
+    for module in (retry, sender):
         monkeypatch.setattr(module, "BACKOFF_FIRST_S", 0.02)
 
 
@@ -41,7 +41,7 @@ def service_before(endpoint_url: str, **environ: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def patient(hostile: HostileStore) -> Iterator[str]:
+def check_target(hostile: HostileStore) -> Iterator[str]:
     yield from service_before(
         hostile.endpoint_url, TIMEOUT_SECONDS=str(PATIENT_S), UPLOADS_PER_ADDRESS=str(UPLOADS_AT_ONCE)
     )
@@ -53,11 +53,11 @@ def hasty(hostile: HostileStore) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def warm(hostile: HostileStore, patient: str, hasty: str) -> None:
+def warm(hostile: HostileStore, check_target: str, hasty: str) -> None:
     """Every way was gone once."""
     for way in WAYS:
         hostile.play(storing)
-        assert post(patient, way.path, way.parts(signed(hostile.endpoint_url), bytes(1 << 20))).status == 200
+        assert post(check_target, way.path, way.parts(signed(hostile.endpoint_url), bytes(1 << 20))).status == 200
     hostile.play()
     assert post(hasty, WAYS[0].path, []).status == 422
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
-from image_upload.s3.address import locate
-from image_upload.s3.signing import Credentials, Signer
+from image_upload.aws.endpoints import locate
+from image_upload.aws.sigv4 import Credentials, Signer
 from local.embedded_s3 import ACCESS_KEY, REGION, SECRET_KEY
 
 PLAIN = "/upload-with-presigned"

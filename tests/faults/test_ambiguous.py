@@ -113,10 +113,10 @@ def upload(store: HostileStore, service: str, way: Way, key: str, bucket: str = 
 
 @every_plain_way
 def test_our_bucket_is_asked_and_has_it(
-    s3: EmbeddedS3, store: HostileStore, patient: str, objects: Objects, key: str, way: Way
+    s3: EmbeddedS3, store: HostileStore, check_target: str, objects: Objects, key: str, way: Way
 ) -> None:
     store.play(*behind(s3, swallowing(s3), relaying(s3)))
-    answer = upload(store, patient, way, key)
+    answer = upload(store, check_target, way, key)
     assert (answer.status, answer.document.get("file_size")) == (200, len(CONTENT)), answer.document
     assert puts(store) == 1
     assert objects.read(key) == CONTENT
@@ -124,10 +124,10 @@ def test_our_bucket_is_asked_and_has_it(
 
 @every_plain_way
 def test_our_bucket_is_asked_and_has_it_not(
-    s3: EmbeddedS3, store: HostileStore, patient: str, objects: Objects, key: str, way: Way
+    s3: EmbeddedS3, store: HostileStore, check_target: str, objects: Objects, key: str, way: Way
 ) -> None:
     store.play(*behind(s3, resetting(), relaying(s3)))
-    answer = upload(store, patient, way, key)
+    answer = upload(store, check_target, way, key)
     assert (answer.status, answer.code, answer.attempts) == (502, "outcome-unknown", 1)
     assert puts(store) == 1
     assert objects.read(key) is None
@@ -136,40 +136,40 @@ def test_our_bucket_is_asked_and_has_it_not(
 @every_plain_way
 @pytest.mark.parametrize("older", [OLDER, OLDER[1:]], ids=["same length", "another length"])
 def test_an_object_that_was_there_before_is_not_taken_for_the_file(
-    s3: EmbeddedS3, store: HostileStore, patient: str, objects: Objects, key: str, older: bytes, way: Way
+    s3: EmbeddedS3, store: HostileStore, check_target: str, objects: Objects, key: str, older: bytes, way: Way
 ) -> None:
     objects.write(key, older)
     # S3 tells both times in whole seconds: so close together nobody could tell a file that nobody has kept.
     written = int(time.time())
     eventually(lambda: int(time.time()) > written + 1, "the clock stands still")
     store.play(*behind(s3, resetting(), relaying(s3)))
-    answer = upload(store, patient, way, key)
+    answer = upload(store, check_target, way, key)
     assert objects.read(key) == older
     assert (answer.status, answer.code) == (502, "outcome-unknown"), answer.document
 
 
 @every_plain_way
-def test_our_bucket_is_asked_and_does_not_say(store: HostileStore, patient: str, key: str, way: Way) -> None:
+def test_our_bucket_is_asked_and_does_not_say(store: HostileStore, check_target: str, key: str, way: Way) -> None:
     store.play(*[resetting()] * 10)
-    answer = upload(store, patient, way, key)
+    answer = upload(store, check_target, way, key)
     assert (answer.status, answer.code, answer.attempts) == (502, "outcome-unknown", 1)
     assert puts(store) == 1
 
 
 @every_plain_way
-def test_a_bucket_of_others_is_not_looked_into(store: HostileStore, patient: str, key: str, way: Way) -> None:
+def test_a_bucket_of_others_is_not_looked_into(store: HostileStore, check_target: str, key: str, way: Way) -> None:
     store.play(resetting())
-    answer = upload(store, patient, way, key, bucket=THEIRS)
+    answer = upload(store, check_target, way, key, bucket=THEIRS)
     assert (answer.status, answer.code, answer.attempts) == (502, "outcome-unknown", 1)
     assert len(store.exchanges) == 1
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way.retrying], ids=str)
 def test_with_retry_the_file_is_there_in_the_end(
-    s3: EmbeddedS3, store: HostileStore, patient: str, objects: Objects, key: str, way: Way
+    s3: EmbeddedS3, store: HostileStore, check_target: str, objects: Objects, key: str, way: Way
 ) -> None:
     store.play(*behind(s3, swallowing(s3), relaying(s3)))
-    answer = upload(store, patient, way, key)
+    answer = upload(store, check_target, way, key)
     assert answer.status == 200, answer.document
     # Asked, or sent again: both are well.
     assert answer.attempts == puts(store) <= 2

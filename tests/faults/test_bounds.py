@@ -115,17 +115,17 @@ def test_a_slow_store_slows_the_client_down(discarding: HostileStore, alone: Ser
     assert discarding.exchanges[0].received_bytes == 128 * MIB
 
 
-def test_when_all_places_are_taken_the_next_one_is_told_to_wait(store: HostileStore, patient: str) -> None:
+def test_when_all_places_are_taken_the_next_one_is_told_to_wait(store: HostileStore, check_target: str) -> None:
     way = WAYS[0]
     url = signed(store.endpoint_url)
     body, content_type = form(way.parts(url, SMALL))
 
     def attempt() -> Answer:
         store.play(storing)
-        return post(patient, way.path, way.parts(url, SMALL))
+        return post(check_target, way.path, way.parts(url, SMALL))
 
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(Client(patient)) for _ in range(UPLOADS_AT_ONCE - UPLOADS_FOR_USERS)]
+        clients = [stack.enter_context(Client(check_target)) for _ in range(UPLOADS_AT_ONCE - UPLOADS_FOR_USERS)]
         for client in clients:
             client.begin(way.path, content_type, Content_Length=str(len(body)))
             client.send(body[:100])
@@ -143,13 +143,13 @@ def test_when_all_places_are_taken_the_next_one_is_told_to_wait(store: HostileSt
     eventually(lambda: attempt().status == 200, "the places are not given back")
 
 
-def test_a_client_that_goes_away_gives_its_place_back(store: HostileStore, patient: str) -> None:
+def test_a_client_that_goes_away_gives_its_place_back(store: HostileStore, check_target: str) -> None:
     way = WAYS[0]
     body, content_type = form(way.parts(signed(store.endpoint_url), SMALL))
     for _ in range(UPLOADS_AT_ONCE + 10):
-        with Client(patient) as client:
+        with Client(check_target) as client:
             client.begin(way.path, content_type, Content_Length=str(len(body)))
             client.send(body[:100])
     store.play(storing)
-    eventually(lambda: post(patient, way.path, []).status == 422, "the places are not given back")
-    assert post(patient, way.path, way.parts(signed(store.endpoint_url), SMALL)).status == 200
+    eventually(lambda: post(check_target, way.path, []).status == 422, "the places are not given back")
+    assert post(check_target, way.path, way.parts(signed(store.endpoint_url), SMALL)).status == 200

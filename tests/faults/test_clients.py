@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from image_upload.proxy import pace
+from image_upload.form_proxy import min_rate
 from tests.faults.conftest import HASTY_S
 from tests.faults.hostile import HostileStore, storing
 from tests.faults.sending import FILE, URL, WAYS, Client, Way, form, post, signed
@@ -26,7 +26,7 @@ every_streamed_way = pytest.mark.parametrize("way", STREAMED, ids=str)
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients must send 1,000 bytes a second, and something every 0.3 s."""
-    monkeypatch.setattr(pace, "paced", functools.partial(pace.paced, idle_s=IDLE_S, min_bytes_per_s=1000))
+    monkeypatch.setattr(min_rate, "paced", functools.partial(min_rate.paced, idle_s=IDLE_S, min_bytes_per_s=1000))
 
 
 def nothing_stored(store: HostileStore) -> None:
@@ -36,10 +36,10 @@ def nothing_stored(store: HostileStore) -> None:
 
 @every_way
 @pytest.mark.parametrize("cut", [0, 100, MIB, 2 * MIB])
-def test_a_file_that_is_cut_off_is_not_stored(store: HostileStore, patient: str, way: Way, cut: int) -> None:
+def test_a_file_that_is_cut_off_is_not_stored(store: HostileStore, check_target: str, way: Way, cut: int) -> None:
     store.play(storing, storing)
     body, content_type = form(way.parts(signed(store.endpoint_url), CONTENT))
-    with Client(patient) as client:
+    with Client(check_target) as client:
         client.begin(way.path, content_type, Content_Length=str(len(body)))
         client.send(body[:cut])
         if cut >= MIB and way.streamed:
@@ -50,10 +50,10 @@ def test_a_file_that_is_cut_off_is_not_stored(store: HostileStore, patient: str,
 
 @every_way
 @pytest.mark.usefixtures("impatient")
-def test_a_client_that_falls_silent_is_sent_away(store: HostileStore, patient: str, way: Way) -> None:
+def test_a_client_that_falls_silent_is_sent_away(store: HostileStore, check_target: str, way: Way) -> None:
     store.play(storing, storing)
     body, content_type = form(way.parts(signed(store.endpoint_url), CONTENT))
-    with Client(patient) as client:
+    with Client(check_target) as client:
         client.begin(way.path, content_type, Content_Length=str(len(body)))
         client.send(body[:MIB])
         answer = client.answer()
@@ -64,7 +64,7 @@ def test_a_client_that_falls_silent_is_sent_away(store: HostileStore, patient: s
 
 @every_way
 @pytest.mark.usefixtures("impatient")
-def test_a_client_that_drips_is_sent_away(store: HostileStore, patient: str, way: Way) -> None:
+def test_a_client_that_drips_is_sent_away(store: HostileStore, check_target: str, way: Way) -> None:
     store.play(storing, storing)
     body, content_type = form(way.parts(signed(store.endpoint_url), CONTENT))
     over = threading.Event()
@@ -75,7 +75,7 @@ def test_a_client_that_drips_is_sent_away(store: HostileStore, patient: str, way
                 return
             client.send(body[at : at + 1])
 
-    with Client(patient) as client:
+    with Client(check_target) as client:
         client.begin(way.path, content_type, Content_Length=str(len(body)))
         thread = threading.Thread(target=drip)
         thread.start()
@@ -105,10 +105,10 @@ def test_a_client_that_stops_costs_no_more_than_the_deadline(store: HostileStore
 @every_way
 @pytest.mark.parametrize("more", [1, 1000])
 @pytest.mark.usefixtures("impatient")
-def test_a_body_shorter_than_it_says_is_not_stored(store: HostileStore, patient: str, way: Way, more: int) -> None:
+def test_a_body_shorter_than_it_says_is_not_stored(store: HostileStore, check_target: str, way: Way, more: int) -> None:
     store.play(storing, storing)
     body, content_type = form(way.parts(signed(store.endpoint_url), CONTENT))
-    with Client(patient) as client:
+    with Client(check_target) as client:
         client.begin(way.path, content_type, Content_Length=str(len(body) + more))
         client.send(body)
         answer = client.answer()
@@ -121,10 +121,10 @@ def test_a_body_shorter_than_it_says_is_not_stored(store: HostileStore, patient:
 @every_way
 # The line break behind the closing boundary may be missing; its hyphens may not.
 @pytest.mark.parametrize("less", [3, 1000, MIB])
-def test_a_body_longer_than_it_says_is_not_stored(store: HostileStore, patient: str, way: Way, less: int) -> None:
+def test_a_body_longer_than_it_says_is_not_stored(store: HostileStore, check_target: str, way: Way, less: int) -> None:
     store.play(storing, storing)
     body, content_type = form(way.parts(signed(store.endpoint_url), CONTENT))
-    with Client(patient) as client:
+    with Client(check_target) as client:
         client.begin(way.path, content_type, Content_Length=str(len(body) - less))
         client.send(body[: len(body) - less])
         answer = client.answer()
@@ -133,12 +133,12 @@ def test_a_body_longer_than_it_says_is_not_stored(store: HostileStore, patient: 
 
 
 @every_streamed_way
-def test_a_file_without_a_good_end_is_not_stored(store: HostileStore, patient: str, way: Way) -> None:
+def test_a_file_without_a_good_end_is_not_stored(store: HostileStore, check_target: str, way: Way) -> None:
     """Every byte of the announced length came, and then, in place of the closing boundary, something else."""
     store.play(storing, storing)
     body, content_type = form(way.parts(signed(store.endpoint_url), CONTENT))
     end = body.index(CONTENT) + len(CONTENT)
-    with Client(patient) as client:
+    with Client(check_target) as client:
         client.begin(way.path, content_type, Content_Length=str(len(body)))
         client.send(body[:end])
         # What has come is passed on at once, but for the last chunk, which may be the begin of a boundary.
@@ -146,7 +146,7 @@ def test_a_file_without_a_good_end_is_not_stored(store: HostileStore, patient: s
         eventually(
             lambda: bool(store.exchanges) and store.exchanges[0].received_bytes >= passed_on, "the file does not pass"
         )
-        assert post(patient, way.path, []).status == 422
+        assert post(check_target, way.path, []).status == 422
         client.send(b"x" * (len(body) - end))
         answer = client.answer()
     assert (answer.status, answer.code) == (400, "malformed-form"), answer.document
@@ -154,10 +154,10 @@ def test_a_file_without_a_good_end_is_not_stored(store: HostileStore, patient: s
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-def test_a_form_without_a_length_is_stored(store: HostileStore, patient: str, way: Way) -> None:
+def test_a_form_without_a_length_is_stored(store: HostileStore, check_target: str, way: Way) -> None:
     store.play(storing)
     body, content_type = form(way.parts(signed(store.endpoint_url), CONTENT))
-    with Client(patient) as client:
+    with Client(check_target) as client:
         client.begin(way.path, content_type, Transfer_Encoding="chunked")
         for start in range(0, len(body), 100_000):
             piece = body[start : start + 100_000]
@@ -169,10 +169,10 @@ def test_a_form_without_a_length_is_stored(store: HostileStore, patient: str, wa
 
 
 @every_way
-def test_chunks_that_end_early_are_not_stored(store: HostileStore, patient: str, way: Way) -> None:
+def test_chunks_that_end_early_are_not_stored(store: HostileStore, check_target: str, way: Way) -> None:
     store.play(storing)
     body, content_type = form(way.parts(signed(store.endpoint_url), CONTENT))
-    with Client(patient) as client:
+    with Client(check_target) as client:
         client.begin(way.path, content_type, Transfer_Encoding="chunked")
         client.send(b"%x\r\n%b\r\n0\r\n\r\n" % (MIB, body[:MIB]))
         answer = client.answer()
@@ -213,21 +213,21 @@ def large_header_behind(way: Way, url: str) -> list[tuple[str, bytes]]:
     "parts", [two_files, two_urls, many_parts_behind, many_parts_before, large_part_header, large_header_behind]
 )
 def test_a_form_out_of_bounds_is_refused_and_not_stored(
-    store: HostileStore, patient: str, way: Way, parts: Parts
+    store: HostileStore, check_target: str, way: Way, parts: Parts
 ) -> None:
     store.play(storing, storing)
-    answer = post(patient, way.path, parts(way, signed(store.endpoint_url)))
+    answer = post(check_target, way.path, parts(way, signed(store.endpoint_url)))
     assert (answer.status, answer.code) == (400, "malformed-form"), answer.document
     assert answer.elapsed_s < 5
     nothing_stored(store)
 
 
 @every_way
-def test_fields_behind_the_file_do_no_harm(store: HostileStore, patient: str, way: Way) -> None:
+def test_fields_behind_the_file_do_no_harm(store: HostileStore, check_target: str, way: Way) -> None:
     """A streamed file needs to be the last part; the plain route says so, the retry route has kept a copy."""
     store.play(storing, storing)
     parts = [*way.parts(signed(store.endpoint_url), CONTENT), ('name="more"', b"x" * 100)]
-    answer = post(patient, way.path, parts)
+    answer = post(check_target, way.path, parts)
     if way.streamed and not way.retrying:
         assert (answer.status, answer.code) == (400, "malformed-form")
         nothing_stored(store)
@@ -237,9 +237,9 @@ def test_fields_behind_the_file_do_no_harm(store: HostileStore, patient: str, wa
 
 
 @every_way
-def test_a_boundary_of_ten_kilobytes_is_refused(store: HostileStore, patient: str, way: Way) -> None:
+def test_a_boundary_of_ten_kilobytes_is_refused(store: HostileStore, check_target: str, way: Way) -> None:
     body, content_type = form(way.parts(signed(store.endpoint_url), CONTENT), boundary="b" * 10_240)
-    with Client(patient) as client:
+    with Client(check_target) as client:
         client.begin(way.path, content_type, Content_Length=str(len(body)))
         client.send(body)
         answer = client.answer()
@@ -248,9 +248,9 @@ def test_a_boundary_of_ten_kilobytes_is_refused(store: HostileStore, patient: st
 
 
 @every_way
-def test_request_headers_of_60_kilobytes_do_no_harm(store: HostileStore, patient: str, way: Way) -> None:
+def test_request_headers_of_60_kilobytes_do_no_harm(store: HostileStore, check_target: str, way: Way) -> None:
     store.play(storing)
-    answer = post(patient, way.path, way.parts(signed(store.endpoint_url), CONTENT), X_Large="x" * 60_000)
+    answer = post(check_target, way.path, way.parts(signed(store.endpoint_url), CONTENT), X_Large="x" * 60_000)
     assert answer.status == 200
     assert store.stored == [hashlib.sha256(CONTENT).hexdigest()]
     assert "x-large" not in store.exchanges[0].headers
@@ -258,13 +258,13 @@ def test_request_headers_of_60_kilobytes_do_no_harm(store: HostileStore, patient
 
 @every_way
 @pytest.mark.parametrize("spaces", ["image/jpeg ", "  image/jpeg", "image/jpeg\t"])
-def test_spaces_around_the_type_do_no_harm(store: HostileStore, patient: str, way: Way, spaces: str) -> None:
+def test_spaces_around_the_type_do_no_harm(store: HostileStore, check_target: str, way: Way, spaces: str) -> None:
     store.play(storing, storing)
     parts = [
         (head.replace("Content-Type: image/jpeg", f"Content-Type: {spaces}"), content)
         for head, content in way.parts(signed(store.endpoint_url), CONTENT)
     ]
-    answer = post(patient, way.path, parts)
+    answer = post(check_target, way.path, parts)
     assert answer.status in {200, 400}, answer.document
     assert len(store.stored) == (answer.status == 200)
     if answer.status == 200:

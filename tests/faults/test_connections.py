@@ -16,11 +16,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from image_upload import edge
 from image_upload.app import create_app
 from image_upload.limits import HEAD_FIELDS_MAX, HEAD_MAX_BYTES, MIB, UPLOADS_AT_ONCE
 from image_upload.s3.bucket import Bucket
-from image_upload.web import http_protocol
+from image_upload.web import http_protocol, middleware
 from image_upload.web.server import Configuration, Server
 from local.embedded_s3 import EmbeddedS3
 from local.ports import claim_port
@@ -31,7 +30,7 @@ from tests.faults.watching import eventually
 PATIENT_S = 20.0
 HASTY_S = 0.3
 HOST = b"Host: x\r\n"
-WISH = json.dumps({"filename": "cat.jpg", "contentType": "image/jpeg", "size": 10}).encode()
+SPEC = json.dumps({"filename": "cat.jpg", "contentType": "image/jpeg", "size": 10}).encode()
 CHUNKED = b"POST /uploads HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -71,7 +70,7 @@ def read_all(connection: socket.socket) -> bytes:
     return b"".join(iter(lambda: connection.recv(65_536), b""))
 
 
-def post(*fields: bytes, path: bytes = b"/uploads", body: bytes = WISH) -> bytes:
+def post(*fields: bytes, path: bytes = b"/uploads", body: bytes = SPEC) -> bytes:
     head = [b"POST %b HTTP/1.1" % path, b"Host: x", b"Content-Type: application/json", *fields]
     return b"\r\n".join([*head, b"Content-Length: %d" % len(body), b"", body])
 
@@ -123,7 +122,7 @@ def test_a_head_at_the_limit_is_answered(service: str) -> None:
 def test_a_field_of_a_trailer_reaches_no_route(start: Start) -> None:
     """Here a token that is none, which would be refused."""
     trailer = b"0\r\nAuthorization: Bearer x\r\n\r\n"
-    heard = talk(start(), CHUNKED + b"%x\r\n%b\r\n" % (len(WISH), WISH) + trailer + post(b"Connection: close"))
+    heard = talk(start(), CHUNKED + b"%x\r\n%b\r\n" % (len(SPEC), SPEC) + trailer + post(b"Connection: close"))
     assert heard.statuses == [200, 200]
 
 
@@ -163,7 +162,7 @@ def test_curl_that_asks_for_http_2_posts(service: str) -> None:
     features = subprocess.run(["curl", "--version"], capture_output=True, check=True, text=True).stdout
     if "HTTP2" not in features:
         pytest.skip("this curl knows no HTTP/2")
-    asked = ["-H", "Content-Type: application/json", "-d", WISH.decode(), f"{service}/uploads"]
+    asked = ["-H", "Content-Type: application/json", "-d", SPEC.decode(), f"{service}/uploads"]
     ran = subprocess.run(
         ["curl", "-sS", "--noproxy", "*", "--http2", "-o", "/dev/null", "-w", "%{http_code} %{http_version}", *asked],
         capture_output=True, check=False, text=True,
@@ -214,7 +213,7 @@ def test_a_head_that_drips_is_told_that_it_is_late(start: Start) -> None:
 def test_half_a_json_body_is_told_that_it_is_late_and_holds_no_end_up(
     s3: EmbeddedS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge, "BODY_TIMEOUT_S", HASTY_S)
+    monkeypatch.setattr(middleware, "BODY_TIMEOUT_S", HASTY_S)
     monkeypatch.setattr(http_protocol, "LINGER_ENDING_S", HASTY_S)
     with running(create_app(settings_for(s3))) as (url, server, thread), connected(url) as connection:
         connection.sendall(post()[:-10])
@@ -306,11 +305,11 @@ def test_every_client_for_whom_there_is_no_place_gets_its_refusal(start: Start) 
 def test_a_connection_is_kept_where_a_short_body_follows_its_answer(start: Start) -> None:
     refused = post(path=b"/nothing")
     with connected(start()) as connection:
-        connection.sendall(refused[: -len(WISH)])
+        connection.sendall(refused[: -len(SPEC)])
         answer = b""
         while b"request_id" not in answer:
             answer += connection.recv(65_536)
-        connection.sendall(WISH + post(b"Connection: close"))
+        connection.sendall(SPEC + post(b"Connection: close"))
         assert Heard(read_all(connection), sent_all=True).statuses == [200]
 
 
@@ -383,7 +382,7 @@ def test_health_under_load_asks_s3_once(s3: EmbeddedS3) -> None:
 def test_a_slash_at_the_end_of_a_path_makes_no_difference_and_no_redirect(
     service: str, web: httpx.Client, method: str, path: str, status: int
 ) -> None:
-    fields = json.loads(WISH) if path.startswith("/uploads") else {"content_type": "image/jpeg"}
+    fields = json.loads(SPEC) if path.startswith("/uploads") else {"content_type": "image/jpeg"}
     response = web.request(method, f"{service}{path}", json=fields if method == "POST" else None)
     assert response.status_code == status, response.text
     assert "location" not in response.headers

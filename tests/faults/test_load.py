@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from image_upload.s3.signing import Signer
+from image_upload.aws.sigv4 import Signer
 from tests.contract.conftest import chosen_servers, running
 from tests.contract.store import Store, opened
 from tests.faults.process import ServiceProcess, service_process

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from image_upload.errors import TooBusy, TooSlow
+from image_upload.form_proxy.min_rate import ConcurrencyLimit, paced
 from image_upload.limits import CLIENT_BUSY_MIN_BYTES_PER_S
-from image_upload.proxy.pace import Places, paced
 from tests.faults.conftest import service_before
 from tests.faults.hostile import HostileStore, raw, resetting, storing
 from tests.faults.sending import PLAIN, RETRY, WAYS, Client, Way, form, post, signed
@@ -63,7 +63,7 @@ def test_one_address_takes_no_more_than_its_share(
 
 
 def test_the_last_places_are_for_signed_in_users() -> None:
-    places = Places(share=2, most=4, for_users=1)
+    places = ConcurrencyLimit(share=2, most=4, for_users=1)
     with contextlib.ExitStack() as held:
         for name in "abc":
             held.enter_context(places.one(name, signed_in=False))
@@ -139,11 +139,11 @@ def test_a_file_that_streams_goes_on_without_a_copy_where_there_is_no_room(store
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_without_a_temporary_directory_files_stream_and_others_are_told_to_wait(
-    store: HostileStore, patient: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: Way
+    store: HostileStore, check_target: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: Way
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     store.play(storing)
-    answer = post(patient, way.path, way.parts(signed(store.endpoint_url), CONTENT))
+    answer = post(check_target, way.path, way.parts(signed(store.endpoint_url), CONTENT))
     if way.streamed:
         assert answer.status == 200, answer.document
     else:
@@ -151,10 +151,10 @@ def test_without_a_temporary_directory_files_stream_and_others_are_told_to_wait(
 
 
 def test_storing_without_a_temporary_directory_says_so_too(
-    store: HostileStore, patient: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    store: HostileStore, check_target: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     store.play(*[lambda exchange: exchange.say(raw(500))] * 9)
-    answer = post(patient, STORE, [('name="file"; filename="cat.jpg"', CONTENT), ("name=folder", b"x")])
+    answer = post(check_target, STORE, [('name="file"; filename="cat.jpg"', CONTENT), ("name=folder", b"x")])
     assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "too-many-uploads", "2")
     assert store.exchanges == []

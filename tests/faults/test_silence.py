@@ -11,11 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
+from image_upload.database.migration import migrate
 from image_upload.limits import S3_ANSWER_TIMEOUT_S, S3_ATTEMPT_TIMEOUT_S, S3_LOOK_TIMEOUT_S
-from image_upload.mint import multipart as uploads
-from image_upload.records.migrating import migrate
-from image_upload.s3 import multipart, retry, time_limits
+from image_upload.outbound import retry
+from image_upload.s3 import multipart, time_limits
 from image_upload.settings import load
+from image_upload.uploads import multipart as uploads
 from local.embedded_s3 import EmbeddedS3
 from local.service import local_environ
 from tests.conftest import problem, serving
@@ -28,7 +29,7 @@ WITHIN_S = 8.0
 BEGUN = b"<InitiateMultipartUploadResult><UploadId>one</UploadId></InitiateMultipartUploadResult>"
 DONE = b"<CompleteMultipartUploadResult><Key>k</Key></CompleteMultipartUploadResult>"
 SIZE = 6_000_000
-WISH = {"filename": "a.bin", "contentType": "application/x-any", "size": SIZE, "purpose": "file"}
+SPEC = {"filename": "a.bin", "contentType": "application/x-any", "size": SIZE, "purpose": "file"}
 PART = {"parts": [{"partNumber": 1, "etag": "e"}]}
 
 
@@ -60,14 +61,14 @@ def service(hostile: HostileStore, tmp_path_factory: pytest.TempPathFactory) -> 
 def begin(hostile: HostileStore, service: str, web: httpx.Client) -> str:
     """The ticket of an upload that was begun; from then on S3 is silent."""
     hostile.play(answering(raw(200, body=BEGUN)), *[stalling] * 20)
-    response = web.post(f"{service}/uploads", json={**WISH, "accepts": ["multipart"]})
+    response = web.post(f"{service}/uploads", json={**SPEC, "accepts": ["multipart"]})
     assert response.status_code == 200, response.text
     return str(response.json()["ticket"])
 
 
 CALLS: list[tuple[str, str, Any]] = [
-    ("POST", "/uploads", {**WISH, "accepts": ["multipart"]}),
-    ("POST", "/posts", {**WISH, "accepts": ["multipart"]}),
+    ("POST", "/uploads", {**SPEC, "accepts": ["multipart"]}),
+    ("POST", "/posts", {**SPEC, "accepts": ["multipart"]}),
     ("POST", "/s3/multipart", {"filename": "a.bin", "type": "application/x-any", "metadata": {"purpose": "file"}}),
     ("GET", "/uploads/{ticket}", None),
     ("POST", "/uploads/{ticket}/complete", None),
@@ -87,7 +88,7 @@ CALLS: list[tuple[str, str, Any]] = [
 def test_a_silent_s3_is_a_504_in_time(
     hostile: HostileStore, service: str, web: httpx.Client, method: str, path: str, body: Any
 ) -> None:
-    post = web.post(f"{service}/posts", json={**WISH, "accepts": ["put"]}).json()["id"]
+    post = web.post(f"{service}/posts", json={**SPEC, "accepts": ["put"]}).json()["id"]
     file = web.post(f"{service}/files/upload-url", params={"filename": "a.bin"}).json()["file_id"]
     ticket = begin(hostile, service, web)
     began = time.monotonic()
@@ -114,7 +115,7 @@ def test_a_connection_that_was_swallowed_while_it_was_kept_costs_one_attempt(
     hostile.play(answering_once, answering(raw(200, body=BEGUN)), *[answering(raw(200, body=b"<A/>"))] * 3)
     for _ in range(2):
         began = time.monotonic()
-        assert web.post(f"{service}/uploads", json={**WISH, "accepts": ["multipart"]}).status_code == 200
+        assert web.post(f"{service}/uploads", json={**SPEC, "accepts": ["multipart"]}).status_code == 200
         assert time.monotonic() - began < WITHIN_S
     assert len(hostile.exchanges) == 3, "the first was used twice, then another one; the last looks for what was lost"
     hostile.end()

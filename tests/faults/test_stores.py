@@ -112,10 +112,10 @@ def seen(answer: Answer, store: HostileStore) -> Outcome:
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("name", FAULTS)
-def test_every_fault_has_its_answer(store: HostileStore, patient: str, name: str, way: Way) -> None:
+def test_every_fault_has_its_answer(store: HostileStore, check_target: str, name: str, way: Way) -> None:
     fault = FAULTS[name]
     store.play(fault.act, storing)
-    answer = post(patient, way.path, way.parts(signed(store.endpoint_url), fault.content, RETRIES))
+    answer = post(check_target, way.path, way.parts(signed(store.endpoint_url), fault.content, RETRIES))
     assert seen(answer, store) == expected(fault, way), answer.document
     assert answer.elapsed_s < QUICK_S
     if answer.status == 200:
@@ -156,10 +156,10 @@ def test_a_store_that_stalls_costs_no_more_than_the_deadline(
 @pytest.mark.parametrize("content", [SMALL[: MIB // 2], LARGE], ids=["short", "long"])
 @every_stall
 def test_an_attempt_that_stands_still_leaves_time_for_another(
-    store: HostileStore, patient: str, act: Act, content: bytes, way: Way
+    store: HostileStore, check_target: str, act: Act, content: bytes, way: Way
 ) -> None:
     store.play(act, storing)
-    answer = post(patient, way.path, way.parts(signed(store.endpoint_url), content, RETRIES))
+    answer = post(check_target, way.path, way.parts(signed(store.endpoint_url), content, RETRIES))
     assert seen(answer, store) == Outcome(200, None, 2, 2, 1), answer.document
     assert store.stored == [hashlib.sha256(content).hexdigest()]
     assert answer.elapsed_s < PATIENT_S
@@ -167,9 +167,9 @@ def test_an_attempt_that_stands_still_leaves_time_for_another(
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("content", [SMALL[: MIB // 2], LARGE], ids=["short", "long"])
-def test_a_flood_of_interim_answers_is_cut(store: HostileStore, patient: str, content: bytes, way: Way) -> None:
+def test_a_flood_of_interim_answers_is_cut(store: HostileStore, check_target: str, content: bytes, way: Way) -> None:
     store.play(talking(b"", b"HTTP/1.1 102 Wait\r\n\r\n" * 1000), storing)
-    answer = post(patient, way.path, way.parts(signed(store.endpoint_url), content, RETRIES))
+    answer = post(check_target, way.path, way.parts(signed(store.endpoint_url), content, RETRIES))
     again = Outcome(200, None, 2, 2, 1)
     assert seen(answer, store) == (again if way.retrying else Outcome(502, "outcome-unknown", 1, 1, 0))
     assert answer.elapsed_s < QUICK_S
@@ -180,12 +180,12 @@ def test_a_flood_of_interim_answers_is_cut(store: HostileStore, patient: str, co
 @pytest.mark.parametrize("after_bytes", [0, MIB])
 @pytest.mark.parametrize("content", [SMALL[: MIB // 2], LARGE], ids=["short", "long"])
 def test_a_refusal_is_heard_although_the_connection_breaks(
-    store: HostileStore, patient: str, content: bytes, after_bytes: int, way: Way
+    store: HostileStore, check_target: str, content: bytes, after_bytes: int, way: Way
 ) -> None:
     """The store says 403 and resets: what still leaves for it fails before the answer is read."""
     for _ in range(5):
         store.play(answering_early_and_resetting(DENIED, min(after_bytes, len(content) // 2)), storing)
-        answer = post(patient, way.path, way.parts(signed(store.endpoint_url), content, RETRIES))
+        answer = post(check_target, way.path, way.parts(signed(store.endpoint_url), content, RETRIES))
         assert seen(answer, store) == Outcome(400, "upstream-refused", 1, 1, 0), answer.document
         assert (answer.document["upstream_status"], answer.document["upstream_code"]) == (403, "AccessDenied")
 
@@ -244,18 +244,18 @@ def test_nobody_listening(s3: EmbeddedS3, way: Way) -> None:
     "act", [answering(raw(503)), resetting(0), answering_early(raw(503))], ids=["503", "reset", "early 503"]
 )
 def test_there_are_never_more_attempts_than_asked_for(
-    store: HostileStore, patient: str, act: Act, retries: int, way: Way
+    store: HostileStore, check_target: str, act: Act, retries: int, way: Way
 ) -> None:
     store.play(*[act] * 20)
-    answer = post(patient, way.path, way.parts(signed(store.endpoint_url), LARGE, retries))
+    answer = post(check_target, way.path, way.parts(signed(store.endpoint_url), LARGE, retries))
     attempts = retries + 1 if way.retrying else 1
     assert seen(answer, store) == Outcome(502, "upstream-unavailable", attempts, attempts, 0)
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-def test_the_pause_that_the_store_asks_for_is_kept(store: HostileStore, patient: str, way: Way) -> None:
+def test_the_pause_that_the_store_asks_for_is_kept(store: HostileStore, check_target: str, way: Way) -> None:
     store.play(answering(raw(503, "Retry-After: 1")), storing)
-    answer = post(patient, way.path, way.parts(signed(store.endpoint_url), SMALL, RETRIES))
+    answer = post(check_target, way.path, way.parts(signed(store.endpoint_url), SMALL, RETRIES))
     assert seen(answer, store) == expected(FAULTS["503"], way)
     if way.retrying:
         assert 1 <= answer.elapsed_s < QUICK_S
@@ -273,7 +273,7 @@ def test_a_pause_beyond_the_deadline_is_not_begun(store: HostileStore, hasty: st
 @pytest.mark.parametrize("way", [way for way in WAYS if way.streamed], ids=str)
 @pytest.mark.parametrize("left_bytes", [1, 1000])
 def test_success_before_the_last_bytes_is_no_success(
-    store: HostileStore, patient: str, way: Way, left_bytes: int
+    store: HostileStore, check_target: str, way: Way, left_bytes: int
 ) -> None:
     """The store says 200 while the client still holds the end of the file."""
     say_it = threading.Event()
@@ -289,16 +289,16 @@ def test_success_before_the_last_bytes_is_no_success(
     store.play(claiming, storing)
     body, content_type = form(way.parts(signed(store.endpoint_url), LARGE, RETRIES))
     end = body.index(LARGE) + len(LARGE) - left_bytes
-    with Client(patient) as client:
+    with Client(check_target) as client:
         client.begin(way.path, content_type, Content_Length=str(len(body)))
         client.send(body[:end])
         eventually(lambda: bool(store.exchanges) and store.exchanges[0].received_bytes >= passed_on, "it does not pass")
         # Once it has answered these, the service has read what lay in its sockets before.
         for _ in range(20):
-            assert post(patient, way.path, []).status == 422
+            assert post(check_target, way.path, []).status == 422
         say_it.set()
         eventually(lambda: store.exchanges[0].said_bytes > 0, "the store said nothing")
-        assert post(patient, way.path, []).status == 422
+        assert post(check_target, way.path, []).status == 422
         client.send(body[end:])
         answer = client.answer()
     if way.retrying:
@@ -309,11 +309,11 @@ def test_success_before_the_last_bytes_is_no_success(
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way.streamed], ids=str)
 def test_a_connection_that_breaks_while_the_client_pauses_is_a_broken_one(
-    store: HostileStore, patient: str, way: Way
+    store: HostileStore, check_target: str, way: Way
 ) -> None:
     store.play(resetting(1000), storing)
     body, content_type = form(way.parts(signed(store.endpoint_url), LARGE, RETRIES))
-    with Client(patient) as client:
+    with Client(check_target) as client:
         client.begin(way.path, content_type, Content_Length=str(len(body)))
         client.send(body[:MIB])
         eventually(lambda: bool(store.exchanges) and store.exchanges[0].connection.fileno() == -1, "no reset")
@@ -327,7 +327,9 @@ def test_a_connection_that_breaks_while_the_client_pauses_is_a_broken_one(
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way.streamed], ids=str)
-def test_nonsense_from_a_store_that_does_not_read_is_seen_at_once(store: HostileStore, patient: str, way: Way) -> None:
+def test_nonsense_from_a_store_that_does_not_read_is_seen_at_once(
+    store: HostileStore, check_target: str, way: Way
+) -> None:
     def babbling(exchange: Exchange) -> None:
         exchange.read_body(MIB)
         # Long enough for the service to wait for room.
@@ -336,7 +338,7 @@ def test_nonsense_from_a_store_that_does_not_read_is_seen_at_once(store: Hostile
         exchange.stall()
 
     store.play(babbling, storing)
-    answer = post(patient, way.path, way.parts(signed(store.endpoint_url), LARGE, RETRIES))
+    answer = post(check_target, way.path, way.parts(signed(store.endpoint_url), LARGE, RETRIES))
     assert seen(answer, store) == expected(FAULTS["503"], way), answer.document
     assert answer.elapsed_s < QUICK_S
 
@@ -344,11 +346,11 @@ def test_nonsense_from_a_store_that_does_not_read_is_seen_at_once(store: Hostile
 @pytest.mark.parametrize("retries", [0, 1])
 @pytest.mark.parametrize("fails", [False, True])
 def test_max_retries_behind_the_file_counts_as_well(
-    store: HostileStore, patient: str, retries: int, fails: bool
+    store: HostileStore, check_target: str, retries: int, fails: bool
 ) -> None:
     store.play(*[answering(raw(503)) if fails else storing] * 20)
     parts = [*WAYS[0].parts(signed(store.endpoint_url), SMALL), (MAX_RETRIES, str(retries).encode())]
-    answer = post(patient, RETRY, parts)
+    answer = post(check_target, RETRY, parts)
     assert (answer.status, answer.code) == (UNAVAILABLE if fails else STORED), answer.document
     # The attempt that was broken off when the form turned out longer is none of the client's.
     assert answer.attempts is not None

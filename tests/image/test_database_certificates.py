@@ -4,16 +4,16 @@ import json
 
 import pytest
 
+from tests.database.postgres import Postgres
 from tests.image import engine
 from tests.image.engine import AS_ON_LAMBDA
-from tests.records.postgres import Postgres
 
 pytestmark = [pytest.mark.needs("image"), pytest.mark.needs("postgres")]
 
 # One connection, as the service and the command that migrates make it; what came of it.
 CONNECT = """
 import asyncio, os, psycopg
-from image_upload.records.engine import Target
+from image_upload.database.engine import Target
 from image_upload.settings import load
 parameters = asyncio.run(Target(load(os.environ, serving=False)).parameters())
 try:
@@ -24,7 +24,7 @@ except psycopg.OperationalError as error:
 """
 WHERE_FILES_ARE = """
 import certifi, json, ssl
-from image_upload.records import authorities
+from image_upload.database import authorities
 print(json.dumps([str(authorities.RDS), certifi.where(), ssl.get_default_verify_paths().openssl_cafile]))
 """
 LIBPQS_OWN = """

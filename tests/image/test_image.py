@@ -91,7 +91,7 @@ def test_its_own_layers_are_small(image: str) -> None:
     assert of_image - of_base < ADDED_MAX_BYTES
 
 
-@pytest.mark.parametrize("imports", [["awslambdaric.bootstrap", "upload"], ["image_upload.commands.serve", "upload"]])
+@pytest.mark.parametrize("imports", [["awslambdaric.bootstrap", "upload"], ["image_upload.cli.serve", "upload"]])
 def test_everything_it_imports_is_byte_code_already(imports: list[str], image: str, s3: EmbeddedS3) -> None:
     assert python(image, LOOKING, *imports, environ=reachable(s3)) == []
 

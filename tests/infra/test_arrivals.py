@@ -21,17 +21,17 @@ from typing import Any
 import boto3
 import pytest
 
-from image_upload.commands import bucket_rules
+from image_upload.cli import bucket_rules
+from image_upload.database.records import Records
+from image_upload.database.values import Record
 from image_upload.limits import ARRIVAL_MAX_CHARS
-from image_upload.records.records import Records
-from image_upload.records.values import Record
 from infra.events import ARRIVAL_ATTEMPTS
-from tests.arrivals.stores import CONTENT, promise
+from tests.completion.stores import CONTENT, expected_object
+from tests.database.databases import Place, empty, migrated
+from tests.database.postgres import Postgres
 from tests.infra.ministack import REGION, ministack
 from tests.infra.template import TEMPLATE
 from tests.infra.test_deploy import Cloud
-from tests.records.databases import Place, empty, migrated
-from tests.records.postgres import Postgres
 from tests.runtime.api import Outcome
 from tests.runtime.process import Function, function
 
@@ -203,12 +203,12 @@ def test_a_thousand_arrivals_are_noted_and_the_poisoned_ones_end_in_the_dead_let
         return waiting(sqs, arrivals), waiting(sqs, dead)
 
     async def insert(records: Records) -> list[Record]:
-        return [await records.insert("post", promise()) for _ in range(COUNT)]
+        return [await records.insert("post", expected_object()) for _ in range(COUNT)]
 
     rows = place.ask(insert)
 
     def arrive(number: int) -> None:
-        key = rows[number].promise.key
+        key = rows[number].expected_object.key
         s3.put_object(Bucket=bucket, Key=key, Body=CONTENT, ContentType="image/jpeg")
         if number % 20 == 0:  # what S3 tells of twice
             sqs.send_message(QueueUrl=arrivals, MessageBody=about(key, bucket))

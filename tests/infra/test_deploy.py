@@ -13,8 +13,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from image_upload import purposes
-from image_upload.s3 import rules
+from image_upload.bucket_config import rules
+from image_upload.domain import purposes
 from local.embedded_s3 import EmbeddedS3
 from tests.infra.ministack import REGION, ministack
 from tests.infra.template import IMAGE, TEMPLATE

@@ -12,15 +12,15 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from image_upload import purposes, secret_reference
 from image_upload.app import create_app
-from image_upload.audit import Audit
-from image_upload.commands import bucket_rules
-from image_upload.edge import Problems, RequestLog
+from image_upload.bucket_config import rules
+from image_upload.cli import bucket_rules
+from image_upload.domain import purposes
 from image_upload.errors import StorageUnavailable
-from image_upload.logs import JsonFormatter
-from image_upload.s3 import rules
-from image_upload.settings import Settings, aliases, load, secret_settings
+from image_upload.settings import Settings, aliases, load, secret_reference, secret_settings
+from image_upload.telemetry.audit import Audit
+from image_upload.telemetry.logs import JsonFormatter
+from image_upload.web.middleware import Problems, RequestLog
 from infra.generate import NOT_PARAMETERS, parameter_of
 from tests.infra.template import IMAGE, TEMPLATE, Stack
 

@@ -12,14 +12,15 @@ import httpx
 import jwt
 import pytest
 
-from image_upload import keys
+from image_upload.domain import keys
 from image_upload.errors import InvalidRequest
 from image_upload.library import pages
-from image_upload.s3 import retry, time_limits
+from image_upload.outbound import retry
+from image_upload.s3 import time_limits
 from image_upload.settings import load
 from local.embedded_s3 import BUCKET, EmbeddedS3
 from local.service import local_environ
-from tests.conftest import Mint, problem, serving
+from tests.conftest import SinglePutPlanner, problem, serving
 from tests.faults.hostile import HostileStore, answering, hostile_store, raw, stalling
 from tests.raw import ask
 
@@ -47,7 +48,7 @@ SMALL_CALLS = [
 
 
 @pytest.fixture
-def stored(mint: Mint, web: httpx.Client, jpeg: bytes) -> str:
+def stored(mint: SinglePutPlanner, web: httpx.Client, jpeg: bytes) -> str:
     plan = mint()
     assert web.put(plan["presignedUrl"], content=jpeg, headers=plan["headers"]).status_code == 200
     key: str = plan["objectKey"]

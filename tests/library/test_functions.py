@@ -13,7 +13,8 @@ import pytest
 
 from image_upload.errors import EmptyFile, InvalidFilename, InvalidKey, ObjectMissing, Problem, StorageUnavailable
 from image_upload.library import Library
-from image_upload.s3 import objects, retry
+from image_upload.outbound import retry
+from image_upload.s3 import objects
 from local.embedded_s3 import EmbeddedS3
 from local.service import local_environ
 from tests.faults.hostile import Act, Exchange, HostileStore, answering, hostile_store, raw, resetting

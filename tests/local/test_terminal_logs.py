@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from image_upload import logs
 from image_upload.settings import load
+from image_upload.telemetry import logs
 from local.service import local_environ
 from local.terminal_logs import TerminalFormatter, write_for_a_person
 

@@ -8,7 +8,7 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from starlette.types import Receive, Scope, Send
 
 from image_upload.errors import MEDIA_TYPE
-from image_upload.function_url import FunctionUrl
+from image_upload.web.function_url import FunctionUrl
 
 
 async def _app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -205,9 +205,9 @@ def test_a_silent_s3_is_answered_before_the_deadline_also_without_a_form(
 ) -> None:
     timeout_s = LAMBDA_ANSWER_MARGIN_S + 2
     event = json.loads((EVENTS / "mint.json").read_text(encoding="utf-8"))
-    wish = {"filename": "a.bin", "contentType": "a/b", "size": 1 << 30, "purpose": "file", "accepts": ["multipart"]}
+    spec = {"filename": "a.bin", "contentType": "a/b", "size": 1 << 30, "purpose": "file", "accepts": ["multipart"]}
     del event["headers"]["content-length"]
-    event |= {"rawPath": path, "body": json.dumps(wish)}
+    event |= {"rawPath": path, "body": json.dumps(spec)}
     event["requestContext"]["http"] |= {"path": path, "method": "POST" if path == "/uploads" else "GET"}
     with hostile_store() as store:
         store.play(*[Exchange.stall] * 5)

@@ -6,17 +6,17 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from image_upload.database import migration
 from image_upload.limits import LAMBDA_DEADLINE_MARGIN_S
-from image_upload.records import migrating
 from local.embedded_s3 import EmbeddedS3
-from tests.records.databases import Place, settings_with
-from tests.records.postgres import Postgres
+from tests.database.databases import Place, settings_with
+from tests.database.postgres import Postgres
 from tests.runtime.operating import CHECK, MIGRATE, SMOKE, answered, request
 from tests.runtime.process import function
 
 
 def test_migrations_are_told_then_applied_and_requests_go_on(tmp_path: Path, s3: EmbeddedS3, unmigrated: Place) -> None:
-    revisions = migrating.revisions_after(None)
+    revisions = migration.revisions_after(None)
     newest = revisions[-1].number
     post = request(rawPath="/posts")
     with function(tmp_path, s3.environ, DATABASE_URL=unmigrated.url) as running:
@@ -46,8 +46,8 @@ def test_migrations_are_told_then_applied_and_requests_go_on(tmp_path: Path, s3:
 
 
 def test_revisions_say_in_a_line_what_they_bring() -> None:
-    assert migrating.revisions_after(None)[0] == ("0001", "Posts and file records.")
-    assert migrating.revisions_after(migrating.newest()) == []
+    assert migration.revisions_after(None)[0] == ("0001", "Posts and file records.")
+    assert migration.revisions_after(migration.newest()) == []
 
 
 def test_without_a_database_there_is_nothing_to_migrate(tmp_path: Path, s3: EmbeddedS3) -> None:
@@ -111,10 +111,10 @@ def test_a_migration_that_has_to_wait_too_long_gives_up_before_the_deadline(
     postgres.run(f"CREATE DATABASE {name}")
     url = postgres.url(name)
     with psycopg.connect(url) as other, function(tmp_path, s3.environ, DATABASE_URL=url) as running:
-        other.execute("SELECT pg_advisory_xact_lock(%s)", [migrating._LOCK])
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [migration._LOCK])
         passed, lines = answered(running, MIGRATE, 6)
         assert not passed
         assert "It took too long, and nothing was changed." in lines
         other.rollback()
         assert answered(running, MIGRATE)[0]
-    assert migrating.current(settings_with(url)) == migrating.newest()
+    assert migration.current(settings_with(url)) == migration.newest()

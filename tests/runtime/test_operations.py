@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from image_upload.accounts.issuing import bearer_token
+from image_upload.auth.token_issuer import bearer_token
 from image_upload.limits import LAMBDA_ANSWER_MARGIN_S, SMOKE_CLEAN_UP_S
 from image_upload.operations.smoke import stand_in
 from local.embedded_s3 import ACCESS_KEY, SECRET_KEY, EmbeddedS3
-from tests.accounts.provider import AUDIENCE, ISSUER, SECRET, Provider, providing
-from tests.commands.meddling import Answer, Call, Meddler, error, meddling
+from tests.auth.provider import AUDIENCE, ISSUER, SECRET, Provider, providing
+from tests.cli.meddling import Answer, Call, Meddler, error, meddling
 from tests.conftest import Start
 from tests.contract.store import Store, opened
 from tests.runtime.operating import SMOKE, answered, request
@@ -128,11 +128,11 @@ def test_a_provider_without_keys_fails_the_smoke_test(
 
 
 def test_the_smoke_test_takes_nothing_from_the_limits_and_quotas_of_users(tmp_path: Path, store: Store) -> None:
-    wish = json.dumps({"filename": "a.png", "contentType": "image/png", "size": 1})
+    spec = json.dumps({"filename": "a.png", "contentType": "image/png", "size": 1})
     with function(tmp_path, store.environ, **TIGHT) as running:
         assert answered(running, SMOKE)[0]
         # One request an hour and one file a day are left to every client, and the limits still hold.
-        answers = [running.api.answer(request(body=wish)) for _ in range(2)]
+        answers = [running.api.answer(request(body=spec)) for _ in range(2)]
         assert [each["statusCode"] for each in answers] == [200, 429]
         assert answered(running, SMOKE)[0], "again, within the same hour"
 
@@ -144,8 +144,8 @@ def test_the_token_of_the_smoke_test_is_refused_by_the_service_itself(
     environ = {**STRICT, "JWT_SECRET": secret, "JWT_JWKS_URL": provider.url}
     tested = stand_in(provider.settings(**environ))
     headers = {"Authorization": f"Bearer {bearer_token(tested, 'smoke-test', 60)}"}
-    wish = {"filename": "a.png", "contentType": "image/png", "size": 1}
-    answer = web.post(f"{start(**environ)}/uploads", json=wish, headers=headers)
+    spec = {"filename": "a.png", "contentType": "image/png", "size": 1}
+    answer = web.post(f"{start(**environ)}/uploads", json=spec, headers=headers)
     assert answer.status_code == (200 if secret else 401), answer.text
 
 

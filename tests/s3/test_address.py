@@ -1,6 +1,6 @@
 import pytest
 
-from image_upload.s3.address import bucket_on_aws, locate
+from image_upload.aws.endpoints import bucket_on_aws, locate
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,18 @@ from typing import NoReturn
 import httpx
 import pytest
 
-from image_upload.s3.bucket import Bucket
-from image_upload.s3.connection import (
+from image_upload.outbound.client import (
     AddressRefused,
     CheckedTransport,
     Destinations,
-    Lanes,
+    PoolGroup,
     Resolver,
     is_private,
     is_public,
     open_client,
 )
-from image_upload.s3.wire import WireError
+from image_upload.outbound.streaming_put import StreamingPutError
+from image_upload.s3.bucket import Bucket
 from image_upload.settings import load
 
 
@@ -161,15 +161,15 @@ async def by_client(bucket: Bucket, url: str) -> None:
         await bucket.aclose()
 
 
-async def by_wire(bucket: Bucket, url: str) -> None:
+async def by_streaming_put(bucket: Bucket, url: str) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"x"
 
-    await bucket.wire.put(url, {"Host": "x"}, 1, body())
+    await bucket.streaming_put.put(url, {"Host": "x"}, 1, body())
 
 
 Send = Callable[[Bucket, str], Coroutine[None, None, None]]
-WAYS = pytest.mark.parametrize("send", [by_client, by_wire])
+WAYS = pytest.mark.parametrize("send", [by_client, by_streaming_put])
 
 
 @WAYS
@@ -178,7 +178,7 @@ def test_an_interface_endpoint_serves_the_services_own_bucket(
     resolve_to: Callable[..., None], tried: list[str], send: Send, address: str
 ) -> None:
     resolve_to(address, "52.219.60.1")
-    with pytest.raises((httpx.ConnectError, WireError)):
+    with pytest.raises((httpx.ConnectError, StreamingPutError)):
         asyncio.run(send(own_bucket(), f"https://{OWN}/a.jpg"))
     assert tried == [address]
 
@@ -236,7 +236,7 @@ def test_the_authorities_are_read_once_for_all_clients_of_a_process() -> None:
     """It takes as long as some hundred requests, and nothing else goes on meanwhile."""
     found = set()
     for _ in range(2):
-        lanes = open_client(Destinations(frozenset()), verify=True)._transport
-        assert isinstance(lanes, Lanes)
-        found |= {id(lane._pool._ssl_context) for lane in lanes._lanes if isinstance(lane, CheckedTransport)}
+        pools = open_client(Destinations(frozenset()), verify=True)._transport
+        assert isinstance(pools, PoolGroup)
+        found |= {id(lane._pool._ssl_context) for lane in pools._pools if isinstance(lane, CheckedTransport)}
     assert len(found) == 1

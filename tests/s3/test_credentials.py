@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Start, problem
 
-WISH = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 5}
+SPEC = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 5}
 NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
 
 
@@ -28,7 +28,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def minted(web: httpx.Client, service: str) -> dict[str, str]:
-    response = web.post(f"{service}/uploads", json=WISH)
+    response = web.post(f"{service}/uploads", json=SPEC)
     assert response.status_code == 200, response.text
     plan: dict[str, str] = response.json()
     return plan
@@ -63,5 +63,5 @@ def test_a_url_never_claims_to_outlive_its_credentials(start: Start, web: httpx.
 @pytest.mark.usefixtures("profile")
 def test_without_any_credentials_minting_says_so_and_health_goes_on(start: Start, web: httpx.Client) -> None:
     service = start(**NO_KEYS)
-    problem(web.post(f"{service}/uploads", json=WISH), 503, "credentials-unavailable")
+    problem(web.post(f"{service}/uploads", json=SPEC), 503, "credentials-unavailable")
     assert web.get(service).json()["bucket"] == "no-credentials"

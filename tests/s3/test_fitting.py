@@ -4,16 +4,24 @@ from typing import Any
 
 import pytest
 
-from image_upload import purposes
-from image_upload.s3 import rules
-from image_upload.s3.fitting import Fit, fit_cors, fit_encryption, fit_events, fit_lifecycle, fit_policy, fit_whole
+from image_upload.bucket_config import rules
+from image_upload.bucket_config.diff import (
+    Diff,
+    fit_cors,
+    fit_encryption,
+    fit_events,
+    fit_lifecycle,
+    fit_policy,
+    fit_whole,
+)
+from image_upload.domain import purposes
 
 EVERY = purposes.every()
 WANTED = rules.lifecycle_rules(EVERY)
 CORS = rules.cors_rules(["https://app.example.com"])
 
 
-def states(fit: Fit) -> dict[str, str]:
+def states(fit: Diff) -> dict[str, str]:
     return {line.what: line.state for line in fit.lines}
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from image_upload import limits, purposes
-from image_upload.s3 import rules
-from image_upload.s3.failures import _ACTIONS
+from image_upload import limits
+from image_upload.bucket_config import rules
+from image_upload.domain import purposes
+from image_upload.s3.errors import _ACTIONS
 
 EVERY = purposes.every()
 CDN = "arn:aws:cloudfront::111122223333:distribution/E2ABC"

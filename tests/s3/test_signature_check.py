@@ -10,9 +10,9 @@ from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_upload.s3.address import locate
+from image_upload.aws.endpoints import locate
+from image_upload.aws.sigv4 import Credentials, Signer
 from image_upload.s3.signature_check import is_signed
-from image_upload.s3.signing import Credentials, Signer
 
 OURS = Credentials("AKIAIOSFODNN7EXAMPLE", "secret")
 TEMPORARY = Credentials("ASIAIOSFODNN7EXAMPLE", "secret", "token/with+signs==")

@@ -15,8 +15,8 @@ from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_upload.s3.address import Address, locate
-from image_upload.s3.signing import Credentials, Signer
+from image_upload.aws.endpoints import Address, locate
+from image_upload.aws.sigv4 import Credentials, Signer
 
 NOW = datetime(2026, 11, 20, 9, 30, 15, tzinfo=UTC)
 TOKEN = "IQoJb3JpZ2luX2VjE+/=" * 45

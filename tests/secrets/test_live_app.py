@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from image_upload import secret_source
+from image_upload.aws import secret_source
 from image_upload.live_app import LiveApp
 from local.replay import Context
 from tests.secrets.store import NEVER_SHOWN, SecretStore, secret_store

@@ -12,9 +12,10 @@ import botocore.session
 import pytest
 from botocore.endpoint_provider import EndpointProvider
 
-from image_upload import secret_reference, secret_source
+from image_upload.aws import secret_source
+from image_upload.aws.secret_source import SecretSource, SecretsUnavailable, begin
 from image_upload.limits import SECRETS_ANSWER_MAX_BYTES, SECRETS_PAGES_MAX
-from image_upload.secret_source import SecretSource, SecretsUnavailable, begin
+from image_upload.settings import secret_reference
 from tests.e2e.authority import SYSTEM_BUNDLE, certificates
 from tests.secrets.store import (
     ENVIRON,

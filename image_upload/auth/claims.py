@@ -1,0 +1,61 @@
+"""What a proven token says of its user."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from image_upload.auth.principals import ADMIN, MINT, Principal, is_user_id
+from image_upload.errors import InvalidToken
+
+# Where providers write what a token may: RFC 8693 and 9068; Entra ID and Okta; Auth0.
+_SCOPE_CLAIMS = ("scope", "scp", "permissions")
+
+# What a token is for, where its issuer says so: Cognito in `token_use`, Keycloak in `typ`. The service's own refresh
+# tokens say `refresh` in `token_use`.
+_USE_CLAIMS = ("token_use", "typ")
+_USES = frozenset({"access", "id", "bearer", "jwt", "at+jwt"})
+# Libraries that sign with one secret for everything say it in these (SimpleJWT and FastAPI JWT Auth among them).
+# Applications put other things there too, so only what can be no access token is refused.
+_KIND_CLAIMS = ("type", "token_type")
+_OTHER_KINDS = ("refresh", "reset", "logout", "verif", "invit")
+
+# User ids of the service's own sign-in are numbers of 13 to 16 digits (`records.new_id`).
+_OWN_USER_ID = re.compile(r"[1-9][0-9]{12,15}", re.ASCII)
+PROVIDER_PREFIX = "provider:"
+
+
+_NOT_AN_ACCESS_TOKEN = "This is not an access token. Send the access token of your sign-in."
+
+
+def principal_in(claims: Mapping[str, Any], scope_prefix: str, *, from_provider: bool) -> Principal:
+    """The principal of proven claims. Only scopes that begin with the prefix count. Raises `InvalidToken`.
+
+    `from_provider`: the identity provider's key proved the token. Such a subject that reads as the number of a user
+    of the service's own sign-in gets a prefix, so that one user never takes the place of the other.
+    """
+    for name in _USE_CLAIMS:
+        if name in claims and str(claims[name]).lower() not in _USES:
+            raise InvalidToken(_NOT_AN_ACCESS_TOKEN)
+    for name in _KIND_CLAIMS:
+        if str(claims.get(name, "")).lower().startswith(_OTHER_KINDS):
+            raise InvalidToken(_NOT_AN_ACCESS_TOKEN)
+    user_id = claims["sub"]
+    if isinstance(user_id, int) and not isinstance(user_id, bool):
+        # RFC 7519 section 4.1.2 wants text. Back ends whose users have numbers sign the number.
+        user_id = str(user_id)
+    if not isinstance(user_id, str):
+        raise InvalidToken("The token's subject (sub) is neither text nor a whole number. Correct it at its issuer.")
+    if not is_user_id(user_id):
+        raise InvalidToken("The token's subject is not a user id. Sign in again.")
+    if from_provider and _OWN_USER_ID.fullmatch(user_id):
+        user_id = PROVIDER_PREFIX + user_id
+    granted = {scope for name in _SCOPE_CLAIMS for scope in _scopes(claims.get(name))}
+    scopes = frozenset(known for known in (ADMIN, MINT) if scope_prefix + known in granted)
+    return Principal(user_id, signed_in=True, scopes=scopes)
+
+
+def _scopes(value: object) -> Iterable[str]:
+    """A claim of scopes: text with blanks between, or a list of text."""
+    if isinstance(value, str):
+        return value.split(" ")
+    return [scope for scope in value if isinstance(scope, str)] if isinstance(value, list) else ()

@@ -1,0 +1,76 @@
+"""The one dependency through which a route learns who is asking, and says what it needs."""
+
+from fastapi import Request
+
+from image_upload.auth import permissions
+from image_upload.auth.permissions import Right
+from image_upload.auth.principals import ANONYMOUS, Principal
+from image_upload.auth.tokens import Verifier
+from image_upload.errors import InvalidToken, NotSignedIn, ScopeMissing
+from image_upload.settings import Settings
+from image_upload.usage.limiter import Limit
+from image_upload.web.openapi import TokenDependency
+
+# Where a middleware in front of the routes leaves a token that came in the path.
+PATH_TOKEN = "path_token"
+
+
+class PrincipalOf(TokenDependency):
+    """A dependency: the principal who asks, with the right that the route needs. Raises 401, 403 and 429 problems.
+
+    A route that states nothing needs `manage`, the right that fewest tokens give; `needs` states another.
+    With `signed_in` the route needs a token also where `AUTH_REQUIRED` is false.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        verifier: Verifier,
+        limit: Limit | None,
+        right: Right = "manage",
+        *,
+        signed_in: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._verifier = verifier
+        self._limit = limit
+        self._asks_all = signed_in or settings.auth_required
+        self.right = right
+        self.requires_token = signed_in or permissions.needs_token(right, settings)
+
+    def needs(self, right: Right, *, signed_in: bool = False) -> "PrincipalOf":
+        """The same dependency for a route that needs this right."""
+        return PrincipalOf(self._settings, self._verifier, self._limit, right, signed_in=signed_in)
+
+    async def __call__(self, request: Request) -> Principal:
+        """Who is asking.
+
+        A token that is sent must be valid, also where none is required: a client that believes to be
+        signed in must not silently store as `anonymous`.
+        """
+        principal = await self._principal(request)
+        if not permissions.has(principal, self.right):
+            raise ScopeMissing("This token is for uploads only. Use a token of the user without the scope mint.")
+        return principal
+
+    async def _principal(self, request: Request) -> Principal:
+        header = request.headers.get("authorization")
+        if PATH_TOKEN in request.scope:
+            header = f"Bearer {request.scope[PATH_TOKEN]}"
+        if header is None:
+            if self._asks_all:
+                raise NotSignedIn("This route needs a token. Send it as: Authorization: Bearer <token>.")
+            return ANONYMOUS
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise InvalidToken("The Authorization header is not of the form: Bearer <token>.")
+        principal = await self._verifier.verify(token.strip())
+        request.scope["principal"] = principal
+        if self._limit is not None:
+            await self._limit.hit(principal.user_id, request.scope["path"])
+        return principal
+
+
+def principal_of(settings: Settings, limit: Limit | None = None) -> PrincipalOf:
+    """The dependency that the rooms are handed; `limit` is the one per user."""
+    return PrincipalOf(settings, Verifier(settings), limit)

@@ -1,0 +1,179 @@
+"""From a provider's word to a user of ours: begin, come back, exchange, renew, end.
+
+browser ──begin──► provider ──finish──► front end ──exchange──► tokens ──renew──► tokens … ──end
+"""
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlencode, urlsplit
+
+from pydantic import SecretStr
+
+from image_upload.auth import oauth_state
+from image_upload.auth.oauth_state import StateCookie, Transaction
+from image_upload.auth.token_issuer import access_token
+from image_upload.database.database import Database
+from image_upload.database.identity import Identity, Renewed, User
+from image_upload.errors import GrantRefused, SignInNotConfigured
+from image_upload.settings import Settings
+from image_upload.settings.values import is_loopback
+
+log = logging.getLogger(__name__)
+
+PROVIDERS = ("google", "github")
+
+_REFUSED = "This code or token was used before, is too old, or is none of this service. Sign in again."
+
+
+class Provider(Protocol):
+    """Somebody who knows who a person is."""
+
+    async def authorization_url(self, transaction: Transaction) -> str:
+        """Where to send the browser."""
+
+    async def identity(self, answer: Mapping[str, str], transaction: Transaction) -> Identity:
+        """Who came back."""
+
+
+class SignedInUser(NamedTuple):
+    """Somebody who came back from a provider, and where their browser goes on."""
+
+    user: User
+    location: str
+
+
+class SignIn:
+    """The way in. Each provider is made by the first sign-in there."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._providers: dict[str, Provider] = {}
+        secret = settings.session_secret
+        # Without one, possible only outside production, a sign-in ends with the process that it began in.
+        self._state_cookie = StateCookie(secret.get_secret_value().encode() if secret else secrets.token_bytes(32))
+
+    async def begin(self, name: str, base_url: str, challenge: str | None) -> tuple[str, str]:
+        """Where to send the browser, and its cookie. `base_url` is what the request says of our own address."""
+        provider, redirect_uri = self._provider(name), self._redirect_uri(name, base_url)
+        # Better now than when somebody comes back: can we keep users, and sign tokens?
+        _ = self._database.users
+        access_token(self._settings, 1, 1)
+        transaction = oauth_state.begin(name, redirect_uri, challenge)
+        return await provider.authorization_url(transaction), self._state_cookie.close(transaction)
+
+    async def finish(self, name: str, answer: Mapping[str, str], cookie: str | None) -> SignedInUser:
+        """Who came back, and where to send them. Raises what a front end is told with `?error=`."""
+        provider = self._provider(name)
+        transaction = self._state_cookie.open(cookie, name, answer.get("state"))
+        user = await self._database.users.sign_in(await provider.identity(answer, transaction))
+        log.info("signed in", extra={"fields": {"user_id": user.id, "provider": name}})
+        if self._settings.oauth_token_in_url and transaction.challenge is None:
+            token = access_token(self._settings, user.id, self._settings.jwt_expire_minutes)
+            return SignedInUser(user, self.front_end(token=token))
+        code = await self._database.sessions.begin(user.id, transaction.challenge)
+        return SignedInUser(user, self.front_end(code=code))
+
+    def front_end(self, **said: str) -> str:
+        """The one place that a sign-in leads back to, whatever a request asks for. Raises `SignInNotConfigured`."""
+        if self._settings.frontend_callback_url is None:
+            raise SignInNotConfigured("This service has no FRONTEND_CALLBACK_URL. Its operator sets it.")
+        return f"{self._settings.frontend_callback_url}?{urlencode(said)}"
+
+    async def exchange(self, code: str, challenge: str | None) -> dict[str, Any]:
+        """Tokens for a one-time code. Raises `GrantRefused`."""
+        return await self._tokens(await self._database.sessions.redeem(code, challenge), "code")
+
+    async def renew(self, refresh_token: str) -> dict[str, Any]:
+        """Tokens for a refresh token, which is worth nothing from now on. Raises `GrantRefused`."""
+        return await self._tokens(await self._database.sessions.renew(refresh_token), "refresh token")
+
+    async def end(self, refresh_token: str) -> None:
+        """Sign out."""
+        await self._database.sessions.end(refresh_token)
+
+    async def test_token(self, email: str) -> dict[str, Any]:
+        """A token for whoever somebody wants to be. Never in production."""
+        identity = Identity("test", "test", email, email, email_verified=True, name="Test User")
+        user = await self._database.users.sign_in(identity)
+        return self._answer(user, self._settings.jwt_expire_minutes)
+
+    async def user(self, user_id: str) -> dict[str, Any]:
+        """What is known of a token's user: of one who did not sign in here, the id alone."""
+        user = None
+        if self._database.is_configured and user_id.isascii() and user_id.isdigit() and len(user_id) <= _ID_DIGITS:
+            user = await self._database.users.find(int(user_id))
+        if user is None:
+            return {"user_id": user_id, "email": None, "name": None}
+        return _as_json(user)
+
+    async def _tokens(self, renewed: Renewed | None, what: str) -> dict[str, Any]:
+        user = None if renewed is None else await self._database.users.find(renewed.user_id)
+        if user is None or renewed is None:
+            log.warning("sign-in grant refused", extra={"fields": {"grant": what}})
+            raise GrantRefused(_REFUSED, error="invalid_grant")
+        answer = self._answer(user, self._settings.access_token_minutes)
+        return {**answer, "refresh_token": renewed.refresh_token}
+
+    def _answer(self, user: User, minutes: int) -> dict[str, Any]:
+        return {
+            "access_token": access_token(self._settings, user.id, minutes),
+            "token_type": "bearer",
+            "expires_in": minutes * 60,
+            "user": _as_json(user),
+        }
+
+    def _provider(self, name: str) -> Provider:
+        if name not in self._providers:
+            self._providers[name] = _MAKERS[name](self._settings)
+        return self._providers[name]
+
+    def _redirect_uri(self, name: str, base_url: str) -> str:
+        """Where the provider sends the browser back to, exactly as it is registered there."""
+        base = self._settings.oauth_redirect_base_url
+        if base is None:
+            # Whoever sends the Host header would otherwise decide where the provider's codes go.
+            if self._settings.environment == "production" or not is_loopback(urlsplit(base_url).hostname or ""):
+                raise SignInNotConfigured(
+                    "This service does not know its own address. Its operator sets OAUTH_REDIRECT_BASE_URL."
+                )
+            base = base_url.rstrip("/")
+        return f"{base}/auth/oauth/{name}/callback"
+
+
+# A row's id has 53 bits.
+_ID_DIGITS = 16
+
+
+def _as_json(user: User) -> dict[str, Any]:
+    return {"user_id": user.id, "email": user.email, "name": user.name}
+
+
+def _client_of(client_id: str | None, secret: SecretStr | None, scope: str, variable: str) -> Any:
+    from image_upload.auth.oauth import Client  # noqa: PLC0415  Authlib and httpx, for those who sign in
+
+    if client_id is None or secret is None:
+        raise SignInNotConfigured(
+            f"This way of signing in is not set up. The service's operator sets {variable}_CLIENT_ID and "
+            f"{variable}_CLIENT_SECRET."
+        )
+    return Client(client_id, secret.get_secret_value(), scope)
+
+
+def _google(settings: Settings) -> Provider:
+    client = _client_of(settings.google_client_id, settings.google_client_secret, "openid email profile", "GOOGLE")
+    from image_upload.auth.openid import OpenIdProvider  # noqa: PLC0415  the same
+
+    return OpenIdProvider("google", settings.google_issuer, client)
+
+
+def _github(settings: Settings) -> Provider:
+    client = _client_of(settings.github_client_id, settings.github_client_secret, "user:email", "GITHUB")
+    from image_upload.auth.github import GitHub  # noqa: PLC0415  the same
+
+    return GitHub("github", settings.github_url, settings.github_api_url, client)
+
+
+_MAKERS: Mapping[str, Callable[[Settings], Provider]] = {"google": _google, "github": _github}

@@ -1,0 +1,59 @@
+"""Bearer tokens: who sent this one. RFC 7519, RFC 8725."""
+
+import hashlib
+import time
+from typing import TYPE_CHECKING
+
+from image_upload.auth.claims import principal_in
+from image_upload.auth.principals import Principal
+from image_upload.errors import InvalidToken
+from image_upload.limits import TOKEN_CACHE_MAX, TOKEN_CACHE_S, TOKEN_LEEWAY_S, TOKEN_MAX_CHARS
+from image_upload.settings import Settings
+
+if TYPE_CHECKING:
+    from image_upload.auth.jwt_verifier import JwtVerifier
+
+
+class Verifier:
+    """Turns tokens into principals. Nothing that verifies is imported before the first token."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._jwt_verifier: JwtVerifier | None = None
+        # By digest, so that no token lies about in memory: until when, and whose.
+        self._known: dict[bytes, tuple[float, Principal]] = {}
+
+    async def verify(self, token: str) -> Principal:
+        """The principal of a token. Raises `InvalidToken` and `KeysUnavailable`.
+
+        A token that was verified is known for `TOKEN_CACHE_S`, never past its own end: a signature takes 40 to 130
+        us, and a client sends the same token again and again.
+        """
+        if len(token) > TOKEN_MAX_CHARS:
+            raise InvalidToken("The token is too long. Sign in again.")
+        if not token.isascii():
+            raise InvalidToken("The token holds characters that no token has. Send it as you got it.")
+        digest = hashlib.sha256(token.encode()).digest()
+        now = time.time()
+        known = self._known.get(digest)
+        if known is not None and now < known[0]:
+            return known[1]
+        claims, from_provider = await self._proving().claims(token)
+        principal = principal_in(claims, self._settings.jwt_scope_prefix or "", from_provider=from_provider)
+        self._known.pop(digest, None)
+        if len(self._known) >= TOKEN_CACHE_MAX:
+            del self._known[next(iter(self._known))]
+        self._known[digest] = (min(int(claims["exp"]) + TOKEN_LEEWAY_S, now + TOKEN_CACHE_S), principal)
+        return principal
+
+    def _proving(self) -> "JwtVerifier":
+        if self._jwt_verifier is None:
+            if self._settings.jwt_secret is None and self._settings.jwt_jwks_url is None:
+                raise InvalidToken(
+                    "This service has neither JWT_SECRET nor JWT_JWKS_URL and can verify no token. "
+                    "Leave the Authorization header out."
+                )
+            from image_upload.auth.jwt_verifier import JwtVerifier  # noqa: PLC0415  45 ms
+
+            self._jwt_verifier = JwtVerifier(self._settings)
+        return self._jwt_verifier

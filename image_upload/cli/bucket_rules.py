@@ -1,0 +1,203 @@
+"""`bucket-rules`: what a bucket is set to against what the service needs; with --apply it is set."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any, NamedTuple
+
+from image_upload.bucket_config import diff, rules, subresources
+from image_upload.bucket_config.diff import TO_DO, Diff, Line
+from image_upload.bucket_config.subresources import Configuration, Part, Refused, Unreachable
+from image_upload.domain import purposes
+from image_upload.settings import Settings, SettingsError, load, origins, read_dotenv
+
+_DISTRIBUTION = re.compile(r"arn:aws[a-z-]*:cloudfront::\d{12}:distribution/[A-Z0-9]+")
+
+
+class Step(NamedTuple):
+    """One part of the configuration, and how what is found is compared with what is wanted."""
+
+    part: Part
+    fit: Callable[[Any], Diff]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """`bucket-rules`: 0 when the bucket fits (or was made to), 1 when it does not, 2 when it could not be asked."""
+    asked = _parsed(arguments)
+    given = read_dotenv(os.environ)
+    if asked.bucket:
+        given["S3_BUCKET_NAME"] = asked.bucket
+    try:
+        settings = load(given, serving=False)
+        steps = _steps(settings, asked)
+    except (SettingsError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        with closing(Configuration(settings, settings.s3_bucket_name)) as bucket:
+            return _go(bucket, settings, steps(bucket.partition), apply=asked.apply)
+    except Unreachable as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m image_upload bucket-rules",
+        description="Show what a bucket is set to against what the service needs, a line a rule; with --apply set it. "
+        "Rules that are not the service's own stay as they are.",
+        epilog="Settings (AWS_REGION, S3_BUCKET_NAME, CORS_ALLOW_ORIGINS …) come from the environment or .env.",
+    )
+    parser.add_argument("--bucket", help="the bucket (S3_BUCKET_NAME)")
+    parser.add_argument("--apply", action="store_true", help="set what is missing or differs")
+    parser.add_argument(
+        "--origins", type=_origins, help="front ends that may upload, separated by commas (CORS_ALLOW_ORIGINS)"
+    )
+    parser.add_argument("--ia-after-days", type=int, help="move what cools to Standard-IA after so many days")
+    parser.add_argument(
+        "--glacier-after-days", type=int, help="move what cools to Glacier Instant Retrieval after so many days"
+    )
+    parser.add_argument("--kms-key-id", help="encrypt with this key of KMS (id, ARN or alias) instead of S3's own")
+    parser.add_argument(
+        "--distribution-arn", type=_distribution, help="the CloudFront distribution that may read pictures"
+    )
+    parser.add_argument("--versioning", action="store_true", help="keep old versions, for 30 days")
+    parser.add_argument(
+        "--events", action="store_true", help="tell EventBridge of new objects, for a database's records"
+    )
+    return parser.parse_args(arguments)
+
+
+def _origins(text: str) -> list[str]:
+    named = [origin for origin in (part.strip() for part in text.split(",")) if origin]
+    try:
+        if named:
+            return [origins.check(each) for each in named]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    raise argparse.ArgumentTypeError(f"{text!r} is no list of origins such as https://app.example.com")
+
+
+def _distribution(text: str) -> str:
+    if not _DISTRIBUTION.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no ARN such as arn:aws:cloudfront::111122223333:distribution/E2ABCDEF"
+        )
+    return text
+
+
+def _steps(settings: Settings, asked: argparse.Namespace) -> Callable[[str], list[Step]]:
+    """What is to be compared, once the partition is known. Raises `ValueError` for days that S3 would refuse."""
+    every = purposes.every()
+    lifecycle = rules.lifecycle_rules(
+        every, ia_after_days=asked.ia_after_days, glacier_after_days=asked.glacier_after_days
+    )
+    cors = rules.cors_rules(asked.origins or settings.cors_allow_origins)
+
+    def steps(partition: str) -> list[Step]:
+        policy = rules.bucket_policy(partition, settings.s3_bucket_name, every, asked.distribution_arn)
+        blocks, enabled = rules.public_access_block(on_aws=settings.s3_endpoint_url is None), {"Status": "Enabled"}
+        chosen = [
+            Step(subresources.OWNERSHIP, partial(_whole, rules.ownership(), "the bucket's owner owns every object")),
+            Step(subresources.ENCRYPTION, partial(_encryption, rules.encryption(asked.kms_key_id))),
+            Step(subresources.CORS, lambda found: diff.fit_cors(found, cors)),
+            Step(subresources.LIFECYCLE, lambda found: diff.fit_lifecycle(found, lifecycle, every)),
+            # Before the blocks: S3 takes no policy with a public statement, not even one that was there, behind them.
+            Step(subresources.POLICY, lambda found: diff.fit_policy(found, policy, keep=[f"{rules.OURS}cdn"])),
+            Step(subresources.PUBLIC_ACCESS, partial(_whole, blocks, f"{len(blocks)} blocks")),
+            Step(subresources.VERSIONING, partial(_whole, enabled, "versions are kept")),
+            Step(subresources.NOTIFICATIONS, lambda found: diff.fit_events(found, rules.events())),
+        ]
+        left_out = set()
+        if not cors:
+            left_out.add(subresources.CORS)
+        if not asked.versioning:
+            left_out.add(subresources.VERSIONING)
+        if not asked.events:
+            left_out.add(subresources.NOTIFICATIONS)
+        if (settings.s3_endpoint_url or "").startswith("http://") or not settings.use_ssl:
+            left_out.add(subresources.POLICY)
+        return [step for step in chosen if step.part not in left_out]
+
+    return steps
+
+
+def _whole(wanted: rules.Rule, what: str, found: Any) -> Diff:
+    return diff.fit_whole(found, wanted, what)
+
+
+def _encryption(wanted: rules.Rule, found: Any) -> Diff:
+    return diff.fit_encryption(found, wanted)
+
+
+def _go(bucket: Configuration, settings: Settings, steps: Sequence[Step], *, apply: bool) -> int:
+    where = f", at {settings.s3_endpoint_url}" if settings.s3_endpoint_url else ""
+    print(f"Bucket {bucket.bucket} in {settings.aws_region}{where}")
+    to_do = failed = 0
+    for step in steps:
+        try:
+            fit = step.fit(bucket.look(step.part))
+        except Refused as refusal:
+            failed += not refusal.unknown
+            _say("skip" if refusal.unknown else "FAILED", step.part, f"could not look: {refusal}")
+            continue
+        outcome = _set(bucket, step, fit) if apply else ""
+        for line in fit.lines:
+            _say_line(line, step.part, outcome)
+        wrong = sum(line.state in TO_DO for line in fit.lines)
+        to_do += wrong if outcome != "set" else 0
+    looked_at = {step.part for step in steps}
+    for part, reason in _LEFT_OUT.items():
+        if part not in looked_at:
+            _say("skip", part, reason)
+    return _end(to_do, failed, apply=apply)
+
+
+_LEFT_OUT = {
+    subresources.CORS: "no origins: name your front ends with --origins https://app.example.com",
+    subresources.POLICY: "the endpoint is plain http, and a policy that asks for TLS would lock everybody out",
+}
+
+
+def _set(bucket: Configuration, step: Step, fit: Diff) -> str:
+    """`set`, or why not; empty where nothing is to be done."""
+    if fit.put is None:
+        return ""
+    try:
+        bucket.put(step.part, fit.put)
+        # The only part that a server may take without a word and not keep.
+        if step.part is subresources.NOTIFICATIONS and step.fit(bucket.look(step.part)).put is not None:
+            return "S3 took it and does not show it: a server without EventBridge, or look again in a minute"
+    except Refused as refusal:
+        return str(refusal)
+    return "set"
+
+
+def _say_line(line: Line, part: Part, outcome: str) -> None:
+    if line.state not in TO_DO or not outcome:
+        _say(line.state, part, line.what)
+    elif outcome == "set":
+        _say("removed" if line.state == "unwanted" else "set", part, line.what)
+    else:
+        _say("FAILED", part, f"{line.what}: {outcome}")
+
+
+def _say(state: str, part: Part, what: str) -> None:
+    print(f"  {state:8}  {part.title:13}  {what}")
+
+
+def _end(to_do: int, failed: int, *, apply: bool) -> int:
+    if not to_do and not failed:
+        print("The bucket fits.")
+        return 0
+    if failed:
+        print(f"{failed} parts could not be looked at.")
+    if to_do:
+        what = "1 rule is" if to_do == 1 else f"{to_do} rules are"
+        remedy = "see above." if apply else "set them with --apply."
+        print(f"{what} missing or different: {remedy}")
+    return 1

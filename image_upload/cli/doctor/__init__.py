@@ -1,0 +1,134 @@
+"""`doctor`: check a set-up or a deployment against what the code expects, a line a check, with the remedy.
+
+`bucket.py` and `round_trip.py` look at S3 as the service and its clients see it, `rules.py` at how the bucket is set,
+`service.py` at a running service. They yield findings, which `report.py` writes down.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Final
+
+import httpx
+
+from image_upload.auth.token_issuer import bearer_token
+from image_upload.cli.doctor import bucket, round_trip, rules, service
+from image_upload.cli.doctor.report import Finding, as_json, as_line, summary
+from image_upload.cli.smoke import SUBJECT, TOKEN_LIFE_S
+from image_upload.limits import CONNECT_TIMEOUT_S
+from image_upload.outbound.client import tls_context
+from image_upload.settings import Settings, SettingsError, load, origins, read_dotenv
+
+_READ_TIMEOUT_S: Final = 60.0
+
+
+def run(arguments: Sequence[str]) -> int:
+    """`doctor`: 0 when nothing failed, 1 when something did, 2 when it could not begin."""
+    asked = _parsed(arguments)
+    # What goes wrong is a finding here, not a log line.
+    logging.getLogger("image_upload").addHandler(logging.NullHandler())
+    given = read_dotenv(os.environ)
+    token = given.get(asked.token_from_env, "") if asked.token_from_env else None
+    if token == "":
+        print(
+            f"{asked.token_from_env} holds no token. Put one into it, or leave --token-from-env out.", file=sys.stderr
+        )
+        return 2
+    try:
+        settings = load(given, serving=False)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    origin = asked.origin or next((each for each in settings.cors_allow_origins if "*" not in each), None)
+    findings = []
+    with _http(settings) as web:
+        first = _as_set(settings, given, elsewhere=asked.url is not None)
+        for finding in chain([first], _checks(settings, web, origin, asked.url, token)):
+            findings.append(finding)
+            if not asked.json:
+                print(as_line(finding), flush=True)
+    print(as_json(findings) if asked.json else summary(findings))
+    return 1 if any(finding.state == "FAIL" for finding in findings) else 0
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m image_upload doctor",
+        description="Check a set-up, and with --url a running service, against what the code expects: a line a check, "
+        "with the remedy. It stores one small object and removes it again.",
+        epilog="Settings come from the environment or .env, and should be those of the service.",
+    )
+    parser.add_argument("--url", type=_url, help="base URL of a running service, such as its Function URL")
+    parser.add_argument("--origin", type=_origin, help="your front end (the first of CORS_ALLOW_ORIGINS)")
+    parser.add_argument(
+        "--token-from-env",
+        metavar="NAME",
+        help="the environment variable that holds a bearer token (made with JWT_SECRET where it is set)",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of lines")
+    return parser.parse_args(arguments)
+
+
+def _origin(text: str) -> str:
+    try:
+        if "*" not in text:
+            return origins.check(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    raise argparse.ArgumentTypeError(f"{text!r} is no origin such as https://app.example.com")
+
+
+def _url(text: str) -> str:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host or url.query or url.userinfo:
+        raise argparse.ArgumentTypeError(f"{text!r} is no base URL such as https://abc.lambda-url.eu-north-1.on.aws")
+    return text.rstrip("/")
+
+
+def _http(settings: Settings) -> httpx.Client:
+    """Like the service's own client: no proxy of the environment, no redirect followed."""
+    return httpx.Client(
+        verify=tls_context(verify=settings.verify_ssl),
+        timeout=httpx.Timeout(CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S, write=_READ_TIMEOUT_S),
+        trust_env=False,
+        follow_redirects=False,
+    )
+
+
+def _as_set(settings: Settings, given: Mapping[str, str], *, elsewhere: bool) -> Finding:
+    """What the settings are. A service `elsewhere` has its secrets there; one with these settings needs them here."""
+    seen = f"{settings.environment}, bucket {settings.s3_bucket_name} in {settings.aws_region}"
+    if not elsewhere:
+        try:
+            load(given)
+        except SettingsError as error:
+            faults = [line.strip() for line in str(error).splitlines()[1:-1]]
+            return Finding("settings", "warn", f"{seen}; a service would not start with them", " ".join(faults))
+    return Finding("settings", "ok", seen)
+
+
+def _checks(
+    settings: Settings, web: httpx.Client, origin: str | None, url: str | None, token: str | None
+) -> Iterator[Finding]:
+    credentials, findings = asyncio.run(bucket.credentials(settings))
+    yield from findings
+    if credentials is None:
+        yield Finding("bucket", "skip", "without credentials S3 cannot be asked")
+    else:
+        check_target = bucket.CheckTarget(settings, web, credentials, origin)
+        reached = yield from bucket.region_and_clock(check_target)
+        if reached:
+            yield from round_trip.checks(check_target)
+            yield from rules.checks(settings, origin)
+    if url is not None:
+        guessed = token is None and settings.jwt_secret is not None
+        if guessed:
+            token = bearer_token(settings, SUBJECT, TOKEN_LIFE_S)
+        yield from service.checks(service.CheckTarget(web, url, origin, token, guessed))

@@ -1,0 +1,171 @@
+"""How the bucket is set, as far as these credentials may look. A refusal to look is never taken for a lack."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from typing import Any, Final
+
+from image_upload.bucket_config import diff, subresources
+from image_upload.bucket_config import rules as wanted
+from image_upload.bucket_config.diff import Diff
+from image_upload.bucket_config.subresources import Configuration, Part, Refused, Unreachable
+from image_upload.cli.doctor.report import Finding, State
+from image_upload.completion import leftovers
+from image_upload.domain import purposes
+from image_upload.errors import CredentialsUnavailable
+from image_upload.s3.bucket import Bucket
+from image_upload.s3.errors import S3Failure
+from image_upload.settings import Settings, origins
+
+# The rule counts whole days, and S3 may take another one to do it.
+_OVERDUE_DAYS: Final = 3
+_SWEEP: Final = "let a timer run: python -m image_upload sweep --multiparts --apply"
+_REMEDY: Final = "python -m image_upload bucket-rules --apply"
+
+
+def checks(settings: Settings, origin: str | None) -> Iterator[Finding]:
+    """CORS rules, public access, life times, encryption and events against `image_upload.bucket_config.rules`."""
+    # A developer's own server needs no life times; a bucket in production does.
+    grave: State = "FAIL" if settings.environment == "production" else "warn"
+    every = purposes.every()
+    blocks = wanted.public_access_block(on_aws=settings.s3_endpoint_url is None)
+    lifecycle, encryption = wanted.lifecycle_rules(every), wanted.encryption()
+    try:
+        with closing(Configuration(settings, settings.s3_bucket_name)) as bucket:
+            if origin is not None:
+                remedy = f"{_REMEDY} --origins {origin}"
+                yield _look(bucket, subresources.CORS, lambda found: _cors(found, origin), "warn", remedy)
+            yield _look(
+                bucket,
+                subresources.PUBLIC_ACCESS,
+                lambda found: diff.fit_whole(found, blocks, f"{len(blocks)} blocks"),
+                "warn",
+            )
+            yield _public(bucket)
+            yield _look(
+                bucket,
+                subresources.LIFECYCLE,
+                lambda found: diff.fit_lifecycle(found, lifecycle, every),
+                grave,
+            )
+            yield _unfinished(bucket, settings)
+            yield _look(
+                bucket,
+                subresources.ENCRYPTION,
+                lambda found: diff.fit_encryption(found, encryption),
+                grave,
+            )
+            if settings.database_url is not None:
+                yield _told(bucket, settings)
+    except Unreachable as error:
+        yield Finding("bucket rules", "FAIL", "S3's configuration cannot be asked", str(error))
+
+
+def _cors(found: Any, origin: str) -> Diff:
+    """Our rule for whatever origins it names, if the front end is among them."""
+    ours = [rule for rule in (found or {}).get("CORSRules", []) if str(rule.get("ID", "")).startswith(wanted.OURS)]
+    named = [each for rule in ours for each in rule["AllowedOrigins"]]
+    fits = origins.ANY in named or origins.matches(origin, named)
+    return diff.fit_cors(found, wanted.cors_rules(named if fits else [origin]))
+
+
+def _look(
+    bucket: Configuration, part: Part, fit: Callable[[Any], Diff], grave: State, remedy: str = _REMEDY
+) -> Finding:
+    try:
+        lines = fit(bucket.look(part)).lines
+    except Refused as refusal:
+        return _refused(part, _title(part), refusal)
+    # Cheaper storage is the operator's own choice.
+    wrong = [line for line in lines if line.state in ("missing", "differs")]
+    if wrong:
+        return Finding(_title(part), grave, ", ".join(f"{line.state}: {line.what}" for line in wrong), remedy)
+    return Finding(_title(part), "ok", ", ".join(line.what for line in lines if line.state == "ok"))
+
+
+def _unfinished(bucket: Configuration, settings: Settings) -> Finding:
+    """Whether something ends the uploads that an interrupted client or process leaves open: a rule, and one that works.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpu-abort-incomplete-mpu-lifecycle-config.html
+    """
+    title = "open uploads"
+    try:
+        rules = (bucket.look(subresources.LIFECYCLE) or {}).get("Rules", [])
+    except Refused as refusal:
+        if not refusal.unknown:
+            return _refused(subresources.LIFECYCLE, title, refusal)
+        rules = []
+    if not any(_aborts_all(rule) for rule in rules):
+        return Finding(title, "warn", "no rule of the bucket aborts those that are left", f"{_REMEDY}, or {_SWEEP}")
+    try:
+        count = asyncio.run(_overdue(settings))
+    except (S3Failure, CredentialsUnavailable):
+        return Finding(
+            title, "warn", "a rule aborts those that are left", "could not look: grant s3:ListBucketMultipartUploads"
+        )
+    if count:
+        seen = f"{count} are older than {_OVERDUE_DAYS} days, although a rule aborts them: this store ignores it"
+        return Finding(title, "warn", seen, _SWEEP)
+    return Finding(title, "ok", "a rule aborts those that are left, and none is overdue")
+
+
+def _told(bucket: Configuration, settings: Settings) -> Finding:
+    """Whether new objects are told of, so that records need not wait for their client, a reader or the sweep."""
+    part = subresources.NOTIFICATIONS
+    try:
+        found = bucket.look(part)
+    except Refused as refusal:
+        return _refused(part, part.title, refusal)
+    if wanted.events().keys() <= found.keys():
+        return Finding(part.title, "ok", "EventBridge is told of new objects")
+    rules = [rule for name in _OTHERS_TOLD for rule in found.get(name, [])]
+    if any(event.startswith("s3:ObjectCreated:") for rule in rules for event in rule["Events"]):
+        return Finding(part.title, "ok", "a notification of the bucket's own tells of new objects")
+    if settings.s3_endpoint_url is not None:
+        return Finding(part.title, "skip", "no word of new objects: records wait for their client or the sweep")
+    return Finding(part.title, "warn", "EventBridge is not told of new objects", f"{_REMEDY} --events")
+
+
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_NotificationConfiguration.html
+_OTHERS_TOLD: Final = ("LambdaFunctionConfigurations", "QueueConfigurations", "TopicConfigurations")
+
+
+def _aborts_all(rule: Mapping[str, Any]) -> bool:
+    """A rule for every key: its filter is empty, or an empty prefix in either of S3's two spellings."""
+    covers_all = rule.get("Filter", {"Prefix": rule.get("Prefix", "")}) in ({}, {"Prefix": ""})
+    return rule.get("Status") == "Enabled" and "AbortIncompleteMultipartUpload" in rule and covers_all
+
+
+async def _overdue(settings: Settings) -> int:
+    bucket = Bucket(settings)
+    try:
+        return len([each async for each in leftovers.open_uploads(bucket, leftovers.before(_OVERDUE_DAYS * 86_400))])
+    finally:
+        await bucket.aclose()
+
+
+def _public(bucket: Configuration) -> Finding:
+    """S3's own word on whether the bucket's policy lets everybody in."""
+    part = subresources.POLICY_STATUS
+    try:
+        status = bucket.look(part)
+    except Refused as refusal:
+        return _refused(part, _title(part), refusal)
+    if status and status.get("IsPublic"):
+        remedy = "take the statement with Principal * out of the bucket's policy"
+        return Finding(part.title, "FAIL", "S3 says that the policy makes the bucket public", remedy)
+    return Finding(part.title, "ok", "the policy lets nobody in whom nobody knows" if status else "there is no policy")
+
+
+def _title(part: Part) -> str:
+    """`CORS rules`: whether browsers may send is another check."""
+    return "CORS rules" if part is subresources.CORS else part.title
+
+
+def _refused(part: Part, title: str, refusal: Refused) -> Finding:
+    if refusal.unknown:
+        return Finding(title, "skip", str(refusal))
+    if refusal.denied:
+        remedy = f"could not look: grant {part.read_action} to whoever runs the doctor"
+        return Finding(title, "warn", "S3 answered 403", remedy)
+    return Finding(title, "warn", str(refusal), "try again")

@@ -1,0 +1,232 @@
+"""A running service, seen from outside: health, CORS, errors, who may use it, how much it takes, what time it has."""
+
+import re
+import secrets
+from collections.abc import Generator, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, NamedTuple
+
+import httpx
+
+from image_upload.cli.doctor.bucket import clock
+from image_upload.cli.doctor.report import Finding
+from image_upload.cli.doctor.round_trip import allowed_origins
+from image_upload.cli.smoke import form_of
+from image_upload.errors import MEDIA_TYPE
+from image_upload.limits import LAMBDA_FORM_MAX_BYTES, MIB
+
+_SPEC: Final = {"filename": "doctor.png", "contentType": "image/png", "size": 1}
+# A little below our own limit: room for what a form has around its file.
+_BELOW_LIMIT_BYTES: Final = LAMBDA_FORM_MAX_BYTES - 4096
+# Above what Lambda takes: 6 MiB of JSON, in which a form is base64.
+_ABOVE_LAMBDA_BYTES: Final = 6 * MIB + 1
+_CODE: Final = re.compile(r"[a-z0-9-]{1,64}")
+_FORM_PATH: Final = "/upload-with-presigned"
+_BUCKET_REMEDIES: Final = {
+    "missing": "correct the function's S3_BUCKET_NAME, or create the bucket",
+    "denied": "grant s3:ListBucket to the function's role",
+    "no-credentials": "give the function a role",
+}
+
+
+class CheckTarget(NamedTuple):
+    """A service at a base URL; `guessed` says that the token was made here, with a secret that may not be its own."""
+
+    web: httpx.Client
+    url: str
+    origin: str | None
+    token: str | None
+    guessed: bool
+
+    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """One request to the service."""
+        return self.web.request(method, f"{self.url}{path}", **options)
+
+
+def checks(check_target: CheckTarget) -> Iterator[Finding]:
+    """All checks; only the first where nobody answers."""
+    health = yield from _health(check_target)
+    if health is None:
+        return
+    for check in (_cors, _errors, _auth, _token, _body_limit):
+        try:
+            yield from check(check_target, health)
+        except httpx.HTTPError as error:
+            yield Finding(check.__name__.strip("_").replace("_", " "), "FAIL", type(error).__name__, "try again")
+
+
+class Health(NamedTuple):
+    """What the service says of itself."""
+
+    environment: str
+    on_lambda: bool
+
+
+def _health(check_target: CheckTarget) -> Generator[Finding, None, Health | None]:
+    asked_at = datetime.now(UTC)
+    try:
+        response = check_target.ask("GET", "/", headers={"Accept": "application/json"})
+        said = response.json()
+        environment, state, version = str(said["environment"]), str(said["bucket"]), str(said["version"])
+    except httpx.HTTPError as error:
+        remedy = "check the URL, and that the service runs"
+        yield Finding("health", "FAIL", f"no answer from {check_target.url} ({type(error).__name__})", remedy)
+        return None
+    except (ValueError, KeyError, TypeError):
+        remedy = "check the URL; on Lambda also the permissions lambda:InvokeFunctionUrl and lambda:InvokeFunction"
+        yield Finding("health", "FAIL", f"{check_target.url} answered {response.status_code}, not this service", remedy)
+        return None
+    seen = f"version {version}, {environment}, bucket {state}"
+    remedy = "" if state == "ok" else _BUCKET_REMEDIES.get(state, "look into the service's log")
+    yield Finding("health", "ok" if state == "ok" else "FAIL", seen, remedy)
+    yield _clock(response, asked_at, datetime.now(UTC))
+    on_lambda = ".lambda-url." in check_target.url or "x-amzn-requestid" in response.headers
+    return Health(environment, on_lambda)
+
+
+def _clock(response: httpx.Response, asked_at: datetime, answered_at: datetime) -> Finding:
+    """Tokens carry the time of the machine that made them, and the service compares it with its own."""
+    try:
+        theirs = parsedate_to_datetime(response.headers["date"])
+    except (KeyError, ValueError):
+        return Finding("service clock", "skip", "the service did not say the time")
+    ahead_s = ((asked_at + (answered_at - asked_at) / 2) - theirs).total_seconds()
+    return clock("service clock", ahead_s, behind_max_s=float("inf"), whose="the service's")
+
+
+def _cors(check_target: CheckTarget, _: Health) -> Iterator[Finding]:
+    """Preflight and answer must allow the front end once: two owners write two headers, and browsers refuse both."""
+    if check_target.origin is None:
+        yield Finding("service CORS", "skip", "no front end is named", "name yours: --origin https://app.example.com")
+        return
+    asked = {
+        "Origin": check_target.origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    answers = (
+        ("the preflight", check_target.ask("OPTIONS", "/uploads", headers=asked)),
+        (
+            "the answer",
+            check_target.ask("GET", "/", headers={"Origin": check_target.origin, "Accept": "application/json"}),
+        ),
+    )
+    for what, response in answers:
+        allowed = allowed_origins(response)
+        if len(allowed) > 1:
+            remedy = "the Function URL and something behind it both answer; leave CORS to the URL alone"
+            seen = f"{what} has {len(allowed)} Access-Control-Allow-Origin"
+            yield Finding("service CORS", "FAIL", seen, remedy)
+            return
+        if allowed not in ([check_target.origin], ["*"]) or not response.is_success:
+            remedy = (
+                f"allow {check_target.origin} in the Function URL's CORS settings (CORS_ALLOW_ORIGINS outside Lambda)"
+            )
+            seen = f"{what} is {response.status_code} and allows {allowed[0] if allowed else 'nobody'}"
+            yield Finding("service CORS", "FAIL", seen, remedy)
+            return
+    yield Finding("service CORS", "ok", f"{check_target.origin} is allowed, once")
+
+
+def _errors(check_target: CheckTarget, _: Health) -> Iterator[Finding]:
+    response = check_target.ask("GET", f"/{secrets.token_hex(8)}")
+    media_type = response.headers.get("content-type", "").partition(";")[0]
+    code = _code(response)
+    if (response.status_code, media_type, code) == (404, MEDIA_TYPE, "not-found"):
+        yield Finding("error format", "ok", f"{MEDIA_TYPE} with a code")
+    else:
+        seen = f"an unknown path is answered {response.status_code} {media_type} {code or 'without a code'}"
+        remedy = "something in front of the service replaces its errors; let 4xx through as they are"
+        yield Finding("error format", "FAIL", seen, remedy)
+
+
+def _auth(check_target: CheckTarget, health: Health) -> Iterator[Finding]:
+    response = check_target.ask("POST", "/uploads", json=_SPEC)
+    if response.status_code == 401:  # noqa: PLR2004
+        yield Finding("auth", "ok", "minting without a token is refused")
+    elif not response.is_success:
+        seen = f"minting was answered {response.status_code} {_code(response) or 'without a code'}"
+        yield Finding("auth", "FAIL", seen, "GET /errors of the service explains its codes")
+    elif health.environment == "production":
+        remedy = "set AUTH_REQUIRED=true and JWT_SECRET on the function, or be sure that you want this"
+        yield Finding("auth", "FAIL", "anybody may mint, in production", remedy)
+    else:
+        yield Finding("auth", "ok", f"no token is asked for ({health.environment})")
+
+
+def _token(check_target: CheckTarget, _: Health) -> Iterator[Finding]:
+    """A token that S3's signer never sees: only the service can say whether it takes it."""
+    if check_target.token is None:
+        yield Finding("token", "skip", "no token is known", "name the variable that holds one: --token-from-env NAME")
+        return
+    headers = {"Authorization": f"Bearer {check_target.token}"}
+    try:
+        response = check_target.ask("POST", "/uploads", json=_SPEC, headers=headers)
+    except UnicodeEncodeError:
+        yield Finding(
+            "token", "FAIL", "it holds characters that no token has", "put the token itself into the variable"
+        )
+        return
+    if response.is_success:
+        yield Finding("token", "ok", "taken")
+        return
+    seen = f"refused: {response.status_code} {_code(response) or 'without a code'}{_dates_of(check_target.token)}"
+    remedy = (
+        "use the JWT_SECRET of the service here"
+        if check_target.guessed
+        else "get a fresh token, from a machine on time"
+    )
+    yield Finding("token", "warn" if check_target.guessed else "FAIL", seen, remedy)
+
+
+def _dates_of(token: str) -> str:
+    """What a token's own dates say against this machine's clock, as the end of a line."""
+    import jwt  # noqa: PLC0415  only where a token was refused
+
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+        now = datetime.now(UTC).timestamp()
+        if (ended_s := now - float(claims.get("exp", now))) > 0:
+            return f"; it ended {ended_s:.0f} s ago"
+        begins = max(float(claims.get(name, now)) for name in ("nbf", "iat"))
+    except (jwt.InvalidTokenError, TypeError, ValueError):
+        return "; it is no token (JWT)"
+    return f"; it begins in {begins - now:.0f} s" if begins > now else ""
+
+
+def _body_limit(check_target: CheckTarget, health: Health) -> Iterator[Finding]:
+    """Forms up to our own limit must reach the function; above Lambda's AWS answers by itself."""
+    response = _form(check_target, _BELOW_LIMIT_BYTES)
+    if (response.status_code, _code(response)) != (403, "upload-target-refused"):
+        answer = f"{response.status_code} {_code(response) or 'without a code'}"
+        seen = f"a form of {_BELOW_LIMIT_BYTES} bytes is answered {answer}"
+        remedy = "something in front of the service takes less; raise its body limit to 6 MB"
+        yield Finding("body limit", "FAIL", seen, remedy)
+        return
+    if not health.on_lambda:
+        yield Finding("body limit", "ok", f"a form of {_BELOW_LIMIT_BYTES} bytes arrives")
+        return
+    above = _form(check_target, _ABOVE_LAMBDA_BYTES)
+    if above.status_code == 413:  # noqa: PLR2004
+        yield Finding("body limit", "ok", f"a form of {_BELOW_LIMIT_BYTES} bytes arrives, 6 MiB are answered 413")
+    else:
+        seen = f"a form above 6 MiB is answered {above.status_code}, not 413"
+        yield Finding(
+            "body limit", "warn", seen, "clients with large files see that instead of a 413; send those to S3"
+        )
+
+
+def _form(check_target: CheckTarget, length: int) -> httpx.Response:
+    """A form for a place that the service does not send to: its own refusal proves that it has read it."""
+    body, content_type = form_of({"uploadUrl": "https://example.com/doctor?x=y"}, bytes(length), file_first=False)
+    return check_target.ask("POST", _FORM_PATH, content=body, headers={"Content-Type": content_type})
+
+
+def _code(response: httpx.Response) -> str | None:
+    """The code of a problem document; None where the answer is none."""
+    try:
+        code = response.json().get("code")
+    except (ValueError, AttributeError):
+        return None
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else None

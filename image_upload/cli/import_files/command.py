@@ -1,0 +1,276 @@
+"""`import DIR`: look, send, update the database, write the list, remove."""
+
+import asyncio
+import contextlib
+import io
+import os
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from image_upload.cli.import_files import finishing, parts
+from image_upload.cli.import_files.arguments import parse
+from image_upload.cli.import_files.database import Column, DatabaseError
+from image_upload.cli.import_files.fitting import Rules, fit
+from image_upload.cli.import_files.journal import Journal, JournalError, Row
+from image_upload.cli.import_files.patience import Stop, Storage
+from image_upload.cli.import_files.report import Report
+from image_upload.cli.import_files.sending import Sender
+from image_upload.cli.import_files.walking import Found, Passed, Tree, shown
+from image_upload.domain import keys
+from image_upload.domain.purposes import table
+from image_upload.errors import InvalidKey, Problem
+from image_upload.s3.bucket import Bucket, BucketState
+from image_upload.settings import Settings, SettingsError, load, read_dotenv
+
+_LOOKED_AT_ONCE: Final = 1_000
+_INTERRUPTED: Final = 130  # as a shell says it of a program that Ctrl-C ended
+_GO_ON: Final = "Then repeat the same command: it goes on where it was."
+
+_BUCKET_ADVICE: Final[dict[BucketState, str]] = {
+    "missing": "There is no such bucket. Check S3_BUCKET_NAME and AWS_REGION.",
+    "denied": "S3 denied HeadBucket. Grant s3:ListBucket on the bucket: without it S3 does not say what is there.",
+    "unreachable": "S3 did not answer. Check AWS_S3_ENDPOINT_URL and the network.",
+    "no-credentials": "There are no AWS credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role.",
+    "error": "S3 answered with an error. Check S3_BUCKET_NAME, AWS_REGION and AWS_S3_ENDPOINT_URL.",
+}
+
+
+class CannotBegin(Exception):
+    """Nothing was done. The message says why and what to do."""
+
+
+class _Import(NamedTuple):
+    """Everything that one run works with."""
+
+    options: Namespace
+    rules: Rules
+    tree: Tree
+    journal: Journal
+    column: Column | None
+    report: Report
+
+    def old_path(self, row: Row) -> str:
+        """What the database calls a file."""
+        return f"{self.options.db_prefix}{row.path.decode()}"
+
+    def pairs(self, rows: Iterator[Row]) -> Iterator[tuple[str, str]]:
+        """(old path, key) of files."""
+        return ((old, row.key) for row in rows if (old := self.old_path(row)) != row.key)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """`import DIR`: 0 when every file is in the bucket, 1 when some are not, 2 when it could not begin."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names in a script that the terminal lacks
+    options = parse(arguments)
+    with contextlib.ExitStack() as held:
+        try:
+            if not hasattr(os, "O_NOFOLLOW"):
+                raise CannotBegin("This command needs Linux or macOS; on Windows run it in WSL or in a container.")
+            every = _begin(options, _settings(), held)
+        except (CannotBegin, SettingsError, JournalError, DatabaseError) as error:
+            print(error, file=sys.stderr)
+            return 2
+        try:
+            with asyncio.Runner(loop_factory=_loop) as runner:
+                return runner.run(_carry_out(every))
+        except KeyboardInterrupt:  # a second Ctrl-C, while the first was being seen to
+            return _INTERRUPTED
+
+
+def _settings() -> Settings:
+    return load(read_dotenv(os.environ), serving=False)
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # noqa: PLC0415  not on every platform
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def _begin(options: Namespace, settings: Settings, held: contextlib.ExitStack) -> _Import:
+    """Open everything. Raises `CannotBegin`, `JournalError`, `DatabaseError`."""
+    rules = _rules(options, settings)
+    if options.rewrite_list and not Path(options.rewrite_list).absolute().parent.is_dir():
+        raise CannotBegin(f"There is no folder for {shown(options.rewrite_list)}. Make it first.")
+    try:
+        tree = Tree(options.folder, options.exclude, follow=options.follow_symlinks)
+    except OSError as error:
+        raise CannotBegin(f"{shown(options.folder)} cannot be opened: {error.strerror}.") from None
+    held.callback(tree.close)
+    column = None if options.update_db is None else Column(settings, options.update_db)
+    about = {
+        "bucket": settings.s3_bucket_name,
+        "endpoint": Bucket(settings).address.origin,
+        "folder": shown(str(Path(options.folder).resolve())),
+        "purpose": options.purpose,
+        "prefix": "(none)" if options.prefix is None else options.prefix,
+        "user": options.user,
+        "class id": options.class_id or "(none)",
+    }
+    journal = Journal(options.journal, about, keep=not options.dry_run)
+    held.callback(_close, journal)
+    return _Import(options, rules, tree, journal, column, Report(rehearse=options.dry_run))
+
+
+def _rules(options: Namespace, settings: Settings) -> Rules:
+    purpose = table(allow_gif=settings.allow_gif)[options.purpose]
+    if "{class_id}" in purpose.key and not options.class_id:
+        raise CannotBegin(f"The purpose {purpose.name} needs --class-id.")
+    try:
+        keys.segment(options.user)
+        if options.prefix:
+            keys.check(options.prefix)
+    except InvalidKey as problem:
+        raise CannotBegin(f"--user or --prefix: {problem.detail}") from None
+    return Rules(purpose, options.user, options.class_id, options.prefix)
+
+
+def _close(journal: Journal) -> None:
+    with contextlib.suppress(JournalError):  # what it could not write down, S3 is asked about the next time
+        journal.close()
+
+
+async def _carry_out(every: _Import) -> int:
+    storage = Storage(lambda: Bucket(_settings()), every.report.say)
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  this is one
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    report, code = every.report, 0
+    try:
+        if wrong := await _wrong_place(every, storage):
+            print(wrong, file=sys.stderr)
+            return 2
+        await _look(every)
+        if every.column is not None:
+            await _check_database(every, every.column)
+        await _send(every, storage)
+        await _finish(every, storage)
+        code = 0 if report.all_well else 1
+    except (Stop, JournalError, DatabaseError, OSError) as error:
+        report.say(f"stopped: {error} {_GO_ON}")
+        code = 1
+    except asyncio.CancelledError:
+        report.say(f"stopped. {_GO_ON.removeprefix('Then ').capitalize()}")
+        code = _INTERRUPTED
+    finally:
+        report.end()
+        await storage.aclose()
+    report.summary()
+    return code
+
+
+async def _wrong_place(every: _Import, storage: Storage) -> str | None:
+    """Why bucket or database cannot be written to, and what to do; None if they can."""
+    state = await storage.bucket.state()
+    if state != "ok":
+        return _BUCKET_ADVICE[state]
+    if every.column is not None:
+        try:
+            await every.column.check(())
+        except DatabaseError as error:
+            return str(error)
+    return None
+
+
+async def _look(every: _Import) -> None:
+    """Find every file and commit its key."""
+    found, own = every.tree.walk(), _own_files(every.options)
+    looked = 0
+    while page := list(islice(found, _LOOKED_AT_ONCE)):
+        with every.journal.planning():
+            for each in page:
+                if each.path not in own:
+                    _plan(every, each)
+        looked += len(page)
+        every.report.looking(looked)
+        await asyncio.sleep(0)  # a Ctrl-C is seen here
+
+
+def _own_files(options: Namespace) -> set[bytes]:
+    """What this command writes itself, by its path relative to the folder."""
+    folder = Path(options.folder).resolve()
+    files = [f"{options.journal}{ending}" for ending in ("", "-wal", "-shm")]
+    files += [options.rewrite_list] if options.rewrite_list else []
+    absolute = [Path(file).resolve() for file in files]
+    return {os.fsencode(file.relative_to(folder)) for file in absolute if file.is_relative_to(folder)}
+
+
+def _plan(every: _Import, each: Found | Passed) -> None:
+    journal, report = every.journal, every.report
+    if isinstance(each, Passed):
+        (report.failed if each.failed else report.skipped)(each.path, each.reason)
+        return
+    row = journal.find(each.path)
+    if row is not None and row.stored and row.stat == each.stat:
+        journal.seen(row.id)
+        report.already(each.stat.size_bytes)
+        return
+    try:
+        key = fit(every.rules, each.path, each.stat.size_bytes).key
+    except Problem as problem:
+        report.refused(each.path, problem.detail)
+        return
+    if journal.plan(each.path, key, each.stat):
+        report.files += 1
+        report.bytes += each.stat.size_bytes
+    else:
+        report.refused(each.path, f"another file of this folder gets the same key, {key}. Rename one of the two.")
+
+
+async def _check_database(every: _Import, column: Column) -> None:
+    """Raises `DatabaseError` before anything is sent, if a column is too narrow or paths and keys could be mistaken."""
+    prefix = every.options.db_prefix
+    await column.check(row.key for row in every.journal.every())
+    for row in every.journal.every():
+        other = every.journal.find(os.fsencode(row.key.removeprefix(prefix))) if row.key.startswith(prefix) else None
+        if other is not None and other.id != row.id:
+            raise DatabaseError(
+                f"The key {row.key} is also the old path of another file: the database could not tell them apart. "
+                "Choose another --prefix."
+            )
+
+
+async def _send(every: _Import, storage: Storage) -> None:
+    rehearse = every.options.dry_run
+    if not rehearse:
+        for row in finishing.forget_gone(every.journal, every.tree, every.report):
+            await storage.patiently(lambda bucket, row=row: parts.give_up(bucket, row, every.journal))  # type: ignore[misc]
+    every.report.begin(every.report.files, every.report.bytes)
+    sender = Sender(storage, every.tree, every.journal, every.rules, every.report, rehearse=rehearse)
+    try:
+        await sender.send_all(every.journal.to_send(), every.options.jobs)
+    finally:
+        every.journal.flush()
+        every.report.end()
+
+
+async def _finish(every: _Import, storage: Storage) -> None:
+    """Database, list, removal, in this order: nothing is removed that the database still looks for here."""
+    options, journal, report = every.options, every.journal, every.report
+    if every.column is not None:
+        changed = 0
+        if options.dry_run:
+            counts, did = every.column.count(every.pairs(journal.every())), "would be changed"
+        else:
+            counts, did = every.column.update(every.pairs(journal.all_stored())), "changed"
+        async with contextlib.aclosing(counts) as batches:  # type: ignore[type-var]
+            async for count in batches:
+                changed += count
+                await asyncio.sleep(0)  # a Ctrl-C is seen here
+        report.say(f"database: {changed:,} rows of {options.update_db} {did}")
+    if options.dry_run:
+        return
+    if options.rewrite_list:
+        count = finishing.write_list(options.rewrite_list, journal.all_stored())
+        report.say(f"list: {count:,} files in {shown(options.rewrite_list)}")
+    if options.delete_after:
+        await finishing.remove_files(journal.stored_here(), options.jobs, storage, every.tree, report)

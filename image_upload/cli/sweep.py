@@ -1,0 +1,150 @@
+"""End the rows whose upload never came, as the schedule does on Lambda; find what interrupted processes left in S3."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from image_upload.languages.wording import human_bytes
+from image_upload.settings import Settings, SettingsError, load, read_dotenv
+from image_upload.telemetry import logs
+
+if TYPE_CHECKING:
+    from image_upload.database.database import CompletionContext
+    from image_upload.s3.objects import Listed
+
+
+def run(arguments: Sequence[str]) -> int:
+    """`sweep`: 0 when every due row was settled, 1 when some could not be, 2 when it could not begin."""
+    asked = _parsed(arguments)
+    try:
+        settings = load(read_dotenv(os.environ), serving=False)
+        if settings.database_url is None and not asked.multiparts:
+            raise SettingsError("There is no database to sweep. Set DATABASE_URL; docs/records.md says how.")
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+    logs.configure(settings)
+    from image_upload.errors import Problem  # noqa: PLC0415  --help need not wait for it
+
+    try:
+        if asked.multiparts:
+            return asyncio.run(_abort_uploads(settings, asked))
+        if asked.unrecorded:
+            return asyncio.run(_remove_unrecorded(settings, asked))
+        return asyncio.run(_sweep(settings, asked.seconds))
+    except Problem as problem:
+        print(problem.detail, file=sys.stderr)
+        return 2
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m image_upload sweep",
+        description="Ask S3 once more about every pending row whose time is over, and end it as stored, rejected or "
+        "expired. Several at once do no harm. With --multiparts or --unrecorded: list what interrupted processes left "
+        "in S3, and with --apply remove it.",
+    )
+    parser.add_argument("--seconds", type=float, default=300.0, help="longest time that ending rows may take (300)")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--multiparts",
+        action="store_true",
+        help="multipart uploads of this service that were neither completed nor aborted; for stores without a "
+        "lifecycle rule",
+    )
+    what.add_argument(
+        "--unrecorded", action="store_true", help="files of POST /files/upload-url that no file record names"
+    )
+    parser.add_argument("--hours", type=float, default=0.0, help="only what is older than this; 25 hours at least")
+    parser.add_argument("--apply", action="store_true", help="abort or remove what is listed")
+    parser.add_argument("--yes", action="store_true", help="with --unrecorded --apply: do not ask")
+    asked = parser.parse_args(arguments)
+    if asked.apply and not (asked.multiparts or asked.unrecorded):
+        parser.error("--apply belongs to --multiparts or --unrecorded")
+    return asked
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
+    from image_upload.database.database import CompletionContext, Database  # noqa: PLC0415  the same
+    from image_upload.s3.bucket import Bucket  # noqa: PLC0415  the same
+
+    stores = CompletionContext(Bucket(settings), Database(settings))
+    try:
+        yield stores
+    finally:
+        await stores.bucket.aclose()
+        await stores.database.aclose()
+
+
+async def _sweep(settings: Settings, within_s: float) -> int:
+    from image_upload.completion.sweep import FAILED, sweep  # noqa: PLC0415  the same
+
+    async with _opened(settings) as stores:
+        tally = await sweep(stores, within_s, lambda tally: print(f"  {told(tally)}", flush=True))
+    print(f"Swept: {told(tally)}.")
+    if tally[FAILED]:
+        print("What failed stays pending; the log above says why. Run it again later.", file=sys.stderr)
+    return 1 if tally[FAILED] else 0
+
+
+def told(tally: Counter[str]) -> str:
+    """`2 stored, 1 expired`, or that nothing was due."""
+    return ", ".join(f"{count} {state}" for state, count in sorted(tally.items())) or "nothing was due"
+
+
+async def _abort_uploads(settings: Settings, asked: argparse.Namespace) -> int:
+    from image_upload.completion import leftovers  # noqa: PLC0415  the same
+    from image_upload.s3 import multipart  # noqa: PLC0415  the same
+    from image_upload.s3.errors import map_s3_errors  # noqa: PLC0415  the same
+
+    count = 0
+    before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings)))
+    async with _opened(settings) as stores, map_s3_errors():
+        async for upload in leftovers.open_uploads(stores.bucket, before):
+            print(f"  begun {upload.began_at:%Y-%m-%d %H:%M}  {_printable(upload.key)}", flush=True)
+            if asked.apply:
+                await multipart.abort_each(stores.bucket, upload.key, [upload.upload_id])
+            count += 1
+    print(f"{count} open uploads {'aborted' if asked.apply else 'found'}.{_hint(count, asked)}")
+    return 0
+
+
+async def _remove_unrecorded(settings: Settings, asked: argparse.Namespace) -> int:
+    from image_upload.completion import leftovers  # noqa: PLC0415  the same
+    from image_upload.s3.errors import map_s3_errors  # noqa: PLC0415  the same
+
+    found: list[Listed] = []
+    before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings)))
+    async with _opened(settings) as stores, map_s3_errors():
+        async for each in leftovers.unrecorded(stores, before):
+            print(f"  {each.last_modified}  {human_bytes(each.size_bytes):>10}  {_printable(each.key)}", flush=True)
+            found.append(each)
+        print(f"{len(found)} files found that no record names.{_hint(len(found), asked)}")
+        if not found or not asked.apply:
+            return 0
+        if not asked.yes and not sys.stdin.isatty():
+            print("No terminal to confirm on. Add --yes.", file=sys.stderr)
+            return 2
+        question = f"Remove them from {stores.bucket.name}? [y/N] "
+        if not asked.yes and (await asyncio.to_thread(input, question)).strip().lower() != "y":
+            print("Nothing was removed.")
+            return 0
+        for each in found:
+            await leftovers.remove(stores, each)
+    print(f"{len(found)} files removed.")
+    return 0
+
+
+def _hint(count: int, asked: argparse.Namespace) -> str:
+    return " Add --apply to remove them." if count and not asked.apply else ""
+
+
+def _printable(key: str) -> str:
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in key)

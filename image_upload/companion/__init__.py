@@ -1,0 +1,1 @@
+"""Uppy's protocol over `uploads`."""

@@ -1,0 +1,348 @@
+"""Uppy's Companion protocol for S3: @uppy/aws-s3 4, 5 and 6 work unmodified against these routes.
+
+https://uppy.io/docs/companion/ and the sources of @uppy/aws-s3 are the only specification there is.
+What differs from Companion itself: the server names the key, the opaque `uploadId` is our ticket, purposes
+and their limits hold, and the length of each part is signed where the client says the file's size.
+
+A browser's `metadata` may hold `purpose`, `size`, `chunkSize` (if Uppy's getChunkSize is not the default)
+and `class_id`; Uppy sends what its option `allowedMetaFields` names.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from image_upload import errors
+from image_upload.auth.dependencies import PrincipalOf
+from image_upload.auth.principals import Principal
+from image_upload.domain import checks
+from image_upload.domain.purposes import Purpose
+from image_upload.errors import InvalidRequest, InvalidTicket, UploadNotFound
+from image_upload.limits import MEMBERS_MAX, S3_OBJECT_MAX_BYTES, S3_PART_MAX_BYTES, S3_PART_MIN_BYTES, S3_PARTS_MAX
+from image_upload.s3.bucket import Bucket
+from image_upload.uploads.multipart import MultipartUploads
+from image_upload.uploads.plans import UploadSpec
+from image_upload.uploads.service import UploadService
+from image_upload.uploads.tickets import Ticket
+from image_upload.web.json_answer import JSONResponse
+from image_upload.web.json_body import at_most, read_json
+from image_upload.web.openapi import documented
+
+# Uppy 6 writes these for metadata that a file does not have.
+_NOTHING = frozenset({"", "undefined", "null"})
+
+_ANY_TYPE = "application/octet-stream"
+
+_CALLER = (errors.NotSignedIn, errors.InvalidToken, errors.InvalidRequest)
+_SPEC = (
+    *_CALLER,
+    errors.EmptyFile,
+    errors.FileTooLarge,
+    errors.UnsupportedFileType,
+    errors.InvalidFilename,
+    errors.InvalidMetadata,
+    errors.CredentialsUnavailable,
+    errors.QuotaExceeded,
+)
+_TICKET = (
+    *_CALLER,
+    errors.InvalidTicket,
+    errors.UploadNotFound,
+    errors.ExpiredTicket,
+    errors.TicketsNotConfigured,
+    errors.CredentialsUnavailable,
+)
+_S3 = (errors.StorageDenied, errors.StorageUnavailable, errors.StorageTimedOut)
+_ENDS = (
+    errors.InvalidParts,
+    errors.PartsRefused,
+    errors.SizeMismatch,
+    errors.FileTooLarge,
+    errors.AlreadyExists,
+    errors.BodyTooLarge,
+)
+
+
+class CreateRequest(BaseModel):
+    """What Uppy knows of a file."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    filename: str
+    type: str = ""
+    metadata: Annotated[dict[str, str | int | float | bool | None], at_most(MEMBERS_MAX)] = Field(
+        default_factory=dict, max_length=MEMBERS_MAX
+    )
+
+
+class UppyPart(BaseModel):
+    """A part in S3's own names; Uppy 5 sends the ETag with quotes, Uppy 6 without."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    PartNumber: int
+    ETag: str
+
+
+class UppyComplete(BaseModel):
+    """All parts."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    parts: list[UppyPart] = Field(max_length=S3_PARTS_MAX)
+
+
+class Companion:
+    """The protocol over one mint."""
+
+    def __init__(self, upload_service: UploadService, bucket: Bucket) -> None:
+        self._upload_service = upload_service
+        self._bucket = bucket
+
+    @property
+    def uploads(self) -> MultipartUploads:
+        """The multipart uploads behind the protocol."""
+        return self._upload_service.uploads
+
+    def spec(self, filename: str, content_type: str, metadata: Mapping[str, Any], principal: Principal) -> UploadSpec:
+        """What Uppy says of a file, as a specification."""
+        told = {
+            name: str(value) for name, value in metadata.items() if str(value) not in _NOTHING and value is not None
+        }
+        class_id = told.get("class_id")
+        purpose = self._upload_service.purpose(told.get("purpose", "upload"))
+        return UploadSpec(
+            filename=filename,
+            content_type=_type(content_type, purpose, filename),
+            size_bytes=_count(told, "size", least=0),
+            purpose=purpose,
+            user_id=principal.user_id,
+            metadata={"class_id": class_id} if class_id else None,
+        )
+
+    async def params(self, spec: UploadSpec) -> dict[str, Any]:
+        """One request straight to S3: a form POST, or a PUT where the store takes no forms (Uppy 3 to 5 do both)."""
+        if not self._upload_service.form_post:
+            put = await self._upload_service.mint.put(spec)
+            return {
+                "method": "PUT",
+                "url": put.url,
+                "fields": {},
+                "headers": dict(put.headers),
+                "expires": put.valid.seconds,
+            }
+        plan = await self._upload_service.mint.post(spec)
+        return {"method": "POST", "url": plan.url, "fields": dict(plan.fields), "expires": plan.valid.seconds}
+
+    async def create(self, spec: UploadSpec, metadata: Mapping[str, Any]) -> dict[str, str]:
+        """Begin a multipart upload."""
+        part_bytes = S3_PART_MIN_BYTES
+        if spec.size_bytes is not None:
+            checks.size(spec.purpose, spec.size_bytes, most_bytes=S3_OBJECT_MAX_BYTES)
+            told = {name: str(value) for name, value in metadata.items() if value is not None}
+            part_bytes = _uppy_part_bytes(spec.size_bytes, _count(told, "chunkSize"))
+        ticket, text = await self.uploads.begin(spec, part_bytes)
+        return {"key": ticket.key, "uploadId": text, "bucket": self._bucket.name}
+
+    def ticket(self, upload_id: str, key: str | None, principal: Principal) -> Ticket:
+        """The ticket that Uppy calls uploadId; the key it repeats must be the ticket's."""
+        ticket = self.uploads.ticket(upload_id, principal)
+        if key is not None and key != ticket.key:
+            raise InvalidTicket("This ticket belongs to another key. Send the key that you were given with it.")
+        return ticket
+
+    def location(self, ticket: Ticket) -> dict[str, str]:
+        """Where a finished upload is; Uppy shows `location` as its uploadURL."""
+        return {"location": self._bucket.location(ticket.key), "key": ticket.key, "bucket": self._bucket.name}
+
+    async def signed(self, ticket: Ticket, numbers: list[int]) -> tuple[dict[str, str], int]:
+        """URLs by part number, and how long they live."""
+        page = await self.uploads.sign(ticket, numbers)
+        urls = page.urls
+        return {
+            str(number): f"{urls.head}{number}{urls.tail}{signature}"
+            for number, signature in zip(page.numbers, urls.signatures, strict=True)
+        }, page.valid.seconds
+
+
+def _type(told: str, purpose: Purpose, filename: str) -> str:
+    """Uppy's type; where it has none the one that the name says, and for the purpose `file` any."""
+    if told in _NOTHING and "*/*" in purpose.types:
+        return _ANY_TYPE
+    return checks.content_type(purpose, "" if told in _NOTHING else told, filename)
+
+
+def _count(told: Mapping[str, str], name: str, least: int = 1) -> int | None:
+    """A number of bytes: Uppy 5 sends text, Uppy 6 a number."""
+    text = told.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) >= least):  # noqa: PLR2004
+        raise InvalidRequest(
+            f"metadata.{name} is not a number of bytes. Send one such as 5242880.",
+            errors=[{"field": f"metadata.{name}", "message": "no number"}],
+        )
+    return int(text)
+
+
+def _uppy_part_bytes(size_bytes: int, chunk_bytes: int | None) -> int:
+    """The part length that @uppy/aws-s3 will use: its default getChunkSize, or what the client says it set."""
+    part = max(chunk_bytes or -(-size_bytes // S3_PARTS_MAX), S3_PART_MIN_BYTES)
+    if part > S3_PART_MAX_BYTES or part * S3_PARTS_MAX < size_bytes:
+        raise InvalidRequest(
+            "metadata.chunkSize gives parts that S3 does not take: 5 MiB to 5 GiB each, 10,000 at most.",
+            errors=[{"field": "metadata.chunkSize", "message": "out of range"}],
+        )
+    return part
+
+
+def router(companion: Companion, principal_of: PrincipalOf) -> APIRouter:
+    """The routes of the protocol, below `/s3`."""
+    routes = APIRouter(prefix="/s3", tags=["Uppy"])
+    caller = Annotated[Principal, Depends(principal_of.needs("mint"))]
+    _form_and_create(routes, companion, caller)
+    _parts(routes, companion, caller)
+    _ends(routes, companion, caller)
+    return routes
+
+
+def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> None:
+    # expects: query filename, type, metadata[…]
+    # returns: 200 with url, fields and method of a form POST to S3; of a PUT, with headers, where it takes no forms
+    # codes: 400 for the specification · 401 · 422 · 429 · 503
+    @routes.get(
+        "/params", summary="Uppy: a form for a small file", operation_id="getUppyForm", openapi_extra=documented(*_SPEC)
+    )
+    async def params(
+        request: Request,
+        principal: caller,
+        filename: str,
+        content_type: Annotated[str, Query(alias="type")] = "",
+    ) -> JSONResponse:
+        """What Uppy asks before it sends a file in one request."""
+        metadata = {
+            name[len("metadata[") : -1]: value
+            for name, value in request.query_params.items()
+            if name.startswith("metadata[") and name.endswith("]")
+        }
+        return JSONResponse(await companion.params(companion.spec(filename, content_type, metadata, principal)))
+
+    # expects: JSON filename, type, metadata
+    # returns: 200 with key, uploadId (a ticket), bucket
+    # codes: 400 for the specification · 401 · 422 · 429 · 502, 503
+    @routes.post(
+        "/multipart",
+        summary="Uppy: begin a multipart upload",
+        operation_id="createUppyUpload",
+        openapi_extra=documented(
+            *_SPEC, errors.TicketsNotConfigured, errors.BodyTooLarge, *_S3, body="companion.routes:CreateRequest"
+        ),
+    )
+    async def create(request: Request, principal: caller) -> JSONResponse:
+        """What Uppy asks before it sends a file in parts."""
+        wanted = await read_json(request, CreateRequest)
+        spec = companion.spec(wanted.filename, wanted.type, wanted.metadata, principal)
+        return JSONResponse(await companion.create(spec, wanted.metadata))
+
+
+def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
+    # expects: uploadId, partNumbers (1,2,3), key
+    # returns: 200 with presignedUrls by number
+    # codes: 400 parts-invalid · 401 · 403, 404, 410 · 422 · 503
+    @routes.get(
+        "/multipart/{upload_id}/batch",
+        summary="Uppy: URLs of several parts",
+        operation_id="listUppyPartUrls",
+        openapi_extra=documented(*_TICKET, errors.InvalidParts),
+    )
+    async def batch(
+        upload_id: str,
+        part_numbers: Annotated[str, Query(alias="partNumbers")],
+        principal: caller,
+        key: str | None = None,
+    ) -> JSONResponse:
+        """Used by Uppy 3 and older."""
+        numbers = part_numbers.split(",")
+        if not all(number.isascii() and number.isdigit() and len(number) <= 5 for number in numbers):  # noqa: PLR2004
+            raise InvalidRequest(
+                "partNumbers are not numbers separated by commas. Send them as 1,2,3.",
+                errors=[{"field": "partNumbers", "message": "no numbers"}],
+            )
+        ticket = companion.ticket(upload_id, key, principal)
+        urls, _ = await companion.signed(ticket, [int(number) for number in numbers])
+        return JSONResponse({"presignedUrls": urls})
+
+    # expects: uploadId, part number, key
+    # returns: 200 with url and expires (which Uppy 5 takes for the part's time limit as well)
+    # codes: 400 parts-invalid · 401 · 403, 404, 410 · 422 · 503
+    @routes.get(
+        "/multipart/{upload_id}/{number}",
+        summary="Uppy: the URL of one part",
+        operation_id="getUppyPartUrl",
+        openapi_extra=documented(*_TICKET, errors.InvalidParts),
+    )
+    async def part(upload_id: str, number: int, principal: caller, key: str | None = None) -> JSONResponse:
+        """Asked for each part, and again before each new try."""
+        urls, seconds = await companion.signed(companion.ticket(upload_id, key, principal), [number])
+        return JSONResponse({"url": urls[str(number)], "expires": seconds})
+
+    # expects: uploadId, key
+    # returns: 200 with the parts S3 has, all of them
+    # codes: 401 · 403, 410 · 404 upload-not-found · 502, 503
+    @routes.get(
+        "/multipart/{upload_id}",
+        summary="Uppy: the parts S3 has",
+        operation_id="listUppyParts",
+        openapi_extra=documented(*_TICKET, errors.SizeMismatch, errors.FileTooLarge, *_S3),
+    )
+    async def listed(upload_id: str, principal: caller, key: str | None = None) -> JSONResponse:
+        """Asked when an upload goes on after a pause."""
+        progress = await companion.uploads.progress(companion.ticket(upload_id, key, principal))
+        return JSONResponse(
+            [
+                {
+                    "PartNumber": part.number,
+                    "ETag": part.etag,
+                    "Size": part.size_bytes,
+                    "LastModified": part.last_modified,
+                }
+                for part in progress.parts
+            ]
+        )
+
+
+def _ends(routes: APIRouter, companion: Companion, caller: Any) -> None:
+    # expects: uploadId, key; JSON parts (PartNumber, ETag)
+    # returns: 200 with location, key, bucket, once S3 has the object with the right length
+    # codes: 400 parts-invalid, parts-refused, size-mismatch, file-too-large · 401 · 403, 410 · 404 · 412 · 502, 503
+    @routes.post(
+        "/multipart/{upload_id}/complete",
+        summary="Uppy: end an upload",
+        operation_id="completeUppyUpload",
+        openapi_extra=documented(*_TICKET, *_ENDS, *_S3, body="companion.routes:UppyComplete"),
+    )
+    async def complete(upload_id: str, request: Request, principal: caller, key: str | None = None) -> JSONResponse:
+        """Safe to repeat: Uppy does when an answer was lost."""
+        wanted = await read_json(request, UppyComplete)
+        ticket = companion.ticket(upload_id, key, principal)
+        done = await companion.uploads.complete(ticket, [(part.PartNumber, part.ETag) for part in wanted.parts])
+        return JSONResponse(companion.location(done.ticket))
+
+    # expects: uploadId, key
+    # returns: 200 with {}, also when the upload is not there any more; a finished object stays
+    # codes: 401 · 403, 404, 410 · 502, 503
+    @routes.delete(
+        "/multipart/{upload_id}",
+        summary="Uppy: give an upload up",
+        operation_id="abortUppyUpload",
+        openapi_extra=documented(*_TICKET, *_S3),
+    )
+    async def abort(upload_id: str, principal: caller, key: str | None = None) -> JSONResponse:
+        """Uppy 5 sends it after every failure, even one of which S3 knows nothing: so it never fails for that."""
+        ticket = companion.ticket(upload_id, key, principal)
+        with contextlib.suppress(UploadNotFound):
+            await companion.uploads.abort(ticket)
+        return JSONResponse({})

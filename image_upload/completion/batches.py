@@ -1,0 +1,123 @@
+"""Messages of the queue between S3 and the function: each fails by itself.
+
+https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+
+Lambda deletes the messages of a batch except those that the answer names. These come again after the queue's visibility
+timeout, and after their last attempt they are moved to the dead letters, where an operator can look at them and send
+them again. So a message fails where that can help: S3 or the database is away, its time was over, it is no event of S3,
+or it is about another bucket, which means that a rule or a setting is wrong. What is well-formed and needs nothing
+(a deletion, S3's test event, an object without a record) is done.
+"""
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from image_upload.completion.confirmation import finish_key
+from image_upload.completion.news import NotFromS3, created
+from image_upload.completion.sweep import FAILED
+from image_upload.database.database import CompletionContext
+from image_upload.domain import keys
+from image_upload.errors import InvalidKey, Problem
+from image_upload.limits import ARRIVAL_MAX_CHARS, SWEEP_BATCH
+
+log = logging.getLogger(__name__)
+
+# An object for which there is no row: `POST /uploads` writes none.
+UNKNOWN = "unknown"
+
+
+class Poisoned(Exception):
+    """A message that no attempt can settle. The text says why, and quotes nothing of it."""
+
+
+class Message(NamedTuple):
+    """A message by the id that Lambda knows it by."""
+
+    id: str
+    body: str
+
+
+def messages_of(records: Sequence[Any]) -> list[Message] | None:
+    """The messages of a batch; None if one of them cannot be named, so that it is no batch of Lambda's."""
+    messages = []
+    for record in records:
+        match record:
+            case {"eventSource": "aws:sqs", "messageId": str(name), "body": str(body)}:
+                messages.append(Message(name, body))
+            case _:
+                return None
+    return messages
+
+
+async def settle(messages: Sequence[Message], stores: CompletionContext, within_s: float) -> dict[str, Any]:
+    """Handle each message, several at once, until the time is over; the answer names those that must come again.
+
+    Never raises for one message: an exception would bring back the whole batch.
+    """
+    tally: Counter[str] = Counter()
+    done: set[str] = set()
+    at_once = asyncio.Semaphore(SWEEP_BATCH)
+
+    async def handle(message: Message) -> None:
+        async with at_once:
+            ends = await _ends(message, stores)
+        tally.update(ends)
+        if FAILED not in ends:
+            done.add(message.id)
+
+    if not stores.database.is_configured:
+        log.error("messages came, and there is no database to note them in: set DATABASE_URL, or Database=false")
+    elif within_s > 0:
+        try:
+            async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:
+                for message in messages:
+                    group.create_task(handle(message))
+        except TimeoutError:
+            log.warning("the time was over before the batch was done; what is left comes again")
+    failed = [message.id for message in messages if message.id not in done]
+    log.info("batch", extra={"fields": {**tally, "messages": len(messages), "come_again": len(failed)}})
+    return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}
+
+
+async def _ends(message: Message, stores: CompletionContext) -> list[str]:
+    """How the records of a message ended; `FAILED` among them where the message must come again."""
+    try:
+        return [await finished(stores, key) for key in _keys_of(message.body, stores.bucket.name)]
+    except Poisoned as reason:
+        log.warning("a message cannot be handled", extra={"fields": {"message": message.id, "reason": str(reason)}})
+    except Problem as problem:
+        log.warning("a record could not be finished", extra={"fields": {"message": message.id, "code": problem.code}})
+    except Exception:  # a bug must not bring the other messages back
+        log.exception("a message could not be handled", extra={"fields": {"message": message.id}})
+    return [FAILED]
+
+
+async def finished(stores: CompletionContext, key: str) -> str:
+    """The state of an object's record after another look at S3. Raises what `finish_key` raises."""
+    try:
+        keys.check(key)
+    except InvalidKey:
+        return UNKNOWN  # no row has a key that the service would never make, and not every database takes one
+    record = await finish_key(stores, key)
+    return UNKNOWN if record is None else record.state
+
+
+def _keys_of(body: str, own: str) -> list[str]:
+    """The keys of new objects in our bucket. Raises `Poisoned`."""
+    if len(body) > ARRIVAL_MAX_CHARS:
+        raise Poisoned("it is longer than any event of S3")
+    try:
+        event: Mapping[str, Any] = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Poisoned("it is not JSON") from None
+    try:
+        objects = created(event)
+    except NotFromS3:
+        raise Poisoned("it is no event of S3") from None
+    if any(each.bucket != own for each in objects):
+        raise Poisoned("it is about another bucket than S3_BUCKET_NAME")
+    return [each.key for each in objects]

@@ -1,0 +1,92 @@
+"""What Lambda is called with beside HTTP: S3's word that an object is there, by a queue or without one, and the clock.
+
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+
+Without a queue Lambda calls again, twice, after an exception. Events repeat, come late and in any order; `finish` does
+not mind.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from image_upload.completion import batches
+from image_upload.completion.news import NotFromS3, created
+from image_upload.completion.sweep import FAILED, sweep
+from image_upload.database.database import CompletionContext
+from image_upload.errors import Problem
+from image_upload.limits import LAMBDA_DEADLINE_MARGIN_S
+from image_upload.outbound import deadline
+
+log = logging.getLogger(__name__)
+
+
+class UnknownEvent(Exception):
+    """Nothing here is meant for this event. The message says what is."""
+
+
+class Incomplete(Exception):
+    """Some of the work could not be done now. Raised so that Lambda counts it, and calls again."""
+
+
+def receive(event: Mapping[str, Any], context: Any, stores: CompletionContext) -> dict[str, Any]:
+    """Handle one event; how many records ended how, for a queue's batch the messages that must come again.
+
+    Raises `UnknownEvent`, `Incomplete`, `DatabaseUnavailable`.
+
+    It runs on the loop that Mangum uses, because connections to S3 and the database belong to their loop.
+    """
+    return asyncio.get_event_loop().run_until_complete(_receive(event, context, stores))
+
+
+async def _receive(event: Mapping[str, Any], context: Any, stores: CompletionContext) -> dict[str, Any]:
+    deadline.enter(context)
+    within_s = context.get_remaining_time_in_millis() / 1000 - LAMBDA_DEADLINE_MARGIN_S
+    match event:
+        case {"source": "aws.events" | "aws.scheduler", "detail-type": "Scheduled Event"}:
+            keys = None
+        case {"Records": [{"eventSource": "aws:sqs"}, *_] as records}:
+            if (messages := batches.messages_of(records)) is None:
+                raise UnknownEvent(_EXPECTED)
+            return await batches.settle(messages, stores, within_s)
+        case _:
+            keys = _keys_of(event, stores.bucket.name)
+    if not stores.database.is_configured:
+        log.info("an event came, and there is no database to note it in: set DATABASE_URL or remove the trigger")
+        return {}
+    tally = await sweep(stores, within_s) if keys is None else await _finish_all(stores, keys)
+    log.info("event", extra={"fields": dict(tally)})
+    if tally[FAILED]:
+        raise Incomplete(f"{tally[FAILED]} of {tally.total()} records could not be settled. The log says why.")
+    return dict(tally)
+
+
+_EXPECTED = (
+    "This function handles requests of its Function URL, S3 event notifications, EventBridge's Object Created of S3, "
+    "batches of an SQS queue with these, and EventBridge schedules. Remove whatever else is configured to invoke it."
+)
+
+
+def _keys_of(event: Mapping[str, Any], own: str) -> list[str]:
+    """The keys of new objects in our bucket. Raises `UnknownEvent`."""
+    try:
+        objects = created(event)
+    except NotFromS3:
+        raise UnknownEvent(_EXPECTED) from None
+    found = [each.key for each in objects if each.bucket == own]
+    if not found:
+        log.warning("an event that is not about a new object in this bucket was left alone")
+    return found
+
+
+async def _finish_all(stores: CompletionContext, keys: list[str]) -> Counter[str]:
+    tally: Counter[str] = Counter()
+    for key in keys:
+        try:
+            tally[await batches.finished(stores, key)] += 1
+        except Problem as problem:
+            log.warning("a record could not be finished", extra={"fields": {"code": problem.code}})
+            tally[FAILED] += 1
+    return tally

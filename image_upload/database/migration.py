@@ -1,0 +1,125 @@
+"""Bring a database to the newest tables, safely also when several try at once.
+
+https://alembic.sqlalchemy.org/en/latest/api/commands.html
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from image_upload.database.engine import Target, open_for_migrations
+from image_upload.errors import Problem
+from image_upload.settings import Settings
+
+# Any number will do, if every version of this service takes the same one.
+_LOCK: Final = 5_172_993_046_113
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_REMEDIES: Final = {
+    "42501": "Let the user of DATABASE_URL make tables: GRANT USAGE, CREATE ON SCHEMA public TO it. What another user "
+    "has made, that user migrates.",
+    "57014": "It took too long, and nothing was changed. If another migration or an open transaction is in the way, "
+    "wait for its end and try again; else give it more time.",
+}
+_UNREACHED: Final = (
+    "Check DATABASE_URL and DATABASE_AUTH, and that the database runs. On Lambda also SubnetIds and SecurityGroupIds, "
+    "and that the database's own security group lets them in."
+)
+
+
+class UnknownRevision(Exception):
+    """The database is at a revision that this version does not have: a newer one has migrated it."""
+
+
+class Revision(NamedTuple):
+    """A migration: its number, and what it brings."""
+
+    number: str
+    brings: str
+
+
+def configuration() -> Config:
+    """Alembic's own, for the migrations that lie beside this module. It reads no file."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def newest() -> str | None:
+    """The revision that this version of the service works with."""
+    return ScriptDirectory.from_config(configuration()).get_current_head()
+
+
+def revisions_after(number: str | None) -> list[Revision]:
+    """What a database at this revision lacks, in the order in which it is applied. Raises `UnknownRevision`."""
+    scripts = ScriptDirectory.from_config(configuration())
+    try:
+        found = list(scripts.iterate_revisions("head", number or "base"))
+    except RevisionError:
+        raise UnknownRevision(
+            f"The database is at {number}, which this version does not know: a newer one has migrated it."
+        ) from None
+    return [Revision(each.revision, each.doc.splitlines()[0]) for each in reversed(found)]
+
+
+def explain(error: DBAPIError | Problem) -> str:
+    """What went wrong, and what to do about it. The driver's own words hold no password."""
+    cause = getattr(error, "orig", error)
+    state = getattr(cause, "sqlstate", None)
+    remedy = _UNREACHED if state is None else _REMEDIES.get(state, "")
+    return f"The database could not be migrated: {' '.join(str(cause).split())} {remedy}".rstrip()
+
+
+def current(settings: Settings, within_s: float | None = None) -> str | None:
+    """The revision of the database, None where nothing was migrated yet. Each statement ends within this time."""
+    engine = _engine(Target(settings), within_s)
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+
+
+def migrate(settings: Settings, within_s: float | None = None) -> tuple[str | None, str | None]:
+    """Apply what is missing, all of it or nothing; the revisions before and after. Raises `UnknownRevision`.
+
+    Who comes second waits, and finds nothing left to do. On Aurora DSQL, which has no lock to wait for and no
+    transaction around several statements, run it in one place at a time. Each statement, the wait too, ends within
+    `within_s` seconds.
+    """
+    target = Target(settings)
+    engine = _engine(target, within_s)
+    try:
+        with engine.begin() as connection:
+            _wait_for_our_turn(connection, target)
+            before = MigrationContext.configure(connection).get_current_revision()
+            revisions_after(before)
+            config = configuration()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            return before, MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+
+
+def _engine(target: Target, within_s: float | None) -> Engine:
+    parameters: dict[str, Any] = {}
+    if not target.is_sqlite:
+        # Not `asyncio.run`: it would leave a function's thread without the loop that its requests use.
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            parameters = runner.run(target.parameters())
+    return open_for_migrations(target, parameters, within_s)
+
+
+def _wait_for_our_turn(connection: Connection, target: Target) -> None:
+    """PostgreSQL's advisory lock ends with the transaction. SQLite's exclusive transaction has begun already."""
+    if not target.is_sqlite and not target.is_dsql:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

@@ -1,0 +1,10 @@
+"""What Alembic runs to migrate: on the connection, and in the transaction, that `migrating` hands over."""
+
+from alembic import context
+
+from image_upload.database.tables import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=metadata)
+with context.begin_transaction():
+    context.run_migrations()

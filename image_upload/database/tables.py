@@ -1,0 +1,150 @@
+"""The tables. The migrations make them; a test holds the two equal.
+
+Everything a table needs stands inside its CREATE TABLE, also the index that the sweep reads by (as a unique
+constraint, which `id` makes true of any rows): Aurora DSQL takes one statement of DDL a transaction and builds
+other indexes only ASYNC. https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-ddl.html
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+from image_upload.database.values import Kind
+from image_upload.limits import (
+    EMAIL_MAX_CHARS,
+    ISSUER_MAX_CHARS,
+    PERSON_NAME_MAX_CHARS,
+    S3_KEY_MAX_BYTES,
+    SUBJECT_MAX_CHARS,
+)
+
+
+class Moment(TypeDecorator[datetime]):
+    """A moment in UTC, aware of it on the way in and out. SQLite itself keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Refuses a naive time: nobody knows which moment it is."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a moment needs its time zone")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """What the database gives, in UTC."""
+        if value is None:
+            return None
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+def _table(name: str, key_column: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        # Drawn by us, at random: see `records.new_id`.
+        Column("id", BigInteger, primary_key=True, autoincrement=False),
+        Column("user_id", Text, nullable=False),
+        Column(key_column, String(S3_KEY_MAX_BYTES), key="key", nullable=False, unique=True),
+        Column("filename", Text, nullable=False),
+        Column("content_type", Text, nullable=False),
+        Column("promised_size", BigInteger, nullable=True),
+        Column("promised_sha256", String(44), nullable=True),
+        Column("ends_at", Moment, nullable=False),
+        Column("state", String(8), nullable=False),
+        Column("fault", String(8), nullable=True),
+        Column("size", BigInteger, nullable=True),
+        Column("etag", Text, nullable=True),
+        Column("created_at", Moment, nullable=False),
+        Column("updated_at", Moment, nullable=False),
+        Column("stored_at", Moment, nullable=True),
+        # When a sweep last took the row to look after it: no other one takes it for a while.
+        Column("swept_at", Moment, nullable=True),
+        CheckConstraint("state IN ('pending', 'stored', 'rejected', 'expired')", name="state"),
+        CheckConstraint("(state = 'stored') = (stored_at IS NOT NULL)", name="stored_at"),
+        CheckConstraint("state <> 'stored' OR (size IS NOT NULL AND etag IS NOT NULL)", name="stored_size"),
+        CheckConstraint("(state = 'rejected') = (fault IS NOT NULL)", name="fault"),
+        CheckConstraint("fault IN ('size', 'type', 'checksum')", name="fault_name"),
+        CheckConstraint("promised_size >= 1", name="promised_size"),
+        CheckConstraint("size >= 0", name="size"),
+        CheckConstraint("length(promised_sha256) = 44", name="promised_sha256"),
+        CheckConstraint(f"{key_column} <> ''", name=key_column),
+        CheckConstraint("user_id <> ''", name="user_id"),
+        UniqueConstraint("state", "ends_at", "id"),
+    )
+
+
+posts: Final = _table("posts", "image_key")
+file_records: Final = _table("file_records", "s3_key")
+
+TABLES: Final[dict[Kind, Table]] = {"post": posts, "file": file_records}
+
+# No foreign keys: Aurora DSQL has none.
+users: Final = Table(
+    "users",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    # An address that a provider has verified, and of one user only. Whose is not verified has none here.
+    Column("email", String(EMAIL_MAX_CHARS), nullable=True, unique=True),
+    Column("name", String(PERSON_NAME_MAX_CHARS), nullable=True),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    CheckConstraint("email <> ''", name="email"),
+)
+
+oauth_accounts: Final = Table(
+    "oauth_accounts",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, nullable=False),
+    # The way it came, and who vouches for it: another issuer in Google's place has other people.
+    Column("provider", String(16), nullable=False),
+    Column("issuer", String(ISSUER_MAX_CHARS), nullable=False),
+    Column("subject", String(SUBJECT_MAX_CHARS), nullable=False),
+    # What the provider says; it may be anybody's, unless it is verified.
+    Column("email", String(EMAIL_MAX_CHARS), nullable=True),
+    Column("email_verified", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    UniqueConstraint("issuer", "subject"),
+    UniqueConstraint("user_id", "id"),
+)
+
+# A sign-in: its one-time code, then the refresh token that is good now. Both as SHA-256 in hex.
+sessions: Final = Table(
+    "sessions",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, nullable=False),
+    Column("code_hash", String(64), nullable=False, unique=True),
+    Column("code_challenge", String(43), nullable=True),
+    Column("refresh_hash", String(64), nullable=True),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("ended_at", Moment, nullable=True),
+    UniqueConstraint("user_id", "expires_at", "id"),
+)

@@ -1,0 +1,43 @@
+"""A record as a value, and what is promised of an upload before it has begun."""
+
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+Kind = Literal["post", "file"]
+
+# pending  → stored, rejected, expired; expired → stored, rejected, when the bytes come after all. docs/records.md.
+State = Literal["pending", "stored", "rejected", "expired"]
+
+# What made an object another one than was promised.
+Fault = Literal["size", "type", "checksum"]
+
+
+class ExpectedObject(NamedTuple):
+    """An upload that was minted: what S3 will have to confirm.
+
+    `size_bytes` None: no length was signed. `sha256` is base64, as S3 writes it. `ends_at` is when the
+    permission to upload ends.
+    """
+
+    user_id: str
+    key: str
+    filename: str
+    content_type: str
+    size_bytes: int | None
+    sha256: str | None
+    ends_at: datetime
+
+
+class Record(NamedTuple):
+    """One row of `posts` or `file_records`. `size_bytes` and `etag` are what S3 has; the promise stays beside them."""
+
+    kind: Kind
+    id: int
+    expected_object: ExpectedObject
+    state: State
+    fault: Fault | None
+    size_bytes: int | None
+    etag: str | None
+    created_at: datetime
+    updated_at: datetime
+    stored_at: datetime | None

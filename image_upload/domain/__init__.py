@@ -1,0 +1,1 @@
+"""What a purpose, a key and an upload may be. Pure: no I/O, no settings."""

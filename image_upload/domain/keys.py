@@ -1,0 +1,179 @@
+"""Object keys and file names: make them, and refuse those we would never make.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+"""
+
+import functools
+import hashlib
+import re
+import secrets
+import unicodedata
+from datetime import UTC, datetime
+from urllib.parse import quote, unquote
+
+from image_upload.domain.purposes import USER_FILE, Purpose
+from image_upload.errors import InvalidFilename, InvalidKey
+from image_upload.limits import COMBINING_RUN_MAX, ENCODINGS_MAX, FILENAME_MAX_CHARS, S3_KEY_MAX_BYTES
+
+ID_BYTES = 16  # 128 bits: nobody guesses a key, and no two uploads ever share one
+MARK_BYTES = 16  # 128 bits: nobody finds a second user id with the same mark
+
+# Where a file goes that names neither purpose nor folder: with the pictures, or with the files of any type.
+DEFAULT_FOLDER = "uploads"
+OTHER_FOLDER = "files"
+
+# UAX 15 section 2: no character is more than four times as long decomposed as it is composed.
+_DECOMPOSED_MAX = 4
+_KEY_TOO_LONG = f"The object key is longer than {S3_KEY_MAX_BYTES} bytes. Send a shorter name or folder."
+
+# Control characters (Cc), line separators (Zl, Zp), lone surrogates (Cs), and what was no UTF-8 (U+FFFD).
+NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
+
+_EXTENSION = re.compile(r"[a-z0-9]{1,10}", re.ASCII)
+_ID = re.compile(rf"([0-9a-f]{{{2 * MARK_BYTES}}})[0-9a-f]{{{2 * ID_BYTES}}}(?:\.{_EXTENSION.pattern})?", re.ASCII)
+
+# The one kind of key whose last segment is not ours: its id is in the segment before.
+_NAMED = USER_FILE.key.split("/")
+
+
+@functools.lru_cache(maxsize=1024)
+def mark(user_id: str) -> str:
+    """What the ids in all keys of this user begin with, and those of nobody else: 128 bits of SHA-256."""
+    return hashlib.sha256(b"image-upload owner v1\0" + user_id.encode()).hexdigest()[: 2 * MARK_BYTES]
+
+
+def mark_in(key: str) -> str | None:
+    """The mark of the user for whom this service made a key; None for a key that it did not make."""
+    parts = key.split("/")
+    if not key.startswith(USER_FILE.prefix):
+        name = parts[-1] if len(parts) > 1 else ""
+    else:
+        name = parts[_NAMED.index("{id}")] if len(parts) == len(_NAMED) else ""
+    match = _ID.fullmatch(name)
+    return match[1] if match else None
+
+
+def new_id(user_id: str) -> str:
+    """The user's mark and 128 random bits, in hexadecimal."""
+    return mark(user_id) + secrets.token_hex(ID_BYTES)
+
+
+def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filename: str = "", now: datetime) -> str:
+    """A new key for a purpose. Without an extension (`ext` empty) the pattern's dot goes too.
+
+    `filename` must have passed `check_filename`.
+    """
+    key = purpose.key.format(
+        id=new_id(user_id),
+        yyyymmdd=now.astimezone(UTC).strftime("%Y%m%d"),
+        user=segment(user_id),
+        class_id=segment(class_id) if class_id else "",
+        ext=ext,
+        filename=filename,
+    )
+    return check(key.removesuffix("."))
+
+
+def make_in(folder: str, *, user_id: str, ext: str) -> str:
+    """A new key in a folder that the client names: `{folder}/{user}/{id}.{ext}`. Raises `InvalidKey`."""
+    folder = check(folder.strip("/") or DEFAULT_FOLDER)
+    key = check(f"{folder}/{segment(user_id)}/{new_id(user_id)}.{ext}".removesuffix("."))
+    if mark_in(key) != mark(user_id):
+        raise InvalidKey(f"The folder {USER_FILE.prefix} belongs to POST /files/upload-url. Name another one.")
+    return key
+
+
+def segment(name: str) -> str:
+    """A foreign name as one path segment: injective, ASCII, never `.`, `..` or empty.
+
+    Everything outside A-Z a-z 0-9 - _ . @ becomes `~hh` of its UTF-8 bytes. A percent sign would
+    be decoded once too often somewhere between a CDN and a bucket; a tilde is not.
+    """
+    if not name:
+        raise InvalidKey("A name that becomes part of the object key is empty. Send one, or leave the field out.")
+    escaped = quote(name, safe="@").replace("~", "%7E").replace("%", "~")
+    return escaped.replace(".", "~2E") if set(escaped) == {"."} else escaped
+
+
+def check(key: str) -> str:
+    """The key itself, if S3 and every client on the way would keep it as it is; else `InvalidKey`."""
+    if not key:
+        raise InvalidKey("The object key is empty. Pass the objectKey you were given.")
+    if len(key) > S3_KEY_MAX_BYTES:
+        raise InvalidKey(_KEY_TOO_LONG)
+    if NOT_TEXT.search(key):
+        raise InvalidKey(
+            "The object key holds control characters or half a character pair. Pass the objectKey you were given."
+        )
+    if len(key.encode()) > S3_KEY_MAX_BYTES:
+        raise InvalidKey(_KEY_TOO_LONG)
+    if _climbs(key):
+        raise InvalidKey(
+            "The object key must not start with '/', hold '\\', or climb with '.' or '..'. Pass the objectKey you "
+            "were given."
+        )
+    return key
+
+
+def _climbs(path: str) -> bool:
+    """Whether a path leads elsewhere for somebody who reads it as one.
+
+    Also if it is decoded once more, or more often: a proxy or a CDN on the way may do that. What is encoded more than
+    `ENCODINGS_MAX` times over was made to be decoded, and counts as climbing.
+    """
+    for _ in range(ENCODINGS_MAX + 1):
+        if path.startswith("/") or "\\" in path or any(part in (".", "..") for part in path.split("/")):
+            return True
+        decoded = unquote(path) if "%" in path else path
+        if decoded == path:
+            return False
+        path = decoded
+    return True
+
+
+def check_filename(filename: str) -> str:
+    """The file name itself in Unicode's composed form, if it is a bare name; else `InvalidFilename`.
+
+    macOS sends Hangul decomposed (NFD); composed, the same name compares equal everywhere. Lengths are checked first:
+    sorting a run of combining marks takes a time that grows with the square of its length.
+    """
+    if len(filename) > _DECOMPOSED_MAX * FILENAME_MAX_CHARS:
+        raise _too_long()
+    if not filename.strip():
+        raise InvalidFilename("The file name is empty. Send the name the file has, such as cat.jpg.")
+    if NOT_TEXT.search(filename):
+        raise InvalidFilename("The file name holds control characters. Send a printable name.")
+    if not filename.isascii() and _longest_run(filename) > COMBINING_RUN_MAX:
+        raise InvalidFilename(
+            "The file name piles more than {limit} accents onto a letter. Rename the file and try again.",
+            facts={"limit": COMBINING_RUN_MAX},
+        )
+    composed = unicodedata.normalize("NFC", filename)
+    if len(composed) > FILENAME_MAX_CHARS:
+        raise _too_long()
+    if "/" in composed or _climbs(composed):
+        raise InvalidFilename("The file name holds a path. Send the bare name, such as cat.jpg.")
+    return composed
+
+
+def _too_long() -> InvalidFilename:
+    return InvalidFilename(
+        "The file name is longer than {limit} characters. Shorten it and try again.",
+        facts={"limit": FILENAME_MAX_CHARS},
+    )
+
+
+def _longest_run(text: str) -> int:
+    """The most combining marks that follow each other."""
+    longest = run = 0
+    for char in text:
+        run = run + 1 if unicodedata.combining(char) else 0
+        longest = max(longest, run)
+    return longest
+
+
+def extension(filename: str) -> str:
+    """The extension in lower case without its dot, or "" where there is none that a key could carry."""
+    stem, dot, ext = filename.rpartition(".")
+    ext = ext.lower()
+    return ext if dot and stem and _EXTENSION.fullmatch(ext) else ""

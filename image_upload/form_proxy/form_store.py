@@ -1,0 +1,192 @@
+"""A form's file into our own bucket: `POST /api/v1/s3/upload`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, closing
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from image_upload.domain import checks, keys, metadata, purposes
+from image_upload.domain.purposes import Purpose
+from image_upload.errors import EmptyFile, FileTooLarge, InvalidKey, InvalidRequest, MalformedForm, UnsupportedFileType
+from image_upload.form_proxy.form import CLASS_FIELD, FILE_FIELD, FOLDER_FIELD, PURPOSE_FIELD, Incoming
+from image_upload.form_proxy.spool import Room, pieces, receive
+from image_upload.languages.wording import human_bytes
+from image_upload.limits import MULTIPART_URL_EXPIRES_S, S3_OBJECT_MAX_BYTES
+from image_upload.s3 import objects, transfer
+from image_upload.s3.bucket import Bucket
+from image_upload.s3.errors import map_s3_errors
+from image_upload.s3.objects import StoredObject
+from image_upload.telemetry import audit
+
+if TYPE_CHECKING:
+    from image_upload.usage.quotas import Quotas
+
+# What decides the key and the object's headers; all of it must be known before the first byte leaves.
+_DECISIVE = frozenset({FOLDER_FIELD, PURPOSE_FIELD, CLASS_FIELD})
+_ANY_TYPE = "application/octet-stream"
+# How long a quota waits for a process that died in the middle.
+_RESERVED_S = MULTIPART_URL_EXPIRES_S
+
+
+class StoredFile(NamedTuple):
+    """What S3 has."""
+
+    key: str
+    content_type: str
+    stored: StoredObject
+    success_url: str | None = None
+
+
+class FormStore(NamedTuple):
+    """Where files are kept, for what purposes, and how many; `quotas` None: as many as come."""
+
+    bucket: Bucket
+    table: Mapping[str, Purpose]
+    quotas: "Quotas | None" = None
+
+    async def settle(self, key: str, stored_bytes: int | None) -> None:
+        """The end of a file that was to be stored, for its user's quota."""
+        if self.quotas is not None:
+            await self.quotas.settle(key, stored_bytes)
+
+
+class _Place(NamedTuple):
+    """Where a file goes, with which headers, and how long it may be."""
+
+    key: str
+    headers: Mapping[str, str]
+    max_bytes: int
+
+
+async def keep(form_store: FormStore, incoming: Incoming, user_id: str, room: Room | None) -> StoredFile:
+    """Store the form's file under its purpose's key, or under `{folder}/{user}/{id}.{ext}`.
+
+    With `purpose` or `folder` in front of the file its bytes go straight on; else they are spooled until it is known.
+    If this raises, nothing is left in S3. Raises `MalformedForm`, `InvalidRequest`, `InvalidFilename`, `InvalidKey`,
+    `InvalidMetadata`, `UnsupportedFileType`, `EmptyFile`, `FileTooLarge`, and the problems of S3.
+    """
+    if not await incoming.reach_file():
+        await incoming.finish()
+        raise InvalidRequest(
+            "The form lacks its file. Send it as `file`; in curl: -F file=@cat.jpg.",
+            errors=[{"field": FILE_FIELD, "message": "missing"}],
+        )
+    keys.check_filename(incoming.filename)
+    in_front = _DECISIVE & incoming.fields.keys()
+    if not in_front - {CLASS_FIELD}:
+        form = await receive(incoming, room)
+        assert form.file is not None  # noqa: S101  it was reached
+        with closing(form):
+            kept = await _store(form_store, incoming, user_id, pieces(form.file), expected_bytes=form.size_bytes)
+        await form_store.settle(kept.key, kept.stored.size_bytes)
+        return kept
+    length = incoming.length_if_last()
+    kept = await _store(form_store, incoming, user_id, incoming.chunks(), expected_bytes=length)
+    try:
+        await incoming.finish()
+        if late := (_DECISIVE & incoming.fields.keys()) - in_front:
+            raise MalformedForm(f"Put {' and '.join(sorted(late))} in front of the file; nothing was stored.")
+    except Exception:
+        async with map_s3_errors():
+            await objects.delete(form_store.bucket, kept.key)
+        await form_store.settle(kept.key, None)
+        raise
+    await form_store.settle(kept.key, kept.stored.size_bytes)
+    return kept
+
+
+async def _store(
+    form_store: FormStore,
+    incoming: Incoming,
+    user_id: str,
+    chunks: AsyncIterator[memoryview],
+    *,
+    expected_bytes: int | None,
+) -> StoredFile:
+    place = _place(form_store, incoming, user_id)
+    if form_store.quotas is not None:
+        most_bytes = place.max_bytes if expected_bytes is None else expected_bytes
+        await form_store.quotas.reserve(place.key, most_bytes, datetime.now(UTC) + timedelta(seconds=_RESERVED_S))
+    try:
+        async with aclosing(chunks), aclosing(_up_to(place.max_bytes, chunks)) as stream, map_s3_errors():  # type: ignore[type-var]
+            stored = await transfer.store(
+                form_store.bucket, place.key, stream, place.headers, expected_bytes=expected_bytes
+            )
+    except BaseException as error:
+        await asyncio.shield(form_store.settle(place.key, None))
+        if isinstance(error, transfer.NothingSent):
+            raise EmptyFile from None
+        if isinstance(error, transfer.TooManyParts):
+            raise FileTooLarge(
+                "The file is longer than the form announced, and too long to go on. Send the form with a "
+                "Content-Length.",
+                max_bytes=S3_OBJECT_MAX_BYTES,
+            ) from None
+        raise
+    audit.note("store", place.key, purpose=incoming.fields.get(PURPOSE_FIELD), size_bytes=stored.size_bytes)
+    return StoredFile(place.key, place.headers["Content-Type"], stored)
+
+
+def _place(form_store: FormStore, incoming: Incoming, user_id: str) -> _Place:
+    now, fields = datetime.now(UTC), incoming.fields
+    content_type = incoming.content_type or checks.usual_type(incoming.filename) or _ANY_TYPE
+    given = {CLASS_FIELD: fields[CLASS_FIELD]} if fields.get(CLASS_FIELD) else {}
+    if not fields.get(PURPOSE_FIELD):
+        max_bytes = S3_OBJECT_MAX_BYTES
+        folder = _folder(form_store, fields.get(FOLDER_FIELD, ""), content_type, incoming.filename)
+        key = keys.make_in(folder, user_id=user_id, ext=keys.extension(incoming.filename))
+    elif fields.get(FOLDER_FIELD):
+        raise InvalidRequest(
+            "A purpose has a folder of its own. Send purpose or folder, not both.",
+            errors=[{"field": FOLDER_FIELD, "message": "not together with purpose"}],
+        )
+    else:
+        purpose = checks.purpose(fields[PURPOSE_FIELD], form_store.table)
+        max_bytes = purpose.max_bytes
+        key = keys.make(
+            purpose,
+            user_id=user_id,
+            ext=checks.file_type(purpose, content_type, incoming.filename),
+            class_id=checks.class_id(purpose, given),
+            now=now,
+        )
+    told = metadata.headers_of(given, user_id=user_id, filename=incoming.filename, content_type=content_type, now=now)
+    return _Place(key, {"Content-Type": content_type, **told, **form_store.bucket.at_rest(key)}, max_bytes)
+
+
+def _folder(form_store: FormStore, named: str, content_type: str, filename: str) -> str:
+    """The folder that a form's file goes into: the one that it names, else the default one for its type.
+
+    What a CDN serves is public, and read by its folder: such a folder takes its purpose's types alone, and no folder
+    inside it, which could read like another user's. Raises `UnsupportedFileType`, `InvalidKey`.
+    """
+    folder = named.strip("/") or keys.DEFAULT_FOLDER
+    purpose = purposes.of_key(f"{folder}/", form_store.table.values())
+    if purpose is None or not purpose.cdn:
+        return folder
+    try:
+        checks.file_type(purpose, content_type, filename)
+    except UnsupportedFileType:
+        if named.strip("/"):
+            raise
+        return keys.OTHER_FOLDER
+    if f"{folder}/" != purpose.prefix:
+        raise InvalidKey(
+            f"The folder {purpose.prefix} is public and takes no folders of yours inside it. Name it alone."
+        )
+    return folder
+
+
+async def _up_to(max_bytes: int, chunks: AsyncIterator[memoryview]) -> AsyncIterator[memoryview]:
+    """The same chunks. Raises `FileTooLarge` when they are more than the purpose takes."""
+    received = 0
+    async for chunk in chunks:
+        received += len(chunk)
+        if received > max_bytes:
+            raise FileTooLarge(
+                "The file is larger than the {limit} that its purpose takes; it is not kept. Send a smaller one.",
+                facts={"limit": human_bytes(max_bytes)},
+                max_bytes=max_bytes,
+            )
+        yield chunk

@@ -1,0 +1,94 @@
+"""Hold clients to a pace: a place for each upload, and no waiting for one that does not send."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+
+from image_upload.errors import TooBusy, TooSlow
+from image_upload.limits import (
+    CLIENT_BUSY_MIN_BYTES_PER_S,
+    CLIENT_IDLE_S,
+    CLIENT_MIN_BYTES_PER_S,
+    UPLOADS_AT_ONCE,
+    UPLOADS_FOR_USERS,
+)
+
+# What a client is told to wait when all places are taken.
+RETRY_AFTER_S = 2
+
+
+class ConcurrencyLimit:
+    """A bounded number of uploads at once; the next one is turned away, not queued.
+
+    No address and no user has more than `share` of them, and the last `for_users` are for signed-in users only.
+    """
+
+    def __init__(self, share: int, most: int = UPLOADS_AT_ONCE, for_users: int = UPLOADS_FOR_USERS) -> None:
+        self._share = share
+        self._most = most
+        self._for_users = for_users
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, whose: str, *, signed_in: bool) -> Iterator[None]:
+        """Hold a place for an address or a user. Raises `TooBusy`."""
+        most = self._most if signed_in else self._most - self._for_users
+        if self._taken.total() >= most or self._taken[whose] >= self._share:
+            raise too_busy()
+        self._taken[whose] += 1
+        try:
+            yield
+        finally:
+            self._taken[whose] -= 1
+            if not self._taken[whose]:
+                del self._taken[whose]
+
+    @property
+    def are_scarce(self) -> bool:
+        """Whether three quarters are taken."""
+        return self._taken.total() * 4 >= self._most * 3
+
+
+def too_busy() -> TooBusy:
+    """For what there is no room, no place or no disk at the moment."""
+    return TooBusy(
+        "The service takes no more uploads at the moment. Nothing was stored. Try again in a few seconds, or send the "
+        "file to S3 itself.",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
+async def paced(
+    stream: AsyncIterator[bytes],
+    is_busy: Callable[[], bool] = lambda: False,
+    *,
+    idle_s: float = CLIENT_IDLE_S,
+    min_bytes_per_s: float = CLIENT_MIN_BYTES_PER_S,
+) -> AsyncIterator[bytes]:
+    """The stream itself, until the client falls silent for `idle_s` or below the least average rate.
+
+    That rate is a higher one while the service is busy. Only time spent waiting for the client counts: while S3 is
+    slow it is us who do not read. Raises `TooSlow`.
+    """
+    waited_s, received = 0.0, 0
+    while True:
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(idle_s):
+                chunk = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise _too_slow() from None
+        waited_s += time.monotonic() - started
+        received += len(chunk)
+        least = CLIENT_BUSY_MIN_BYTES_PER_S if is_busy() else min_bytes_per_s
+        if waited_s > idle_s and received < least * waited_s:
+            raise _too_slow()
+        yield chunk
+
+
+def _too_slow() -> TooSlow:
+    return TooSlow("The form arrives too slowly; nothing was stored. Send it again over a faster line.")

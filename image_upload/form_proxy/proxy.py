@@ -1,0 +1,277 @@
+"""The whole way of a form: which way its file goes, within what time, and what the client hears."""
+
+import asyncio
+import functools
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NamedTuple
+
+from starlette.requests import Request
+
+from image_upload.auth.principals import Principal
+from image_upload.domain import checks, keys, purposes
+from image_upload.errors import ChunksNotSupported, EmptyFile, InvalidRequest, OutOfTime, Problem
+from image_upload.form_proxy.min_rate import ConcurrencyLimit
+from image_upload.limits import RETRIES_MAX, STREAM_FROM_BYTES, SUCCESS_URL_MAX_CHARS
+from image_upload.outbound.budget import ByteBudget
+from image_upload.outbound.deadline import Deadline, upload_deadline
+from image_upload.s3.bucket import Bucket
+from image_upload.settings import Settings, origins
+from image_upload.usage.addresses import address_of
+from image_upload.web.middleware import length_of
+
+if TYPE_CHECKING:
+    from image_upload.form_proxy.form import Incoming
+    from image_upload.form_proxy.form_store import StoredFile
+    from image_upload.form_proxy.sender import Sender, Sent
+    from image_upload.form_proxy.spool import Form, Room
+    from image_upload.form_proxy.target import Target, TargetRule
+    from image_upload.usage.quotas import Quotas
+
+RETRIES_DEFAULT = 3
+
+_ANY_TYPE = "application/octet-stream"
+# RFC 9110 section 14.4; jQuery File Upload says by it which piece of a file a form carries.
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
+
+
+class Done(NamedTuple):
+    """A stored file."""
+
+    filename: str
+    size_bytes: int
+    sent: "Sent"
+    elapsed_ms: int
+    success_url: str | None = None
+
+
+class Proxy:
+    """Takes a form, checks it and its target, and sends the file."""
+
+    def __init__(self, settings: Settings, bucket: Bucket, quotas: "Quotas | None" = None) -> None:
+        self._bucket = bucket
+        self._quotas = quotas
+        self._settings = settings
+        self._places = ConcurrencyLimit(settings.uploads_per_address)
+        self._address_of = address_of(settings)
+        self._disk = ByteBudget(settings.spool_bytes)
+        callback = settings.frontend_callback_url
+        front_end = origins.of_url(callback) if callback else None
+        self._front_ends = (*settings.cors_allow_origins, *([front_end] if front_end else []))
+
+    @functools.cached_property
+    def _rule(self) -> "TargetRule":
+        from image_upload.form_proxy.target import TargetRule  # noqa: PLC0415  its patterns are not minting's to pay
+
+        return TargetRule(
+            self._bucket.address,
+            self._bucket.public_address,
+            buckets=self._settings.proxy_allowed_buckets,
+            hosts=self._settings.proxy_allowed_hosts,
+            at_rest=self._bucket.at_rest,
+        )
+
+    async def handle(self, request: Request, *, retrying: bool) -> "Done":
+        """The whole way of one request. Raises a problem before any byte leaves, or S3's own."""
+        started = time.monotonic()
+        with self._places.one(self._address_of(request.scope), signed_in=False):
+            deadline, incoming = self._arriving(request)
+            try:
+                sent = await self._pass_on(incoming, deadline, retrying=retrying)
+            except Problem as problem:
+                if "attempts" in problem.extras:
+                    problem.extras["elapsed_ms"] = _elapsed_ms(started)
+                raise
+        return Done(incoming.filename, incoming.size_bytes, sent, _elapsed_ms(started), _success_url(incoming))
+
+    def cdn_url(self, key: str) -> str | None:
+        """The key's address on the CDN."""
+        return self._bucket.cdn_url(key)
+
+    async def keep(self, request: Request, principal: Principal) -> "StoredFile":
+        """The form's file into our own bucket; see `storing.keep`."""
+        from image_upload.form_proxy.form_store import FormStore, keep  # noqa: PLC0415
+
+        # A number of accounts cannot look like an address.
+        whose = f"user {principal.user_id}" if principal.signed_in else self._address_of(request.scope)
+        with self._places.one(whose, signed_in=principal.signed_in):
+            deadline, incoming = self._arriving(request)
+            async with _until(deadline):
+                table = purposes.table(allow_gif=self._settings.allow_gif)
+                form_store = FormStore(self._bucket, table, self._quotas)
+                kept = await keep(form_store, incoming, principal.user_id, self._room())
+                return kept._replace(success_url=_success_url(incoming))
+
+    def _sender(self) -> "Sender":
+        from image_upload.form_proxy.outcome import is_stored  # noqa: PLC0415
+        from image_upload.form_proxy.sender import Sender  # noqa: PLC0415
+
+        return Sender(self._bucket.client, self._bucket.streaming_put, functools.partial(is_stored, self._bucket))
+
+    def _room(self) -> "Room | None":
+        """For files that wait; None where the whole body is in memory already."""
+        from image_upload.form_proxy.spool import Room  # noqa: PLC0415
+
+        return None if self._settings.on_lambda else Room(self._bucket.buffers, self._disk)
+
+    def _is_busy(self) -> bool:
+        return self._places.are_scarce or self._bucket.buffers.is_waited_for
+
+    def _arriving(self, request: Request) -> tuple[Deadline, "Incoming"]:
+        # httpx, tenacity and the form parser cost 60 ms of import that minting need not pay.
+        from image_upload.form_proxy.form import SUCCESS_URL_FIELD, Incoming  # noqa: PLC0415
+        from image_upload.form_proxy.min_rate import paced  # noqa: PLC0415
+
+        _refuse_piece(request.headers.get("content-range", ""))
+        incoming = Incoming(
+            paced(request.stream(), self._is_busy),
+            request.headers.get("content-type"),
+            length_of(request.headers.get("content-length", "").encode("latin-1")),
+            {SUCCESS_URL_FIELD: self._check_success_url},
+        )
+        return upload_deadline(self._settings.timeout_s), incoming
+
+    def _check_success_url(self, url: str) -> None:
+        """Raises `InvalidRequest` unless it leads to one of the operator's front ends: never an open redirect."""
+        if not url:
+            return
+        origin = origins.of_url(url) if len(url) <= SUCCESS_URL_MAX_CHARS else None
+        if origin is None or not origins.matches(origin, self._front_ends):
+            raise InvalidRequest(
+                "success_url leads to no front end of this service, so nothing was stored. Send an absolute URL of an "
+                "origin that the operator names in CORS_ALLOW_ORIGINS (* names none) or FRONTEND_CALLBACK_URL.",
+                errors=[{"field": "success_url", "message": "not at an allowed origin"}],
+            )
+
+    async def _pass_on(self, incoming: "Incoming", deadline: Deadline, *, retrying: bool) -> "Sent":
+        from image_upload.form_proxy import spool as spools  # noqa: PLC0415
+
+        length = None
+        async with _until(deadline):
+            if await incoming.reach_file() and "uploadUrl" in incoming.fields:
+                # Before any of the file is read: for a URL that will not do nothing is kept.
+                self._target(incoming.fields)
+                if not self._settings.on_lambda:
+                    length = incoming.length_if_last()
+        if length is not None and length >= STREAM_FROM_BYTES:
+            return await self._through(incoming, length, deadline, retrying=retrying)
+        async with _until(deadline):
+            form = await spools.receive(incoming, self._room())
+        try:
+            return await self._send(form, deadline, retrying=retrying)
+        finally:
+            form.close()
+
+    def _target(self, fields: Mapping[str, str]) -> "Target":
+        return self._rule.check(fields["uploadUrl"].strip(), datetime.now(UTC))
+
+    async def _check_signature(self, target: "Target", content_type: str | None, length: int) -> None:
+        """What S3 would say after the last byte of a file for our own bucket, said before the first one."""
+        from image_upload.form_proxy.sender import judge, put_headers  # noqa: PLC0415
+
+        headers = {**put_headers(target, content_type), "Content-Length": str(length), "Host": target.host}
+        if target.bucket == self._bucket.name and await self._bucket.refuses("PUT", target.url, headers):
+            judge(HTTPStatus.FORBIDDEN, {}, "SignatureDoesNotMatch", 0)
+
+    async def _through(self, incoming: "Incoming", length: int, deadline: Deadline, *, retrying: bool) -> "Sent":
+        """The file as it arrives; where retries are wanted a copy is spooled on the way."""
+        from image_upload.form_proxy import spool as spools  # noqa: PLC0415
+        from image_upload.form_proxy.streaming_upload import Broken, StreamingUpload  # noqa: PLC0415
+
+        keys.check_filename(incoming.filename)
+        target, room = self._target(incoming.fields), self._room()
+        incoming.content_type = incoming.content_type or _type_of(target, incoming.filename)
+        await self._check_signature(target, incoming.content_type, length)
+        retries = _max_retries(incoming.fields.get("max_retries")) if retrying else 0
+        spool = spools.Spool(room) if room is not None and retries else None
+        through = StreamingUpload(self._bucket, incoming, target, length, spool=spool, deadline=deadline)
+        try:
+            async with _until(deadline, attempts=1):
+                try:
+                    return await through.send()
+                except Broken as broken:
+                    cause = broken.cause
+                    form = await through.rest()
+            max_retries = _max_retries(form.fields.get("max_retries"))
+            return await self._sender().again(form, target, after=cause, max_retries=max_retries, deadline=deadline)
+        finally:
+            if spool is not None:
+                spool.close()
+
+    async def _send(self, form: "Form", deadline: Deadline, *, retrying: bool) -> "Sent":
+        missing = [
+            name for name, there in (("file", form.file), ("uploadUrl", form.fields.get("uploadUrl"))) if not there
+        ]
+        if missing:
+            raise InvalidRequest(
+                f"The form lacks: {', '.join(missing)}. Send file (the picture) and uploadUrl (the presignedUrl of "
+                "POST /uploads).",
+                errors=[{"field": name, "message": "missing"} for name in missing],
+            )
+        keys.check_filename(form.filename)
+        max_retries = _max_retries(form.fields.get("max_retries")) if retrying else 0
+        target = self._target(form.fields)
+        if form.size_bytes == 0:
+            raise EmptyFile
+        form.content_type = form.content_type or _type_of(target, form.filename)
+        return await self._sender().send(form, target, max_retries=max_retries, deadline=deadline)
+
+
+@asynccontextmanager
+async def _until(deadline: Deadline, *, attempts: int = 0) -> AsyncIterator[None]:
+    """Raises `OutOfTime` when the deadline passes inside."""
+    try:
+        async with asyncio.timeout(deadline.left_s):
+            yield
+    except TimeoutError:
+        raise OutOfTime(
+            "The upload did not end in time. Send the file again, or straight to S3 with the presigned URL.",
+            attempts=attempts,
+        ) from None
+
+
+def _success_url(incoming: "Incoming") -> str | None:
+    return incoming.fields.get("success_url") or None
+
+
+def _refuse_piece(content_range: str) -> None:
+    """Raises `ChunksNotSupported` where a request says that it carries a part of a file only."""
+    match = _CONTENT_RANGE.fullmatch(content_range)
+    if match is None:
+        return
+    first, last, total = map(int, match.groups())
+    if last - first + 1 < total:
+        raise ChunksNotSupported(
+            "Content-Range says that this form is one chunk of a file; chunks are not put together here, and nothing "
+            "was stored. Switch chunking off and send the file in one form, or send it in parts straight to S3 with a "
+            "multipart plan of POST /uploads.",
+            field="Content-Range",
+        )
+
+
+def _type_of(target: "Target", filename: str) -> str:
+    """The type of a file whose part names none: what was signed cannot be read, but it fits the key's extension."""
+    if target.key.startswith(purposes.USER_FILE.prefix):
+        return _ANY_TYPE  # whatever its name, POST /files/upload-url signs no other
+    return checks.usual_type(target.key) or checks.usual_type(filename) or _ANY_TYPE
+
+
+def _elapsed_ms(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)
+
+
+def _max_retries(text: str | None) -> int:
+    if text is None or not text.strip():
+        return RETRIES_DEFAULT
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= RETRIES_MAX):  # noqa: PLR2004
+        raise InvalidRequest(
+            f"max_retries is not a whole number from 0 to {RETRIES_MAX}. Send one, or leave it out: then it is "
+            f"{RETRIES_DEFAULT}.",
+            errors=[{"field": "max_retries", "message": f"not a whole number from 0 to {RETRIES_MAX}"}],
+        )
+    return int(text)

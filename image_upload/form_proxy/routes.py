@@ -1,0 +1,211 @@
+"""Routes that take a form and store its file through a presigned URL."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+
+from image_upload.auth.dependencies import PrincipalOf
+from image_upload.auth.principals import Principal
+from image_upload.errors import (
+    BodyTooLarge,
+    ChunksNotSupported,
+    CredentialsUnavailable,
+    EmptyFile,
+    ExpiredUploadUrl,
+    FileTooLarge,
+    InvalidFilename,
+    InvalidKey,
+    InvalidMetadata,
+    InvalidRequest,
+    InvalidToken,
+    InvalidUploadUrl,
+    MalformedForm,
+    NeedsHeaders,
+    NotAForm,
+    NotSignedIn,
+    OutcomeUnknown,
+    OutOfTime,
+    QuotaExceeded,
+    RefusedTarget,
+    StorageDenied,
+    StorageTimedOut,
+    StorageUnavailable,
+    TooBusy,
+    TooSlow,
+    UnsupportedFileType,
+    UpstreamRedirected,
+    UpstreamRefused,
+    UpstreamUnavailable,
+)
+from image_upload.form_proxy.proxy import RETRIES_DEFAULT, Done, Proxy
+from image_upload.limits import FORM_OVERHEAD_MAX_BYTES, RETRIES_MAX, S3_OBJECT_MAX_BYTES, S3_PUT_MAX_BYTES
+from image_upload.web.json_answer import JSONResponse
+from image_upload.web.openapi import documented
+
+PLAIN_PATH = "/upload-with-presigned"
+RETRY_PATH = "/upload-with-presigned-retry"
+STORE_PATH = "/api/v1/s3/upload"
+# The largest form of each route: its file and what stands around it.
+FORM_MAX_BYTES = {
+    PLAIN_PATH: S3_PUT_MAX_BYTES + FORM_OVERHEAD_MAX_BYTES,
+    RETRY_PATH: S3_PUT_MAX_BYTES + FORM_OVERHEAD_MAX_BYTES,
+    STORE_PATH: S3_OBJECT_MAX_BYTES + FORM_OVERHEAD_MAX_BYTES,
+}
+
+_FORM_FIELDS: dict[str, Any] = {
+    "file": {"type": "string", "format": "binary", "description": "The file, with its name and type."},
+    "uploadUrl": {"type": "string", "description": "The presignedUrl of POST /uploads, unchanged."},
+    "success_url": {
+        "type": "string",
+        "description": "Where a browser is sent once the file is stored (303): a URL of an allowed origin.",
+    },
+}
+_RETRY_FIELDS: dict[str, Any] = {
+    "max_retries": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": RETRIES_MAX,
+        "default": RETRIES_DEFAULT,
+        "description": "Attempts beyond the first.",
+    }
+}
+_PROBLEMS = (
+    InvalidRequest,
+    NotAForm,
+    MalformedForm,
+    ChunksNotSupported,
+    EmptyFile,
+    InvalidFilename,
+    BodyTooLarge,
+    InvalidUploadUrl,
+    ExpiredUploadUrl,
+    NeedsHeaders,
+    RefusedTarget,
+    UpstreamRefused,
+    UpstreamRedirected,
+    UpstreamUnavailable,
+    OutOfTime,
+    OutcomeUnknown,
+    TooSlow,
+    TooBusy,
+)
+
+
+def _form(fields: dict[str, Any]) -> dict[str, Any]:
+    """The form in OpenAPI: it is read from the stream, so FastAPI cannot see its fields."""
+    return {"type": "object", "required": ["file", "uploadUrl"], "properties": fields}
+
+
+_STORE_PROBLEMS = (
+    InvalidRequest,
+    NotAForm,
+    MalformedForm,
+    ChunksNotSupported,
+    EmptyFile,
+    InvalidFilename,
+    InvalidKey,
+    FileTooLarge,
+    BodyTooLarge,
+    NotSignedIn,
+    InvalidToken,
+    TooSlow,
+    TooBusy,
+    OutOfTime,
+    StorageDenied,
+    StorageUnavailable,
+    StorageTimedOut,
+    CredentialsUnavailable,
+    InvalidMetadata,
+    UnsupportedFileType,
+    QuotaExceeded,
+)
+_STORE_FORM: dict[str, Any] = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": _FORM_FIELDS["file"],
+        "folder": {"type": "string", "default": "uploads", "description": "Where in the bucket; may hold slashes."},
+        "purpose": {"type": "string", "description": "In place of folder: decides key, types and size."},
+        "class_id": {"type": "string", "description": "Stored with the file; the purpose audio needs it."},
+        "success_url": _FORM_FIELDS["success_url"],
+    },
+}
+
+
+def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
+    """The form routes. The first two need no token: the presigned URL is the permission."""
+    routes = APIRouter(tags=["Proxy"])
+
+    # expects: form with file and uploadUrl, in either order; success_url
+    # returns: 200 after S3's 2xx; one attempt; with success_url 303
+    # codes: 400, 403 for the form and its URL · 413 · 415 · 422 · 400, 502, 504 for S3
+    @routes.post(
+        PLAIN_PATH,
+        summary="Store a form's file, one attempt",
+        operation_id="forwardForm",
+        openapi_extra=documented(*_PROBLEMS, answer="form_proxy.schemas:Stored", form=_form(_FORM_FIELDS)),
+    )
+    async def upload(request: Request) -> JSONResponse:
+        """For clients that cannot talk to S3 themselves. Reports success only after S3 has confirmed the file."""
+        done = await proxy.handle(request, retrying=False)
+        return _answer(_stored(done), done.success_url)
+
+    # expects: the same and max_retries, 0 to 10
+    # returns: the same and attempts; at most max_retries + 1 of them
+    # codes: the same
+    @routes.post(
+        RETRY_PATH,
+        summary="Store a form's file, with retry",
+        operation_id="forwardFormWithRetry",
+        openapi_extra=documented(
+            *_PROBLEMS, answer="form_proxy.schemas:StoredWithRetry", form=_form(_FORM_FIELDS | _RETRY_FIELDS)
+        ),
+    )
+    async def upload_with_retry(request: Request) -> JSONResponse:
+        """Tries again after connection errors, time-outs, 408, 429 and 5xx, with growing random pauses."""
+        done = await proxy.handle(request, retrying=True)
+        said = _stored(done) | {"attempts": done.sent.attempts, "last_failure": done.sent.last_failure}
+        return _answer(said, done.success_url)
+
+    # expects: form with file; folder or purpose, class_id, success_url, in front of it or behind
+    # returns: 200 (with success_url 303) with key, size, type and ETag, once S3 has the whole file
+    # codes: 400 for the form, its file and folder · 401 · 408 · 413 · 415 · 422 · 429 · 502, 503, 504
+    @routes.post(
+        STORE_PATH,
+        summary="Store a form's file in the service's bucket",
+        operation_id="storeForm",
+        openapi_extra=documented(*_STORE_PROBLEMS, answer="form_proxy.schemas:KeptFile", form=_STORE_FORM),
+    )
+    async def store(
+        request: Request, principal: Annotated[Principal, Depends(principal_of.needs("mint"))]
+    ) -> JSONResponse:
+        """Outside Lambda of any size. With `folder` or `purpose` in front of `file` nothing is written to disk."""
+        kept = await proxy.keep(request, principal)
+        said = {
+            "key": kept.key,
+            "size": kept.stored.size_bytes,
+            "content_type": kept.content_type,
+            "etag": kept.stored.etag,
+            "cdn_url": proxy.cdn_url(kept.key),
+        }
+        return _answer(said, kept.success_url)
+
+    return routes
+
+
+def _answer(said: dict[str, Any], success_url: str | None) -> JSONResponse:
+    """The answer, which sends a plain HTML form's browser on where the form says so."""
+    if success_url is None:
+        return JSONResponse(said)
+    return JSONResponse(said, status_code=303, headers={"Location": success_url})
+
+
+def _stored(done: Done) -> dict[str, Any]:
+    return {
+        "success": True,
+        "message": "The file is stored.",
+        "status": done.sent.status,
+        "file_size": done.size_bytes,
+        "filename": done.filename,
+        "elapsed_ms": done.elapsed_ms,
+    }

@@ -1,0 +1,285 @@
+"""PUT a received file to a checked target, again if that can help, within a deadline."""
+
+import asyncio
+import functools
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple, cast
+
+import httpx
+from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type, stop_after_attempt
+from tenacity.stop import stop_base
+from tenacity.wait import wait_base
+
+from image_upload.errors import (
+    OutcomeUnknown,
+    OutOfTime,
+    RefusedTarget,
+    UpstreamRedirected,
+    UpstreamRefused,
+    UpstreamUnavailable,
+)
+from image_upload.form_proxy.outcome import unknown
+from image_upload.form_proxy.spool import Form, Waiting, pieces
+from image_upload.form_proxy.target import Target
+from image_upload.limits import CONNECT_TIMEOUT_S, STREAM_FROM_BYTES, UPSTREAM_ERROR_MAX_BYTES, UPSTREAM_IDLE_S
+from image_upload.outbound.client import AddressRefused
+from image_upload.outbound.deadline import Deadline
+from image_upload.outbound.retry import BACKOFF_MAX_S, RETRYABLE_STATUSES, RetryableError, retry_after_s
+from image_upload.outbound.streaming_put import StreamingPut, StreamingPutError
+from image_upload.s3.errors import error_code
+
+# Longer than for the service's own calls: three pauses together are to outlast a gateway's restart.
+BACKOFF_FIRST_S = 2.0
+
+Sleep = Callable[[float], Awaitable[None]]
+# Whether a target holds this file.
+Ask = Callable[[Target, Waiting], Awaitable[bool]]
+
+
+class Sent(NamedTuple):
+    """S3's 2xx, the attempts it took, and why the last one but it failed."""
+
+    status: int
+    attempts: int
+    last_failure: str | None = None
+
+
+class _StopWhenTooLate(stop_base):
+    """Stops when the pause before the next attempt would outlast the deadline."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+
+    def __call__(self, retry_state: object) -> bool:
+        return getattr(retry_state, "upcoming_sleep", 0.0) >= self._deadline.left_s
+
+
+class _Pause(wait_base):
+    """What the store asked for, or else exponential back-off with jitter that leaves time for further attempts."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome is not None else None
+        return pause_s(error, retry_state.attempt_number, self._deadline)
+
+
+def pause_s(error: BaseException | None, attempt: int, deadline: Deadline) -> float:
+    """Seconds to wait after the attempt of this number."""
+    if isinstance(error, RetryableError) and error.retry_after_s is not None:
+        return error.retry_after_s
+    most = min(BACKOFF_FIRST_S * 2 ** (attempt - 1), BACKOFF_MAX_S, deadline.left_s / 4)
+    return random.uniform(most / 2, most)  # noqa: S311  jitter
+
+
+def patience(deadline: Deadline, *, another: bool) -> float:
+    """Seconds without progress after which an attempt has failed: in time for another one, if there may be one.
+
+    More than is left for the last one, which the deadline itself ends: two timers for one moment would answer now one
+    way, now the other.
+    """
+    return min(UPSTREAM_IDLE_S, deadline.left_s / 2 if another else deadline.left_s * 2)
+
+
+class Sender:
+    """Sends files: short ones over one HTTP client, which keeps its connections, others over the wire.
+
+    `is_stored` is asked where a connection broke behind the last byte; `sleep` is replaceable, so that tests
+    need not wait.
+    """
+
+    def __init__(
+        self, client: httpx.AsyncClient, streaming_put: StreamingPut, is_stored: Ask, sleep: Sleep = asyncio.sleep
+    ) -> None:
+        self._client = client
+        self._streaming_put = streaming_put
+        self._is_stored = is_stored
+        self._sleep = sleep
+
+    async def again(
+        self, form: Form, target: Target, *, after: RetryableError | None, max_retries: int, deadline: Deadline
+    ) -> Sent:
+        """`send`, after a first attempt that failed with `after`.
+
+        None: it was broken off by ourselves, and does not count.
+        """
+        if after is None:
+            return await self.send(form, target, max_retries=max_retries, deadline=deadline)
+        pause = pause_s(after, 1, deadline)
+        if max_retries == 0 or pause >= deadline.left_s:
+            raise gave_up(after, 1)
+        await self._sleep(pause)
+        sent = await self.send(form, target, max_retries=max_retries - 1, deadline=deadline, before=1)
+        return sent._replace(last_failure=sent.last_failure or str(after))
+
+    async def send(self, form: Form, target: Target, *, max_retries: int, deadline: Deadline, before: int = 0) -> Sent:
+        """Store the form's file. Returns only after S3's 2xx. `before` attempts were made elsewhere, and count.
+
+        Raises `UpstreamRefused`, `UpstreamRedirected`, `UpstreamUnavailable`, `OutOfTime`, or
+        `RefusedTarget` when the host leads to an address that is not public.
+        """
+        attempts = AsyncRetrying(
+            retry=retry_if_exception_type(RetryableError),
+            stop=stop_after_attempt(max_retries + 1) | _StopWhenTooLate(deadline),
+            wait=_Pause(deadline),
+            sleep=self._sleep,
+        )
+        number, last_failure = before, None
+        try:
+            async with asyncio.timeout(deadline.left_s):
+                async for attempt in attempts:
+                    number = before + attempt.retry_state.attempt_number
+                    with attempt:
+                        try:
+                            idle_s = functools.partial(patience, deadline, another=number - before <= max_retries)
+                            status = await self._attempt(form, target, number, idle_s)
+                        except RetryableError as transient:
+                            last_failure = str(transient)
+                            raise
+        except TimeoutError:
+            raise OutOfTime(
+                "The upload did not end in time. Send the file again, or straight to S3 with the presigned URL.",
+                attempts=number,
+            ) from None
+        except RetryError as error:
+            raise gave_up(error.last_attempt.exception(), number) from None
+        return Sent(status, number, last_failure)
+
+    async def _attempt(self, form: Form, target: Target, number: int, idle_s: Callable[[], float]) -> int:
+        """One PUT from the file's first byte. Returns S3's 2xx; raises `RetryableError` where another try may help."""
+        assert form.file is not None  # noqa: S101  the routes refuse a form without a file
+        attempt = self._by_streaming_put if form.size_bytes >= STREAM_FROM_BYTES else self._over_client
+        try:
+            return await attempt(form, target, number, idle_s)
+        except AddressRefused:
+            raise RefusedTarget("The URL's host leads to an address that is not public.") from None
+        except RetryableError as transient:
+            if transient.ambiguous and await self._is_stored(target, form.file):
+                return 200
+            raise
+
+    async def _by_streaming_put(self, form: Form, target: Target, number: int, idle_s: Callable[[], float]) -> int:
+        assert form.file is not None  # noqa: S101  as above
+        headers, length = put_headers(target, form.content_type), form.size_bytes
+        try:
+            reply = await self._streaming_put.put(target.url, headers, length, pieces(form.file), idle_s=idle_s)
+        except StreamingPutError as error:
+            raise RetryableError(str(error), ambiguous=error.sent_bytes == length) from None
+        status = judge(reply.status, reply.headers, error_code(reply.body), number)
+        if reply.sent_bytes != length:
+            raise RetryableError(f"{reply.status} before the whole file was sent")
+        return status
+
+    async def _over_client(self, form: Form, target: Target, number: int, idle_s: Callable[[], float]) -> int:
+        assert form.file is not None  # noqa: S101  as above
+        # Content-Length in place of chunks: S3 refuses a PUT of unknown length (411 MissingContentLength).
+        headers = {**put_headers(target, form.content_type), "Content-Length": str(form.size_bytes)}
+        body = _Body(form.file)
+        limit = httpx.Timeout(idle_s(), connect=CONNECT_TIMEOUT_S)
+        request = self._client.build_request("PUT", target.url, content=body.chunks(), headers=headers, timeout=limit)
+        try:
+            response = await self._client.send(request, stream=True)
+        except AddressRefused:
+            raise
+        except httpx.RequestError as error:
+            raise RetryableError(type(error).__name__, ambiguous=body.ended) from None
+        try:
+            code = None
+            if not response.is_success:
+                code = await _error_code(response)
+            elif response.headers.get("Content-Length") == "0":
+                # Nothing to wait for, but only a connection that was read to the end is kept for the next upload.
+                await response.aread()
+            return judge(response.status_code, response.headers, code, number)
+        finally:
+            await response.aclose()
+
+
+def put_headers(target: Target, content_type: str | None) -> dict[str, str]:
+    """What goes with a file beside its Content-Length."""
+    headers = {"Host": target.host, **target.at_rest}
+    if content_type:
+        headers["Content-Type"] = content_type
+    if "if-none-match" in target.signed_headers:
+        headers["If-None-Match"] = "*"
+    return headers
+
+
+class _Body:
+    """A file as a request's body, which knows when its last byte was handed over."""
+
+    def __init__(self, file: Waiting) -> None:
+        self._file = file
+        self.ended = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in pieces(self._file):
+            yield cast("bytes", chunk)  # a view will do: it only has to be sent
+        self.ended = True
+
+
+def judge(status: int, headers: Mapping[str, str], code: str | None, number: int) -> int:
+    """The meaning of S3's answer to attempt `number`: a 2xx status, or an error of ours.
+
+    Raises `RetryableError`, `UpstreamRedirected`, `UpstreamRefused`.
+    """
+    if 200 <= status < 300:  # noqa: PLR2004
+        return status
+    if status in RETRYABLE_STATUSES:
+        pause = retry_after_s(headers.get("retry-after"), datetime.now(UTC))
+        raise RetryableError(f"{status} {code or ''}".strip(), status=status, code=code, retry_after_s=pause)
+    if status < 400:  # noqa: PLR2004
+        raise UpstreamRedirected(
+            "The store answered with a redirect, which is not followed. Sign the URL for the bucket's regional host.",
+            upstream_status=status,
+            attempts=number,
+        )
+    raise UpstreamRefused(
+        "S3 refused the upload ({reason}). If the URL has expired mint a new one; if not, send exactly the type and "
+        "length that it was minted for.",
+        facts={"reason": code or status},
+        upstream_status=status,
+        upstream_code=code,
+        attempts=number,
+    )
+
+
+async def _error_code(response: httpx.Response) -> str | None:
+    """The Code of S3's error document, if there is one within its first bytes."""
+    document = b""
+    try:
+        async for chunk in response.aiter_raw():
+            document += chunk
+            if len(document) >= UPSTREAM_ERROR_MAX_BYTES:
+                break
+    except httpx.HTTPError:
+        pass  # the status alone has to do; it is already known
+    return error_code(document)
+
+
+def gave_up(last: BaseException | None, number: int) -> UpstreamRefused | UpstreamUnavailable | OutcomeUnknown:
+    """The last attempt's failure as the answer."""
+    failure = last if isinstance(last, RetryableError) else RetryableError(type(last).__name__)
+    if failure.ambiguous:
+        return unknown(number)
+    if failure.status is not None and failure.status < 500:  # noqa: PLR2004
+        return UpstreamRefused(
+            "S3 asks to slow down. Wait a little, then send the file again.",
+            upstream_status=failure.status,
+            upstream_code=failure.code,
+            attempts=number,
+        )
+    return UpstreamUnavailable(
+        "S3 could not be reached or answered with an error of its own. There was one attempt. Send the file again, "
+        "or let the service repeat it: POST /upload-with-presigned-retry with max_retries from 1 on."
+        if number == 1
+        else "S3 could not be reached or answered with an error of its own, in each of {attempts} attempts. Send "
+        "the file again in some minutes.",
+        facts={"attempts": number},
+        upstream_status=failure.status,
+        upstream_code=failure.code,
+        attempts=number,
+    )

@@ -1,0 +1,178 @@
+"""A form that arrived whole: its file in memory or on disk, or where it lies in memory already."""
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
+
+from image_upload.form_proxy.form import Incoming
+from image_upload.form_proxy.min_rate import too_busy
+from image_upload.limits import FORM_SPOOL_BYTES
+from image_upload.outbound.budget import ByteBudget
+
+CHUNK_BYTES = 256 * 1024
+
+log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
+
+
+class Room(NamedTuple):
+    """What the files of all forms share. On Lambda None: the whole body is in memory there anyway."""
+
+    memory: ByteBudget
+    disk: ByteBudget
+
+
+class Spool:
+    """A file that waits to be sent, without a name; gone when it is closed.
+
+    In memory up to `FORM_SPOOL_BYTES` while half of the buffers stay free, else in the temporary directory.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._held = bytearray()
+        self._file: BinaryIO | None = None
+        self._file_bytes = 0
+        self._position = 0
+        self._busy: asyncio.Future[Any] | None = None
+
+    async def write(self, chunk: memoryview) -> None:
+        """Append. Raises `TooBusy` where there is no room on disk."""
+        if self._file is None:
+            memory = self._room.memory
+            short = len(self._held) + len(chunk) <= FORM_SPOOL_BYTES
+            if short and memory.take_now(len(chunk), leaving_bytes=memory.total_bytes // 2):
+                self._held += chunk
+                return
+        wanted = len(chunk) + len(self._held)
+        if not self._room.disk.take_now(wanted):
+            raise too_busy()
+        self._file_bytes += wanted
+        try:
+            await self._in_thread(self._append, chunk)
+        except OSError as error:
+            log.warning("the temporary directory cannot be written to: %s", error.strerror)
+            raise too_busy() from None
+        self._let_go()
+
+    def _append(self, chunk: memoryview) -> None:
+        if self._file is None:
+            self._file = cast("BinaryIO", tempfile.TemporaryFile(buffering=0))  # noqa: SIM115  `close` does
+        for piece in (memoryview(self._held), chunk):
+            while piece:
+                piece = piece[self._file.write(piece) :]  # noqa: PLW2901  a full disk takes a part of it
+
+    async def _in_thread(self, call: Callable[..., _Result], *arguments: object) -> _Result:
+        """A slow disk must not hold up the event loop."""
+        self._busy = asyncio.get_running_loop().run_in_executor(None, call, *arguments)
+        # Shielded: `close` has to know whether the thread is still at it.
+        return await asyncio.shield(self._busy)
+
+    def _let_go(self) -> None:
+        if self._held:
+            self._room.memory.give_back(len(self._held))
+            self._held = bytearray()
+
+    def rewind(self) -> None:
+        """Back to the start."""
+        self._position = 0
+        if self._file is not None:
+            self._file.seek(0)
+
+    async def read(self) -> memoryview:
+        """The next `CHUNK_BYTES` or fewer; none at the end."""
+        if self._file is not None:
+            return memoryview(await self._in_thread(self._file.read, CHUNK_BYTES))
+        piece = memoryview(bytes(self._held[self._position : self._position + CHUNK_BYTES]))
+        self._position += len(piece)
+        return piece
+
+    def close(self) -> None:
+        """Remove the file and make room for others."""
+        self._let_go()
+        if self._busy is None or self._busy.done():
+            self._close_file()
+        else:
+            # Its number may be another file's as soon as it is closed, and a thread writes to it.
+            self._busy.add_done_callback(lambda _: self._close_file())
+        self._room.disk.give_back(self._file_bytes)
+        self._file_bytes = 0
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+class MemoryviewFile:
+    """A file of views onto a body that is in memory anyway: written and read without a copy of it."""
+
+    def __init__(self) -> None:
+        self._views: list[memoryview] = []
+        self._next = 0
+
+    async def write(self, view: memoryview) -> None:
+        """Append a view."""
+        self._views.append(view)
+
+    def rewind(self) -> None:
+        """Back to the start."""
+        self._next = 0
+
+    async def read(self) -> memoryview:
+        """The next view whole; an empty one at the end."""
+        self._next += 1
+        return self._views[self._next - 1] if self._next <= len(self._views) else memoryview(b"")
+
+    def close(self) -> None:
+        """Let go of the body."""
+        self._views.clear()
+
+
+Waiting = Spool | MemoryviewFile
+
+
+async def pieces(file: Waiting) -> AsyncIterator[memoryview]:
+    """The file from its start."""
+    file.rewind()
+    while piece := await file.read():
+        yield piece
+
+
+@dataclass(slots=True)
+class Form:
+    """A form that arrived whole. `file` is None if there was no such part."""
+
+    fields: dict[str, str] = field(default_factory=dict)
+    file: Waiting | None = None
+    filename: str = ""
+    content_type: str | None = None
+    size_bytes: int = 0
+
+    def close(self) -> None:
+        """Remove the spooled file."""
+        if self.file is not None:
+            self.file.close()
+
+
+async def receive(incoming: Incoming, room: Room | None) -> Form:
+    """The whole form, its file spooled. The caller closes it; if this raises, nothing stays behind on disk.
+
+    `room` None where the whole body is in memory already, as on Lambda. Raises `TooBusy` where there is no room.
+    """
+    form = Form()
+    try:
+        if await incoming.reach_file():
+            form.file = Spool(room) if room is not None else MemoryviewFile()
+            async for chunk in incoming.chunks():
+                await form.file.write(chunk)
+            await incoming.finish()
+    except BaseException:
+        form.close()
+        raise
+    form.fields, form.size_bytes = incoming.fields, incoming.size_bytes
+    form.filename, form.content_type = incoming.filename, incoming.content_type
+    return form

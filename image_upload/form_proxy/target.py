@@ -1,0 +1,211 @@
+"""Is this `uploadUrl` one that we send to? Decided before any byte leaves, by text alone.
+
+The rule lists what is allowed; whatever is not recognised is refused. The address behind the host
+name is checked once more when the connection is made (`outbound/client.py`).
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from image_upload.aws.endpoints import Address, bucket_on_aws, canonical_host
+from image_upload.aws.sigv4 import ALGORITHM
+from image_upload.domain import keys
+from image_upload.errors import ExpiredUploadUrl, InvalidUploadUrl, NeedsHeaders, RefusedTarget
+from image_upload.limits import CLOCK_SKEW_MAX_S, FORM_FIELD_MAX_BYTES, PRESIGN_MAX_S
+
+ANY_BUCKET = "*"
+
+# RFC 3986 characters, nothing else: a presigned URL has everything else percent-encoded.
+_URL = re.compile(r"(https?)://([^/?#]+)(/[^?#]*)\?([^#]+)", re.ASCII)
+_URL_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+", re.ASCII)
+_HOST = re.compile(r"[a-z0-9.-]+(?::\d{1,5})?|\[[0-9a-f:.]+\](?::\d{1,5})?", re.ASCII)
+
+_SIGV4 = ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature")
+_CREDENTIAL = re.compile(r"[^/]+/\d{8}/[a-z0-9-]+/s3/aws4_request", re.ASCII)
+_SIGNATURE = re.compile(r"[0-9a-f]{64}", re.ASCII)
+# Other X-Amz-* parameters, by how they begin, in lower case: SDKs sign headers into the query. What is left out
+# (acl, grant, tagging, copy-source, object-lock, website-redirect, …) changes who may read an object or where its bytes
+# come from, and no plan of an upload needs it.
+_AMZ_PARAMETERS = tuple(
+    f"x-amz-{name}"
+    for name in (
+        *(known.lower() for known in _SIGV4),
+        "security-token",
+        "content-sha256",
+        "user-agent",
+        "sdk-checksum-algorithm",
+        "checksum-",
+        "meta-",
+        "storage-class",
+        "server-side-encryption",
+    )
+)
+# Query parameters beside X-Amz-*: with these a PUT is still a PUT of an object or a part. Any other
+# (acl, tagging, uploads, response-…) would turn it into another operation or belongs to a GET.
+_PUT_PARAMETERS = frozenset({"x-id", "partNumber", "uploadId"})
+_PUT_OPERATIONS = frozenset({"PutObject", "UploadPart"})
+# Signed headers whose values we can supply: what we always send, and the overwrite guard's only value.
+SUPPLIED_HEADERS = frozenset({"host", "content-type", "content-length", "if-none-match"})
+
+_WHAT_WOULD_DO = "Pass the presignedUrl of POST /uploads unchanged."
+
+
+class Target(NamedTuple):
+    """A checked place to PUT to.
+
+    `url` is where to connect, `host` the Host header that was signed: they differ where clients see
+    another endpoint than we do. `bucket` and `key` are what the URL names. `at_rest` are those signed headers whose
+    values this service's own settings say.
+    """
+
+    url: str
+    host: str
+    bucket: str
+    key: str
+    signed_headers: frozenset[str]
+    at_rest: Mapping[str, str] = MappingProxyType({})
+
+
+class TargetRule:
+    """The operator's rule: our own bucket's endpoints, and what PROXY_ALLOWED_* add.
+
+    `buckets` are those beside our own, which is at our own endpoint only: a bucket of the same name elsewhere belongs
+    to another owner. `at_rest` tells the headers with which our own plans for a key were signed; see `Bucket.at_rest`.
+    """
+
+    def __init__(
+        self,
+        inner: Address,
+        public: Address,
+        *,
+        buckets: Iterable[str],
+        hosts: Iterable[str],
+        at_rest: Callable[[str], Mapping[str, str]] = lambda _: {},
+    ) -> None:
+        self._inner = inner
+        self._at_rest = at_rest
+        self._endpoints = {(address.scheme, address.host) for address in (inner, public)}
+        own_is_on_aws = bucket_on_aws(inner.host, f"{inner.path_prefix}/") is not None
+        self._buckets = frozenset(buckets)
+        self._buckets_off_aws = self._buckets | {inner.bucket}
+        self._buckets_on_aws = self._buckets_off_aws if own_is_on_aws else self._buckets
+        self._hosts = frozenset(host.lower() for host in hosts)
+
+    def check(self, url: str, now: datetime) -> Target:
+        """The target that a presigned URL names. Raises `InvalidUploadUrl` or one of its kinds."""
+        scheme, netloc, path, query = _split(url)
+        host = canonical_host(scheme, netloc)
+        bucket, key = self._place(scheme, host, path)
+        allowed = self._buckets_off_aws if bucket_on_aws(host, path) is None else self._buckets_on_aws
+        if not (bucket in allowed or ANY_BUCKET in allowed):
+            raise RefusedTarget(f"The URL names a bucket that this service does not send to. {_WHAT_WOULD_DO}")
+        if not key or keys.NOT_TEXT.search(key) or any(part in (".", "..") for part in key.split("/")):
+            raise InvalidUploadUrl(f"The URL names no object in the bucket. {_WHAT_WOULD_DO}")
+        known = self._at_rest(key) if bucket == self._inner.bucket else {}
+        signed_headers = _check_signature(query, now, known)
+        origin = f"{scheme}://{host}"
+        if (scheme, host) in self._endpoints:
+            # Clients may see us under another name (localhost:4566) than the one that leads there (localstack:4566).
+            origin = self._inner.origin
+        at_rest = {name: value for name, value in known.items() if name in signed_headers}
+        return Target(f"{origin}{path}?{query}", host, bucket, key, signed_headers, at_rest)
+
+    def _place(self, scheme: str, host: str, path: str) -> tuple[str, str]:
+        """Bucket and key, if the host is one we know and the scheme one it may be reached by."""
+        own = {(scheme, host), (scheme, host.partition(".")[2])} & self._endpoints
+        if scheme != "https" and not own:
+            raise RefusedTarget(f"The URL is not https. {_WHAT_WOULD_DO}")
+        on_aws = bucket_on_aws(host, path)
+        if on_aws is not None:
+            bucket, key = on_aws
+        elif (scheme, host) in self._endpoints or host in self._hosts:
+            bucket, _, key = path[1:].partition("/")
+        else:
+            # bucket.endpoint, where the endpoint is ours or listed
+            bucket, _, endpoint = host.partition(".")
+            key = path[1:]
+            if (scheme, endpoint) not in self._endpoints and endpoint not in self._hosts:
+                raise RefusedTarget(f"The URL's host is not an S3 host that this service sends to. {_WHAT_WOULD_DO}")
+        return unquote(bucket), unquote(key)
+
+
+def _split(url: str) -> tuple[str, str, str, str]:
+    """scheme, host[:port], path and query of a URL that is spelled the way every parser reads alike."""
+    match = _URL.fullmatch(url) if len(url) <= FORM_FIELD_MAX_BYTES and _URL_CHARACTERS.fullmatch(url) else None
+    if match is None:
+        raise InvalidUploadUrl(f"uploadUrl is not a presigned URL. {_WHAT_WOULD_DO}")
+    scheme, netloc, path, query = match.groups()
+    if "@" in netloc:
+        raise RefusedTarget(f"The URL holds user information in front of its host. {_WHAT_WOULD_DO}")
+    if not _HOST.fullmatch(netloc.lower()):
+        raise RefusedTarget(f"The URL's host is not an S3 host that this service sends to. {_WHAT_WOULD_DO}")
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise InvalidUploadUrl(f"The URL's port is not one. {_WHAT_WOULD_DO}") from None
+    return scheme, netloc, path, query
+
+
+def _check_signature(query: str, now: datetime, known: Iterable[str]) -> frozenset[str]:
+    """The names of the signed headers, if the query is that of a live presigned PUT. Those `known` we can send."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=64)
+    except ValueError:
+        raise InvalidUploadUrl(f"The URL's query cannot be read. {_WHAT_WOULD_DO}") from None
+    parameters = dict(pairs)
+    if len(parameters) != len(pairs) or len({name.lower() for name in parameters}) != len(pairs):
+        raise InvalidUploadUrl(f"The URL names a query parameter twice. {_WHAT_WOULD_DO}")
+    values = {name: parameters.get(f"X-Amz-{name}", "") for name in _SIGV4}
+    if not all(values.values()):
+        raise InvalidUploadUrl(f"The URL carries no Signature Version 4. {_WHAT_WOULD_DO}")
+    if (
+        values["Algorithm"] != ALGORITHM
+        or not _CREDENTIAL.fullmatch(values["Credential"])
+        or not _SIGNATURE.fullmatch(values["Signature"])
+    ):
+        raise InvalidUploadUrl(f"The URL's Signature Version 4 is not well formed. {_WHAT_WOULD_DO}")
+    _check_time(values["Date"], values["Expires"], now)
+    _check_operation(parameters)
+    signed_headers = frozenset(values["SignedHeaders"].split(";"))
+    missing = sorted(signed_headers - SUPPLIED_HEADERS - set(known))
+    if missing:
+        raise NeedsHeaders(
+            f"The URL signs headers that a form does not carry: {', '.join(missing)}. Send the file to the URL itself, "
+            "with these headers, or mint a URL without them.",
+            signed_headers=missing,
+        )
+    return signed_headers
+
+
+def _check_time(date: str, expires: str, now: datetime) -> None:
+    """Not before its date (S3 forgives 15 minutes), not after its expiry."""
+    try:
+        signed_at = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        expires_s = int(expires) if expires.isascii() and expires.isdigit() else 0
+    except ValueError:
+        expires_s = 0
+    if not 0 < expires_s <= PRESIGN_MAX_S:
+        raise InvalidUploadUrl(f"The URL's date or expiry is not one S3 accepts. {_WHAT_WOULD_DO}")
+    # A sum could lie beyond the last year that there is.
+    if now - signed_at >= timedelta(seconds=expires_s):
+        raise ExpiredUploadUrl("The URL has expired. Ask POST /uploads for a new one and send the file again.")
+    if signed_at - now > timedelta(seconds=CLOCK_SKEW_MAX_S):
+        raise InvalidUploadUrl("The URL's date lies in the future. Check the clock of the service that signed it.")
+
+
+def _check_operation(parameters: dict[str, str]) -> None:
+    """A PUT of an object, or of one part of a multipart upload."""
+    for name in parameters:
+        if name.lower().startswith("x-amz-") and not name.lower().startswith(_AMZ_PARAMETERS):
+            raise InvalidUploadUrl(f"The URL signs a parameter that an upload does not need. {_WHAT_WOULD_DO}")
+    plain = {name for name in parameters if not name.lower().startswith("x-amz-")}
+    if (
+        plain - _PUT_PARAMETERS
+        or ("partNumber" in plain) != ("uploadId" in plain)
+        or parameters.get("x-id", "PutObject") not in _PUT_OPERATIONS
+    ):
+        raise InvalidUploadUrl(f"The URL was signed for something other than a PUT. {_WHAT_WOULD_DO}")

@@ -1,0 +1,1 @@
+"""Which language an answer is in, and its texts."""

@@ -1,0 +1,333 @@
+"""The one HTTP client of the process, which connects only to addresses that were checked.
+
+A host name is resolved here, every address it has is checked, and the connection goes to a
+checked address: between check and use there is no second look-up that could answer differently
+(DNS rebinding). Redirects are never followed, proxies of the environment never asked.
+"""
+
+import asyncio
+import functools
+import importlib.util
+import ipaddress
+import os
+import socket
+import ssl
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+import httpcore
+import httpx
+
+from image_upload.limits import INTERIM_ANSWERS_MAX
+
+if importlib.util.find_spec("sniffio") is None:
+    # httpcore tries to import it at every request and at every lock, and Python searches the whole path for what is
+    # not there each time: a fifth of a small upload's CPU. None says no at once.
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
+
+_POOLS = 8
+
+# The one part of IPv6 that is given out for the Internet. What is not in it is refused, known or not.
+# https://www.iana.org/assignments/ipv6-address-space
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+# In it, but no place of a server: 6to4 (RFC 7526 ended it) and documentation (RFC 9637), which not every Python knows.
+_IPV6_REFUSED = tuple(map(ipaddress.ip_network, ("2002::/16", "3fff::/20")))
+# RFC 6052 carries an IPv4 address inside an IPv6 one, where a network has only DNS64 to reach IPv4.
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# RFC 5214: an interface identifier that is an IPv4 address, in any prefix.
+_ISATAP = frozenset({0x00005EFE, 0x02005EFE})
+
+# Public by the registry or to Python, but nothing that an upload goes to: protocol assignments (RFC 6890), 6to4 relays
+# (RFC 7526), and the address at which Azure's platform serves its virtual machines.
+# https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
+_IPV4_REFUSED = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
+
+# Where an interface endpoint of a VPC is: RFC 1918, RFC 6598, RFC 4193.
+# https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html
+_PRIVATE = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
+)
+# In these, but a cloud's services to its own machines, which hand out credentials: EC2's with its siblings, Google's,
+# Alibaba's.
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
+# https://docs.cloud.google.com/compute/docs/metadata/querying-metadata
+# https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata
+_METADATA = tuple(map(ipaddress.ip_network, ("fd00:ec2::/32", "fd20:ce::/32", "100.100.100.200/32")))
+
+Hosts = frozenset[tuple[str, int]]
+NONE: Hosts = frozenset()
+
+
+class AddressRefused(httpx.ConnectError):
+    """A host name leads to an address that its host may not have."""
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is on the public Internet, also when it is wrapped into IPv6.
+
+    https://www.iana.org/assignments/iana-ipv4-special-registry (private, loopback, link-local,
+    shared, benchmarking, documentation …) and its IPv6 sister, as `ipaddress` knows them.
+    """
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip.is_global and not ip.is_multicast and not any(ip in network for network in _IPV4_REFUSED)
+    carried = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else ip.ipv4_mapped
+    if carried is not None:
+        return is_public(str(carried))
+    if (int(ip) >> 32) & 0xFFFFFFFF in _ISATAP or any(ip in network for network in _IPV6_REFUSED):
+        return False
+    return ip in _GLOBAL_UNICAST and ip.is_global
+
+
+def is_private(address: str) -> bool:
+    """Whether an IP address, not wrapped into another, is on a private network, and not one of a metadata service."""
+    ip = ipaddress.ip_address(address)
+    return (
+        any(ip in network for network in _PRIVATE)
+        and not any(ip in network for network in _METADATA)
+        and not (ip.version == 6 and (int(ip) >> 32) & 0xFFFFFFFF in _ISATAP)  # noqa: PLR2004  a version, not a number
+    )
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """All addresses of a host name, in the system's order of preference."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
+Resolver = Callable[[str, int], Awaitable[list[str]]]
+
+
+class Destinations:
+    """Which addresses a host may have: public ones.
+
+    `trusted` (host, port) were named by the operator, and may be anywhere. `private` are AWS's own, which the DNS of a
+    VPC leads to an interface endpoint. https://docs.aws.amazon.com/AmazonS3/latest/userguide/privatelink-interface-endpoints.html
+    """
+
+    def __init__(self, trusted: Hosts, private: Hosts = NONE, resolver: Resolver = resolve) -> None:
+        self._trusted = trusted
+        self._private = private
+        self._resolve = resolver
+
+    async def address(self, host: str, port: int) -> str:
+        """What to connect to: an address that was checked, with all others of its host; a trusted host as it is.
+
+        Raises `AddressRefused`, and `OSError` for a name that cannot be resolved.
+        """
+        if (host, port) in self._trusted:
+            return host
+        addresses = await self._resolve(host, port)
+        may_be_private = (host, port) in self._private
+        if not addresses or not all(is_public(each) or (may_be_private and is_private(each)) for each in addresses):
+            raise AddressRefused(f"{host} leads to an address that is not public")
+        return addresses[0]
+
+
+class CheckedBackend(httpcore.AsyncNetworkBackend):
+    """Opens TCP connections to addresses that `destinations` allow."""
+
+    def __init__(self, destinations: Destinations) -> None:
+        self._destinations = destinations
+        # The backend that httpcore would choose itself; asyncio is the only loop we run under.
+        self._inner: httpcore.AsyncNetworkBackend = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  the signature is httpcore's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to one of the host's checked addresses. Raises `AddressRefused` and `httpcore.ConnectError`."""
+        try:
+            target = await self._destinations.address(host, port)
+        except OSError as error:
+            raise httpcore.ConnectError(f"cannot resolve {host}") from error
+        stream = await self._inner.connect_tcp(target, port, timeout, local_address, socket_options)
+        connection = stream.get_extra_info("socket")
+        return _Stream(stream, None if connection is None else os.dup(connection.fileno()))
+
+    async def sleep(self, seconds: float) -> None:
+        """As httpcore wants it for its own connection retries, which are off here."""
+        await self._inner.sleep(seconds)
+
+
+class InterimAnswers:
+    """Counts the 1xx answers in front of the real one, which have no body. RFC 9110 section 15.2."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._head: bytes | None = b""
+
+    def are_too_many(self, data: bytes) -> bool:
+        """Whether there are more than `INTERIM_ANSWERS_MAX`, with this data."""
+        if self._head is None:  # the real one has begun
+            return False
+        self._head += data
+        while self._head.startswith(b"HTTP/1.1 1") and b"\r\n\r\n" in self._head:
+            self._count += 1
+            if self._count > INTERIM_ANSWERS_MAX:
+                return True
+            self._head = self._head.partition(b"\r\n\r\n")[2]
+        if len(self._head) > len(b"HTTP/1.1 1") and not self._head.startswith(b"HTTP/1.1 1"):
+            self._head = None
+        return False
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """A connection that may be gone when it is asked about itself.
+
+    uvloop closes a socket that was reset at once, and anyio then stumbles over its address with an
+    AttributeError that no caller takes for a lost connection.
+
+    An answer that came before a write failed is read all the same, from a second descriptor of the socket: `left`.
+    """
+
+    def __init__(self, inner: httpcore.AsyncNetworkStream, left: int | None = None) -> None:
+        self._inner = inner
+        self._left = left
+        self._interim = InterimAnswers()
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  httpcore's signature
+        try:
+            data = await self._inner.read(max_bytes, timeout)
+        except httpcore.ReadError:
+            data = self._left_behind(max_bytes)
+            if not data:
+                raise
+        if self._interim.are_too_many(data):
+            raise httpcore.ReadError("too many interim answers")
+        return data
+
+    def _left_behind(self, max_bytes: int) -> bytes:
+        if self._left is None:
+            return b""
+        try:
+            return os.read(self._left, max_bytes)
+        except OSError:
+            return b""
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  the same
+        self._interim = InterimAnswers()
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        self._release()
+        await self._inner.aclose()
+
+    def __del__(self) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        if self._left is not None:
+            os.close(self._left)
+            self._left = None
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  the same
+    ) -> httpcore.AsyncNetworkStream:
+        # What is left of a broken TLS connection cannot be read.
+        self._release()
+        return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        try:
+            return self._inner.get_extra_info(info)
+        except (AttributeError, OSError):
+            return None
+
+
+class CheckedTransport(httpx.AsyncHTTPTransport):
+    """httpx's transport over a pool with our own backend.
+
+    httpcore takes a backend as a documented argument, httpx 0.28 does not pass one on; hence the
+    pool is replaced. A test fails if a new httpx keeps its pool elsewhere.
+    """
+
+    def __init__(self, backend: CheckedBackend, context: ssl.SSLContext) -> None:
+        super().__init__(verify=context, trust_env=False)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=1000,
+            max_keepalive_connections=20,
+            # S3 closes idle connections after about 5 s; on Lambda the freezer may hold us for minutes.
+            keepalive_expiry=4.0,
+            http1=True,
+            network_backend=backend,
+        )
+
+
+class PoolGroup(httpx.AsyncBaseTransport):
+    """Several pools side by side; a request takes the one with the least to do.
+
+    httpcore looks at every connection of a pool whenever a request begins or ends. One pool for many requests at once
+    is a third of their CPU; in small ones there is little to look at.
+    """
+
+    def __init__(self, pools: Sequence[httpx.AsyncBaseTransport]) -> None:
+        self._pools = pools
+        self._busy = [0] * len(pools)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it on the least busy lane, which it keeps until its answer is read or closed."""
+        lane = min(range(len(self._pools)), key=self._busy.__getitem__)
+        self._busy[lane] += 1
+        try:
+            response = await self._pools[lane].handle_async_request(request)
+        except BaseException:
+            self._busy[lane] -= 1
+            raise
+        response.stream = _Leaving(response, self._busy, lane)
+        return response
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for lane in self._pools:
+            await lane.aclose()
+
+
+class _Leaving(httpx.AsyncByteStream):
+    def __init__(self, response: httpx.Response, busy: list[int], lane: int) -> None:
+        self._stream = response.stream
+        self._busy, self._lane = busy, lane
+        self._left = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        assert isinstance(self._stream, httpx.AsyncByteStream)  # noqa: S101  it comes from an async transport
+        async for chunk in self._stream:
+            yield chunk
+
+    async def aclose(self) -> None:
+        assert isinstance(self._stream, httpx.AsyncByteStream)  # noqa: S101  the same
+        if not self._left:
+            self._left = True
+            self._busy[self._lane] -= 1
+        await self._stream.aclose()
+
+
+@functools.cache
+def tls_context(*, verify: bool) -> ssl.SSLContext:
+    """How certificates are checked: against certifi's authorities or those of SSL_CERT_FILE.
+
+    One for all clients of the process: to read the authorities takes 20 to 40 ms, in which no other request goes on.
+    """
+    return httpx.create_ssl_context(verify=verify, trust_env=True)
+
+
+def open_client(destinations: Destinations, *, verify: bool) -> httpx.AsyncClient:
+    """An HTTP client that connects only where `destinations` allow."""
+    backend, context = CheckedBackend(destinations), tls_context(verify=verify)
+    return httpx.AsyncClient(
+        transport=PoolGroup([CheckedTransport(backend, context) for _ in range(_POOLS)]),
+        trust_env=False,
+        follow_redirects=False,
+        timeout=httpx.Timeout(10.0, read=60.0, write=60.0),
+        # Objects are wanted as they are stored.
+        headers={"Accept-Encoding": "identity"},
+    )

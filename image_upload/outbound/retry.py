@@ -1,0 +1,71 @@
+"""When to try again, and how long to wait before.
+
+https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
+"""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from tenacity import RetryCallState
+from tenacity.wait import wait_base, wait_random_exponential
+
+from image_upload.limits import RETRY_AFTER_MAX_S
+
+# What the next attempt may find changed. Every other 4xx would be the same answer again.
+RETRYABLE_STATUSES = frozenset({408, 429, *range(500, 600)})
+
+# The first pause is at most half a second, each further one at most twice as long, none above 10 s.
+BACKOFF_FIRST_S = 0.5
+BACKOFF_MAX_S = 10.0
+
+
+class RetryableError(Exception):
+    """An attempt failed in a way that the next one may not. `retry_after_s` is what the store asked for."""
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        retry_after_s: float | None = None,
+        ambiguous: bool = False,
+        timed_out: bool = False,
+    ) -> None:
+        super().__init__(reason)
+        self.timed_out = timed_out
+        # It broke after the last byte: the store may have everything.
+        self.ambiguous = ambiguous
+        self.status = status
+        self.code = code
+        self.retry_after_s = retry_after_s
+
+
+def retry_after_s(header: str | None, now: datetime) -> float | None:
+    """RFC 9110 section 10.2.3, both forms: seconds from now, 0 to `RETRY_AFTER_MAX_S`; None if there is none."""
+    if header is None:
+        return None
+    if header.isascii() and header.isdigit():
+        seconds = float(header)
+    else:
+        try:
+            moment = parsedate_to_datetime(header)
+        except (ValueError, OverflowError):  # the second for an offset of more than a day has hours
+            return None
+        seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
+    return min(max(0.0, seconds), RETRY_AFTER_MAX_S)
+
+
+class RetryPause(wait_base):
+    """What the store asked for, or else exponential back-off with full jitter."""
+
+    def __init__(self) -> None:
+        self._backoff = wait_random_exponential(multiplier=BACKOFF_FIRST_S, max=BACKOFF_MAX_S)
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        """Seconds to wait before the next attempt."""
+        outcome = retry_state.outcome
+        error = outcome.exception() if outcome is not None else None
+        if isinstance(error, RetryableError) and error.retry_after_s is not None:
+            return error.retry_after_s
+        return self._backoff(retry_state)

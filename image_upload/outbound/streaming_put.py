@@ -1,0 +1,306 @@
+"""One PUT whose body is not there yet: written to a socket as it arrives, with back-pressure both ways.
+
+What the HTTP client of `connection.py` does for bodies that lie ready, this does for bodies in transit: it
+knows how many bytes have left (so that nobody repeats what cannot be repeated), asks the store whether it
+wants the body (RFC 9110 section 10.1.1), stops sending when the store answers early, and never ends a body
+that came out shorter than announced.
+"""
+
+import asyncio
+import contextlib
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, NamedTuple, cast
+from urllib.parse import SplitResult, urlsplit
+
+import h11
+
+from image_upload.limits import (
+    CONNECT_TIMEOUT_S,
+    EXPECT_IGNORED_MAX,
+    EXPECT_TIMEOUT_S,
+    INTERIM_ANSWERS_MAX,
+    UPSTREAM_ERROR_MAX_BYTES,
+    UPSTREAM_IDLE_S,
+)
+from image_upload.outbound.client import Destinations
+
+# Above this many bytes in the socket's buffer we stop reading from the client.
+_HIGH_WATER_BYTES = 512 * 1024
+_EXPECTATION_FAILED = 417
+
+
+class Reply(NamedTuple):
+    """The store's answer; of the body only its first bytes, which is where an error document says what it is.
+
+    `sent_bytes` of the request's body had left when it came to an end.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    sent_bytes: int
+
+
+class StreamingPutError(Exception):
+    """The exchange broke. `sent_bytes` of the body had left before: 0 means that nothing was used up."""
+
+    def __init__(self, reason: str, sent_bytes: int) -> None:
+        super().__init__(reason)
+        self.sent_bytes = sent_bytes
+
+
+class LengthError(Exception):
+    """The body was not as long as announced. The request was broken off; the store has kept nothing."""
+
+
+class StreamingPut:
+    """Opens connections to addresses that `destinations` allow."""
+
+    def __init__(self, destinations: Destinations, context: Callable[[], ssl.SSLContext]) -> None:
+        self._destinations = destinations
+        self._context = context
+        # Stores that do not answer to Expect: 100-continue.
+        self._deaf: set[str] = set()
+
+    async def put(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        length: int,
+        body: AsyncIterator[bytes | memoryview],
+        *,
+        idle_s: Callable[[], float] = lambda: UPSTREAM_IDLE_S,
+    ) -> Reply:
+        """PUT exactly `length` bytes. `idle_s` is asked how long the store may take no byte, or say nothing.
+
+        Raises `StreamingPutError`, `LengthError`, `AddressRefused`, and whatever `body` raises.
+        """
+        parts = urlsplit(url)
+        head = f"{parts.path}?{parts.query}", headers, length
+        asks = parts.netloc not in self._deaf
+        exchange = await self._connected(parts, idle_s)
+        try:
+            if asks:
+                exchange.write(_head(*head, expect=True))
+                if not await exchange.is_wanted():
+                    self._note_deaf(parts.netloc)
+                if exchange.status == _EXPECTATION_FAILED:
+                    self._note_deaf(parts.netloc)
+                    exchange.close()
+                    exchange, asks = await self._connected(parts, idle_s), False
+            if not asks:
+                exchange.write(_head(*head))
+            await _send(exchange, body, length)
+            return await exchange.reply()
+        finally:
+            exchange.close()
+
+    def _note_deaf(self, store: str) -> None:
+        if len(self._deaf) >= EXPECT_IGNORED_MAX:
+            self._deaf.clear()
+        self._deaf.add(store)
+
+    async def _connected(self, parts: SplitResult, idle_s: Callable[[], float]) -> "_Exchange":
+        exchange = _Exchange(idle_s)
+        await self._connect(parts.scheme, parts.hostname or "", parts.port, exchange)
+        return exchange
+
+    async def _connect(self, scheme: str, host: str, port: int | None, exchange: "_Exchange") -> None:
+        port = port or {"http": 80, "https": 443}[scheme]
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                target = await self._destinations.address(host, port)
+                secure = scheme == "https"
+                await asyncio.get_running_loop().create_connection(
+                    lambda: exchange,
+                    target,
+                    port,
+                    ssl=self._context() if secure else None,
+                    server_hostname=host if secure else None,
+                )
+        except (OSError, TimeoutError) as error:
+            raise StreamingPutError(type(error).__name__, 0) from None
+
+
+def _head(target: str, headers: Mapping[str, str], length: int, *, expect: bool = False) -> bytes:
+    """The request up to its body. h11 refuses what would not be one header each."""
+    asked = [("Expect", "100-continue")] if expect else []
+    request = h11.Request(
+        method="PUT",
+        target=target,
+        headers=[*headers.items(), ("Content-Length", str(length)), ("Connection", "close"), *asked],
+    )
+    return h11.Connection(our_role=h11.CLIENT).send(request) or b""
+
+
+async def _send(exchange: "_Exchange", body: AsyncIterator[bytes | memoryview], length: int) -> None:
+    async with contextlib.aclosing(body) as chunks:  # type: ignore[type-var]
+        async for chunk in chunks:
+            if exchange.answered:
+                # The store has made up its mind; the rest of the file would only be thrown away.
+                return
+            if exchange.sent_bytes + len(chunk) > length:
+                raise LengthError(f"more than {length} bytes")
+            exchange.send(chunk)
+            await exchange.drained()
+    if exchange.sent_bytes != length and not exchange.answered:
+        raise LengthError(f"{exchange.sent_bytes} of {length} bytes")
+
+
+class _Exchange(asyncio.Protocol):
+    """One request and its answer on one connection."""
+
+    def __init__(self, idle_s: Callable[[], float]) -> None:
+        self.sent_bytes = 0
+        self.answered = False
+        self.status = 0
+        self._idle_s = idle_s
+        self._received_bytes = 0
+        self._interim_answers = 0
+        # Set by the first answer of any kind, and by the end.
+        self._heard = asyncio.Event()
+        self._transport: asyncio.Transport | None = None
+        self._answer = h11.Connection(our_role=h11.CLIENT)
+        self._answer.send(h11.Request(method="PUT", target="/", headers=[("Host", "x")]))
+        self._body = bytearray()
+        self._headers: dict[str, str] = {}
+        self._ended = asyncio.get_running_loop().create_future()
+        self._room: asyncio.Future[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not isinstance: uvloop's transports are none of asyncio's classes.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)
+
+    def write(self, data: bytes | memoryview) -> None:
+        assert self._transport is not None  # noqa: S101  connected before
+        try:
+            self._transport.write(data)
+        except RuntimeError:  # uvloop's word for a connection that has been closed meanwhile
+            self._fail("closed")
+            self.check()
+
+    def send(self, chunk: bytes | memoryview) -> None:
+        self.check()
+        self.write(chunk)
+        self.sent_bytes += len(chunk)
+
+    def check(self) -> None:
+        """Raise what ended the exchange, if something did."""
+        if self._ended.done():
+            self._ended.result()
+
+    async def is_wanted(self) -> bool:
+        """Wait for the store's word on the body; False if it says nothing in time."""
+        try:
+            async with asyncio.timeout(min(EXPECT_TIMEOUT_S, self._idle_s() / 4)):
+                await self._heard.wait()
+        except TimeoutError:
+            return False
+        if not self.answered:
+            self.check()
+        return True
+
+    async def drained(self) -> None:
+        """Wait until the store has taken enough of what was sent."""
+        if self._room is not None:
+            await self._while_it_moves(self._room)
+        self.check()
+
+    async def _while_it_moves(self, end: "asyncio.Future[Any]") -> None:
+        """Wait for `end` as long as bytes move in either direction."""
+        while not end.done():
+            before = self._moved()
+            await asyncio.wait((end,), timeout=self._idle_s())
+            if not end.done() and self._moved() == before:
+                self._fail("the store stands still")
+                return
+
+    def _moved(self) -> tuple[int, int]:
+        assert self._transport is not None  # noqa: S101  connected before
+        return self._received_bytes, self._transport.get_write_buffer_size()
+
+    def pause_writing(self) -> None:
+        self._room = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        self._room = None
+
+    def data_received(self, data: bytes) -> None:
+        self._received_bytes += len(data)
+        self._heard.set()
+        try:
+            self._answer.receive_data(data)
+            self._read()
+        except h11.RemoteProtocolError:
+            self._fail("not HTTP")
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        with contextlib.suppress(h11.RemoteProtocolError):
+            for data in (*self._left_behind(), b""):
+                self._answer.receive_data(data)
+                self._read()
+        if self.answered and self.status >= 300:  # noqa: PLR2004
+            self._finish()
+        self._fail(type(exc).__name__ if exc else "closed without an answer")
+
+    def _left_behind(self) -> Iterator[bytes]:
+        """What the store had said before it broke off.
+
+        Writing fails first then, and the loop reads no more; the kernel still has it. Under TLS it cannot be read.
+        """
+        transport = self._transport
+        connection = transport.get_extra_info("socket") if transport is not None else None
+        if transport is not None and connection is not None and transport.get_extra_info("ssl_object") is None:
+            with contextlib.suppress(OSError, ValueError):
+                yield os.read(connection.fileno(), UPSTREAM_ERROR_MAX_BYTES)
+
+    def _read(self) -> None:
+        while True:
+            event = self._answer.next_event()
+            if isinstance(event, h11.Response):
+                self.answered, self.status = True, event.status_code
+                self._headers = {name.decode(): value.decode("latin-1") for name, value in event.headers}
+                self.resume_writing()
+            elif isinstance(event, h11.Data):
+                self._body += event.data[: UPSTREAM_ERROR_MAX_BYTES - len(self._body)]
+            elif isinstance(event, h11.InformationalResponse):
+                self._interim_answers += 1
+                if self._interim_answers > INTERIM_ANSWERS_MAX:
+                    self._fail("too many interim answers")
+                    break
+            else:
+                break
+            if len(self._body) >= UPSTREAM_ERROR_MAX_BYTES:
+                break
+        if self.answered and (isinstance(event, h11.EndOfMessage) or len(self._body) >= UPSTREAM_ERROR_MAX_BYTES):
+            self._finish()
+
+    def _finish(self) -> None:
+        if not self._ended.done():
+            self._heard.set()
+            self._ended.set_result(Reply(self.status, self._headers, bytes(self._body), self.sent_bytes))
+
+    def _fail(self, reason: str) -> None:
+        if not self._ended.done():
+            self._heard.set()
+            self._ended.set_exception(StreamingPutError(reason, self.sent_bytes))
+            # Whoever is still writing finds it at the next chunk; nobody else may be waiting.
+            self._ended.exception()
+            self.resume_writing()
+
+    async def reply(self) -> Reply:
+        await self._while_it_moves(self._ended)
+        reply: Reply = await self._ended
+        return reply
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()

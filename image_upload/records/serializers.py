@@ -1,0 +1,60 @@
+"""Records as the JSON of their routes. `record_answers.py` describes the same for the OpenAPI document."""
+
+from datetime import datetime
+from typing import Any
+
+from image_upload.database.values import Record
+from image_upload.errors import NotArrived, UploadRejected
+from image_upload.languages.wording import Sentence
+
+
+def as_post(record: Record) -> dict[str, Any]:
+    """The row of a post. `size` is what S3 has, and before that what was promised."""
+    expected_object = record.expected_object
+    return {
+        "id": record.id,
+        "imageKey": expected_object.key,
+        "state": record.state,
+        "fault": record.fault,
+        "filename": expected_object.filename,
+        "contentType": expected_object.content_type,
+        "size": expected_object.size_bytes if record.size_bytes is None else record.size_bytes,
+        "createdAt": _text(record.created_at),
+        "updatedAt": _text(record.updated_at),
+        "storedAt": _text(record.stored_at),
+    }
+
+
+def as_file(record: Record) -> dict[str, Any]:
+    """The row of a file record."""
+    expected_object = record.expected_object
+    return {
+        "file_id": record.id,
+        "filename": expected_object.filename,
+        "object_key": expected_object.key,
+        "state": record.state,
+        "size": record.size_bytes,
+        "created_at": _text(record.created_at),
+        "stored_at": _text(record.stored_at),
+    }
+
+
+def check_stored(record: Record) -> Record:
+    """The record itself if S3 has confirmed it. Raises `NotArrived`, `UploadRejected`."""
+    match record.state:
+        case "stored":
+            return record
+        case "rejected":
+            raise UploadRejected(
+                "What arrived is not what was promised: its {fault} differs. It was removed. Start a new upload.",
+                facts={"fault": Sentence(record.fault or "")},
+                fault=record.fault,
+            )
+        case "expired":
+            raise NotArrived("The upload's time is over, and S3 has nothing. Start a new one.", state=record.state)
+        case "pending":
+            raise NotArrived("S3 has no such object yet. Send the file, then complete.", state=record.state)
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,369 @@
+"""Multipart uploads from the first call to the last, without a database: the ticket carries what must survive."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from image_upload.auth import permissions
+from image_upload.auth.principals import Principal
+from image_upload.errors import (
+    AlreadyExists,
+    FileTooLarge,
+    InvalidParts,
+    PartsRefused,
+    SizeMismatch,
+    TicketsNotConfigured,
+    UploadNotFound,
+)
+from image_upload.languages.wording import human_bytes
+from image_upload.limits import (
+    MULTIPART_URL_EXPIRES_S,
+    RESPONSE_PAGE_BYTES,
+    S3_LOOK_TIMEOUT_S,
+    S3_OBJECT_MAX_BYTES,
+    S3_PARTS_MAX,
+)
+from image_upload.s3 import multipart as s3
+from image_upload.s3 import objects
+from image_upload.s3.bucket import Bucket, PartUrls, Presigner
+from image_upload.s3.errors import S3Failure, map_s3_errors
+from image_upload.s3.multipart import StoredPart
+from image_upload.s3.objects import StoredObject
+from image_upload.settings import Settings
+from image_upload.telemetry import audit
+from image_upload.uploads import tickets
+from image_upload.uploads.plans import MultipartPlan, PartPage, SignedRequest, UploadSpec
+from image_upload.uploads.single_put import approve, most_bytes
+from image_upload.uploads.tickets import Ticket, TicketSigner
+
+if TYPE_CHECKING:
+    from image_upload.usage.quotas import Quotas
+
+_ETAG = re.compile(r'"?[A-Za-z0-9-]{1,128}"?', re.ASCII)
+# What a part costs in an answer beside its URL: names, number, length, and Lambda's escapes of its quotes.
+_PART_JSON_BYTES = 96
+_REFUSED_PARTS = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "InvalidRequest"})
+
+
+class Progress(NamedTuple):
+    """What S3 has of an upload: its parts, or the finished object."""
+
+    ticket: Ticket
+    parts: Sequence[StoredPart]
+    stored: StoredObject | None
+
+
+class Completed(NamedTuple):
+    """A stored object, as S3 confirmed it."""
+
+    ticket: Ticket
+    size_bytes: int
+    etag: str
+    cdn_url: str | None
+
+
+class MultipartUploads:
+    """Starts, goes on with, and ends multipart uploads in one bucket.
+
+    `notice` is told the key of each completed upload that has a record.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        bucket: Bucket,
+        notice: Callable[[str], Awaitable[None]] | None = None,
+        quotas: "Quotas | None" = None,
+    ) -> None:
+        self._bucket = bucket
+        self._quotas = quotas
+        self._notice = notice
+        self._expires_s = max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
+        secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
+        if secret is None and settings.environment != "production":
+            # One process, gone at exit: good enough to develop against, and never for production.
+            secret = secrets.token_hex()
+        previous = settings.jwt_previous_secret.get_secret_value().encode() if settings.jwt_previous_secret else None
+        self._ticket_signer = TicketSigner(secret.encode(), previous) if secret else None
+
+    @property
+    def _tickets(self) -> TicketSigner:
+        if self._ticket_signer is None:
+            raise TicketsNotConfigured(
+                "Multipart uploads are not configured. The operator sets JWT_SECRET; until then send files up to "
+                "5 GiB with a presigned PUT."
+            )
+        return self._ticket_signer
+
+    def ticket(self, text: str, principal: Principal) -> Ticket:
+        """The ticket behind a text, if the principal may go on with its upload.
+
+        Raises `InvalidTicket`, `ExpiredTicket`, and for somebody else's the `UploadNotFound` of one that is gone.
+        """
+        ticket = self._tickets.read(text)
+        if not permissions.may_go_on(principal, ticket.user_id):
+            raise _gone(hides=ticket.key)
+        return tickets.check_time(ticket)
+
+    async def begin(self, spec: UploadSpec, part_bytes: int) -> tuple[Ticket, str]:
+        """Begin an upload in S3: its ticket, and the ticket's text. Nothing is begun if the upload is not allowed."""
+        ticket_signer = self._tickets
+        approved = approve(spec, S3_OBJECT_MAX_BYTES)
+        # Storage class and encryption are the whole upload's: its parts sign nothing of them.
+        headers = approved.headers | self._bucket.at_rest(approved.key)
+        ends_at_s = tickets.expiry()
+        if self._quotas is not None:
+            ends_at = datetime.fromtimestamp(ends_at_s, UTC)
+            await self._quotas.reserve(approved.key, most_bytes(spec, S3_OBJECT_MAX_BYTES), ends_at)
+        try:
+            async with map_s3_errors():
+                upload_id = await s3.create(self._bucket, approved.key, headers)
+        except BaseException:
+            await self._settle_quota(approved.key, None)
+            raise
+        ticket = Ticket(
+            key=approved.key,
+            upload_id=upload_id,
+            user_id=spec.user_id,
+            purpose=spec.purpose.name,
+            content_type=spec.content_type,
+            size_bytes=spec.size_bytes,
+            part_bytes=part_bytes,
+            max_bytes=spec.purpose.max_bytes,
+            once=spec.once,
+            expires_at_s=ends_at_s,
+            recorded=spec.recorded,
+        )
+        audit.note("mint", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
+        return ticket, ticket_signer.issue(ticket)
+
+    async def _settle_quota(self, key: str, stored_bytes: int | None) -> None:
+        if self._quotas is not None:
+            await self._quotas.settle(key, stored_bytes)
+
+    async def plan(self, spec: UploadSpec, part_bytes: int, *, compact: bool) -> MultipartPlan:
+        """Begin an upload of known size and sign everything a client needs to do it without us."""
+        ticket, text = await self.begin(spec, part_bytes)
+        presigner = await self._presigner()
+        query = {"uploadId": ticket.upload_id}
+        complete = completion_headers(ticket)
+        return MultipartPlan(
+            ticket=ticket,
+            ticket_text=text,
+            page=self._page(ticket, presigner, 1, compact=compact),
+            complete=SignedRequest("POST", presigner.url("POST", ticket.key, query=query, headers=complete), complete),
+            abort=SignedRequest("DELETE", presigner.url("DELETE", ticket.key, query=query), {}),
+            list_parts=SignedRequest("GET", presigner.url("GET", ticket.key, query=query), {}),
+            cdn_url=self._bucket.cdn_url(ticket.key),
+        )
+
+    async def page(self, ticket: Ticket, first: int, *, compact: bool) -> PartPage:
+        """URLs of the parts from `first` on, as many as one answer holds."""
+        _check_number(first, ticket)
+        return self._page(ticket, await self._presigner(), first, compact=compact)
+
+    async def sign(self, ticket: Ticket, numbers: Sequence[int]) -> PartPage:
+        """Fresh URLs of the parts named, each once."""
+        if not numbers:
+            raise InvalidParts("No part is named. Send partNumbers such as [1, 2, 3].")
+        if len(set(numbers)) != len(numbers):
+            raise InvalidParts("A part number is named twice. Send each one once.")
+        for number in numbers:
+            _check_number(number, ticket)
+        presigner = await self._presigner()
+        fits = self._fits(ticket, presigner)
+        if len(numbers) > fits:
+            raise InvalidParts(f"At most {fits} parts fit one answer. Name fewer of them.", max_parts=fits)
+        chosen = tuple(numbers)
+        return PartPage(chosen, self._urls(ticket, presigner, chosen), presigner.validity)
+
+    async def progress(self, ticket: Ticket) -> Progress:
+        """What S3 has of the upload. Raises `UploadNotFound` if neither upload nor object is there, `SizeMismatch`."""
+        progress = await self._look(ticket)
+        if progress.stored is not None:
+            _check_length(ticket, progress.stored.size_bytes)
+        return progress
+
+    async def _look(self, ticket: Ticket) -> Progress:
+        async with map_s3_errors():
+            try:
+                return Progress(ticket, await s3.list_parts(self._bucket, ticket.key, ticket.upload_id), None)
+            except S3Failure as failure:
+                if not failure.is_missing:
+                    raise
+                stored = await objects.head(self._bucket, ticket.key)
+                if stored is None:
+                    raise _gone() from None
+                return Progress(ticket, (), stored)
+
+    async def complete(self, ticket: Ticket, parts: Sequence[tuple[int, str]] | None) -> Completed:
+        """Make the object of the parts (number, etag), or of all that S3 has where none are given.
+
+        Done once more, it gives the same answer: where S3 knows no such upload any more, the object is
+        there with the right length or the upload is lost.
+        """
+        if parts is None:
+            progress = await self._look(ticket)
+            parts = [(part.number, part.etag) for part in progress.parts]
+            if progress.stored is not None:
+                return await self._confirmed(ticket)
+        listed = _check_parts(parts, ticket)
+        async with map_s3_errors():
+            try:
+                await s3.complete(self._bucket, ticket.key, ticket.upload_id, listed, completion_headers(ticket))
+            except S3Failure as failure:
+                await self._settle(failure, ticket)
+        return await self._confirmed(ticket)
+
+    async def abort(self, ticket: Ticket) -> None:
+        """Forget the upload and its parts. A finished object stays, and counts. Raises `UploadNotFound`."""
+        audit.note("abort", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
+        async with map_s3_errors():
+            try:
+                await s3.abort(self._bucket, ticket.key, ticket.upload_id)
+            except S3Failure as failure:
+                if failure.is_missing:
+                    raise _gone() from None
+                raise
+            # Some stores answer 204 also for an upload that was completed with its presigned URL.
+            stored = await objects.head(self._bucket, ticket.key) if self._quotas is not None else None
+        await self._settle_quota(ticket.key, None if stored is None else stored.size_bytes)
+
+    async def _presigner(self) -> Presigner:
+        return await self._bucket.presigner(self._expires_s)
+
+    def _urls(self, ticket: Ticket, presigner: Presigner, numbers: Iterable[int]) -> PartUrls:
+        return presigner.part_urls(
+            ticket.key, ticket.upload_id, [(number, ticket.part_length(number)) for number in numbers]
+        )
+
+    def _fits(self, ticket: Ticket, presigner: Presigner) -> int:
+        """How many whole part URLs one answer holds."""
+        sample = self._urls(ticket, presigner, [S3_PARTS_MAX])
+        length = len(sample.head) + len(str(S3_PARTS_MAX)) + len(sample.tail) + 64
+        return RESPONSE_PAGE_BYTES // (length + _PART_JSON_BYTES)
+
+    def _page(self, ticket: Ticket, presigner: Presigner, first: int, *, compact: bool) -> PartPage:
+        count = ticket.part_count or S3_PARTS_MAX
+        # A signature is 64 characters: all parts of the largest upload fit one compact answer.
+        last = count if compact else min(count, first - 1 + self._fits(ticket, presigner))
+        numbers = range(first, last + 1)
+        following = last + 1 if last < count else None
+        return PartPage(numbers, self._urls(ticket, presigner, numbers), presigner.validity, following)
+
+    async def _settle(self, failure: S3Failure, ticket: Ticket) -> None:
+        """A completion that failed, or only seems to: returns if the object is there after all."""
+        if failure.code in _REFUSED_PARTS:
+            raise PartsRefused(
+                f"S3 refused the parts ({failure.code}). GET /uploads/{{ticket}} lists those it has; send the "
+                "missing ones again, then complete.",
+                upstream_code=failure.code,
+            )
+        # Whatever else S3 said, or if it said nothing: what is there now is the truth.
+        try:
+            async with asyncio.timeout(S3_LOOK_TIMEOUT_S):
+                looked = await self._look(ticket)
+        except TimeoutError:
+            raise failure from None
+        if looked.stored is not None:
+            return
+        if failure.status in (409, 412):
+            raise AlreadyExists("There is an object under this key, and it is not overwritten. Start a new upload.")
+        raise failure
+
+    async def _confirmed(self, ticket: Ticket) -> Completed:
+        """Success is what S3 has: an object of another length than allowed is removed again."""
+        async with map_s3_errors():
+            stored = await objects.head(self._bucket, ticket.key)
+            if stored is None:
+                raise _gone()
+            try:
+                _check_length(ticket, stored.size_bytes)
+            except (SizeMismatch, FileTooLarge):
+                await objects.delete(self._bucket, ticket.key)
+                await self._settle_quota(ticket.key, None)
+                raise
+        await self._settle_quota(ticket.key, stored.size_bytes)
+        audit.note("complete", ticket.key, purpose=ticket.purpose, size_bytes=stored.size_bytes)
+        if ticket.recorded and self._notice is not None:
+            await self._notice(ticket.key)
+        return Completed(ticket, stored.size_bytes, stored.etag, self._bucket.cdn_url(ticket.key))
+
+
+def completion_headers(ticket: Ticket) -> dict[str, str]:
+    """What is signed into CompleteMultipartUpload, so that S3 itself checks length and overwriting.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+    """
+    headers = {}
+    if ticket.size_bytes is not None:
+        headers["x-amz-mp-object-size"] = str(ticket.size_bytes)
+    if ticket.once:
+        headers["If-None-Match"] = "*"
+    return headers
+
+
+def _told_apart(stored_bytes: int, expected_bytes: int) -> dict[str, str]:
+    """Two sizes for people, in bytes where they would look the same."""
+    stored, expected = human_bytes(stored_bytes), human_bytes(expected_bytes)
+    if stored == expected:
+        stored, expected = f"{stored_bytes} bytes", f"{expected_bytes} bytes"
+    return {"stored": stored, "expected": expected}
+
+
+def _check_length(ticket: Ticket, stored_bytes: int) -> None:
+    """Raises `SizeMismatch` or `FileTooLarge` for an object that must not stay."""
+    if ticket.size_bytes not in (None, stored_bytes):
+        raise SizeMismatch(
+            "{stored} arrived where {expected} were announced; they are not kept. Start a new upload with the "
+            "right size.",
+            facts=_told_apart(stored_bytes, ticket.size_bytes or 0),
+            expected_bytes=ticket.size_bytes,
+            stored_bytes=stored_bytes,
+        )
+    if stored_bytes > ticket.max_bytes:
+        raise FileTooLarge(
+            "The file has {size}; its purpose takes at most {limit}. It is not kept. Send a smaller one.",
+            facts={"size": human_bytes(stored_bytes, up=True), "limit": human_bytes(ticket.max_bytes)},
+            max_bytes=ticket.max_bytes,
+        )
+
+
+def _check_number(number: int, ticket: Ticket) -> None:
+    last = ticket.part_count or S3_PARTS_MAX
+    if not 1 <= number <= last:
+        raise InvalidParts(f"There is no part {number}. This upload's parts are numbered from 1 to {last}.", last=last)
+
+
+def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[tuple[int, str]]:
+    """The parts by ascending number with quoted ETags, if they can make up the whole upload."""
+    ordered = sorted(parts)
+    numbers = [number for number, _ in ordered]
+    for number, etag in ordered:
+        _check_number(number, ticket)
+        if not _ETAG.fullmatch(etag):
+            raise InvalidParts(
+                f"What was sent as the ETag of part {number} is not one. Send the ETag header of S3's answer to "
+                "that part."
+            )
+    if len(set(numbers)) != len(numbers):
+        raise InvalidParts("A part number is named twice. Name each part once.")
+    wanted = range(1, (ticket.part_count or len(numbers) or 1) + 1)
+    missing = sorted(set(wanted) - set(numbers))
+    if missing:
+        raise InvalidParts(
+            f"{len(missing)} of {len(wanted)} parts are missing, the first is {missing[0]}. Send them, then complete.",
+            missing=missing[:100],
+        )
+    return [(number, f'"{etag.strip(chr(34))}"') for number, etag in ordered]
+
+
+def _gone(hides: str | None = None) -> UploadNotFound:
+    return UploadNotFound(
+        "There is no such upload of yours: it was aborted, completed, or cleaned up after a day. Start a new one with "
+        "POST /uploads.",
+        hides=hides,
+    )

@@ -1,0 +1,101 @@
+"""What the minting routes read."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from image_upload.limits import ACCEPTS_MAX, BATCH_MAX, MEMBERS_MAX, S3_PARTS_MAX
+from image_upload.web.json_body import at_most
+
+# The contract's JSON names are camelCase in one family and snake_case in the other; the code is not.
+# ruff: noqa: N815
+
+# Built by the first request that needs it, not by every start of the service.
+_LATER = ConfigDict(defer_build=True)
+
+
+class UploadRequest(BaseModel):
+    """What a client wants to store."""
+
+    model_config = ConfigDict(
+        defer_build=True,
+        json_schema_extra={"examples": [{"filename": "cat.jpg", "contentType": "image/jpeg", "size": 123456}]},
+    )
+
+    filename: str = Field(description="The bare file name, in any script.")
+    contentType: str = Field(
+        description="Its media type; the upload must carry exactly the one in `headers`. Empty, as browsers have it "
+        "for types they do not know: the one that the purpose takes under the name's extension."
+    )
+    size: int = Field(
+        # 0 is 400 empty-file. Above S3's own limit there is no upload at all; below, the purpose decides.
+        ge=0,
+        lt=2**63,
+        strict=True,
+        description="Its size in bytes; S3 refuses a body of any other length.",
+    )
+    purpose: str = Field("upload", description="What it is for; decides key, types, size and life time.")
+    sha256: str | None = Field(None, description="Its SHA-256, hexadecimal or base64: S3 then refuses other bytes.")
+    metadata: Annotated[dict[str, str], at_most(MEMBERS_MAX)] | None = Field(
+        None,
+        max_length=MEMBERS_MAX,
+        description="Stored with the object, together with user_id, original_filename, content_type and "
+        "upload_timestamp. Send {} for just those. The upload must then send all `headers`.",
+    )
+    ifNoneMatch: bool = Field(default=False, description="The URL works once: S3 never overwrites an object.")
+    accepts: list[Literal["put", "post", "multipart", "proxy"]] | None = Field(
+        None,
+        min_length=1,
+        max_length=ACCEPTS_MAX,
+        description="What the client can do. Without it: a presigned PUT, and multipart above 5 GiB.",
+    )
+    compact: bool = Field(
+        default=False, description="Multipart: one URL template and a signature a part in place of whole URLs."
+    )
+
+
+class BatchRequest(BaseModel):
+    """Many files in one call."""
+
+    model_config = _LATER
+
+    uploads: list[UploadRequest] = Field(min_length=1, max_length=BATCH_MAX)
+
+
+class PartsRequest(BaseModel):
+    """Which parts need fresh URLs."""
+
+    model_config = _LATER
+
+    partNumbers: list[Annotated[int, Field(strict=True)]] = Field(max_length=S3_PARTS_MAX, examples=[[1, 2, 3]])
+
+
+class FinishedPart(BaseModel):
+    """A part as S3 confirmed it to the client."""
+
+    model_config = _LATER
+
+    partNumber: int = Field(strict=True)
+    etag: str = Field(description="The ETag header of S3's answer to the part, with or without quotes.")
+
+
+class CompleteRequest(BaseModel):
+    """The parts; without them, all that S3 has."""
+
+    model_config = _LATER
+
+    parts: list[FinishedPart] | None = Field(None, max_length=S3_PARTS_MAX)
+
+
+class ImageRequest(BaseModel):
+    """What the images family asks for."""
+
+    model_config = ConfigDict(
+        defer_build=True, json_schema_extra={"examples": [{"content_type": "image/jpeg", "purpose": "scan"}]}
+    )
+
+    content_type: str = Field(description="The image's media type; the PUT must send exactly this.")
+    purpose: str = Field("upload", description="upload, scan, profile or chat.")
+    size: int | None = Field(
+        None, ge=0, lt=2**63, strict=True, description="Bytes. Given, S3 refuses any other length."
+    )

@@ -1,0 +1,227 @@
+"""Routes that mint."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from image_upload import errors
+from image_upload.auth.dependencies import PrincipalOf
+from image_upload.auth.principals import Principal
+from image_upload.errors import BatchRefused
+from image_upload.limits import RESPONSE_PAGE_BYTES, S3_PARTS_MAX
+from image_upload.uploads import serializers
+from image_upload.uploads.multipart import MultipartUploads
+from image_upload.uploads.requests import BatchRequest, CompleteRequest, PartsRequest, UploadRequest
+from image_upload.uploads.service import UploadService
+from image_upload.web.json_answer import JSONResponse
+from image_upload.web.json_body import read_json
+from image_upload.web.openapi import DirectRoute, documented
+
+SIGNED_IN = (errors.NotSignedIn, errors.InvalidToken)
+SPEC_PROBLEMS = (
+    errors.EmptyFile,
+    errors.FileTooLarge,
+    errors.UnsupportedFileType,
+    errors.InvalidFilename,
+    errors.InvalidMetadata,
+    *SIGNED_IN,
+    errors.InvalidRequest,
+    errors.BodyTooLarge,
+    errors.CredentialsUnavailable,
+    errors.QuotaExceeded,
+)
+_S3_PROBLEMS = (
+    errors.StorageDenied,
+    errors.StorageUnavailable,
+    errors.StorageTimedOut,
+    errors.CredentialsUnavailable,
+)
+PLAN_PROBLEMS = (*SPEC_PROBLEMS, errors.NoStrategy, errors.TicketsNotConfigured, *_S3_PROBLEMS)
+_TICKET_PROBLEMS = (
+    *SIGNED_IN,
+    errors.InvalidTicket,
+    errors.UploadNotFound,
+    errors.ExpiredTicket,
+    errors.TicketsNotConfigured,
+    errors.InvalidRequest,
+)
+
+
+def router(upload_service: UploadService, principal_of: PrincipalOf) -> APIRouter:
+    """The minting routes."""
+    routes = APIRouter(tags=["Minting"])
+    minter = principal_of.needs("mint")
+    caller = Annotated[Principal, Depends(minter)]
+    _mint_routes(routes, upload_service, caller, minter)
+    _ticket_routes(routes, upload_service.uploads, caller)
+    return routes
+
+
+def _mint_routes(routes: APIRouter, upload_service: UploadService, caller: Any, minter: PrincipalOf) -> None:
+    # expects: JSON filename, contentType, size; purpose, sha256, metadata, ifNoneMatch, accepts, compact
+    # returns: 200 with the whole plan; a multipart upload has been begun in S3
+    # codes: 400 for the specification, no-strategy · 401 · 413 · 422 · 429 quota-exceeded · 502, 503
+    async def mint_upload(request: Request) -> JSONResponse:
+        """Returns a presigned PUT, or another plan the client `accepts`. Nothing is stored until the file is sent."""
+        principal = await minter(request)
+        wanted = await read_json(request, UploadRequest)
+        return JSONResponse(await upload_service.plan(wanted, principal))
+
+    routes.routes.append(
+        DirectRoute(
+            "/uploads",
+            mint_upload,
+            "POST",
+            summary="How to upload one file",
+            operation_id="createUpload",
+            tags=["Minting"],
+            dependencies=[Depends(minter)],
+            openapi_extra=documented(
+                *PLAN_PROBLEMS,
+                answer="uploads.schemas:MintedUpload",
+                body="uploads.requests:UploadRequest",
+            ),
+        )
+    )
+
+    # expects: JSON uploads, 1 to 1,000 of the above
+    # returns: 200 with a plan for each, or nothing minted at all
+    # codes: 400 batch-refused with every fault · 401 · 413 · 422 · 429 quota-exceeded · 503
+    @routes.post(
+        "/uploads/batch",
+        summary="How to upload many files",
+        operation_id="createUploadBatch",
+        openapi_extra=documented(
+            errors.BatchRefused,
+            *SIGNED_IN,
+            errors.InvalidRequest,
+            errors.BodyTooLarge,
+            errors.CredentialsUnavailable,
+            errors.QuotaExceeded,
+            answer="uploads.schemas:MintedBatch",
+        ),
+    )
+    async def mint_batch(request: Request, principal: caller) -> JSONResponse:
+        """Returns one plan a file, in the order of the request."""
+        wanted = await read_json(request, BatchRequest)
+        plans = await upload_service.batch(wanted.uploads, principal)
+        answer = JSONResponse({"uploads": plans})
+        if serializers.bytes_on_lambda(answer.body) > RESPONSE_PAGE_BYTES:
+            await upload_service.forget(plans)
+            raise BatchRefused("The plans of so many files do not fit one answer. Send fewer at a time.", errors=[])
+        return answer
+
+
+def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) -> None:
+    # expects: a ticket
+    # returns: 200 with the parts S3 has and the numbers it lacks
+    # codes: 400 size-mismatch, file-too-large · 401 · 403, 410 for the ticket · 404 upload-not-found · 502, 503
+    @routes.get(
+        "/uploads/{ticket}",
+        summary="What S3 has of an upload",
+        operation_id="getUpload",
+        openapi_extra=documented(
+            *_TICKET_PROBLEMS,
+            errors.SizeMismatch,
+            errors.FileTooLarge,
+            *_S3_PROBLEMS,
+            answer="uploads.schemas:UploadProgress",
+        ),
+    )
+    async def progress(ticket: str, principal: caller) -> JSONResponse:
+        """For going on after an interruption, also on another device."""
+        return JSONResponse(serializers.as_progress(await uploads.progress(uploads.ticket(ticket, principal))))
+
+    # expects: a ticket; from, compact
+    # returns: 200 with URLs from that part on, and `next` where they do not fit one answer
+    # codes: 400 parts-invalid · 401 · 403, 404, 410 · 503
+    @routes.get(
+        "/uploads/{ticket}/parts",
+        summary="URLs of further parts",
+        operation_id="listPartUrls",
+        openapi_extra=documented(
+            *_TICKET_PROBLEMS, errors.InvalidParts, errors.CredentialsUnavailable, answer="uploads.schemas:PartUrlPage"
+        ),
+    )
+    async def part_page(
+        ticket: str,
+        principal: caller,
+        first: Annotated[int, Query(alias="from", ge=1, le=S3_PARTS_MAX, description="The first part's number.")] = 1,
+        *,
+        compact: bool = False,
+    ) -> JSONResponse:
+        """The pages that `next` links lead through."""
+        known = uploads.ticket(ticket, principal)
+        page = await uploads.page(known, first, compact=compact)
+        return JSONResponse(serializers.as_page(page, known, ticket, compact=compact))
+
+    # expects: a ticket; JSON partNumbers
+    # returns: 200 with fresh URLs of exactly these parts
+    # codes: 400 parts-invalid · 401 · 403, 404, 410 · 422 · 503
+    @routes.post(
+        "/uploads/{ticket}/parts",
+        summary="Fresh URLs of some parts",
+        operation_id="createPartUrls",
+        openapi_extra=documented(
+            *_TICKET_PROBLEMS,
+            errors.InvalidParts,
+            errors.BodyTooLarge,
+            errors.CredentialsUnavailable,
+            answer="uploads.schemas:PartUrlPage",
+        ),
+    )
+    async def sign_parts(ticket: str, request: Request, principal: caller) -> JSONResponse:
+        """For URLs that have expired, and for going on where an upload stopped."""
+        wanted = await read_json(request, PartsRequest)
+        known = uploads.ticket(ticket, principal)
+        page = await uploads.sign(known, wanted.partNumbers)
+        return JSONResponse(serializers.as_page(page, known, ticket, compact=False))
+
+    # expects: a ticket; JSON parts (partNumber, etag), or nothing: then all that S3 has
+    # returns: 200 once S3 has the object with the right length; the same when called again
+    # codes: 400 parts-invalid, parts-refused, size-mismatch, file-too-large · 401 · 403, 410 · 404 · 412 · 502, 503
+    @routes.post(
+        "/uploads/{ticket}/complete",
+        summary="End an upload",
+        operation_id="completeUpload",
+        openapi_extra=documented(
+            *_TICKET_PROBLEMS,
+            errors.InvalidParts,
+            errors.PartsRefused,
+            errors.SizeMismatch,
+            errors.FileTooLarge,
+            errors.AlreadyExists,
+            errors.BodyTooLarge,
+            *_S3_PROBLEMS,
+            answer="uploads.schemas:CompletedUpload",
+        ),
+    )
+    async def complete(ticket: str, request: Request, principal: caller) -> JSONResponse:
+        """Makes the object of its parts. Safe to repeat."""
+        listed = (await read_json(request, CompleteRequest, empty=CompleteRequest(parts=None))).parts
+        parts = None if listed is None else [(part.partNumber, part.etag) for part in listed]
+        done = await uploads.complete(uploads.ticket(ticket, principal), parts)
+        return JSONResponse(
+            {
+                "objectKey": done.ticket.key,
+                "size": done.size_bytes,
+                "etag": done.etag,
+                "cdnUrl": done.cdn_url,
+            }
+        )
+
+    # expects: a ticket
+    # returns: 204; the parts are gone, a finished object stays
+    # codes: 401 · 403, 410 · 404 upload-not-found · 502, 503
+    @routes.delete(
+        "/uploads/{ticket}",
+        summary="Give an upload up",
+        operation_id="abortUpload",
+        status_code=204,
+        response_class=Response,
+        openapi_extra=documented(*_TICKET_PROBLEMS, *_S3_PROBLEMS),
+    )
+    async def abort(ticket: str, principal: caller) -> Response:
+        """Makes S3 forget the parts that were sent."""
+        await uploads.abort(uploads.ticket(ticket, principal))
+        return Response(status_code=204)

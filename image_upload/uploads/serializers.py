@@ -1,0 +1,108 @@
+"""Plans as the JSON of their routes. `answers.py` describes the same for the OpenAPI document."""
+
+from typing import Any
+
+from image_upload.s3.bucket import Validity
+from image_upload.uploads.multipart import Progress
+from image_upload.uploads.plans import MultipartPlan, PartPage, PostPlan, ProxyPlan, PutPlan, SignedRequest, Strategy
+from image_upload.uploads.tickets import Ticket
+
+
+def as_upload(plan: PutPlan | PostPlan | ProxyPlan) -> dict[str, Any]:
+    """A plan of one request in the JSON of `POST /uploads`."""
+    match plan:
+        case PutPlan():
+            return _one(plan, "put", "PUT") | {"headers": dict(plan.headers), "contentLength": plan.content_length}
+        case PostPlan():
+            return _one(plan, "post", "POST") | {"fields": dict(plan.fields)}
+        case ProxyPlan():
+            form = {"formUrl": plan.path, "fields": {"uploadUrl": plan.put.url}}
+            return _one(plan.put, "proxy", "POST") | form
+
+
+def _one(plan: PutPlan | PostPlan, strategy: Strategy, method: str) -> dict[str, Any]:
+    return {
+        "presignedUrl": plan.url,
+        "objectKey": plan.key,
+        "strategy": strategy,
+        "method": method,
+        "headers": {},
+        **as_validity(plan.valid),
+        "cdnUrl": plan.cdn_url,
+    }
+
+
+def as_multipart(plan: MultipartPlan, *, compact: bool) -> dict[str, Any]:
+    """A multipart plan in the JSON of `POST /uploads`."""
+    ticket = plan.ticket
+    return {
+        **as_page(plan.page, ticket, plan.ticket_text, compact=compact),
+        "presignedUrl": None,
+        "objectKey": ticket.key,
+        "strategy": "multipart",
+        "method": "PUT",
+        "headers": {},
+        "cdnUrl": plan.cdn_url,
+        "ticket": plan.ticket_text,
+        "uploadId": ticket.upload_id,
+        "size": ticket.size_bytes,
+        "partSize": ticket.part_bytes,
+        "partCount": ticket.part_count,
+        "complete": _request(plan.complete),
+        "abort": _request(plan.abort),
+        "list": _request(plan.list_parts),
+    }
+
+
+def _request(request: SignedRequest) -> dict[str, Any]:
+    return {"method": request.method, "url": request.url, "headers": dict(request.headers)}
+
+
+def as_validity(valid: Validity) -> dict[str, Any]:
+    """When the URLs end, as a moment and in seconds."""
+    return {"expiresAt": valid.ends_at.strftime("%Y-%m-%dT%H:%M:%SZ"), "expiresIn": valid.seconds}
+
+
+def as_page(page: PartPage, ticket: Ticket, text: str, *, compact: bool) -> dict[str, Any]:
+    """The URLs of some parts: whole ones, or what they share and a signature each."""
+    urls = page.urls
+    if compact:
+        listed: dict[str, Any] = {
+            "template": f"{urls.head}{{partNumber}}{urls.tail}{{signature}}",
+            "signatures": list(urls.signatures),
+        }
+    else:
+        listed = {
+            "parts": [
+                {
+                    "partNumber": number,
+                    "url": f"{urls.head}{number}{urls.tail}{signature}",
+                    "size": ticket.part_length(number),
+                }
+                for number, signature in zip(page.numbers, urls.signatures, strict=True)
+            ]
+        }
+    following = f"/uploads/{text}/parts?from={page.following}" if page.following else None
+    return {**listed, "next": following, **as_validity(page.valid)}
+
+
+def as_progress(progress: Progress) -> dict[str, Any]:
+    """What S3 has of an upload, and what it lacks."""
+    ticket = progress.ticket
+    stored = {part.number for part in progress.parts}
+    wanted = range(1, (ticket.part_count or 0) + 1) if progress.stored is None else ()
+    return {
+        "objectKey": ticket.key,
+        "completed": progress.stored is not None,
+        "size": ticket.size_bytes,
+        "partSize": ticket.part_bytes,
+        "partCount": ticket.part_count,
+        "parts": [{"partNumber": part.number, "size": part.size_bytes, "etag": part.etag} for part in progress.parts],
+        "missing": [number for number in wanted if number not in stored],
+    }
+
+
+def bytes_on_lambda(body: bytes | memoryview) -> int:
+    """The length of a JSON body inside Lambda's own JSON, where its quotes and backslashes are escaped."""
+    text = bytes(body)
+    return len(text) + text.count(b'"') + text.count(b"\\")

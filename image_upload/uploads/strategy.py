@@ -1,0 +1,63 @@
+"""Which way a file goes: by its size, what the client accepts, and where the service runs."""
+
+from collections.abc import Sequence
+
+from image_upload.errors import NoStrategy
+from image_upload.languages.wording import human_bytes
+from image_upload.limits import (
+    MIB,
+    MULTIPART_FROM_BYTES,
+    PLAN_PART_MIN_BYTES,
+    PLAN_PART_WANTED_BYTES,
+    PLAN_PARTS_WANTED,
+    S3_PARTS_MAX,
+    S3_PUT_MAX_BYTES,
+)
+from image_upload.uploads.plans import Strategy
+
+
+def choose(
+    size_bytes: int,
+    accepts: Sequence[Strategy] | None,
+    *,
+    form_max_bytes: int,
+    has_sha256: bool = False,
+    has_metadata: bool = False,
+    once: bool = False,
+    form_post: bool = True,
+) -> Strategy:
+    """The best strategy that can carry the file and all that is asked for, and that the client accepts.
+
+    A client that says nothing is one of the documents' own, which knows a presigned PUT only; it gets
+    another plan where no PUT can carry the file. `form_post` False: the store takes no presigned form.
+    Raises `NoStrategy`.
+    """
+    in_one = size_bytes <= S3_PUT_MAX_BYTES
+    possible: list[Strategy] = ["put"] if in_one else []
+    if in_one and form_post and not once:
+        possible.append("post")  # a policy knows no If-None-Match
+    if not has_sha256:  # S3 checks the digest of a whole file in a single request only
+        large = size_bytes >= MULTIPART_FROM_BYTES
+        possible.insert(0 if large and accepts is not None else len(possible), "multipart")
+    if size_bytes <= min(form_max_bytes, S3_PUT_MAX_BYTES) and not (has_sha256 or has_metadata):
+        possible.append("proxy")  # its form cannot carry the headers that those two sign
+    for strategy in possible:
+        if accepts is None or strategy in accepts:
+            return strategy
+    hint = (
+        f"Accept one of: {', '.join(possible)}"
+        if possible
+        else "S3 checks a SHA-256 of the whole file only up to 5 GiB; leave sha256 out and accept multipart"
+    )
+    size = human_bytes(size_bytes, up=True)
+    raise NoStrategy(f"No strategy you accept can carry this file of {size}. {hint}.", possible=possible)
+
+
+def part_length(size_bytes: int) -> int:
+    """Bytes of each part but the last: few parts, but none so large that losing it hurts."""
+    length = PLAN_PART_MIN_BYTES
+    while length < PLAN_PART_WANTED_BYTES and size_bytes > length * PLAN_PARTS_WANTED:
+        length *= 2
+    if size_bytes > length * S3_PARTS_MAX:
+        length = -(-size_bytes // (S3_PARTS_MAX * MIB)) * MIB
+    return length

@@ -1,0 +1,131 @@
+"""The routes of version 1 clients, images and files: thin skins over the same plan."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from image_upload import errors
+from image_upload.auth.dependencies import PrincipalOf
+from image_upload.auth.principals import Principal
+from image_upload.database.values import ExpectedObject
+from image_upload.domain import checks, purposes
+from image_upload.limits import MULTIPART_URL_EXPIRES_S
+from image_upload.uploads.plans import UploadSpec
+from image_upload.uploads.requests import ImageRequest
+from image_upload.uploads.routes import SIGNED_IN, SPEC_PROBLEMS
+from image_upload.uploads.service import UploadService, expected_object_of
+from image_upload.web.json_answer import JSONResponse
+from image_upload.web.json_body import read_json
+from image_upload.web.openapi import documented
+
+IMAGE_PURPOSES = ("upload", "scan", "profile", "chat")
+
+
+def router(
+    upload_service: UploadService,
+    principal_of: PrincipalOf,
+    keep_file: Callable[[ExpectedObject], Awaitable[int]] | None = None,
+) -> APIRouter:
+    """The images and files routes. `keep_file` writes a file record and returns its id; None: there are no records."""
+    routes = APIRouter(tags=["Minting"])
+    caller = Annotated[Principal, Depends(principal_of.needs("mint"))]
+
+    async def image_url(request: Request, purpose: str | None, principal: Principal) -> JSONResponse:
+        wanted = await read_json(request, ImageRequest)
+        fixed = upload_service.purpose(purpose or wanted.purpose, IMAGE_PURPOSES)
+        plan = await upload_service.mint.put(
+            UploadSpec(
+                content_type=checks.content_type(fixed, wanted.content_type, ""),
+                size_bytes=wanted.size,
+                purpose=fixed,
+                user_id=principal.user_id,
+            )
+        )
+        return JSONResponse(
+            {
+                "upload_url": plan.url,
+                "cdn_url": plan.cdn_url,
+                "key": plan.key,
+                "expires_in": plan.valid.seconds,
+                "headers": dict(plan.headers),
+                "content_length": plan.content_length,
+            }
+        )
+
+    # expects: JSON content_type; purpose, size
+    # returns: 200 with a presigned PUT
+    # codes: 400 empty-file, file-too-large, unsupported-file-type · 401 · 413 · 422 · 429 · 503
+    image = documented(*SPEC_PROBLEMS, answer="uploads.schemas:ImageUrl", body="uploads.requests:ImageRequest")
+
+    @routes.post(
+        "/images/presigned-url",
+        summary="A URL to upload an image",
+        operation_id="createImageUpload",
+        openapi_extra=dict(image),
+    )
+    async def image_presigned_url(request: Request, principal: caller) -> JSONResponse:
+        """The plan of `POST /uploads` in the names of the images family."""
+        return await image_url(request, None, principal)
+
+    def fix(purpose: str) -> None:
+        @routes.post(
+            f"/images/presigned-url/{purpose}",
+            summary=f"A URL to upload a {purpose} image",
+            operation_id=f"create{purpose.capitalize()}Upload",
+            openapi_extra=dict(image),
+        )
+        async def fixed(request: Request, principal: caller) -> JSONResponse:
+            """The same with the purpose fixed, whatever the body says."""
+            return await image_url(request, purpose, principal)
+
+    for purpose in ("scan", "profile", "chat"):
+        fix(purpose)
+
+    # expects: query filename
+    # returns: 200 with a presigned PUT of application/octet-stream, key users/{user}/{id}/{filename}; file_id
+    # codes: 400 invalid-filename · 401 · 422 · 429 · 503
+    @routes.post(
+        "/files/upload-url",
+        summary="A URL to upload a file under its name",
+        operation_id="createFileUpload",
+        openapi_extra=documented(
+            errors.InvalidFilename,
+            *SIGNED_IN,
+            errors.InvalidRequest,
+            errors.CredentialsUnavailable,
+            errors.QuotaExceeded,
+            errors.DatabaseUnavailable,
+            answer="uploads.schemas:FileUrl",
+        ),
+    )
+    async def file_upload_url(
+        filename: Annotated[str, Query(description="The bare file name, in any script.", examples=["보고서.pdf"])],
+        principal: caller,
+    ) -> JSONResponse:
+        """Valid for an hour. The PUT must send `headers`: the type, and `If-None-Match` where the file is recorded."""
+        spec = UploadSpec(
+            filename=filename,
+            content_type="application/octet-stream",
+            purpose=purposes.USER_FILE,
+            user_id=principal.user_id,
+            recorded=keep_file is not None,
+        )
+        plan = await upload_service.mint.put(spec, MULTIPART_URL_EXPIRES_S)
+        kept = (
+            {}
+            if keep_file is None
+            else {"file_id": await keep_file(expected_object_of(spec, plan.key, plan.valid.ends_at))}
+        )
+        return JSONResponse(
+            {
+                "presigned_url": plan.url,
+                "object_key": plan.key,
+                "expires_in": plan.valid.seconds,
+                "headers": dict(plan.headers),
+                "content_length": plan.content_length,
+                **kept,
+            }
+        )
+
+    return routes

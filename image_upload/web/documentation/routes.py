@@ -1,0 +1,70 @@
+"""Routes of what is read about the service, built by the first request for one of them."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse
+
+from image_upload.errors import NotFound
+from image_upload.web import openapi
+from image_upload.web.documentation import llms, swagger_ui
+from image_upload.web.documentation.icon import ICON
+from image_upload.web.openapi import documented
+
+# RFC 8246: the version is in the address, so that a browser need not ask again.
+_FOR_EVER = "public, max-age=31536000, immutable"
+_A_DAY = "public, max-age=86400"
+
+# RFC 9110 section 12.5.3; a weight of 0 forbids it.
+_TAKES_GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?!;\s*q=0(?:\.0*)?\s*(?:,|$))(?:[;,]|$)", re.IGNORECASE)
+
+
+def router(describe: Callable[[], dict[str, Any]]) -> APIRouter:
+    """The routes; `describe` returns the OpenAPI document."""
+    routes = APIRouter(tags=["Service"])
+
+    # expects: nothing
+    # returns: 200 with the page, which loads from this service alone
+    # codes: none
+    @routes.get("/docs", include_in_schema=False)
+    def page() -> HTMLResponse:
+        headers = {"Content-Security-Policy": swagger_ui.CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache"}
+        return HTMLResponse(swagger_ui.page(openapi.TITLE), headers=headers)
+
+    # expects: the version and the name of a file, as the page has them
+    # returns: 200 with the file, compressed for those who take that
+    # codes: 404 not-found
+    @routes.get("/docs/{version}/{name}", include_in_schema=False)
+    def asset(version: str, name: str, request: Request) -> Response:
+        found = swagger_ui.assets().get(name)
+        if found is None or version != swagger_ui.version():
+            raise NotFound("There is no such file. GET /docs names those of this version.")
+        headers = {"Cache-Control": _FOR_EVER, "Vary": "Accept-Encoding"}
+        if _TAKES_GZIP.search(request.headers.get("accept-encoding", "")):
+            return Response(found.gzipped, headers=headers | {"Content-Encoding": "gzip"}, media_type=found.media_type)
+        return Response(found.plain, headers=headers, media_type=found.media_type)
+
+    # expects: nothing
+    # returns: 200 with the icon
+    # codes: none
+    @routes.get("/favicon.ico", include_in_schema=False)
+    def favicon() -> Response:
+        return Response(ICON, headers={"Cache-Control": _A_DAY}, media_type="image/x-icon")
+
+    # expects: nothing
+    # returns: 200 with text in the form of llmstxt.org
+    # codes: none
+    @routes.get(
+        "/llms.txt",
+        summary="The service in plain text",
+        operation_id="getLlmsText",
+        response_class=PlainTextResponse,
+        openapi_extra=documented(),
+    )
+    def llms_text() -> PlainTextResponse:
+        """For language models and people: what the service does, with curl lines, and all routes."""
+        return PlainTextResponse(llms.text(describe()), headers={"Cache-Control": "no-cache"})
+
+    return routes

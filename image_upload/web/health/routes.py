@@ -1,0 +1,77 @@
+"""Is the service up, and what do its error codes mean: the two routes that need nothing else."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from image_upload import __version__
+from image_upload.errors import InvalidRequest, NotFound, every_problem
+from image_upload.languages import negotiation
+from image_upload.s3.bucket import Bucket
+from image_upload.settings import Settings
+from image_upload.web.json_answer import JSONResponse
+from image_upload.web.openapi import documented
+
+
+def _explain(language: negotiation.Language) -> dict[str, dict[str, Any]]:
+    explained = {}
+    for kind in every_problem():
+        meaning = " ".join((kind.__doc__ or "").split())
+        title, meaning = negotiation.explained(kind.code, kind.title, meaning, language)
+        explained[kind.code] = {"code": kind.code, "title": title, "status": kind.status, "meaning": meaning}
+    return explained
+
+
+def router(settings: Settings, bucket: Bucket) -> APIRouter:
+    """Health and the error codes."""
+    routes = APIRouter(tags=["Service"])
+
+    # expects: nothing
+    # returns: 200, also when S3 is down; the state of the bucket is at most 5 s old
+    # codes: none
+    @routes.get(
+        "/", summary="Health", operation_id="getHealth", openapi_extra=documented(answer="web.health.schemas:Health")
+    )
+    async def health() -> JSONResponse:
+        """Says that the service runs, and whether its bucket answers within two seconds."""
+        return JSONResponse(
+            {
+                "message": "Image upload service is running",
+                "version": __version__,
+                "environment": settings.environment,
+                "bucket": await bucket.state(),
+            }
+        )
+
+    # expects: nothing
+    # returns: 200 with every code that this service can answer with, in the language of Accept-Language
+    # codes: none
+    @routes.get(
+        "/errors",
+        summary="All error codes",
+        operation_id="listErrorCodes",
+        openapi_extra=documented(answer="web.health.schemas:ErrorCodes"),
+    )
+    async def error_codes(request: Request) -> JSONResponse:
+        """Lists every `code` with its status and what to do about it."""
+        language = negotiation.preferred(request.scope["headers"])
+        return JSONResponse(list(_explain(language).values()), headers=negotiation.headers_of(language))
+
+    # expects: a code
+    # returns: 200 with its meaning: what the `type` of a problem document points to
+    # codes: 404 not-found
+    @routes.get(
+        "/errors/{code}",
+        summary="One error code",
+        operation_id="getErrorCode",
+        openapi_extra=documented(NotFound, InvalidRequest, answer="web.health.schemas:ErrorCode"),
+    )
+    async def error_code(request: Request, code: str) -> JSONResponse:
+        """Explains one `code`."""
+        language = negotiation.preferred(request.scope["headers"])
+        explained = _explain(language).get(code)
+        if explained is None:
+            raise NotFound("There is no such error code. GET /errors lists them all.")
+        return JSONResponse(explained, headers=negotiation.headers_of(language))
+
+    return routes
