@@ -1,5 +1,6 @@
 """deploy.sh as far as it goes without AWS: what it refuses, and how it says so. tests/e2e has the rest."""
 
+import json
 import re
 import shutil
 import stat
@@ -172,12 +173,16 @@ case "$*" in
     "sts get-caller-identity"*) echo 123456789012 ;;
     "cloudformation describe-stacks"*)
         printf 'state\\t\\tUPDATE_COMPLETE\\nparameter\\tLiveVersion\\t7\\n'
+        printf 'parameter\\tDatabase\\t%s\\n' "${DATABASE:-false}"
         printf 'output\\tFunctionUrl\\thttps://example.lambda-url.ap-northeast-2.on.aws/\\n' ;;
     "ecr describe-images"*) echo sha256:0123 ;;
     "ecr put-image"* | "ecr batch-get-image"*) echo "{}" ;;
     "lambda get-function "*) echo registry/name@sha256:0123 ;;
     "lambda publish-version"*) echo 8 ;;
-    "lambda invoke"*) for answer; do :; done; eval "$INVOKE" ;;
+    "lambda invoke"*)
+        for answer; do [ "${answer#fileb://}" = "$answer" ] || cat "${answer#fileb://}" >>"$HOME/operations"; done
+        echo >>"$HOME/operations"
+        eval "$INVOKE" ;;
     "cloudwatch describe-alarms"*) eval "${ALARM:-}" ;;
     "cloudformation describe-stack-resources"*) echo upload-CrashAlarm-1 ;;
     "cloudformation deploy"*) echo "No changes to deploy" ;;
@@ -253,3 +258,33 @@ def test_the_way_back_builds_nothing_and_changes_nothing_but_the_live_version(to
     changes = [each.partition("--parameter-overrides ")[2] for each in calls(tools) if "cloudformation deploy" in each]
     assert changes == ["LiveVersion=5"]
     assert not any("publish-version" in each for each in calls(tools))
+
+
+def operations(tools: Path) -> list[str]:
+    return (tools / "operations").read_text(encoding="utf-8").splitlines()
+
+
+def test_with_a_database_a_version_migrates_it_after_a_look_and_before_its_smoke_test(tools: Path) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    done = deploy(tools, "--yes", INVOKE=PASSED, DATABASE="true")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [json.loads(each) for each in operations(tools)] == [
+        {"operation": "migrate", "check": True},
+        {"operation": "migrate", "check": False},
+        {"operation": "smoke"},
+    ]
+
+
+def test_a_database_that_cannot_be_migrated_keeps_the_old_version_live_and_untried(tools: Path) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    done = deploy(tools, "--yes", INVOKE=FAILED, DATABASE="true")
+    assert done.returncode == 1
+    assert "users still meet version 7" in done.stderr
+    assert len(operations(tools)) == 1, "what was not migrated is not tested"
+    assert not any("LiveVersion=8" in each for each in calls(tools))
+
+
+def test_going_back_migrates_nothing(tools: Path) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    deploy(tools, "--yes", "--live", "5", INVOKE=PASSED, DATABASE="true")
+    assert [json.loads(each)["operation"] for each in operations(tools)] == ["smoke"]
