@@ -73,19 +73,19 @@ def create_app(settings: Settings) -> FastAPI:
         return await upload_service.expected_object(await read_json(request, UploadRequest), principal)
 
     def record_routes() -> Sequence[BaseRoute]:
-        from image_upload.records import routes as records  # noqa: PLC0415  see `LateRoutes`
+        from image_upload.records import routes as records  # see `LateRoutes`
 
         return records.router(stores, plan_post, mint.PLAN_PROBLEMS, principal).routes
 
     def account_routes() -> Sequence[BaseRoute]:
-        from image_upload.auth import routes as accounts  # noqa: PLC0415  the same
-        from image_upload.auth.sign_in import SignIn  # noqa: PLC0415
+        from image_upload.auth import routes as accounts  # the same
+        from image_upload.auth.sign_in import SignIn
 
         return accounts.router(settings, SignIn(settings, database), principal).routes
 
     @functools.cache
     def open_uppy() -> None:
-        from image_upload.companion import routes  # noqa: PLC0415  see `UppyPath`
+        from image_upload.companion import routes  # see `UppyPath`
 
         app.router.routes.extend(routes.router(routes.Companion(upload_service, bucket), principal).routes)
 
@@ -127,7 +127,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _documentation_routes(describe: Callable[[], dict[str, Any]]) -> Sequence[BaseRoute]:
-    from image_upload.web.documentation import routes as documentation  # noqa: PLC0415  see `LateRoutes`
+    from image_upload.web.documentation import routes as documentation  # see `LateRoutes`
 
     return documentation.router(describe).routes
 
@@ -135,10 +135,10 @@ def _documentation_routes(describe: Callable[[], dict[str, Any]]) -> Sequence[Ba
 def _quotas(settings: Settings, bucket: Bucket) -> "Quotas | None":
     if settings.quota_bytes_per_day is None and settings.quota_files_per_day is None:
         return None
-    from image_upload.usage.quotas import Quotas  # noqa: PLC0415  most services have none
+    from image_upload.usage.quotas import Quotas  # most services have none
 
     async def look(key: str) -> int | None:
-        from image_upload.s3 import objects  # noqa: PLC0415  asked when a quota is used up
+        from image_upload.s3 import objects  # asked when a quota is used up
 
         async with map_s3_errors():
             stored = await objects.head(bucket, key)
@@ -151,7 +151,7 @@ def _upload_service(settings: Settings, stores: CompletionContext, quotas: "Quot
     """The one mint, which every family of routes shares."""
 
     async def notice(key: str) -> None:
-        from image_upload.completion import confirmation  # noqa: PLC0415  few uploads have a record
+        from image_upload.completion import confirmation  # few uploads have a record
 
         await confirmation.notice(stores, key)
 

@@ -56,12 +56,12 @@ class EmbeddedS3:
 def embedded_s3(port: int = 0) -> Iterator[EmbeddedS3]:
     """Run moto's server on loopback (a free port for 0), with the bucket and its CORS rules in place."""
     # A second of imports that `event` and `test --url` do not need.
-    from moto.moto_server.werkzeug_app import (  # noqa: PLC0415
+    from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,
         MotoRequestHandler,
         create_backend_app,
     )
-    from werkzeug.serving import make_server  # noqa: PLC0415
+    from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     # Not moto's own ThreadedMotoServer: that one waits for ever when its port is taken.
@@ -107,7 +107,7 @@ def _mended(app: Any) -> Any:
 
 def _form_answer(app: Any, environ: dict[str, Any], start_response: Any) -> Any:
     """Moto's answer to a form, with the headers that S3 has and a page of another origin may read."""
-    from werkzeug.formparser import parse_form_data  # noqa: PLC0415
+    from werkzeug.formparser import parse_form_data
 
     sent = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     _, fields, files = parse_form_data(environ | {"wsgi.input": io.BytesIO(sent)})
@@ -131,8 +131,8 @@ def _form_answer(app: Any, environ: dict[str, Any], start_response: Any) -> Any:
 
 def make_bucket(endpoint_url: str) -> None:
     """Make the bucket if it is not there, and set its CORS rules. Raises boto3's errors."""
-    import boto3  # noqa: PLC0415  a second of imports that `event` and `test --url` do not need
-    from botocore.config import Config  # noqa: PLC0415
+    import boto3  # a second of imports that `event` and `test --url` do not need
+    from botocore.config import Config
 
     client = boto3.client(
         "s3",

@@ -34,7 +34,7 @@ def claim_port(host: str, port: int, setting: str) -> socket.socket:
 
 def port_from(text: str, setting: str) -> int:
     """A port number from the environment or the command line."""
-    if not (text.isascii() and text.isdigit() and int(text) <= 65535):  # noqa: PLR2004
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
         raise PortUnavailable(f"{setting} is {text!r}, which is no port. Expected: a number from 0 to 65535.")
     return int(text)
 

@@ -41,7 +41,7 @@ def read_event(path: Path, endpoint_url: str) -> dict[str, Any]:
 
 def signed(event: dict[str, Any], endpoint_url: str) -> dict[str, Any]:
     """An event with its form signed, if it has one."""
-    import base64  # noqa: PLC0415
+    import base64
 
     signer = Signer(locate(BUCKET, REGION, endpoint_url), Credentials(ACCESS_KEY, SECRET_KEY))
 
@@ -66,7 +66,7 @@ def replay(path: Path) -> dict[str, Any]:
         environ = local_environ(os.environ, {**s3.environ, **database}) | {"AWS_LAMBDA_FUNCTION_NAME": FUNCTION_NAME}
         os.environ.clear()
         os.environ.update(environ)
-        import upload  # noqa: PLC0415  it reads the environment when it is imported
+        import upload  # it reads the environment when it is imported
 
         event = read_event(path, s3.endpoint_url)
         request_id = event.get("requestContext", event).get("requestId", "00000000-0000-0000-0000-000000000000")

@@ -11,7 +11,7 @@ class Wanted(BaseModel):
     """The fields that the naive mint reads."""
 
     filename: str
-    contentType: str  # noqa: N815
+    contentType: str
     size: int = Field(ge=1)
 
 

@@ -24,7 +24,7 @@ class Wanted(BaseModel):
     """What a client wants to store."""
 
     filename: str
-    contentType: str  # noqa: N815
+    contentType: str
     size: int = Field(ge=1)
 
 

@@ -52,6 +52,6 @@ class JwtVerifier:
 
 
 def _key_set(url: str) -> "KeySet":
-    from image_upload.auth.jwks import KeySet  # noqa: PLC0415  it brings httpx
+    from image_upload.auth.jwks import KeySet  # it brings httpx
 
     return KeySet(url)

@@ -152,7 +152,7 @@ def _as_json(user: User) -> dict[str, Any]:
 
 
 def _client_of(client_id: str | None, secret: SecretStr | None, scope: str, variable: str) -> Any:
-    from image_upload.auth.oauth import Client  # noqa: PLC0415  Authlib and httpx, for those who sign in
+    from image_upload.auth.oauth import Client  # Authlib and httpx, for those who sign in
 
     if client_id is None or secret is None:
         raise SignInNotConfigured(
@@ -164,14 +164,14 @@ def _client_of(client_id: str | None, secret: SecretStr | None, scope: str, vari
 
 def _google(settings: Settings) -> Provider:
     client = _client_of(settings.google_client_id, settings.google_client_secret, "openid email profile", "GOOGLE")
-    from image_upload.auth.openid import OpenIdProvider  # noqa: PLC0415  the same
+    from image_upload.auth.openid import OpenIdProvider  # the same
 
     return OpenIdProvider("google", settings.google_issuer, client)
 
 
 def _github(settings: Settings) -> Provider:
     client = _client_of(settings.github_client_id, settings.github_client_secret, "user:email", "GITHUB")
-    from image_upload.auth.github import GitHub  # noqa: PLC0415  the same
+    from image_upload.auth.github import GitHub  # the same
 
     return GitHub("github", settings.github_url, settings.github_api_url, client)
 

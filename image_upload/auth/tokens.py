@@ -53,7 +53,7 @@ class Verifier:
                     "This service has neither JWT_SECRET nor JWT_JWKS_URL and can verify no token. "
                     "Leave the Authorization header out."
                 )
-            from image_upload.auth.jwt_verifier import JwtVerifier  # noqa: PLC0415  45 ms
+            from image_upload.auth.jwt_verifier import JwtVerifier  # 45 ms
 
             self._jwt_verifier = JwtVerifier(self._settings)
         return self._jwt_verifier

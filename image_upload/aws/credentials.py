@@ -48,7 +48,7 @@ class CredentialSource:
 
     def _ask_chain(self) -> Credentials:
         if self._chain is None:
-            from botocore.session import Session  # noqa: PLC0415  100 ms that a Lambda start must not pay
+            from botocore.session import Session  # 100 ms that a Lambda start must not pay
 
             self._chain = Session().get_credentials()
         try:

@@ -102,7 +102,7 @@ class SecretSource:
         try:
             return self._attempt(until)
         except _Passing as failure:
-            pause_s = random.uniform(*_PAUSE_S)  # noqa: S311  no secret
+            pause_s = random.uniform(*_PAUSE_S)  # no secret
             if time.monotonic() + pause_s >= until:
                 raise SecretsUnavailable(str(failure)) from None
             time.sleep(pause_s)
@@ -142,7 +142,7 @@ class SecretSource:
     @functools.cached_property
     def _context(self) -> ssl.SSLContext:
         """How certificates are checked, as for S3: certifi's authorities, or those of SSL_CERT_FILE. 30 ms."""
-        import certifi  # noqa: PLC0415  only TLS needs it
+        import certifi  # only TLS needs it
 
         return ssl.create_default_context(cafile=self._authorities or certifi.where())
 

@@ -132,9 +132,9 @@ class Configuration:
     """The configuration of one bucket, over one client of boto3. Close it with `close`. Raises `Unreachable`."""
 
     def __init__(self, settings: Settings, bucket: str) -> None:
-        import boto3  # noqa: PLC0415  the service itself never needs it
-        from botocore.config import Config  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+        import boto3  # the service itself never needs it
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
 
         secret, token = settings.aws_secret_access_key, settings.aws_session_token
         self.bucket = bucket
@@ -166,7 +166,7 @@ class Configuration:
     @property
     def partition(self) -> str:
         """`aws`, `aws-cn` or `aws-us-gov`, by the region; `aws` for regions that AWS does not have."""
-        from botocore.exceptions import UnknownRegionError  # noqa: PLC0415  see `__init__`
+        from botocore.exceptions import UnknownRegionError  # see `__init__`
 
         try:
             return str(self._session.get_partition_for_region(self._region))
@@ -214,7 +214,7 @@ class Configuration:
             raise self._refused(error, part.write_action) from None
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  see `__init__`
+        from botocore.exceptions import BotoCoreError, ClientError  # see `__init__`
 
         try:
             answer: dict[str, Any] = getattr(self._s3, operation)(Bucket=self.bucket, **parameters)
@@ -232,7 +232,7 @@ class Configuration:
             raise Unreachable(f"S3 does not accept the credentials ({error.code}). {_ADVICE}")
         if error.status in _UNKNOWN_STATUSES:
             return Refused("this S3 server has no such setting", unknown=True)
-        if error.status == 403:  # noqa: PLR2004
+        if error.status == 403:
             return Refused(f"S3 answered {error.code}: grant {action} to whoever runs this", denied=True)
         return Refused(f"S3 answered {error.status} {error.code}")
 

@@ -25,14 +25,14 @@ def run(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
 
-    from image_upload.auth.token_issuer import bearer_token  # noqa: PLC0415  --help need not wait for it
+    from image_upload.auth.token_issuer import bearer_token  # --help need not wait for it
 
     print(bearer_token(settings, asked.sub, asked.expires, asked.scope))
     return 0
 
 
 def _settings() -> AccountSettings:
-    from image_upload.auth.token_issuer import READ  # noqa: PLC0415  the same
+    from image_upload.auth.token_issuer import READ  # the same
 
     given = read_dotenv(os.environ)
     # Without ENVIRONMENT it is checked as in production: a short secret is refused.

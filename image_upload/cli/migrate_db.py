@@ -29,9 +29,9 @@ def run(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
 
-    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415  --help need not wait for it
+    from sqlalchemy.exc import DBAPIError  # --help need not wait for it
 
-    from image_upload.database import migration  # noqa: PLC0415  the same
+    from image_upload.database import migration  # the same
 
     try:
         if check:

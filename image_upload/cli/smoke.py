@@ -263,9 +263,9 @@ def _token() -> str | None:
     if (given := os.environ.get("SMOKE_TOKEN")) is not None or not os.environ.get("JWT_SECRET"):
         return given
     # Only a service that asks for tokens needs these.
-    from image_upload.auth.token_issuer import READ, bearer_token  # noqa: PLC0415
-    from image_upload.settings import SettingsError, load_section  # noqa: PLC0415
-    from image_upload.settings.auth import AccountSettings  # noqa: PLC0415
+    from image_upload.auth.token_issuer import READ, bearer_token
+    from image_upload.settings import SettingsError, load_section
+    from image_upload.settings.auth import AccountSettings
 
     # How long the secret must be is decided where the service starts.
     read = {name: os.environ[name] for name in READ if name in os.environ} | {"ENVIRONMENT": "test"}

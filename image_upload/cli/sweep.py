@@ -30,7 +30,7 @@ def run(arguments: Sequence[str]) -> int:
         return 2
 
     logs.configure(settings)
-    from image_upload.errors import Problem  # noqa: PLC0415  --help need not wait for it
+    from image_upload.errors import Problem  # --help need not wait for it
 
     try:
         if asked.multiparts:
@@ -72,8 +72,8 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
-    from image_upload.database.database import CompletionContext, Database  # noqa: PLC0415  the same
-    from image_upload.s3.bucket import Bucket  # noqa: PLC0415  the same
+    from image_upload.database.database import CompletionContext, Database  # the same
+    from image_upload.s3.bucket import Bucket  # the same
 
     stores = CompletionContext(Bucket(settings), Database(settings))
     try:
@@ -84,7 +84,7 @@ async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
 
 
 async def _sweep(settings: Settings, within_s: float) -> int:
-    from image_upload.completion.sweep import FAILED, sweep  # noqa: PLC0415  the same
+    from image_upload.completion.sweep import FAILED, sweep  # the same
 
     async with _opened(settings) as stores:
         tally = await sweep(stores, within_s, lambda tally: print(f"  {told(tally)}", flush=True))
@@ -100,9 +100,9 @@ def told(tally: Counter[str]) -> str:
 
 
 async def _abort_uploads(settings: Settings, asked: argparse.Namespace) -> int:
-    from image_upload.completion import leftovers  # noqa: PLC0415  the same
-    from image_upload.s3 import multipart  # noqa: PLC0415  the same
-    from image_upload.s3.errors import map_s3_errors  # noqa: PLC0415  the same
+    from image_upload.completion import leftovers  # the same
+    from image_upload.s3 import multipart  # the same
+    from image_upload.s3.errors import map_s3_errors  # the same
 
     count = 0
     before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings)))
@@ -117,8 +117,8 @@ async def _abort_uploads(settings: Settings, asked: argparse.Namespace) -> int:
 
 
 async def _remove_unrecorded(settings: Settings, asked: argparse.Namespace) -> int:
-    from image_upload.completion import leftovers  # noqa: PLC0415  the same
-    from image_upload.s3.errors import map_s3_errors  # noqa: PLC0415  the same
+    from image_upload.completion import leftovers  # the same
+    from image_upload.s3.errors import map_s3_errors  # the same
 
     found: list[Listed] = []
     before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings)))

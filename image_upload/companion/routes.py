@@ -180,7 +180,7 @@ def _count(told: Mapping[str, str], name: str, least: int = 1) -> int | None:
     text = told.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) >= least):  # noqa: PLR2004
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) >= least):
         raise InvalidRequest(
             f"metadata.{name} is not a number of bytes. Send one such as 5242880.",
             errors=[{"field": f"metadata.{name}", "message": "no number"}],
@@ -266,7 +266,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
     ) -> JSONResponse:
         """Used by Uppy 3 and older."""
         numbers = part_numbers.split(",")
-        if not all(number.isascii() and number.isdigit() and len(number) <= 5 for number in numbers):  # noqa: PLR2004
+        if not all(number.isascii() and number.isdigit() and len(number) <= 5 for number in numbers):
             raise InvalidRequest(
                 "partNumbers are not numbers separated by commas. Send them as 1,2,3.",
                 errors=[{"field": "partNumbers", "message": "no numbers"}],

@@ -20,7 +20,9 @@ _POLL_S = 0.1
 class BoundedConnection(psycopg.AsyncConnection[Any]):
     """psycopg's connection, which ends with the statement that was cancelled on it."""
 
-    async def wait(self, gen: PQGen[RV], interval: float = _POLL_S, timeout: float | None = None) -> RV:  # noqa: ASYNC109  psycopg's signature
+    async def wait(
+        self, gen: PQGen[RV], interval: float = _POLL_S, timeout: float | None = None
+    ) -> RV:  # psycopg's signature
         """As psycopg's. Cancelled in a statement, it asks the server to stop, waits a moment, and closes."""
         try:
             return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)

@@ -35,7 +35,7 @@ class Database:
             )
         if self._records is None:
             # SQLAlchemy costs 200 ms of import, which uploads without a record do not pay.
-            from image_upload.database.records import Records  # noqa: PLC0415
+            from image_upload.database.records import Records
 
             self._records = Records(self._settings)
         return self._records
@@ -44,7 +44,7 @@ class Database:
     def users(self) -> "Users":
         """Who has signed in. As with the records, nothing is connected to yet. Raises `DatabaseNotConfigured`."""
         records = self.records
-        from image_upload.database.users import Users  # noqa: PLC0415  it brings SQLAlchemy
+        from image_upload.database.users import Users  # it brings SQLAlchemy
 
         return Users(records)
 
@@ -52,7 +52,7 @@ class Database:
     def sessions(self) -> "Sessions":
         """The sessions of users. Raises `DatabaseNotConfigured`."""
         records = self.records
-        from image_upload.database.sessions import Sessions  # noqa: PLC0415  the same
+        from image_upload.database.sessions import Sessions  # the same
 
         return Sessions(records, self._settings.refresh_token_days)
 

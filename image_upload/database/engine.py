@@ -109,7 +109,7 @@ def open_engine(target: Target, *, on_lambda: bool, timeout_s: float) -> AsyncEn
         url = target.url.set(drivername="sqlite+aiosqlite")
         return create_async_engine(url, connect_args={"timeout": timeout_s}, **pool)
 
-    from image_upload.database.connection import BoundedConnection  # noqa: PLC0415  SQLite needs no psycopg
+    from image_upload.database.connection import BoundedConnection  # SQLite needs no psycopg
 
     set_up = target.session_set_up(timeout_s).encode()
 
@@ -133,9 +133,9 @@ def _ping_before_use(engine: AsyncEngine) -> None:
     A frozen environment wakes up with connections that the server closed hours ago, or that lead nowhere. SQLAlchemy's
     own ping (`pool_pre_ping`) would wait for these as long as for any statement.
     """
-    from psycopg import Error  # noqa: PLC0415  SQLite needs no psycopg
+    from psycopg import Error  # SQLite needs no psycopg
 
-    from image_upload.database.connection import ping  # noqa: PLC0415  the same
+    from image_upload.database.connection import ping  # the same
 
     @event.listens_for(engine.sync_engine, "checkin")
     def note(_: Any, record: "ConnectionPoolEntry") -> None:
@@ -156,7 +156,7 @@ def open_for_migrations(target: Target, parameters: dict[str, Any], within_s: fl
     No lock is waited for longer than `within_s` and no statement takes longer; None: as long as it takes.
     """
     if not target.is_sqlite:
-        import psycopg  # noqa: PLC0415  see `open_engine`
+        import psycopg  # see `open_engine`
 
         # Aurora DSQL takes one statement of DDL a transaction.
         isolation = {"isolation_level": "AUTOCOMMIT"} if target.is_dsql else {}

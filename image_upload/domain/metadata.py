@@ -27,7 +27,7 @@ def headers_of(
 
     Values outside ASCII travel as one RFC 2047 word each, as S3 itself returns them. Raises `InvalidMetadata`.
     """
-    from email.charset import Charset  # noqa: PLC0415  most uploads ask for none of this
+    from email.charset import Charset  # most uploads ask for none of this
 
     values = {
         **given,
@@ -79,8 +79,8 @@ def _decoded(value: str) -> str:
     """A header's value with its encoded words decoded; as it is where they cannot be."""
     if not _WORD.search(value):
         return value
-    from email.errors import HeaderParseError  # noqa: PLC0415  see `headers_of`
-    from email.header import decode_header, make_header  # noqa: PLC0415
+    from email.errors import HeaderParseError  # see `headers_of`
+    from email.header import decode_header, make_header
 
     try:
         return str(make_header(decode_header(value)))

@@ -208,7 +208,7 @@ class Incoming:
             if kind == "end":
                 self._file_ended = True
                 return
-            assert isinstance(payload, memoryview)  # noqa: S101  only data stands between a part and its end
+            assert isinstance(payload, memoryview)  # only data stands between a part and its end
             self.size_bytes += len(payload)
             yield payload
 

@@ -76,7 +76,7 @@ async def keep(form_store: FormStore, incoming: Incoming, user_id: str, room: Ro
     in_front = _DECISIVE & incoming.fields.keys()
     if not in_front - {CLASS_FIELD}:
         form = await receive(incoming, room)
-        assert form.file is not None  # noqa: S101  it was reached
+        assert form.file is not None  # it was reached
         with closing(form):
             kept = await _store(form_store, incoming, user_id, pieces(form.file), expected_bytes=form.size_bytes)
         await form_store.settle(kept.key, kept.stored.size_bytes)

@@ -60,7 +60,7 @@ def base_name(filename: str) -> str:
 def _extended(value: str | None) -> str | None:
     """`UTF-8'en'%EA%B3%A0.jpg`; RFC 8187 section 3.2. None for anything else."""
     charset, *rest = (value or "").split("'", 2)
-    if len(rest) != 2:  # noqa: PLR2004  language and value
+    if len(rest) != 2:  # language and value
         return None
     return _text(unquote_to_bytes(rest[1]), charset)
 

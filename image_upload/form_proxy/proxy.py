@@ -65,7 +65,7 @@ class Proxy:
 
     @functools.cached_property
     def _rule(self) -> "TargetRule":
-        from image_upload.form_proxy.target import TargetRule  # noqa: PLC0415  its patterns are not minting's to pay
+        from image_upload.form_proxy.target import TargetRule  # its patterns are not minting's to pay
 
         return TargetRule(
             self._bucket.address,
@@ -94,7 +94,7 @@ class Proxy:
 
     async def keep(self, request: Request, principal: Principal) -> "StoredFile":
         """The form's file into our own bucket; see `storing.keep`."""
-        from image_upload.form_proxy.form_store import FormStore, keep  # noqa: PLC0415
+        from image_upload.form_proxy.form_store import FormStore, keep
 
         # A number of accounts cannot look like an address.
         whose = f"user {principal.user_id}" if principal.signed_in else self._address_of(request.scope)
@@ -107,14 +107,14 @@ class Proxy:
                 return kept._replace(success_url=_success_url(incoming))
 
     def _sender(self) -> "Sender":
-        from image_upload.form_proxy.outcome import is_stored  # noqa: PLC0415
-        from image_upload.form_proxy.sender import Sender  # noqa: PLC0415
+        from image_upload.form_proxy.outcome import is_stored
+        from image_upload.form_proxy.sender import Sender
 
         return Sender(self._bucket.client, self._bucket.streaming_put, functools.partial(is_stored, self._bucket))
 
     def _room(self) -> "Room | None":
         """For files that wait; None where the whole body is in memory already."""
-        from image_upload.form_proxy.spool import Room  # noqa: PLC0415
+        from image_upload.form_proxy.spool import Room
 
         return None if self._settings.on_lambda else Room(self._bucket.buffers, self._disk)
 
@@ -123,8 +123,8 @@ class Proxy:
 
     def _arriving(self, request: Request) -> tuple[Deadline, "Incoming"]:
         # httpx, tenacity and the form parser cost 60 ms of import that minting need not pay.
-        from image_upload.form_proxy.form import SUCCESS_URL_FIELD, Incoming  # noqa: PLC0415
-        from image_upload.form_proxy.min_rate import paced  # noqa: PLC0415
+        from image_upload.form_proxy.form import SUCCESS_URL_FIELD, Incoming
+        from image_upload.form_proxy.min_rate import paced
 
         _refuse_piece(request.headers.get("content-range", ""))
         incoming = Incoming(
@@ -148,7 +148,7 @@ class Proxy:
             )
 
     async def _pass_on(self, incoming: "Incoming", deadline: Deadline, *, retrying: bool) -> "Sent":
-        from image_upload.form_proxy import spool as spools  # noqa: PLC0415
+        from image_upload.form_proxy import spool as spools
 
         length = None
         async with _until(deadline):
@@ -171,7 +171,7 @@ class Proxy:
 
     async def _check_signature(self, target: "Target", content_type: str | None, length: int) -> None:
         """What S3 would say after the last byte of a file for our own bucket, said before the first one."""
-        from image_upload.form_proxy.sender import judge, put_headers  # noqa: PLC0415
+        from image_upload.form_proxy.sender import judge, put_headers
 
         headers = {**put_headers(target, content_type), "Content-Length": str(length), "Host": target.host}
         if target.bucket == self._bucket.name and await self._bucket.refuses("PUT", target.url, headers):
@@ -179,8 +179,8 @@ class Proxy:
 
     async def _through(self, incoming: "Incoming", length: int, deadline: Deadline, *, retrying: bool) -> "Sent":
         """The file as it arrives; where retries are wanted a copy is spooled on the way."""
-        from image_upload.form_proxy import spool as spools  # noqa: PLC0415
-        from image_upload.form_proxy.streaming_upload import Broken, StreamingUpload  # noqa: PLC0415
+        from image_upload.form_proxy import spool as spools
+        from image_upload.form_proxy.streaming_upload import Broken, StreamingUpload
 
         keys.check_filename(incoming.filename)
         target, room = self._target(incoming.fields), self._room()
@@ -268,7 +268,7 @@ def _max_retries(text: str | None) -> int:
     if text is None or not text.strip():
         return RETRIES_DEFAULT
     text = text.strip()
-    if not (text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= RETRIES_MAX):  # noqa: PLR2004
+    if not (text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= RETRIES_MAX):
         raise InvalidRequest(
             f"max_retries is not a whole number from 0 to {RETRIES_MAX}. Send one, or leave it out: then it is "
             f"{RETRIES_DEFAULT}.",

@@ -72,7 +72,7 @@ def pause_s(error: BaseException | None, attempt: int, deadline: Deadline) -> fl
     if isinstance(error, RetryableError) and error.retry_after_s is not None:
         return error.retry_after_s
     most = min(BACKOFF_FIRST_S * 2 ** (attempt - 1), BACKOFF_MAX_S, deadline.left_s / 4)
-    return random.uniform(most / 2, most)  # noqa: S311  jitter
+    return random.uniform(most / 2, most)  # jitter
 
 
 def patience(deadline: Deadline, *, another: bool) -> float:
@@ -150,7 +150,7 @@ class Sender:
 
     async def _attempt(self, form: Form, target: Target, number: int, idle_s: Callable[[], float]) -> int:
         """One PUT from the file's first byte. Returns S3's 2xx; raises `RetryableError` where another try may help."""
-        assert form.file is not None  # noqa: S101  the routes refuse a form without a file
+        assert form.file is not None  # the routes refuse a form without a file
         attempt = self._by_streaming_put if form.size_bytes >= STREAM_FROM_BYTES else self._over_client
         try:
             return await attempt(form, target, number, idle_s)
@@ -162,7 +162,7 @@ class Sender:
             raise
 
     async def _by_streaming_put(self, form: Form, target: Target, number: int, idle_s: Callable[[], float]) -> int:
-        assert form.file is not None  # noqa: S101  as above
+        assert form.file is not None  # as above
         headers, length = put_headers(target, form.content_type), form.size_bytes
         try:
             reply = await self._streaming_put.put(target.url, headers, length, pieces(form.file), idle_s=idle_s)
@@ -174,7 +174,7 @@ class Sender:
         return status
 
     async def _over_client(self, form: Form, target: Target, number: int, idle_s: Callable[[], float]) -> int:
-        assert form.file is not None  # noqa: S101  as above
+        assert form.file is not None  # as above
         # Content-Length in place of chunks: S3 refuses a PUT of unknown length (411 MissingContentLength).
         headers = {**put_headers(target, form.content_type), "Content-Length": str(form.size_bytes)}
         body = _Body(form.file)
@@ -226,12 +226,12 @@ def judge(status: int, headers: Mapping[str, str], code: str | None, number: int
 
     Raises `RetryableError`, `UpstreamRedirected`, `UpstreamRefused`.
     """
-    if 200 <= status < 300:  # noqa: PLR2004
+    if 200 <= status < 300:
         return status
     if status in RETRYABLE_STATUSES:
         pause = retry_after_s(headers.get("retry-after"), datetime.now(UTC))
         raise RetryableError(f"{status} {code or ''}".strip(), status=status, code=code, retry_after_s=pause)
-    if status < 400:  # noqa: PLR2004
+    if status < 400:
         raise UpstreamRedirected(
             "The store answered with a redirect, which is not followed. Sign the URL for the bucket's regional host.",
             upstream_status=status,
@@ -265,7 +265,7 @@ def gave_up(last: BaseException | None, number: int) -> UpstreamRefused | Upstre
     failure = last if isinstance(last, RetryableError) else RetryableError(type(last).__name__)
     if failure.ambiguous:
         return unknown(number)
-    if failure.status is not None and failure.status < 500:  # noqa: PLR2004
+    if failure.status is not None and failure.status < 500:
         return UpstreamRefused(
             "S3 asks to slow down. Wait a little, then send the file again.",
             upstream_status=failure.status,

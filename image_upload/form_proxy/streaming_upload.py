@@ -100,7 +100,7 @@ class StreamingUpload:
         return unknown(1) if transient.ambiguous else _not_repeated(transient)
 
     async def _keep(self, chunk: memoryview) -> None:
-        assert self._spool is not None  # noqa: S101  asked before
+        assert self._spool is not None  # asked before
         try:
             await self._spool.write(chunk)
         except TooBusy:
@@ -111,7 +111,7 @@ class StreamingUpload:
 
     async def rest(self) -> Form:
         """Receive what has not arrived yet, and give back the whole form from the spool."""
-        assert self._spool is not None  # noqa: S101  `Broken` is raised with a spool only
+        assert self._spool is not None  # `Broken` is raised with a spool only
         self._broken_off = True
         async for _ in self._chunks():
             pass
@@ -142,6 +142,6 @@ class StreamingUpload:
 
 def _not_repeated(transient: RetryableError) -> UpstreamUnavailable | UpstreamRefused:
     """A failure on the way, of a file that nobody has kept."""
-    if transient.status is not None and 400 <= transient.status < 500:  # noqa: PLR2004
+    if transient.status is not None and 400 <= transient.status < 500:
         return UpstreamRefused(_NOT_KEPT, upstream_status=transient.status, upstream_code=transient.code, attempts=1)
     return UpstreamUnavailable(_NOT_KEPT, upstream_status=transient.status, upstream_code=transient.code, attempts=1)

@@ -59,7 +59,7 @@ def explained(code: str, title: str, meaning: str, language: Language) -> tuple[
     """Title and meaning of a code in a language."""
     if language == "en":
         return title, meaning
-    from image_upload.languages.korean.codes import CODES  # noqa: PLC0415  see `_in_korean`
+    from image_upload.languages.korean.codes import CODES  # see `_in_korean`
 
     return CODES[code]
 
@@ -70,8 +70,8 @@ def headers_of(language: Language) -> dict[str, str]:
 
 
 def _in_korean(document: Mapping[str, Any]) -> dict[str, Any]:
-    from image_upload.languages.korean.codes import CODES  # noqa: PLC0415  most services never answer in it
-    from image_upload.languages.korean.details import DETAILS  # noqa: PLC0415
+    from image_upload.languages.korean.codes import CODES  # most services never answer in it
+    from image_upload.languages.korean.details import DETAILS
 
     def said(value: Any) -> Any:
         if isinstance(value, Sentence):

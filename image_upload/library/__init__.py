@@ -14,7 +14,7 @@ __all__ = ["Library"]
 def __getattr__(name: str) -> Any:
     """PEP 562: importing the package costs nothing, the class is loaded by its first use."""
     if name == "Library":
-        from image_upload.library.objects import Library  # noqa: PLC0415
+        from image_upload.library.objects import Library
 
         return Library
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

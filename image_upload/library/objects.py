@@ -85,7 +85,7 @@ class Library:
         `content_type`, `upload_timestamp` and `extra_metadata` (such as `class_id`), and gets the storage class and
         encryption of its purpose. If this raises, nothing of the file is in S3.
         """
-        from image_upload.s3 import transfer  # noqa: PLC0415  hashlib's threads are not the routes' to pay
+        from image_upload.s3 import transfer  # hashlib's threads are not the routes' to pay
 
         keys.check(key)
         path = Path(path)
@@ -145,7 +145,7 @@ class Library:
             )
 
     async def _fingerprint(self, key: str, stored: "StoredObject") -> "Fingerprint | None":
-        from image_upload.library.integrity import fingerprint_of  # noqa: PLC0415  only downloads need it
+        from image_upload.library.integrity import fingerprint_of  # only downloads need it
 
         first = None
         if stored.sha256 is not None and "-" in stored.sha256 + stored.etag:
@@ -241,7 +241,7 @@ class Library:
         self, user_id: str, prefix: str, max_keys: int, continuation_token: str | None, *, with_unmarked: bool
     ) -> FilePage:
         """A page of the objects of one user; see `listing.list_own`."""
-        from image_upload.library.listing import list_own  # noqa: PLC0415  minting does not list
+        from image_upload.library.listing import list_own  # minting does not list
 
         return await list_own(
             self._bucket,

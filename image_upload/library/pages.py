@@ -45,7 +45,7 @@ class PageTokens:
 
     def issue(self, key: str, user_id: str, prefix: str) -> str:
         """Where the next page begins, as opaque text: the last key. S3's own tokens could not be checked."""
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  few requests need it
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # few requests need it
 
         plain = key.encode()
         # Filled up, so that not even the length of another user's key shows. No UTF-8 holds this byte.
@@ -56,8 +56,8 @@ class PageTokens:
 
     def read(self, token: str, user_id: str, prefix: str) -> str:
         """The key behind a token of this user and prefix. Raises `InvalidRequest`."""
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415  see `issue`
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+        from cryptography.exceptions import InvalidTag  # see `issue`
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         sealed = _decoded(token)
         for key in self._keys if len(sealed) >= _NONCE_BYTES + _TAG_BYTES else ():

@@ -10,7 +10,7 @@ class ReadUrl(BaseModel):
 
     url: str = Field(description="GET it before it expires; it needs no further header.")
     key: str
-    expiresIn: int = Field(description="Seconds.", examples=[900])  # noqa: N815  the contract's name
+    expiresIn: int = Field(description="Seconds.", examples=[900])  # the contract's name
     download: bool
 
 

@@ -40,11 +40,11 @@ def _carry_out(
 ) -> bool:
     match event:
         case {"operation": "smoke", **rest} if not rest:
-            from image_upload.operations.smoke import smoke_test  # noqa: PLC0415  the other one needs none of it
+            from image_upload.operations.smoke import smoke_test  # the other one needs none of it
 
             return smoke_test(context, settings, deployed, say)
         case {"operation": "migrate", "check": bool(check), **rest} if not rest:
-            from image_upload.operations.migrate import migrate  # noqa: PLC0415  the same
+            from image_upload.operations.migrate import migrate  # the same
 
             return migrate(context, settings, say, check=check)
     say('No such operation. There are {"operation": "smoke"} and {"operation": "migrate", "check": true or false}.')

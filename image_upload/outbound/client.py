@@ -86,7 +86,7 @@ def is_private(address: str) -> bool:
     return (
         any(ip in network for network in _PRIVATE)
         and not any(ip in network for network in _METADATA)
-        and not (ip.version == 6 and (int(ip) >> 32) & 0xFFFFFFFF in _ISATAP)  # noqa: PLR2004  a version, not a number
+        and not (ip.version == 6 and (int(ip) >> 32) & 0xFFFFFFFF in _ISATAP)  # a version, not a number
     )
 
 
@@ -137,7 +137,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109  the signature is httpcore's
+        timeout: float | None = None,  # the signature is httpcore's
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
@@ -191,7 +191,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._left = left
         self._interim = InterimAnswers()
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  httpcore's signature
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # httpcore's signature
         try:
             data = await self._inner.read(max_bytes, timeout)
         except httpcore.ReadError:
@@ -210,7 +210,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         except OSError:
             return b""
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  the same
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # the same
         self._interim = InterimAnswers()
         await self._inner.write(buffer, timeout)
 
@@ -230,7 +230,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109  the same
+        timeout: float | None = None,  # the same
     ) -> httpcore.AsyncNetworkStream:
         # What is left of a broken TLS connection cannot be read.
         self._release()
@@ -299,12 +299,12 @@ class _Leaving(httpx.AsyncByteStream):
         self._left = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        assert isinstance(self._stream, httpx.AsyncByteStream)  # noqa: S101  it comes from an async transport
+        assert isinstance(self._stream, httpx.AsyncByteStream)  # it comes from an async transport
         async for chunk in self._stream:
             yield chunk
 
     async def aclose(self) -> None:
-        assert isinstance(self._stream, httpx.AsyncByteStream)  # noqa: S101  the same
+        assert isinstance(self._stream, httpx.AsyncByteStream)  # the same
         if not self._left:
             self._left = True
             self._busy[self._lane] -= 1

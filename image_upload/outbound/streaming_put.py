@@ -175,7 +175,7 @@ class _Exchange(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)
 
     def write(self, data: bytes | memoryview) -> None:
-        assert self._transport is not None  # noqa: S101  connected before
+        assert self._transport is not None  # connected before
         try:
             self._transport.write(data)
         except RuntimeError:  # uvloop's word for a connection that has been closed meanwhile
@@ -219,7 +219,7 @@ class _Exchange(asyncio.Protocol):
                 return
 
     def _moved(self) -> tuple[int, int]:
-        assert self._transport is not None  # noqa: S101  connected before
+        assert self._transport is not None  # connected before
         return self._received_bytes, self._transport.get_write_buffer_size()
 
     def pause_writing(self) -> None:
@@ -247,7 +247,7 @@ class _Exchange(asyncio.Protocol):
             for data in (*self._left_behind(), b""):
                 self._answer.receive_data(data)
                 self._read()
-        if self.answered and self.status >= 300:  # noqa: PLR2004
+        if self.answered and self.status >= 300:
             self._finish()
         self._fail(type(exc).__name__ if exc else "closed without an answer")
 

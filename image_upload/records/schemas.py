@@ -5,8 +5,6 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-# ruff: noqa: N815
-
 State = Literal["pending", "stored", "rejected", "expired"]
 
 

@@ -111,7 +111,7 @@ class Bucket:
         """The process's HTTP client, opened by the first call that needs it."""
         if self._client is None:
             # httpx costs 50 ms of import and 20 ms of TLS set-up, which minting does not need.
-            from image_upload.outbound.client import open_client  # noqa: PLC0415
+            from image_upload.outbound.client import open_client
 
             self._client = open_client(self._destinations(), verify=self._settings.verify_ssl)
         return self._client
@@ -120,8 +120,8 @@ class Bucket:
     def streaming_put(self) -> "StreamingPut":
         """For bodies in transit; see `wire.py`."""
         if self._streaming_put is None:
-            from image_upload.outbound.client import tls_context  # noqa: PLC0415  see `client`
-            from image_upload.outbound.streaming_put import StreamingPut  # noqa: PLC0415
+            from image_upload.outbound.client import tls_context  # see `client`
+            from image_upload.outbound.streaming_put import StreamingPut
 
             # Freed once, so large a block makes glibc keep the buffers of streams instead of returning each to the
             # kernel and faulting it in again: a third of the time of a gigabyte. It is never touched, so it costs no
@@ -134,7 +134,7 @@ class Bucket:
 
     def _destinations(self) -> "Destinations":
         """Endpoints that the operator configured may be anywhere, AWS's hosts of our bucket in a private network."""
-        from image_upload.outbound.client import Destinations  # noqa: PLC0415  see `client`
+        from image_upload.outbound.client import Destinations  # see `client`
 
         inner, public = _host_and_port(self.address), _host_and_port(self.public_address)
         named = ((inner, self._settings.s3_endpoint_url), (public, self._settings.s3_public_endpoint_url))
@@ -166,7 +166,7 @@ class Bucket:
 
         False where only S3 can tell. Raises `CredentialsUnavailable`.
         """
-        from image_upload.s3.signature_check import is_signed  # noqa: PLC0415  only forms need it
+        from image_upload.s3.signature_check import is_signed  # only forms need it
 
         return is_signed(url, method, headers, await self._credentials.current()) is False
 
@@ -186,14 +186,14 @@ class Bucket:
         Its `extensions["attempts"]` says how many it took. `limit` is `time_limits.CONTROL` where none is given.
         Raises `S3Failure` with S3's own status and code, `S3TimedOut`, `CredentialsUnavailable`.
         """
-        from tenacity import (  # noqa: PLC0415  see `client`
+        from tenacity import (  # see `client`
             AsyncRetrying,
             retry_if_exception_type,
             stop_after_attempt,
             stop_before_delay,
         )
 
-        from image_upload.outbound.retry import RetryableError, RetryPause  # noqa: PLC0415
+        from image_upload.outbound.retry import RetryableError, RetryPause
 
         limit = limit or time_limits.CONTROL
         head_s = deadline.at_most(limit.head_s)
@@ -241,9 +241,9 @@ class Bucket:
 
         Raises `S3Failure` and `CredentialsUnavailable` as `call` does, `RetryableError` where another attempt may help.
         """
-        import httpx  # noqa: PLC0415  see `client`
+        import httpx  # see `client`
 
-        from image_upload.outbound.retry import RETRYABLE_STATUSES, RetryableError, retry_after_s  # noqa: PLC0415
+        from image_upload.outbound.retry import RETRYABLE_STATUSES, RetryableError, retry_after_s
 
         signer = self._signer(self.address, await self._credentials.current())
         headers = await integrity.fitted(headers, body, self.checksums)
@@ -307,7 +307,7 @@ class Bucket:
             return self._state[1]
 
     async def _ask_state(self) -> BucketState:
-        import httpx  # noqa: PLC0415  see `client`
+        import httpx  # see `client`
 
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT_S):

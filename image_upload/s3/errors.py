@@ -62,7 +62,7 @@ class S3Failure(Exception):
     @property
     def is_missing(self) -> bool:
         """S3 says that there is no such thing. A 403 never says that."""
-        return self.status == 404  # noqa: PLR2004
+        return self.status == 404
 
     @property
     def is_of_the_clock(self) -> bool:
@@ -115,14 +115,14 @@ async def map_s3_errors() -> AsyncIterator[None]:
     except S3TimedOut:
         raise StorageTimedOut("S3 did not answer in time, so it is not known what is stored. Ask again.") from None
     except S3Failure as failure:
-        if failure.status == 403 and failure.is_of_the_clock:  # noqa: PLR2004
+        if failure.status == 403 and failure.is_of_the_clock:
             raise StorageDenied(
                 "S3 denied {operation}, because the clock of this service is wrong. Its operator sets it right.",
                 facts={"operation": failure.operation},
                 clock_off_s=-round(failure.behind_s),
                 upstream_code=failure.code,
             ) from None
-        if failure.status == 403:  # noqa: PLR2004
+        if failure.status == 403:
             action = failure.action or _ACTIONS[failure.operation]
             raise StorageDenied(
                 f"S3 denied {failure.operation}. The service's operator grants {action} to its role.",

@@ -150,7 +150,7 @@ async def read(bucket: Bucket, key: str, stored: StoredObject) -> AsyncGenerator
     Raises `S3Failure`: 412 if the object was replaced meanwhile; else what the last of three attempts in a row met
     that brought no byte.
     """
-    from image_upload.outbound.retry import BACKOFF_FIRST_S, RetryableError  # noqa: PLC0415  see `Bucket.client`
+    from image_upload.outbound.retry import BACKOFF_FIRST_S, RetryableError  # see `Bucket.client`
 
     received, futile = 0, 0
     while received < stored.size_bytes:
@@ -173,4 +173,4 @@ async def read(bucket: Bucket, key: str, stored: StoredObject) -> AsyncGenerator
             if futile == S3_CALL_ATTEMPTS:
                 raise S3Failure("GetObject", broken.status, broken.code) from None
             pause = broken.retry_after_s
-            await asyncio.sleep(random.uniform(0, BACKOFF_FIRST_S) if pause is None else pause)  # noqa: S311  jitter
+            await asyncio.sleep(random.uniform(0, BACKOFF_FIRST_S) if pause is None else pause)  # jitter

@@ -205,7 +205,7 @@ class _Multipart:
 
     async def _send(self, number: int, part: _Part, sent: list[SentPart]) -> None:
         sha256 = await _sha256(part.data)
-        assert self._upload_id is not None  # noqa: S101  begun before
+        assert self._upload_id is not None  # begun before
         etag = await multipart.send_part(self.bucket, self.key, self._upload_id, number, part.data, sha256=sha256)
         sent.append(SentPart(number, etag, sha256))
 

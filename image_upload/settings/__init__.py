@@ -393,7 +393,7 @@ def _describe(error: ValidationError, *, serving: bool) -> str:
 
 def read_dotenv(environ: Mapping[str, str], path: str = ".env") -> dict[str, str]:
     """The environment completed by a `.env` file where there is one; real variables win."""
-    from dotenv import dotenv_values  # noqa: PLC0415  Lambda never needs it
+    from dotenv import dotenv_values  # Lambda never needs it
 
     from_file: dict[str, Any] = dict(dotenv_values(path))
     return {name: value for name, value in from_file.items() if value is not None} | dict(environ)

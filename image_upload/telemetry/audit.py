@@ -72,7 +72,7 @@ class Audit:
         refused = status in _REFUSALS or "hides" in scope
         if not noted and not refused:
             return
-        outcome = "refused" if refused else "done" if status < 400 else "failed"  # noqa: PLR2004
+        outcome = "refused" if refused else "done" if status < 400 else "failed"
         alike: dict[tuple[str, str | None], list[AuditEvent]] = {}
         for audit_event in noted:
             alike.setdefault((audit_event.action, audit_event.purpose), []).append(audit_event)

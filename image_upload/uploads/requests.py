@@ -8,7 +8,6 @@ from image_upload.limits import ACCEPTS_MAX, BATCH_MAX, MEMBERS_MAX, S3_PARTS_MA
 from image_upload.web.json_body import at_most
 
 # The contract's JSON names are camelCase in one family and snake_case in the other; the code is not.
-# ruff: noqa: N815
 
 # Built by the first request that needs it, not by every start of the service.
 _LATER = ConfigDict(defer_build=True)

@@ -5,8 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, RootModel
 
-# ruff: noqa: N815
-
 
 class SignedRequest(BaseModel):
     """A presigned request. Send it as it is."""

@@ -118,7 +118,7 @@ class UploadService:
                     raise InvalidRequest("This file needs a multipart upload. Mint it alone with POST /uploads.")
                 plans.append(await self.plan(each, principal))
             except Problem as problem:
-                if problem.status >= 500 or isinstance(problem, QuotaExceeded):  # noqa: PLR2004
+                if problem.status >= 500 or isinstance(problem, QuotaExceeded):
                     await self.forget(plans)
                     raise
                 refused.append({"index": index, "code": problem.code, "detail": problem.detail})

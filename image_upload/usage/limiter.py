@@ -42,7 +42,7 @@ class Limiter:
         if self._url is None:
             return None
         if self._shared is None:
-            from image_upload.usage.redis_windows import SharedWindows  # noqa: PLC0415  300 ms, only where it is wanted
+            from image_upload.usage.redis_windows import SharedWindows  # 300 ms, only where it is wanted
 
             self._shared = SharedWindows(self._url.get_secret_value())
         wait_s = await self._shared.hit(name, rate, key, cost)

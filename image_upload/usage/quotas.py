@@ -124,7 +124,7 @@ class Quotas:
     @property
     def _shared(self) -> "RedisQuotaStore | None":
         if self._opened is None and self._url is not None:
-            from image_upload.usage.redis_quota_store import RedisQuotaStore  # noqa: PLC0415  redis-py takes 150 ms
+            from image_upload.usage.redis_quota_store import RedisQuotaStore  # redis-py takes 150 ms
 
             self._opened = RedisQuotaStore(self._url.get_secret_value())
         return self._opened

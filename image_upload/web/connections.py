@@ -108,7 +108,7 @@ def default_limit() -> int:
 def raise_descriptor_limit() -> None:
     """Raise the soft limit of open files to what `CONNECTIONS_MAX` needs, as far as the hard limit allows."""
     try:
-        import resource  # noqa: PLC0415  not on Windows
+        import resource  # not on Windows
     except ImportError:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -122,7 +122,7 @@ def raise_descriptor_limit() -> None:
 def _descriptors() -> int | None:
     """The soft limit of open files; None where there is none."""
     try:
-        import resource  # noqa: PLC0415  not on Windows
+        import resource  # not on Windows
     except ImportError:
         return None
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

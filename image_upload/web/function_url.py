@@ -52,7 +52,7 @@ class FunctionUrl(HTTPGateway):
         """
         if not self.event.get("isBase64Encoded"):
             return super().body
-        import pybase64  # noqa: PLC0415  minting's JSON comes as text
+        import pybase64  # minting's JSON comes as text
 
         body = self.event.get("body") or ""
         try:

@@ -256,7 +256,7 @@ def translate(error: Exception, scope: Scope) -> Problem:
             return MethodNotAllowed(
                 f"{scope['method']} is not possible here. This path takes: {allowed}.", headers={"Allow": allowed}
             )
-        if error.status_code < 500:  # noqa: PLR2004  a body that FastAPI could not read
+        if error.status_code < 500:  # a body that FastAPI could not read
             return InvalidRequest("The request body could not be read. Send JSON as /docs shows it.", errors=[])
     log.error(
         "unexpected exception",

@@ -124,7 +124,7 @@ def providing() -> Iterator[Provider]:
                 self.end_headers()
                 self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the signature is the library's
+        def log_message(self, format: str, *args: object) -> None:  # the signature is the library's
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)

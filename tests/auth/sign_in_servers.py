@@ -171,7 +171,7 @@ def signing_in() -> Iterator[SignInServer]:
         def do_POST(self) -> None:
             self._answer()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the signature is the library's
+        def log_message(self, format: str, *args: object) -> None:  # the signature is the library's
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)

@@ -30,7 +30,7 @@ class Clock:
     """A clock for the whole accounts room that only moves when it is told."""
 
     def __init__(self) -> None:
-        import time  # noqa: PLC0415  the real one
+        import time  # the real one
 
         self.now = time.time()
 

@@ -639,7 +639,7 @@ def test_the_database_holds_no_code_and_no_token(start: Start, provider: SignInS
     ann = opened(start, provider, place)
     code, tokens = ann.sign_in()["code"], ann.tokens()
     tables = ("users", "oauth_accounts", "sessions")
-    held = str([place.sql(f"SELECT * FROM {table}") for table in tables])  # noqa: S608  names of ours
+    held = str([place.sql(f"SELECT * FROM {table}") for table in tables])  # names of ours
     assert str(tokens["user"]["user_id"]) in held
     for secret in (code, tokens["refresh_token"], tokens["access_token"], "provider-token-"):
         assert secret not in held

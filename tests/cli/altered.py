@@ -70,9 +70,9 @@ def altered(behind: str, alter: Alter) -> Iterator[str]:
             if self.command != "HEAD":
                 self.wfile.write(answer.body)
 
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_OPTIONS = _handle  # noqa: N815  the base class's names
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_OPTIONS = _handle  # the base class's names
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
+        def log_message(self, format: str, *args: object) -> None:  # the base class's name
             """Keep still."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -27,7 +27,7 @@ def sha256(content: bytes) -> str:
 
 
 def noise(seed: int, size: int) -> bytes:
-    return random.Random(seed).randbytes(size)  # noqa: S311  the same in every run
+    return random.Random(seed).randbytes(size)  # the same in every run
 
 
 class Done(NamedTuple):

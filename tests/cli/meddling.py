@@ -106,7 +106,7 @@ def meddling(s3_endpoint: str) -> Iterator[Meddler]:
                 self.end_headers()
                 self.wfile.write(answer.body if self.command != "HEAD" else b"")
 
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = serve  # noqa: N815  the names are http.server's
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = serve  # the names are http.server's
 
         def log_message(self, *_: object) -> None:
             pass

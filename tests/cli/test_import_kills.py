@@ -89,8 +89,8 @@ def test_killed_before_or_behind_a_call(
 @pytest.mark.full
 def test_killed_twenty_times_at_random_moments(move: Import, meddler: Meddler) -> None:
     seed = int(os.environ.get("IMPORT_KILL_SEED") or random.SystemRandom().randrange(2**32))
-    moments = random.Random(seed)  # noqa: S311  to be repeated by its seed
-    print(f"IMPORT_KILL_SEED={seed}")  # noqa: T201  shown when it fails
+    moments = random.Random(seed)  # to be repeated by its seed
+    print(f"IMPORT_KILL_SEED={seed}")  # shown when it fails
     for number in range(200):
         move.write(f"{number % 7}/{number}.jpg", noise(number, 50 + number * 50))
     for number in range(3):

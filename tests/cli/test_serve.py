@@ -94,7 +94,7 @@ def test_it_answers_on_port_says_nothing_of_its_server_and_finishes_an_upload_af
 
 
 def upload_to(url: str, endpoint_url: str) -> httpx.Response:
-    import base64  # noqa: PLC0415
+    import base64
 
     event = read_event(ROOT / "events/proxied-upload.json", endpoint_url)
     return httpx.post(

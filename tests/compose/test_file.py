@@ -96,7 +96,7 @@ def test_our_own_containers_can_write_nothing_but_tmp_and_gain_nothing() -> None
         service = services()[name]
         assert service["read_only"] is True
         (writable,) = service["tmpfs"]
-        assert writable.startswith("/tmp:size=")  # noqa: S108  the name of the one that is there for all
+        assert writable.startswith("/tmp:size=")  # the name of the one that is there for all
         assert service["cap_drop"] == ["ALL"]
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", service["user"])
         assert "volumes" not in service

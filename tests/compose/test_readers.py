@@ -74,7 +74,7 @@ def test_docker_compose_selects_the_same_services(profile: str) -> None:
 
 
 def test_the_script_that_localstack_runs_makes_the_bucket_in_its_region(s3: EmbeddedS3) -> None:
-    import boto3  # noqa: PLC0415  this test alone needs it
+    import boto3  # this test alone needs it
 
     # What LocalStack gives its scripts; the endpoint stands for its own port.
     environ = {

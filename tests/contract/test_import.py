@@ -85,8 +85,8 @@ def test_changed_files_replace_their_objects_and_confirmed_ones_are_removed(move
 @pytest.mark.full
 def test_killed_at_random_moments_every_file_is_there_once(move: Import) -> None:
     seed = random.SystemRandom().randrange(2**32)
-    moments = random.Random(seed)  # noqa: S311  to be repeated by its seed
-    print(f"seed {seed}")  # noqa: T201  shown when it fails
+    moments = random.Random(seed)  # to be repeated by its seed
+    print(f"seed {seed}")  # shown when it fails
     for number in range(100):
         move.write(f"{number}.jpg", noise(number, 50 + number * 50))
     for number in range(3):

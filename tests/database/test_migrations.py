@@ -144,4 +144,4 @@ def test_the_schema_itself_refuses_a_row_that_makes_no_sense(place: Place, chang
         "VALUES (1, 'u', 'k', 'f', 't', '2026-11-20 00:00:00', 'pending', '2026-11-20 00:00:00', '2026-11-20 00:00:00')"
     )
     with pytest.raises(Exception, match=r"(?i)check constraint"):
-        place.sql(f"UPDATE posts SET {change}")  # noqa: S608  the changes stand above
+        place.sql(f"UPDATE posts SET {change}")  # the changes stand above

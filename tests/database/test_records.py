@@ -186,7 +186,7 @@ def test_a_claim_passes_over_rows_that_somebody_holds(place: Place) -> None:
 def hold(place: Place) -> Any:
     """A connection that keeps everybody else from writing."""
     if place.is_sqlite:
-        import sqlite3  # noqa: PLC0415
+        import sqlite3
 
         connection = sqlite3.connect(place.url.removeprefix("sqlite:///"), isolation_level=None)
         connection.execute("BEGIN EXCLUSIVE")

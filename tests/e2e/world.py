@@ -50,7 +50,7 @@ class World(NamedTuple):
             timeout=within_s,
             check=False,
         )
-        print(done.stdout)  # noqa: T201  minutes of work, to be watched
+        print(done.stdout)  # minutes of work, to be watched
         assert (done.returncode != 0) is fails, f"{command} ended with {done.returncode}:\n{done.stdout}"
         return done.stdout
 
@@ -82,7 +82,7 @@ def world(prepared: Prepared, scratch: Path) -> Iterator[World]:
     _covered(_RESOLV_CONF, resolv_conf)
     _covered(_CA_BUNDLE, prepared.certificates.bundle)
     # The engine keeps locks and sockets here, which are not this namespace's.
-    for folder in ("/run", "/dev/shm"):  # noqa: S108  to cover it, not to write there
+    for folder in ("/run", "/dev/shm"):  # to cover it, not to write there
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
     Path("/run/lock").mkdir()
     home = scratch / "home"

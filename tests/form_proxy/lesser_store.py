@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._error(404, "NoSuchKey")
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _dispatch  # noqa: N815  the library's names
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _dispatch  # the library's names
 
 
 @contextlib.contextmanager

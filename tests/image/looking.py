@@ -23,4 +23,4 @@ for _, module in sorted(sys.modules.items()):
         (number & 0xFFFF_FFFF).to_bytes(4, "little") for number in (0, int(state.st_mtime), state.st_size)
     )
     if not compiled.exists() or compiled.read_bytes()[:16] != wanted:
-        print(source)  # noqa: T201
+        print(source)

@@ -87,7 +87,7 @@ def test_its_own_layers_are_small(image: str) -> None:
     of_image, of_base = (
         int(engine.podman("image", "inspect", "--format={{.Size}}", each)) for each in (image, engine.base_image())
     )
-    print(f"image {of_image / MIB:.0f} MiB, of which the base has {of_base / MIB:.0f}")  # noqa: T201
+    print(f"image {of_image / MIB:.0f} MiB, of which the base has {of_base / MIB:.0f}")
     assert of_image - of_base < ADDED_MAX_BYTES
 
 
@@ -133,7 +133,7 @@ def test_on_lambda_it_stores_an_upload(image: str, s3: EmbeddedS3, web: httpx.Cl
         began = time.monotonic()
         with engine.running(image, "--network=host", *AS_ON_LAMBDA, environ=environ) as container:
             api.wait_for_polls(1)
-            print(f"start of the container to the first poll: {api.polls[0] - began:.2f} s")  # noqa: T201
+            print(f"start of the container to the first poll: {api.polls[0] - began:.2f} s")
             stored = api.answer(read_event(ROOT / "events/proxied-upload.json", s3.endpoint_url))
             assert stored["statusCode"] == 200, stored
             read = json.loads((ROOT / "events/read.json").read_text(encoding="utf-8"))

@@ -261,7 +261,7 @@ def test_importing_the_package_costs_nothing() -> None:
 
 
 def test_the_package_has_nothing_else() -> None:
-    import image_upload.library as package  # noqa: PLC0415
+    import image_upload.library as package
 
     with pytest.raises(AttributeError, match="Librarian"):
         _ = package.Librarian

@@ -51,7 +51,7 @@ def test_its_ports_and_sockets_are_free_after_it(tmp_path: Path, monkeypatch: py
         return list(ports)
 
     def sockets() -> list[Path]:
-        return [path for port in ports for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock")]  # noqa: S108
+        return [path for port in ports for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock")]
 
     monkeypatch.setattr("local.seaweedfs.free_ports", note)
     with seaweedfs(tmp_path):

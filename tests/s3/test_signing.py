@@ -192,8 +192,8 @@ def test_part_urls_equal_botocores_byte_for_byte(
 @pytest.mark.parametrize("query", [{"A": "1", "z": "2"}, {"X-Amz-Zz": "1"}, {"X-Amz-AA": "1", "x-id": "PutObject"}])
 def test_own_parameters_sort_into_place(query: dict[str, str]) -> None:
     """Against a second, plain implementation: all parameters sorted, in one go."""
-    import hashlib  # noqa: PLC0415
-    import hmac  # noqa: PLC0415
+    import hashlib
+    import hmac
 
     url = signer(("photos", "us-east-1", None), TOKEN).presign("GET", "a", now=NOW, expires_s=60, query=query)
     head, _, text = url.partition("?")
@@ -233,8 +233,8 @@ def test_a_post_policy_equals_botocores(place: Place, key: str, token: str | Non
 
 
 def test_a_post_policy_is_signed_as_botocore_signs_it() -> None:
-    from botocore.awsrequest import AWSRequest  # noqa: PLC0415
-    from botocore.credentials import Credentials as TheirCredentials  # noqa: PLC0415
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials as TheirCredentials
 
     ours = signer(("photos", "us-east-1", None), TOKEN).sign_policy(
         "a.jpg", [["content-length-range", 1, 2]], {}, now=NOW, expires_s=60

@@ -108,16 +108,16 @@ def _region(check_target: CheckTarget, response: httpx.Response) -> Generator[Fi
     if status in (301, 307):
         yield Finding("region", "FAIL", f"{host} answered {status}", "set AWS_REGION to the bucket's region")
         return False
-    if status == 404:  # noqa: PLR2004
+    if status == 404:
         remedy = "create it, or correct S3_BUCKET_NAME"
         yield Finding("region", "FAIL", f"there is no bucket {settings.s3_bucket_name} at {host}", remedy)
         return False
-    if status == 403:  # noqa: PLR2004
+    if status == 403:
         yield Finding("region", "warn", f"{host} answered 403 to HeadBucket", "could not look: grant s3:ListBucket")
-    elif status == 400:  # noqa: PLR2004
+    elif status == 400:
         # A HEAD has no body that could say more: credentials that have ended, for one.
         yield Finding("region", "warn", f"{host} answered 400 to HeadBucket", "the round trip below says why")
-    elif status == 200:  # noqa: PLR2004
+    elif status == 200:
         where = f"in {lives_in}" if lives_in else "and does not say its region"
         yield Finding("region", "ok", f"the bucket answers at {host} {where}")
     else:

@@ -90,7 +90,7 @@ def _settings() -> Settings:
 
 def _loop() -> asyncio.AbstractEventLoop:
     try:
-        import uvloop  # noqa: PLC0415  not on every platform
+        import uvloop  # not on every platform
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
@@ -142,7 +142,7 @@ def _close(journal: Journal) -> None:
 async def _carry_out(every: _Import) -> int:
     storage = Storage(lambda: Bucket(_settings()), every.report.say)
     task = asyncio.current_task()
-    assert task is not None  # noqa: S101  this is one
+    assert task is not None  # this is one
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     report, code = every.report, 0
     try:

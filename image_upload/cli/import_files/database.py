@@ -49,7 +49,7 @@ class Column:
 
     async def count(self, pairs: Iterable[tuple[str, str]]) -> AsyncIterator[int]:
         """How many rows hold the old path of a pair (old path, key), a number a batch. Raises `DatabaseError`."""
-        from sqlalchemy import func, select  # noqa: PLC0415  most imports have no database
+        from sqlalchemy import func, select  # most imports have no database
 
         async with self._connection() as connection:
             table, column, _ = self._look_up(connection)
@@ -62,7 +62,7 @@ class Column:
 
         Raises `DatabaseError`; batches before it stay changed.
         """
-        from sqlalchemy import case  # noqa: PLC0415  see above
+        from sqlalchemy import case  # see above
 
         async with self._connection() as connection:
             table, column, _ = self._look_up(connection)
@@ -87,20 +87,20 @@ class Column:
                 engine.dispose()
 
     async def _engine(self) -> "Engine":
-        from image_upload.database.engine import Target, open_for_migrations  # noqa: PLC0415  see above
+        from image_upload.database.engine import Target, open_for_migrations  # see above
 
         target = Target(self._settings)
         return open_for_migrations(target, {} if target.is_sqlite else await target.parameters())
 
     def _look_up(self, connection: "Connection") -> "Target":
-        from sqlalchemy import column, table  # noqa: PLC0415  see above
+        from sqlalchemy import column, table  # see above
 
         found = self._reflect(connection)
         named = column(self._column, found["type"])
         return table(self._table, named, schema=self._schema), named, getattr(found["type"], "length", None)
 
     def _reflect(self, connection: "Connection") -> "ReflectedColumn":
-        from sqlalchemy import String, inspect  # noqa: PLC0415  see above
+        from sqlalchemy import String, inspect  # see above
 
         inspector = inspect(connection)
         tables = inspector.get_table_names(self._schema)
@@ -123,7 +123,7 @@ def _batches(pairs: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]
 @contextmanager
 def _explained() -> Iterator[None]:
     """The database's own words, without the statement: its values are file names, and a URL may hold a password."""
-    from sqlalchemy.exc import DBAPIError, SQLAlchemyError  # noqa: PLC0415  see above
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError  # see above
 
     try:
         yield

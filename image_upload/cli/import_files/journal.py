@@ -145,7 +145,7 @@ class Journal:
     def row(self, row_id: int) -> Row:
         """A row as it is now."""
         row = self._one("id", row_id)
-        assert row is not None  # noqa: S101  rows of files under way are never forgotten
+        assert row is not None  # rows of files under way are never forgotten
         return row
 
     def _one(self, column: str, value: object) -> Row | None:

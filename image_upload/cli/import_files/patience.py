@@ -51,7 +51,7 @@ def answer_of(failure: S3Failure) -> str:
 
 def credentials_ended(failure: S3Failure) -> bool:
     """Temporary credentials are over. A HEAD has no body that could say so, only its 400."""
-    return failure.code in _ENDED_CODES or (failure.status == 400 and failure.code is None)  # noqa: PLR2004
+    return failure.code in _ENDED_CODES or (failure.status == 400 and failure.code is None)
 
 
 class Storage:

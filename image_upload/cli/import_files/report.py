@@ -28,7 +28,7 @@ def duration(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"  # noqa: PLR2004
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
 
 
 class Credit:
@@ -83,7 +83,7 @@ class Report:
         verb = "to rehearse" if self._rehearse else "to send"
         self.say(f"{files:,} files {verb}, {size(total_bytes)}; {self.there_files:,} are there already")
         if files and self._err.isatty():
-            from tqdm import tqdm  # noqa: PLC0415  a rehearsal in a log needs none
+            from tqdm import tqdm  # a rehearsal in a log needs none
 
             self._bar = tqdm(
                 total=total_bytes, unit="B", unit_scale=True, unit_divisor=1024, bar_format=_BAR, file=self._err
