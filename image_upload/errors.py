@@ -1,66 +1,66 @@
 """The one tree of errors, and the one function that turns it into RFC 9457 problem documents.
 
     Problem
-    ├── InvalidRequest          422  validation-failed        a field is missing or has the wrong form
-    ├── NotFound                404  not-found                no such route or resource
-    ├── MethodNotAllowed        405  method-not-allowed       the path exists, the method does not
-    ├── BodyTooLarge            413  body-too-large           more bytes than this route takes
-    ├── MalformedRequest        400  malformed-request        not HTTP/1.1, so no route has seen it
-    ├── HeadTooLarge            431  head-too-large           path, query and headers are too long or too many
-    ├── TooManyConnections      503  too-many-connections     all connections of the process are in use
-    ├── NotSignedIn             401  token-missing            a route that needs a token got none
-    │   └── InvalidToken        401  token-invalid            the token is forged, expired or not ours
-    ├── ScopeMissing            403  scope-missing            the token is for other things than this
-    ├── KeysUnavailable         503  token-keys-unavailable   the identity provider's keys cannot be had
-    ├── SignInNotConfigured     503  sign-in-not-configured   this way of signing in is not set up
-    ├── SignInExpired           400  sign-in-expired          it was begun too long ago, or in another browser
-    ├── SignInDenied            403  sign-in-denied           the provider's user said no
-    ├── IdentityRefused         403  identity-refused         what the provider says of its user cannot be trusted
-    ├── ProviderFailed          502  provider-failed          the provider does not answer as it should
-    ├── GrantRefused            400  grant-refused            the code or refresh token is not good any more
-    ├── TooManyRequests         429  too-many-requests        above the rate limit of a user or an address
-    │   └── QuotaExceeded       429  quota-exceeded           above a user's bytes or files of a day
-    ├── LimitsUnavailable       503  rate-limit-unavailable   the store of rate limits does not answer
-    ├── FileTooLarge            400  file-too-large           above the purpose's limit
-    ├── UnsupportedFileType     400  unsupported-file-type    type not allowed, or at odds with the name
-    ├── InvalidFilename         400  invalid-filename         a path, control characters, too long
-    ├── InvalidMetadata         400  invalid-metadata         not storable as S3 user metadata
-    ├── InvalidKey              400  invalid-key              not an object key we would ever make
-    ├── NoStrategy              400  no-strategy              nothing the client accepts can carry this file
-    ├── BatchRefused            400  batch-refused            one or more files of a batch are not allowed
-    ├── InvalidTicket           403  ticket-invalid           altered, or no ticket of ours
-    │   └── ExpiredTicket       410  ticket-expired           the upload's time is over
-    ├── TicketsNotConfigured    503  tickets-not-configured   no secret to sign tickets with
-    ├── UploadNotFound          404  upload-not-found         aborted, expired, or never there
-    ├── ObjectMissing           404  object-missing           S3 says that there is no such object
-    ├── InvalidParts            400  parts-invalid            numbers or ETags that cannot be right
-    │   └── PartsRefused        400  parts-refused            S3 has other parts than the client names
-    ├── SizeMismatch            400  size-mismatch            the stored object has another length
-    ├── NotArrived              409  not-arrived              a record, and S3 has no object for it
-    ├── UploadRejected          409  upload-rejected          what arrived is not what was promised
-    ├── AlreadyExists           412  already-exists           the key is taken and must not be overwritten
-    ├── NotAForm                415  not-a-form               the body is not multipart/form-data
-    ├── MalformedForm           400  malformed-form           broken, cut off, or too many parts
-    ├── ChunksNotSupported      400  chunks-not-supported     one piece of a file that is sent in several forms
-    ├── EmptyFile               400  empty-file               the file holds no byte
-    ├── InvalidUploadUrl        400  upload-url-invalid       not a presigned S3 PUT
-    │   ├── ExpiredUploadUrl    400  upload-url-expired       it was one, until its expiry
-    │   ├── NeedsHeaders        400  upload-url-needs-headers signed headers that a form cannot carry
-    │   └── RefusedTarget       403  upload-target-refused    a host or bucket we do not send to
-    ├── UpstreamRefused         400  upstream-refused         S3 said 4xx: trying again cannot help
-    ├── UpstreamRedirected      400  upstream-redirected      S3 pointed elsewhere; never followed
-    ├── UpstreamUnavailable     502  upstream-unavailable     5xx or no connection after the last attempt
-    ├── OutcomeUnknown          502  outcome-unknown          the connection broke after the last byte
-    ├── TooSlow                 408  client-too-slow          the request arrives too slowly
-    ├── TooBusy                 503  too-many-uploads         all places are taken
-    ├── OutOfTime               504  upload-timed-out         the time for the whole upload is over
-    ├── StorageDenied           502  storage-denied           S3 lets the service do less than it needs
-    ├── StorageUnavailable      502  storage-unavailable      S3 did not answer a call of the service's own
-    ├── StorageTimedOut         504  storage-timed-out        S3 did not answer in time: nobody knows
-    ├── DatabaseNotConfigured   503  database-not-configured  the service has no database
-    ├── DatabaseUnavailable     503  database-unavailable     the database does not answer, or has no tables
-    ├── CredentialsUnavailable  503  credentials-unavailable  the service cannot sign
-    └── InternalError           500  internal-error           a fault of ours; the log has the details
+    ├── ValidationFailed          422  validation-failed        a field is missing or has the wrong form
+    ├── NotFound                  404  not-found                no such route or resource
+    ├── MethodNotAllowed          405  method-not-allowed       the path exists, the method does not
+    ├── BodyTooLarge              413  body-too-large           more bytes than this route takes
+    ├── MalformedRequest          400  malformed-request        not HTTP/1.1, so no route has seen it
+    ├── HeadTooLarge              431  head-too-large           path, query and headers are too long or too many
+    ├── TooManyConnections        503  too-many-connections     all connections of the process are in use
+    ├── TokenMissing              401  token-missing            a route that needs a token got none
+    │   └── TokenInvalid          401  token-invalid            the token is forged, expired or not ours
+    ├── ScopeMissing              403  scope-missing            the token is for other things than this
+    ├── TokenKeysUnavailable      503  token-keys-unavailable   the identity provider's keys cannot be had
+    ├── SignInNotConfigured       503  sign-in-not-configured   this way of signing in is not set up
+    ├── SignInExpired             400  sign-in-expired          it was begun too long ago, or in another browser
+    ├── SignInDenied              403  sign-in-denied           the provider's user said no
+    ├── IdentityRefused           403  identity-refused         what the provider says of its user cannot be trusted
+    ├── ProviderFailed            502  provider-failed          the provider does not answer as it should
+    ├── GrantRefused              400  grant-refused            the code or refresh token is not good any more
+    ├── TooManyRequests           429  too-many-requests        above the rate limit of a user or an address
+    │   └── QuotaExceeded         429  quota-exceeded           above a user's bytes or files of a day
+    ├── RateLimitUnavailable      503  rate-limit-unavailable   the store of rate limits does not answer
+    ├── FileTooLarge              400  file-too-large           above the purpose's limit
+    ├── UnsupportedFileType       400  unsupported-file-type    type not allowed, or at odds with the name
+    ├── InvalidFilename           400  invalid-filename         a path, control characters, too long
+    ├── InvalidMetadata           400  invalid-metadata         not storable as S3 user metadata
+    ├── InvalidKey                400  invalid-key              not an object key we would ever make
+    ├── NoStrategy                400  no-strategy              nothing the client accepts can carry this file
+    ├── BatchRefused              400  batch-refused            one or more files of a batch are not allowed
+    ├── TicketInvalid             403  ticket-invalid           altered, or no ticket of ours
+    │   └── TicketExpired         410  ticket-expired           the upload's time is over
+    ├── TicketsNotConfigured      503  tickets-not-configured   no secret to sign tickets with
+    ├── UploadNotFound            404  upload-not-found         aborted, expired, or never there
+    ├── ObjectMissing             404  object-missing           S3 says that there is no such object
+    ├── PartsInvalid              400  parts-invalid            numbers or ETags that cannot be right
+    │   └── PartsRefused          400  parts-refused            S3 has other parts than the client names
+    ├── SizeMismatch              400  size-mismatch            the stored object has another length
+    ├── NotArrived                409  not-arrived              a record, and S3 has no object for it
+    ├── UploadRejected            409  upload-rejected          what arrived is not what was promised
+    ├── AlreadyExists             412  already-exists           the key is taken and must not be overwritten
+    ├── NotAForm                  415  not-a-form               the body is not multipart/form-data
+    ├── MalformedForm             400  malformed-form           broken, cut off, or too many parts
+    ├── ChunksNotSupported        400  chunks-not-supported     one piece of a file that is sent in several forms
+    ├── EmptyFile                 400  empty-file               the file holds no byte
+    ├── UploadUrlInvalid          400  upload-url-invalid       not a presigned S3 PUT
+    │   ├── UploadUrlExpired      400  upload-url-expired       it was one, until its expiry
+    │   ├── UploadUrlNeedsHeaders 400  upload-url-needs-headers signed headers that a form cannot carry
+    │   └── UploadTargetRefused   403  upload-target-refused    a host or bucket we do not send to
+    ├── UpstreamRefused           400  upstream-refused         S3 said 4xx: trying again cannot help
+    ├── UpstreamRedirected        400  upstream-redirected      S3 pointed elsewhere; never followed
+    ├── UpstreamUnavailable       502  upstream-unavailable     5xx or no connection after the last attempt
+    ├── OutcomeUnknown            502  outcome-unknown          the connection broke after the last byte
+    ├── ClientTooSlow             408  client-too-slow          the request arrives too slowly
+    ├── TooManyUploads            503  too-many-uploads         all places are taken
+    ├── UploadTimedOut            504  upload-timed-out         the time for the whole upload is over
+    ├── StorageDenied             502  storage-denied           S3 lets the service do less than it needs
+    ├── StorageUnavailable        502  storage-unavailable      S3 did not answer a call of the service's own
+    ├── StorageTimedOut           504  storage-timed-out        S3 did not answer in time: nobody knows
+    ├── DatabaseNotConfigured     503  database-not-configured  the service has no database
+    ├── DatabaseUnavailable       503  database-unavailable     the database does not answer, or has no tables
+    ├── CredentialsUnavailable    503  credentials-unavailable  the service cannot sign
+    └── InternalError             500  internal-error           a fault of ours; the log has the details
 
 `detail` is a sentence for the person who reads it and says what to do next. No problem ever
 carries a presigned URL's query, a token or a secret.
@@ -103,7 +103,7 @@ class Problem(Exception):
         self.hides = hides
 
 
-class InvalidRequest(Problem):
+class ValidationFailed(Problem):
     """A field is missing or has the wrong form. `errors` names each one and what was expected."""
 
     status, code, title = 422, "validation-failed", "Validation failed"
@@ -146,7 +146,7 @@ class TooManyConnections(Problem):
     status, code, title = 503, "too-many-connections", "Too many connections"
 
 
-class NotSignedIn(Problem):
+class TokenMissing(Problem):
     """The route needs `Authorization: Bearer <token>` and got none."""
 
     status, code, title = 401, "token-missing", "Not signed in"
@@ -158,7 +158,7 @@ class NotSignedIn(Problem):
         super().__init__(detail, headers={"WWW-Authenticate": self.challenge})
 
 
-class InvalidToken(NotSignedIn):
+class TokenInvalid(TokenMissing):
     """The token is forged, expired, or made for another service. Sign in again."""
 
     status, code, title = 401, "token-invalid", "Token not accepted"
@@ -175,7 +175,7 @@ class ScopeMissing(Problem):
         super().__init__(detail, headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'})
 
 
-class KeysUnavailable(Problem):
+class TokenKeysUnavailable(Problem):
     """The keys of the identity provider cannot be had, so no token of it can be checked. Try again in a moment."""
 
     status, code, title = 503, "token-keys-unavailable", "Token keys unavailable"
@@ -229,7 +229,7 @@ class QuotaExceeded(TooManyRequests):
     status, code, title = 429, "quota-exceeded", "Quota exceeded"
 
 
-class LimitsUnavailable(Problem):
+class RateLimitUnavailable(Problem):
     """The store of rate limits and quotas does not answer, and the service closes then. Try again in a moment."""
 
     status, code, title = 503, "rate-limit-unavailable", "Rate limit unavailable"
@@ -277,13 +277,13 @@ class BatchRefused(Problem):
     status, code, title = 400, "batch-refused", "Batch refused"
 
 
-class InvalidTicket(Problem):
+class TicketInvalid(Problem):
     """The ticket was altered or is none of this service. Pass the one you were given, unchanged."""
 
     status, code, title = 403, "ticket-invalid", "Invalid ticket"
 
 
-class ExpiredTicket(InvalidTicket):
+class TicketExpired(TicketInvalid):
     """The upload's time is over. Start a new one with `POST /uploads`."""
 
     status, code, title = 410, "ticket-expired", "Ticket expired"
@@ -307,13 +307,13 @@ class ObjectMissing(Problem):
     status, code, title = 404, "object-missing", "No such object"
 
 
-class InvalidParts(Problem):
+class PartsInvalid(Problem):
     """The parts cannot be right: a number out of range, twice or missing, or an ETag that is none."""
 
     status, code, title = 400, "parts-invalid", "Invalid parts"
 
 
-class PartsRefused(InvalidParts):
+class PartsRefused(PartsInvalid):
     """S3 has other parts than named (`upstream_code`). `GET /uploads/{ticket}` lists those it has."""
 
     status, code, title = 400, "parts-refused", "S3 refused the parts"
@@ -370,25 +370,25 @@ class EmptyFile(Problem):
         super().__init__("The file is empty (0 bytes); nothing was stored. Choose a file with content.")
 
 
-class InvalidUploadUrl(Problem):
+class UploadUrlInvalid(Problem):
     """`uploadUrl` is not a presigned S3 PUT URL. Pass the `presignedUrl` of `POST /uploads` unchanged."""
 
     status, code, title = 400, "upload-url-invalid", "Invalid upload URL"
 
 
-class ExpiredUploadUrl(InvalidUploadUrl):
+class UploadUrlExpired(UploadUrlInvalid):
     """The presigned URL's time is over. Mint a new one."""
 
     status, code, title = 400, "upload-url-expired", "Upload URL expired"
 
 
-class NeedsHeaders(InvalidUploadUrl):
+class UploadUrlNeedsHeaders(UploadUrlInvalid):
     """The URL signs headers whose values a form does not carry (`signed_headers`). Send the file to S3 directly."""
 
     status, code, title = 400, "upload-url-needs-headers", "Upload URL needs more headers"
 
 
-class RefusedTarget(InvalidUploadUrl):
+class UploadTargetRefused(UploadUrlInvalid):
     """The URL's host or bucket is not one this service sends to (PROXY_ALLOWED_BUCKETS, PROXY_ALLOWED_HOSTS)."""
 
     status, code, title = 403, "upload-target-refused", "Upload target refused"
@@ -418,19 +418,19 @@ class OutcomeUnknown(Problem):
     status, code, title = 502, "outcome-unknown", "Outcome unknown"
 
 
-class TooSlow(Problem):
+class ClientTooSlow(Problem):
     """The request arrives too slowly, or not any more. Send it again over a faster line."""
 
     status, code, title = 408, "client-too-slow", "Client too slow"
 
 
-class TooBusy(Problem):
+class TooManyUploads(Problem):
     """The service takes no more uploads at once, of this address or at all. Try again after `Retry-After` seconds."""
 
     status, code, title = 503, "too-many-uploads", "Too many uploads"
 
 
-class OutOfTime(Problem):
+class UploadTimedOut(Problem):
     """The time for the whole upload is over (TIMEOUT_SECONDS, Lambda's deadline). Send large files to S3 directly."""
 
     status, code, title = 504, "upload-timed-out", "Upload timed out"

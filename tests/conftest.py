@@ -70,11 +70,11 @@ def jpeg() -> bytes:
     return out.getvalue()
 
 
-SinglePutPlanner = Callable[..., dict[str, Any]]
+Mint = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def mint(service: str, web: httpx.Client, jpeg: bytes) -> SinglePutPlanner:
+def mint(service: str, web: httpx.Client, jpeg: bytes) -> Mint:
     """Mint an upload of the jpeg; keyword arguments replace fields of the request."""
 
     def post(**fields: Any) -> dict[str, Any]:

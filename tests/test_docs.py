@@ -443,6 +443,11 @@ def test_every_path_in_the_readme_is_there() -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
+def test_every_error_class_carries_the_name_of_its_code() -> None:
+    named = {kind.__name__: "".join(word.capitalize() for word in kind.code.split("-")) for kind in every_problem()}
+    assert {name: code for name, code in named.items() if name.lower() != code.lower()} == {}
+
+
 def test_every_decision_with_a_file_is_in_the_index() -> None:
     linked = set(re.findall(r"\]\(([\w-]+\.md)\)", read("docs/decisions/README.md")))
     assert linked == {path.name for path in (DOCS / "decisions").glob("*.md")} - {"README.md"}

@@ -8,7 +8,7 @@ import pytest
 from image_upload.errors import EmptyFile, UpstreamUnavailable
 from image_upload.form_proxy.sender import gave_up
 from image_upload.outbound.retry import RetryableError
-from tests.conftest import SinglePutPlanner, problem
+from tests.conftest import Mint, problem
 
 Ask = Callable[[httpx.Client, str], httpx.Response]
 SPEC = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 0}
@@ -50,7 +50,7 @@ def test_an_empty_file_gets_the_same_answer_everywhere(service: str, web: httpx.
 
 @pytest.mark.parametrize("path", ["/upload-with-presigned", "/upload-with-presigned-retry"])
 def test_an_empty_file_gets_the_same_answer_through_the_service(
-    service: str, web: httpx.Client, mint: SinglePutPlanner, path: str
+    service: str, web: httpx.Client, mint: Mint, path: str
 ) -> None:
     response = as_form(path, uploadUrl=mint()["presignedUrl"])(web, service)
     assert problem(response, 400, "empty-file")["detail"] == EmptyFile().detail
@@ -66,7 +66,7 @@ def test_an_empty_file_gets_the_same_answer_through_the_service(
     ],
 )
 def test_a_file_whose_type_the_browser_does_not_know_gets_that_of_its_name(
-    web: httpx.Client, mint: SinglePutPlanner, jpeg: bytes, filename: str, purpose: str, content_type: str
+    web: httpx.Client, mint: Mint, jpeg: bytes, filename: str, purpose: str, content_type: str
 ) -> None:
     plan = mint(filename=filename, contentType="", purpose=purpose)
     assert plan["headers"]["Content-Type"] == content_type

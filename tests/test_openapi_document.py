@@ -16,7 +16,7 @@ from image_upload.web import openapi
 from image_upload.web.openapi import DirectRoute, LateRoutes
 from local.database import local_database
 from local.embedded_s3 import EmbeddedS3
-from tests.conftest import SinglePutPlanner, Start, problem, serving, settings_for
+from tests.conftest import Mint, Start, problem, serving, settings_for
 from tests.test_docs import code_in, fields_of, operations, resolved, table
 from tests.test_docs import openapi as document
 
@@ -137,9 +137,7 @@ def test_the_discriminator_names_every_plan_there_is() -> None:
 
 @pytest.mark.parametrize("compact", [False, True])
 @pytest.mark.parametrize("strategy", get_args(Strategy))
-def test_a_minted_plan_is_the_one_described_member_by_member(
-    mint: SinglePutPlanner, strategy: str, compact: bool
-) -> None:
+def test_a_minted_plan_is_the_one_described_member_by_member(mint: Mint, strategy: str, compact: bool) -> None:
     plan = mint(accepts=[strategy], compact=compact)
     assert plan["strategy"] == strategy
     validator({"$ref": "#/components/schemas/MintedUpload"}).validate(plan)

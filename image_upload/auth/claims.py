@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from image_upload.auth.principals import ADMIN, MINT, Principal, is_user_id
-from image_upload.errors import InvalidToken
+from image_upload.errors import TokenInvalid
 
 # Where providers write what a token may: RFC 8693 and 9068; Entra ID and Okta; Auth0.
 _SCOPE_CLAIMS = ("scope", "scp", "permissions")
@@ -28,25 +28,25 @@ _NOT_AN_ACCESS_TOKEN = "This is not an access token. Send the access token of yo
 
 
 def principal_in(claims: Mapping[str, Any], scope_prefix: str, *, from_provider: bool) -> Principal:
-    """The principal of proven claims. Only scopes that begin with the prefix count. Raises `InvalidToken`.
+    """The principal of proven claims. Only scopes that begin with the prefix count. Raises `TokenInvalid`.
 
     `from_provider`: the identity provider's key proved the token. Such a subject that reads as the number of a user
     of the service's own sign-in gets a prefix, so that one user never takes the place of the other.
     """
     for name in _USE_CLAIMS:
         if name in claims and str(claims[name]).lower() not in _USES:
-            raise InvalidToken(_NOT_AN_ACCESS_TOKEN)
+            raise TokenInvalid(_NOT_AN_ACCESS_TOKEN)
     for name in _KIND_CLAIMS:
         if str(claims.get(name, "")).lower().startswith(_OTHER_KINDS):
-            raise InvalidToken(_NOT_AN_ACCESS_TOKEN)
+            raise TokenInvalid(_NOT_AN_ACCESS_TOKEN)
     user_id = claims["sub"]
     if isinstance(user_id, int) and not isinstance(user_id, bool):
         # RFC 7519 section 4.1.2 wants text. Back ends whose users have numbers sign the number.
         user_id = str(user_id)
     if not isinstance(user_id, str):
-        raise InvalidToken("The token's subject (sub) is neither text nor a whole number. Correct it at its issuer.")
+        raise TokenInvalid("The token's subject (sub) is neither text nor a whole number. Correct it at its issuer.")
     if not is_user_id(user_id):
-        raise InvalidToken("The token's subject is not a user id. Sign in again.")
+        raise TokenInvalid("The token's subject is not a user id. Sign in again.")
     if from_provider and _OWN_USER_ID.fullmatch(user_id):
         user_id = PROVIDER_PREFIX + user_id
     granted = {scope for name in _SCOPE_CLAIMS for scope in _scopes(claims.get(name))}

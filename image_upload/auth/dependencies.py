@@ -6,7 +6,7 @@ from image_upload.auth import permissions
 from image_upload.auth.permissions import Right
 from image_upload.auth.principals import ANONYMOUS, Principal
 from image_upload.auth.tokens import Verifier
-from image_upload.errors import InvalidToken, NotSignedIn, ScopeMissing
+from image_upload.errors import ScopeMissing, TokenInvalid, TokenMissing
 from image_upload.settings import Settings
 from image_upload.usage.limiter import Limit
 from image_upload.web.openapi import TokenDependency
@@ -59,11 +59,11 @@ class PrincipalOf(TokenDependency):
             header = f"Bearer {request.scope[PATH_TOKEN]}"
         if header is None:
             if self._asks_all:
-                raise NotSignedIn("This route needs a token. Send it as: Authorization: Bearer <token>.")
+                raise TokenMissing("This route needs a token. Send it as: Authorization: Bearer <token>.")
             return ANONYMOUS
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise InvalidToken("The Authorization header is not of the form: Bearer <token>.")
+            raise TokenInvalid("The Authorization header is not of the form: Bearer <token>.")
         principal = await self._verifier.verify(token.strip())
         request.scope["principal"] = principal
         if self._limit is not None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jwt
 
-from image_upload.errors import InvalidToken
+from image_upload.errors import TokenInvalid
 from image_upload.limits import RSA_KEY_MIN_BITS, TOKEN_LEEWAY_S
 
 log = logging.getLogger(__name__)
@@ -61,20 +61,20 @@ class KeyRefused(ValueError):
 
 
 def read_header(token: str) -> Header:
-    """The unproven header of a token. Raises `InvalidToken`."""
+    """The unproven header of a token. Raises `TokenInvalid`."""
     encoded = token.partition(".")[0]
     try:
         fields = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)), object_pairs_hook=_unique)
     except (ValueError, RecursionError):
-        raise InvalidToken(NOT_OURS) from None
+        raise TokenInvalid(NOT_OURS) from None
     if not isinstance(fields, dict):
-        raise InvalidToken(NOT_OURS)
+        raise TokenInvalid(NOT_OURS)
     algorithm, key_id, kind = fields.get("alg"), fields.get("kid"), fields.get("typ", "JWT")
     # `crit` names extensions that must be understood. We know none, `b64` included.
     if not isinstance(algorithm, str) or not isinstance(key_id, str | None) or "crit" in fields:
-        raise InvalidToken(NOT_OURS)
+        raise TokenInvalid(NOT_OURS)
     if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in _TYPES:
-        raise InvalidToken(NOT_OURS)
+        raise TokenInvalid(NOT_OURS)
     return Header(algorithm, key_id)
 
 
@@ -85,7 +85,7 @@ def decode(
 
     `iss` must be the issuer where one is given. `aud` must hold one of the audiences; without any given, a token that
     has an `aud` is refused, because it was made for another service (RFC 7519 section 4.1.3).
-    Raises `InvalidToken`. Only a bearer of a token with a good signature is told which claim is wrong.
+    Raises `TokenInvalid`. Only a bearer of a token with a good signature is told which claim is wrong.
     """
     try:
         claims: dict[str, Any] = _JWT.decode(
@@ -101,15 +101,15 @@ def decode(
     except jwt.InvalidSignatureError:
         return None
     except jwt.ExpiredSignatureError:
-        raise InvalidToken("The token has expired. Sign in again.") from None
+        raise TokenInvalid("The token has expired. Sign in again.") from None
     except jwt.ImmatureSignatureError:
-        raise InvalidToken("The token is not valid yet. Compare the clocks of its issuer and this service.") from None
+        raise TokenInvalid("The token is not valid yet. Compare the clocks of its issuer and this service.") from None
     except jwt.PyJWTError as error:
         # The signature is checked first: what is named here came with a good one.
         if type(error) in _CLAIM_REFUSALS:
             log.warning("token refused", extra={"fields": {"reason": type(error).__name__}})
-            raise InvalidToken(_CLAIM_REFUSALS[type(error)]) from None
-        raise InvalidToken(NOT_OURS) from None
+            raise TokenInvalid(_CLAIM_REFUSALS[type(error)]) from None
+        raise TokenInvalid(NOT_OURS) from None
     return claims
 
 
@@ -159,7 +159,7 @@ class _StrictJWT(jwt.PyJWT):
             value = claims.get(name, 0)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 # PyJWT would take text for a number, and stumble over 1e400.
-                raise InvalidToken(
+                raise TokenInvalid(
                     "A time in the token (exp, nbf, iat) is not a number of seconds since 1970. Ask its issuer."
                 )
         if "aud" not in claims and claims.get("token_use") == "access" and "client_id" in claims:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from image_upload.auth.jose import Key, KeyRefused, key_of
-from image_upload.errors import KeysUnavailable
+from image_upload.errors import TokenKeysUnavailable
 from image_upload.limits import JWKS_FRESH_S, JWKS_KEEP_S, JWKS_MAX_BYTES, JWKS_REFRESH_S, JWKS_RETRY_S, JWKS_TIMEOUT_S
 from image_upload.outbound.client import Destinations, open_client
 
@@ -43,7 +43,7 @@ class KeySet:
     async def key(self, key_id: str | None) -> Key | None:
         """The key with this id, None if the provider has none. A token without an id gets the only key there is.
 
-        Raises `KeysUnavailable` if there are no keys young enough to be trusted.
+        Raises `TokenKeysUnavailable` if there are no keys young enough to be trusted.
         """
         now = time.time()
         found = self._keys.get(key_id)
@@ -56,7 +56,7 @@ class KeySet:
         elif self._asking is not None and (found is None or not self._usable(now)):
             await asyncio.shield(self._asking)
         if not self._usable(now):
-            raise KeysUnavailable(
+            raise TokenKeysUnavailable(
                 "The keys of the identity provider cannot be had. Try again in a moment; its operator finds the "
                 "reason in the log.",
                 headers={"Retry-After": str(JWKS_RETRY_S)},

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from image_upload.auth import jose
 from image_upload.auth.jose import NOT_OURS
-from image_upload.errors import InvalidToken
+from image_upload.errors import TokenInvalid
 from image_upload.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class JwtVerifier:
         self._keys = _key_set(settings.jwt_jwks_url) if settings.jwt_jwks_url is not None else None
 
     async def claims(self, token: str) -> Proven:
-        """The claims of a token that one of the keys has signed. Raises `InvalidToken` and `KeysUnavailable`."""
+        """The claims of a token that one of the keys has signed. Raises `TokenInvalid` and `TokenKeysUnavailable`."""
         header = jose.read_header(token)
         found = None
         if header.algorithm == self._settings.jwt_algorithm:
@@ -43,7 +43,7 @@ class JwtVerifier:
             key = await self._keys.key(header.key_id)
             found = key and self._decoded(token, key.public, key.algorithm)
         if found is None:
-            raise InvalidToken(NOT_OURS)
+            raise TokenInvalid(NOT_OURS)
         return Proven(found, header.algorithm != self._settings.jwt_algorithm)
 
     def _decoded(self, token: str, key: Any, algorithm: str) -> dict[str, Any] | None:

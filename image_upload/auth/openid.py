@@ -14,7 +14,7 @@ from image_upload.auth.oauth import Client, Endpoints
 from image_upload.auth.oauth_state import Transaction
 from image_upload.auth.provider_client import Outgoing, failed, origin_of
 from image_upload.database.identity import Identity
-from image_upload.errors import IdentityRefused, InvalidToken, ProviderFailed
+from image_upload.errors import IdentityRefused, ProviderFailed, TokenInvalid
 from image_upload.limits import DISCOVERY_FRESH_S, EMAIL_MAX_CHARS, PERSON_NAME_MAX_CHARS, SUBJECT_MAX_CHARS
 
 _NOT_TRUSTED = "What the identity provider says of the user cannot be trusted. Begin the sign-in again."
@@ -45,7 +45,7 @@ class OpenIdProvider:
         return oauth.authorization_url(self._client, found.endpoints, transaction, nonce=transaction.nonce)
 
     async def identity(self, answer: Mapping[str, str], transaction: Transaction) -> Identity:
-        """Who came back. Raises `SignInDenied`, `IdentityRefused`, `ProviderFailed` and `KeysUnavailable`."""
+        """Who came back. Raises `SignInDenied`, `IdentityRefused`, `ProviderFailed` and `TokenKeysUnavailable`."""
         found = await self._discover()
         # RFC 9207: a provider that names itself in its answers does so in each.
         if answer.get("iss", self._issuer if not found.names_itself else None) != self._issuer:
@@ -72,7 +72,7 @@ class OpenIdProvider:
                     claims = jose.decode(
                         token, key.public, key.algorithm, issuer=self._issuer, audiences=[self._client.client_id]
                     )
-            except InvalidToken:
+            except TokenInvalid:
                 claims = None
         if claims is None:
             raise IdentityRefused(_NOT_TRUSTED)

@@ -26,8 +26,8 @@ from image_upload.web.openapi import documented
 HEADERS = {"Referrer-Policy": "no-referrer"}
 
 _DATABASE = (errors.DatabaseNotConfigured, errors.DatabaseUnavailable)
-_TOKEN = (errors.NotSignedIn, errors.InvalidToken)
-_JSON = (errors.InvalidRequest, errors.BodyTooLarge)
+_TOKEN = (errors.TokenMissing, errors.TokenInvalid)
+_JSON = (errors.ValidationFailed, errors.BodyTooLarge)
 
 # SHA-256 in base64url (RFC 7636 section 4.2).
 Challenge = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{43}$")]
@@ -84,7 +84,7 @@ def _provider_routes(routes: APIRouter, settings: Settings, sign_in: SignIn, nam
         status_code=302,
         response_class=RedirectResponse,
         openapi_extra=documented(
-            errors.InvalidRequest, errors.ProviderFailed, errors.SignInNotConfigured, errors.DatabaseNotConfigured
+            errors.ValidationFailed, errors.ProviderFailed, errors.SignInNotConfigured, errors.DatabaseNotConfigured
         ),
     )
     async def begin(request: Request, code_challenge: Challenge = None) -> RedirectResponse:
@@ -195,7 +195,7 @@ def _test_routes(routes: APIRouter, sign_in: SignIn) -> None:
         summary="A token for tests",
         operation_id="createTestToken",
         openapi_extra=documented(
-            errors.InvalidRequest, *_DATABASE, errors.SignInNotConfigured, answer="auth.schemas:TestToken"
+            errors.ValidationFailed, *_DATABASE, errors.SignInNotConfigured, answer="auth.schemas:TestToken"
         ),
     )
     async def test_token(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from image_upload.auth.claims import principal_in
 from image_upload.auth.principals import Principal
-from image_upload.errors import InvalidToken
+from image_upload.errors import TokenInvalid
 from image_upload.limits import TOKEN_CACHE_MAX, TOKEN_CACHE_S, TOKEN_LEEWAY_S, TOKEN_MAX_CHARS
 from image_upload.settings import Settings
 
@@ -24,15 +24,15 @@ class Verifier:
         self._known: dict[bytes, tuple[float, Principal]] = {}
 
     async def verify(self, token: str) -> Principal:
-        """The principal of a token. Raises `InvalidToken` and `KeysUnavailable`.
+        """The principal of a token. Raises `TokenInvalid` and `TokenKeysUnavailable`.
 
         A token that was verified is known for `TOKEN_CACHE_S`, never past its own end: a signature takes 40 to 130
         us, and a client sends the same token again and again.
         """
         if len(token) > TOKEN_MAX_CHARS:
-            raise InvalidToken("The token is too long. Sign in again.")
+            raise TokenInvalid("The token is too long. Sign in again.")
         if not token.isascii():
-            raise InvalidToken("The token holds characters that no token has. Send it as you got it.")
+            raise TokenInvalid("The token holds characters that no token has. Send it as you got it.")
         digest = hashlib.sha256(token.encode()).digest()
         now = time.time()
         known = self._known.get(digest)
@@ -49,7 +49,7 @@ class Verifier:
     def _proving(self) -> "JwtVerifier":
         if self._jwt_verifier is None:
             if self._settings.jwt_secret is None and self._settings.jwt_jwks_url is None:
-                raise InvalidToken(
+                raise TokenInvalid(
                     "This service has neither JWT_SECRET nor JWT_JWKS_URL and can verify no token. "
                     "Leave the Authorization header out."
                 )

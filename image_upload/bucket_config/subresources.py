@@ -239,7 +239,7 @@ class Configuration:
 
 _ADVICE: Final = "Check AWS_REGION, AWS_S3_ENDPOINT_URL, and the credentials with: aws sts get-caller-identity"
 _BAD_CREDENTIALS: Final = frozenset(
-    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "RequestTimeTooSkewed"}
+    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "TokenInvalid", "RequestTimeTooSkewed"}
 )
 
 

@@ -20,7 +20,7 @@ from image_upload.auth.dependencies import PrincipalOf
 from image_upload.auth.principals import Principal
 from image_upload.domain import checks
 from image_upload.domain.purposes import Purpose
-from image_upload.errors import InvalidRequest, InvalidTicket, UploadNotFound
+from image_upload.errors import TicketInvalid, UploadNotFound, ValidationFailed
 from image_upload.limits import MEMBERS_MAX, S3_OBJECT_MAX_BYTES, S3_PART_MAX_BYTES, S3_PART_MIN_BYTES, S3_PARTS_MAX
 from image_upload.s3.bucket import Bucket
 from image_upload.uploads.multipart import MultipartUploads
@@ -36,7 +36,7 @@ _NOTHING = frozenset({"", "undefined", "null"})
 
 _ANY_TYPE = "application/octet-stream"
 
-_CALLER = (errors.NotSignedIn, errors.InvalidToken, errors.InvalidRequest)
+_CALLER = (errors.TokenMissing, errors.TokenInvalid, errors.ValidationFailed)
 _SPEC = (
     *_CALLER,
     errors.EmptyFile,
@@ -49,15 +49,15 @@ _SPEC = (
 )
 _TICKET = (
     *_CALLER,
-    errors.InvalidTicket,
+    errors.TicketInvalid,
     errors.UploadNotFound,
-    errors.ExpiredTicket,
+    errors.TicketExpired,
     errors.TicketsNotConfigured,
     errors.CredentialsUnavailable,
 )
 _S3 = (errors.StorageDenied, errors.StorageUnavailable, errors.StorageTimedOut)
 _ENDS = (
-    errors.InvalidParts,
+    errors.PartsInvalid,
     errors.PartsRefused,
     errors.SizeMismatch,
     errors.FileTooLarge,
@@ -151,7 +151,7 @@ class Companion:
         """The ticket that Uppy calls uploadId; the key it repeats must be the ticket's."""
         ticket = self.uploads.ticket(upload_id, principal)
         if key is not None and key != ticket.key:
-            raise InvalidTicket("This ticket belongs to another key. Send the key that you were given with it.")
+            raise TicketInvalid("This ticket belongs to another key. Send the key that you were given with it.")
         return ticket
 
     def location(self, ticket: Ticket) -> dict[str, str]:
@@ -181,7 +181,7 @@ def _count(told: Mapping[str, str], name: str, least: int = 1) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) >= least):
-        raise InvalidRequest(
+        raise ValidationFailed(
             f"metadata.{name} is not a number of bytes. Send one such as 5242880.",
             errors=[{"field": f"metadata.{name}", "message": "no number"}],
         )
@@ -192,7 +192,7 @@ def _uppy_part_bytes(size_bytes: int, chunk_bytes: int | None) -> int:
     """The part length that @uppy/aws-s3 will use: its default getChunkSize, or what the client says it set."""
     part = max(chunk_bytes or -(-size_bytes // S3_PARTS_MAX), S3_PART_MIN_BYTES)
     if part > S3_PART_MAX_BYTES or part * S3_PARTS_MAX < size_bytes:
-        raise InvalidRequest(
+        raise ValidationFailed(
             "metadata.chunkSize gives parts that S3 does not take: 5 MiB to 5 GiB each, 10,000 at most.",
             errors=[{"field": "metadata.chunkSize", "message": "out of range"}],
         )
@@ -256,7 +256,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
         "/multipart/{upload_id}/batch",
         summary="Uppy: URLs of several parts",
         operation_id="listUppyPartUrls",
-        openapi_extra=documented(*_TICKET, errors.InvalidParts),
+        openapi_extra=documented(*_TICKET, errors.PartsInvalid),
     )
     async def batch(
         upload_id: str,
@@ -267,7 +267,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
         """Used by Uppy 3 and older."""
         numbers = part_numbers.split(",")
         if not all(number.isascii() and number.isdigit() and len(number) <= 5 for number in numbers):
-            raise InvalidRequest(
+            raise ValidationFailed(
                 "partNumbers are not numbers separated by commas. Send them as 1,2,3.",
                 errors=[{"field": "partNumbers", "message": "no numbers"}],
             )
@@ -282,7 +282,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
         "/multipart/{upload_id}/{number}",
         summary="Uppy: the URL of one part",
         operation_id="getUppyPartUrl",
-        openapi_extra=documented(*_TICKET, errors.InvalidParts),
+        openapi_extra=documented(*_TICKET, errors.PartsInvalid),
     )
     async def part(upload_id: str, number: int, principal: caller, key: str | None = None) -> JSONResponse:
         """Asked for each part, and again before each new try."""

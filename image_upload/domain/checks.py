@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from image_upload.domain import keys
 from image_upload.domain.purposes import DOCUMENT_TYPES, GIF_TYPES, IMAGE_TYPES, Purpose
-from image_upload.errors import EmptyFile, FileTooLarge, InvalidMetadata, InvalidRequest, UnsupportedFileType
+from image_upload.errors import EmptyFile, FileTooLarge, InvalidMetadata, UnsupportedFileType, ValidationFailed
 from image_upload.languages.wording import human_bytes
 
 # RFC 9110 section 5.6.2 tokens and section 8.3.1 media types. One space at most after a semicolon:
@@ -23,9 +23,9 @@ _SHA256_BYTES = 32
 
 
 def purpose(name: str, table: Mapping[str, Purpose]) -> Purpose:
-    """The purpose of a name. Raises `InvalidRequest`."""
+    """The purpose of a name. Raises `ValidationFailed`."""
     if name not in table:
-        raise InvalidRequest(
+        raise ValidationFailed(
             f"There is no such purpose here. The purposes are: {', '.join(table)}.",
             errors=[{"field": "purpose", "message": "unknown"}],
         )
@@ -140,7 +140,7 @@ def size(purpose: Purpose, size_bytes: int | None, *, most_bytes: int) -> None:
 
 
 def sha256(digest: str) -> str:
-    """A SHA-256 in hexadecimal or base64 as S3 wants it: base64. Raises `InvalidRequest`."""
+    """A SHA-256 in hexadecimal or base64 as S3 wants it: base64. Raises `ValidationFailed`."""
     try:
         if len(digest) > 2 * _SHA256_BYTES:
             raise ValueError("too long")
@@ -148,7 +148,7 @@ def sha256(digest: str) -> str:
     except (ValueError, binascii.Error):
         raw = b""
     if len(raw) != _SHA256_BYTES:
-        raise InvalidRequest(
+        raise ValidationFailed(
             "sha256 is not a SHA-256 digest. Send 64 hexadecimal digits or 44 characters of base64.",
             errors=[{"field": "sha256", "message": "not a SHA-256 digest"}],
         )

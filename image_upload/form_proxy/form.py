@@ -11,7 +11,7 @@ from typing import Literal
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from image_upload.errors import ChunksNotSupported, InvalidRequest, MalformedForm, NotAForm
+from image_upload.errors import ChunksNotSupported, MalformedForm, NotAForm, ValidationFailed
 from image_upload.form_proxy import part_names
 from image_upload.languages.wording import human_bytes
 from image_upload.limits import FORM_FIELD_MAX_BYTES, FORM_PARTS_MAX
@@ -291,9 +291,9 @@ def _text(name: str, value: bytearray) -> str:
         ) from None
 
 
-def _no_file(fields: list[str]) -> InvalidRequest:
+def _no_file(fields: list[str]) -> ValidationFailed:
     found = ", ".join(repr(name[:40]) for name in dict.fromkeys(fields[:_NAMES_SHOWN]))
-    return InvalidRequest(
+    return ValidationFailed(
         f"No part of the form has a file name, so there is no file; found: {found}. Send it in the field `file`: in "
         "curl write -F file=@cat.jpg, in JavaScript append a File or Blob.",
         errors=[{"field": FILE_FIELD, "message": "not a file"}],

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from image_upload.domain import checks, keys, metadata, purposes
 from image_upload.domain.purposes import Purpose
-from image_upload.errors import EmptyFile, FileTooLarge, InvalidKey, InvalidRequest, MalformedForm, UnsupportedFileType
+from image_upload.errors import (
+    EmptyFile,
+    FileTooLarge,
+    InvalidKey,
+    MalformedForm,
+    UnsupportedFileType,
+    ValidationFailed,
+)
 from image_upload.form_proxy.form import CLASS_FIELD, FILE_FIELD, FOLDER_FIELD, PURPOSE_FIELD, Incoming
 from image_upload.form_proxy.spool import Room, pieces, receive
 from image_upload.languages.wording import human_bytes
@@ -63,12 +70,12 @@ async def keep(form_store: FormStore, incoming: Incoming, user_id: str, room: Ro
     """Store the form's file under its purpose's key, or under `{folder}/{user}/{id}.{ext}`.
 
     With `purpose` or `folder` in front of the file its bytes go straight on; else they are spooled until it is known.
-    If this raises, nothing is left in S3. Raises `MalformedForm`, `InvalidRequest`, `InvalidFilename`, `InvalidKey`,
+    If this raises, nothing is left in S3. Raises `MalformedForm`, `ValidationFailed`, `InvalidFilename`, `InvalidKey`,
     `InvalidMetadata`, `UnsupportedFileType`, `EmptyFile`, `FileTooLarge`, and the problems of S3.
     """
     if not await incoming.reach_file():
         await incoming.finish()
-        raise InvalidRequest(
+        raise ValidationFailed(
             "The form lacks its file. Send it as `file`; in curl: -F file=@cat.jpg.",
             errors=[{"field": FILE_FIELD, "message": "missing"}],
         )
@@ -137,7 +144,7 @@ def _place(form_store: FormStore, incoming: Incoming, user_id: str) -> _Place:
         folder = _folder(form_store, fields.get(FOLDER_FIELD, ""), content_type, incoming.filename)
         key = keys.make_in(folder, user_id=user_id, ext=keys.extension(incoming.filename))
     elif fields.get(FOLDER_FIELD):
-        raise InvalidRequest(
+        raise ValidationFailed(
             "A purpose has a folder of its own. Send purpose or folder, not both.",
             errors=[{"field": FOLDER_FIELD, "message": "not together with purpose"}],
         )

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
-from image_upload.errors import TooBusy, TooSlow
+from image_upload.errors import ClientTooSlow, TooManyUploads
 from image_upload.limits import (
     CLIENT_BUSY_MIN_BYTES_PER_S,
     CLIENT_IDLE_S,
@@ -33,7 +33,7 @@ class ConcurrencyLimit:
 
     @contextmanager
     def one(self, whose: str, *, signed_in: bool) -> Iterator[None]:
-        """Hold a place for an address or a user. Raises `TooBusy`."""
+        """Hold a place for an address or a user. Raises `TooManyUploads`."""
         most = self._most if signed_in else self._most - self._for_users
         if self._taken.total() >= most or self._taken[whose] >= self._share:
             raise too_busy()
@@ -51,9 +51,9 @@ class ConcurrencyLimit:
         return self._taken.total() * 4 >= self._most * 3
 
 
-def too_busy() -> TooBusy:
+def too_busy() -> TooManyUploads:
     """For what there is no room, no place or no disk at the moment."""
-    return TooBusy(
+    return TooManyUploads(
         "The service takes no more uploads at the moment. Nothing was stored. Try again in a few seconds, or send the "
         "file to S3 itself.",
         headers={"Retry-After": str(RETRY_AFTER_S)},
@@ -70,7 +70,7 @@ async def paced(
     """The stream itself, until the client falls silent for `idle_s` or below the least average rate.
 
     That rate is a higher one while the service is busy. Only time spent waiting for the client counts: while S3 is
-    slow it is us who do not read. Raises `TooSlow`.
+    slow it is us who do not read. Raises `ClientTooSlow`.
     """
     waited_s, received = 0.0, 0
     while True:
@@ -90,5 +90,5 @@ async def paced(
         yield chunk
 
 
-def _too_slow() -> TooSlow:
-    return TooSlow("The form arrives too slowly; nothing was stored. Send it again over a faster line.")
+def _too_slow() -> ClientTooSlow:
+    return ClientTooSlow("The form arrives too slowly; nothing was stored. Send it again over a faster line.")

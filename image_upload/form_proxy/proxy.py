@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from image_upload.auth.principals import Principal
 from image_upload.domain import checks, keys, purposes
-from image_upload.errors import ChunksNotSupported, EmptyFile, InvalidRequest, OutOfTime, Problem
+from image_upload.errors import ChunksNotSupported, EmptyFile, Problem, UploadTimedOut, ValidationFailed
 from image_upload.form_proxy.min_rate import ConcurrencyLimit
 from image_upload.limits import RETRIES_MAX, STREAM_FROM_BYTES, SUCCESS_URL_MAX_CHARS
 from image_upload.outbound.budget import ByteBudget
@@ -136,12 +136,12 @@ class Proxy:
         return upload_deadline(self._settings.timeout_s), incoming
 
     def _check_success_url(self, url: str) -> None:
-        """Raises `InvalidRequest` unless it leads to one of the operator's front ends: never an open redirect."""
+        """Raises `ValidationFailed` unless it leads to one of the operator's front ends: never an open redirect."""
         if not url:
             return
         origin = origins.of_url(url) if len(url) <= SUCCESS_URL_MAX_CHARS else None
         if origin is None or not origins.matches(origin, self._front_ends):
-            raise InvalidRequest(
+            raise ValidationFailed(
                 "success_url leads to no front end of this service, so nothing was stored. Send an absolute URL of an "
                 "origin that the operator names in CORS_ALLOW_ORIGINS (* names none) or FRONTEND_CALLBACK_URL.",
                 errors=[{"field": "success_url", "message": "not at an allowed origin"}],
@@ -207,7 +207,7 @@ class Proxy:
             name for name, there in (("file", form.file), ("uploadUrl", form.fields.get("uploadUrl"))) if not there
         ]
         if missing:
-            raise InvalidRequest(
+            raise ValidationFailed(
                 f"The form lacks: {', '.join(missing)}. Send file (the picture) and uploadUrl (the presignedUrl of "
                 "POST /uploads).",
                 errors=[{"field": name, "message": "missing"} for name in missing],
@@ -223,12 +223,12 @@ class Proxy:
 
 @asynccontextmanager
 async def _until(deadline: Deadline, *, attempts: int = 0) -> AsyncIterator[None]:
-    """Raises `OutOfTime` when the deadline passes inside."""
+    """Raises `UploadTimedOut` when the deadline passes inside."""
     try:
         async with asyncio.timeout(deadline.left_s):
             yield
     except TimeoutError:
-        raise OutOfTime(
+        raise UploadTimedOut(
             "The upload did not end in time. Send the file again, or straight to S3 with the presigned URL.",
             attempts=attempts,
         ) from None
@@ -269,7 +269,7 @@ def _max_retries(text: str | None) -> int:
         return RETRIES_DEFAULT
     text = text.strip()
     if not (text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= RETRIES_MAX):
-        raise InvalidRequest(
+        raise ValidationFailed(
             f"max_retries is not a whole number from 0 to {RETRIES_MAX}. Send one, or leave it out: then it is "
             f"{RETRIES_DEFAULT}.",
             errors=[{"field": "max_retries", "message": f"not a whole number from 0 to {RETRIES_MAX}"}],

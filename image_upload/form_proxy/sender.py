@@ -14,8 +14,8 @@ from tenacity.wait import wait_base
 
 from image_upload.errors import (
     OutcomeUnknown,
-    OutOfTime,
-    RefusedTarget,
+    UploadTargetRefused,
+    UploadTimedOut,
     UpstreamRedirected,
     UpstreamRefused,
     UpstreamUnavailable,
@@ -118,8 +118,8 @@ class Sender:
     async def send(self, form: Form, target: Target, *, max_retries: int, deadline: Deadline, before: int = 0) -> Sent:
         """Store the form's file. Returns only after S3's 2xx. `before` attempts were made elsewhere, and count.
 
-        Raises `UpstreamRefused`, `UpstreamRedirected`, `UpstreamUnavailable`, `OutOfTime`, or
-        `RefusedTarget` when the host leads to an address that is not public.
+        Raises `UpstreamRefused`, `UpstreamRedirected`, `UpstreamUnavailable`, `UploadTimedOut`, or
+        `UploadTargetRefused` when the host leads to an address that is not public.
         """
         attempts = AsyncRetrying(
             retry=retry_if_exception_type(RetryableError),
@@ -140,7 +140,7 @@ class Sender:
                             last_failure = str(transient)
                             raise
         except TimeoutError:
-            raise OutOfTime(
+            raise UploadTimedOut(
                 "The upload did not end in time. Send the file again, or straight to S3 with the presigned URL.",
                 attempts=number,
             ) from None
@@ -155,7 +155,7 @@ class Sender:
         try:
             return await attempt(form, target, number, idle_s)
         except AddressRefused:
-            raise RefusedTarget("The URL's host leads to an address that is not public.") from None
+            raise UploadTargetRefused("The URL's host leads to an address that is not public.") from None
         except RetryableError as transient:
             if transient.ambiguous and await self._is_stored(target, form.file):
                 return 200

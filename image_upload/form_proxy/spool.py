@@ -41,7 +41,7 @@ class Spool:
         self._busy: asyncio.Future[Any] | None = None
 
     async def write(self, chunk: memoryview) -> None:
-        """Append. Raises `TooBusy` where there is no room on disk."""
+        """Append. Raises `TooManyUploads` where there is no room on disk."""
         if self._file is None:
             memory = self._room.memory
             short = len(self._held) + len(chunk) <= FORM_SPOOL_BYTES
@@ -161,7 +161,7 @@ class Form:
 async def receive(incoming: Incoming, room: Room | None) -> Form:
     """The whole form, its file spooled. The caller closes it; if this raises, nothing stays behind on disk.
 
-    `room` None where the whole body is in memory already, as on Lambda. Raises `TooBusy` where there is no room.
+    `room` None where the whole body is in memory already, as on Lambda. Raises `TooManyUploads` where there is no room.
     """
     form = Form()
     try:

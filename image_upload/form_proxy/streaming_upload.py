@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 
-from image_upload.errors import MalformedForm, RefusedTarget, TooBusy, UpstreamRefused, UpstreamUnavailable
+from image_upload.errors import MalformedForm, TooManyUploads, UploadTargetRefused, UpstreamRefused, UpstreamUnavailable
 from image_upload.form_proxy.form import Incoming
 from image_upload.form_proxy.outcome import has_arrived, unknown
 from image_upload.form_proxy.sender import Sent, judge, patience, put_headers
@@ -73,7 +73,7 @@ class StreamingUpload:
             if reply.sent_bytes != self._length:
                 raise RetryableError(f"{reply.status} before the whole file was sent", status=reply.status)
         except AddressRefused:
-            raise RefusedTarget(
+            raise UploadTargetRefused(
                 "The URL's host leads to an address that is not public. Pass the presignedUrl of POST /uploads "
                 "unchanged."
             ) from None
@@ -103,7 +103,7 @@ class StreamingUpload:
         assert self._spool is not None  # asked before
         try:
             await self._spool.write(chunk)
-        except TooBusy:
+        except TooManyUploads:
             if self._broken_off:  # the copy is all there is
                 raise
             self._spool.close()

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from image_upload.aws.endpoints import Address, bucket_on_aws, canonical_host
 from image_upload.aws.sigv4 import ALGORITHM
 from image_upload.domain import keys
-from image_upload.errors import ExpiredUploadUrl, InvalidUploadUrl, NeedsHeaders, RefusedTarget
+from image_upload.errors import UploadTargetRefused, UploadUrlExpired, UploadUrlInvalid, UploadUrlNeedsHeaders
 from image_upload.limits import CLOCK_SKEW_MAX_S, FORM_FIELD_MAX_BYTES, PRESIGN_MAX_S
 
 ANY_BUCKET = "*"
@@ -96,15 +96,15 @@ class TargetRule:
         self._hosts = frozenset(host.lower() for host in hosts)
 
     def check(self, url: str, now: datetime) -> Target:
-        """The target that a presigned URL names. Raises `InvalidUploadUrl` or one of its kinds."""
+        """The target that a presigned URL names. Raises `UploadUrlInvalid` or one of its kinds."""
         scheme, netloc, path, query = _split(url)
         host = canonical_host(scheme, netloc)
         bucket, key = self._place(scheme, host, path)
         allowed = self._buckets_off_aws if bucket_on_aws(host, path) is None else self._buckets_on_aws
         if not (bucket in allowed or ANY_BUCKET in allowed):
-            raise RefusedTarget(f"The URL names a bucket that this service does not send to. {_WHAT_WOULD_DO}")
+            raise UploadTargetRefused(f"The URL names a bucket that this service does not send to. {_WHAT_WOULD_DO}")
         if not key or keys.NOT_TEXT.search(key) or any(part in (".", "..") for part in key.split("/")):
-            raise InvalidUploadUrl(f"The URL names no object in the bucket. {_WHAT_WOULD_DO}")
+            raise UploadUrlInvalid(f"The URL names no object in the bucket. {_WHAT_WOULD_DO}")
         known = self._at_rest(key) if bucket == self._inner.bucket else {}
         signed_headers = _check_signature(query, now, known)
         origin = f"{scheme}://{host}"
@@ -118,7 +118,7 @@ class TargetRule:
         """Bucket and key, if the host is one we know and the scheme one it may be reached by."""
         own = {(scheme, host), (scheme, host.partition(".")[2])} & self._endpoints
         if scheme != "https" and not own:
-            raise RefusedTarget(f"The URL is not https. {_WHAT_WOULD_DO}")
+            raise UploadTargetRefused(f"The URL is not https. {_WHAT_WOULD_DO}")
         on_aws = bucket_on_aws(host, path)
         if on_aws is not None:
             bucket, key = on_aws
@@ -129,7 +129,9 @@ class TargetRule:
             bucket, _, endpoint = host.partition(".")
             key = path[1:]
             if (scheme, endpoint) not in self._endpoints and endpoint not in self._hosts:
-                raise RefusedTarget(f"The URL's host is not an S3 host that this service sends to. {_WHAT_WOULD_DO}")
+                raise UploadTargetRefused(
+                    f"The URL's host is not an S3 host that this service sends to. {_WHAT_WOULD_DO}"
+                )
         return unquote(bucket), unquote(key)
 
 
@@ -137,16 +139,16 @@ def _split(url: str) -> tuple[str, str, str, str]:
     """scheme, host[:port], path and query of a URL that is spelled the way every parser reads alike."""
     match = _URL.fullmatch(url) if len(url) <= FORM_FIELD_MAX_BYTES and _URL_CHARACTERS.fullmatch(url) else None
     if match is None:
-        raise InvalidUploadUrl(f"uploadUrl is not a presigned URL. {_WHAT_WOULD_DO}")
+        raise UploadUrlInvalid(f"uploadUrl is not a presigned URL. {_WHAT_WOULD_DO}")
     scheme, netloc, path, query = match.groups()
     if "@" in netloc:
-        raise RefusedTarget(f"The URL holds user information in front of its host. {_WHAT_WOULD_DO}")
+        raise UploadTargetRefused(f"The URL holds user information in front of its host. {_WHAT_WOULD_DO}")
     if not _HOST.fullmatch(netloc.lower()):
-        raise RefusedTarget(f"The URL's host is not an S3 host that this service sends to. {_WHAT_WOULD_DO}")
+        raise UploadTargetRefused(f"The URL's host is not an S3 host that this service sends to. {_WHAT_WOULD_DO}")
     try:
         _ = urlsplit(url).port
     except ValueError:
-        raise InvalidUploadUrl(f"The URL's port is not one. {_WHAT_WOULD_DO}") from None
+        raise UploadUrlInvalid(f"The URL's port is not one. {_WHAT_WOULD_DO}") from None
     return scheme, netloc, path, query
 
 
@@ -155,25 +157,25 @@ def _check_signature(query: str, now: datetime, known: Iterable[str]) -> frozens
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=64)
     except ValueError:
-        raise InvalidUploadUrl(f"The URL's query cannot be read. {_WHAT_WOULD_DO}") from None
+        raise UploadUrlInvalid(f"The URL's query cannot be read. {_WHAT_WOULD_DO}") from None
     parameters = dict(pairs)
     if len(parameters) != len(pairs) or len({name.lower() for name in parameters}) != len(pairs):
-        raise InvalidUploadUrl(f"The URL names a query parameter twice. {_WHAT_WOULD_DO}")
+        raise UploadUrlInvalid(f"The URL names a query parameter twice. {_WHAT_WOULD_DO}")
     values = {name: parameters.get(f"X-Amz-{name}", "") for name in _SIGV4}
     if not all(values.values()):
-        raise InvalidUploadUrl(f"The URL carries no Signature Version 4. {_WHAT_WOULD_DO}")
+        raise UploadUrlInvalid(f"The URL carries no Signature Version 4. {_WHAT_WOULD_DO}")
     if (
         values["Algorithm"] != ALGORITHM
         or not _CREDENTIAL.fullmatch(values["Credential"])
         or not _SIGNATURE.fullmatch(values["Signature"])
     ):
-        raise InvalidUploadUrl(f"The URL's Signature Version 4 is not well formed. {_WHAT_WOULD_DO}")
+        raise UploadUrlInvalid(f"The URL's Signature Version 4 is not well formed. {_WHAT_WOULD_DO}")
     _check_time(values["Date"], values["Expires"], now)
     _check_operation(parameters)
     signed_headers = frozenset(values["SignedHeaders"].split(";"))
     missing = sorted(signed_headers - SUPPLIED_HEADERS - set(known))
     if missing:
-        raise NeedsHeaders(
+        raise UploadUrlNeedsHeaders(
             f"The URL signs headers that a form does not carry: {', '.join(missing)}. Send the file to the URL itself, "
             "with these headers, or mint a URL without them.",
             signed_headers=missing,
@@ -189,23 +191,23 @@ def _check_time(date: str, expires: str, now: datetime) -> None:
     except ValueError:
         expires_s = 0
     if not 0 < expires_s <= PRESIGN_MAX_S:
-        raise InvalidUploadUrl(f"The URL's date or expiry is not one S3 accepts. {_WHAT_WOULD_DO}")
+        raise UploadUrlInvalid(f"The URL's date or expiry is not one S3 accepts. {_WHAT_WOULD_DO}")
     # A sum could lie beyond the last year that there is.
     if now - signed_at >= timedelta(seconds=expires_s):
-        raise ExpiredUploadUrl("The URL has expired. Ask POST /uploads for a new one and send the file again.")
+        raise UploadUrlExpired("The URL has expired. Ask POST /uploads for a new one and send the file again.")
     if signed_at - now > timedelta(seconds=CLOCK_SKEW_MAX_S):
-        raise InvalidUploadUrl("The URL's date lies in the future. Check the clock of the service that signed it.")
+        raise UploadUrlInvalid("The URL's date lies in the future. Check the clock of the service that signed it.")
 
 
 def _check_operation(parameters: dict[str, str]) -> None:
     """A PUT of an object, or of one part of a multipart upload."""
     for name in parameters:
         if name.lower().startswith("x-amz-") and not name.lower().startswith(_AMZ_PARAMETERS):
-            raise InvalidUploadUrl(f"The URL signs a parameter that an upload does not need. {_WHAT_WOULD_DO}")
+            raise UploadUrlInvalid(f"The URL signs a parameter that an upload does not need. {_WHAT_WOULD_DO}")
     plain = {name for name in parameters if not name.lower().startswith("x-amz-")}
     if (
         plain - _PUT_PARAMETERS
         or ("partNumber" in plain) != ("uploadId" in plain)
         or parameters.get("x-id", "PutObject") not in _PUT_OPERATIONS
     ):
-        raise InvalidUploadUrl(f"The URL was signed for something other than a PUT. {_WHAT_WOULD_DO}")
+        raise UploadUrlInvalid(f"The URL was signed for something other than a PUT. {_WHAT_WOULD_DO}")

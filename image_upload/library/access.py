@@ -5,7 +5,7 @@ from typing import Literal
 from image_upload.auth import permissions
 from image_upload.auth.principals import Principal
 from image_upload.domain import keys
-from image_upload.errors import NotSignedIn
+from image_upload.errors import TokenMissing
 from image_upload.library.objects import Library, missing
 from image_upload.settings import Settings
 
@@ -27,7 +27,7 @@ class Access:
     async def check(self, principal: Principal, action: Action, key: str) -> str:
         """The key itself, if this principal may do this with it.
 
-        Raises `InvalidKey`, `NotSignedIn`, and for somebody else's key, whether or not there is an object, the
+        Raises `InvalidKey`, `TokenMissing`, and for somebody else's key, whether or not there is an object, the
         `ObjectMissing` of one that is not there. For a key that the service did not make also the problems of S3.
         """
         keys.check(key)
@@ -38,13 +38,13 @@ class Access:
         return key
 
     def check_listing(self, principal: Principal, prefix: str) -> str:
-        """The prefix itself, if this principal may list at all. Raises `InvalidKey`, `NotSignedIn`."""
+        """The prefix itself, if this principal may list at all. Raises `InvalidKey`, `TokenMissing`."""
         self._check_known(principal)
         return keys.check(prefix) if prefix else prefix
 
     def _check_known(self, principal: Principal) -> None:
         if self._manage_needs_token and not principal.signed_in:
-            raise NotSignedIn("Listing and deleting need a token. Send it as: Authorization: Bearer <token>.")
+            raise TokenMissing("Listing and deleting need a token. Send it as: Authorization: Bearer <token>.")
 
     async def _is_of(self, principal: Principal, key: str) -> bool:
         mark = keys.mark_in(key)

@@ -7,7 +7,7 @@ import json
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
-from image_upload.errors import InvalidRequest
+from image_upload.errors import ValidationFailed
 from image_upload.limits import S3_KEY_MAX_BYTES
 from image_upload.settings import Settings
 
@@ -55,7 +55,7 @@ class PageTokens:
         return _TOKEN_PREFIX + base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
 
     def read(self, token: str, user_id: str, prefix: str) -> str:
-        """The key behind a token of this user and prefix. Raises `InvalidRequest`."""
+        """The key behind a token of this user and prefix. Raises `ValidationFailed`."""
         from cryptography.exceptions import InvalidTag  # see `issue`
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -85,9 +85,9 @@ def _bound(user_id: str, prefix: str) -> bytes:
     return json.dumps([user_id, prefix]).encode()
 
 
-def invalid(field: str, message: str) -> InvalidRequest:
+def invalid(field: str, message: str) -> ValidationFailed:
     """The problem of a field that is out of its range."""
-    return InvalidRequest(
+    return ValidationFailed(
         f"Correct this field and send the request again. {field}: {message}.",
         errors=[{"field": field, "message": message}],
     )

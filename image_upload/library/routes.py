@@ -38,10 +38,10 @@ register_url_convertor("key", _Key())
 
 _CALLER = (
     errors.InvalidKey,
-    errors.NotSignedIn,
-    errors.InvalidToken,
+    errors.TokenMissing,
+    errors.TokenInvalid,
     errors.ScopeMissing,
-    errors.InvalidRequest,
+    errors.ValidationFailed,
 )
 _LISTING = (
     *_CALLER,

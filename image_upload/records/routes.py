@@ -31,11 +31,11 @@ _ID_MAX = 2**63 - 1
 RowId = Annotated[int, Path(ge=1, le=_ID_MAX)]
 
 _ROW_PROBLEMS = (
-    errors.NotSignedIn,
-    errors.InvalidToken,
+    errors.TokenMissing,
+    errors.TokenInvalid,
     errors.ScopeMissing,
     errors.NotFound,
-    errors.InvalidRequest,
+    errors.ValidationFailed,
     errors.DatabaseNotConfigured,
     errors.DatabaseUnavailable,
     errors.StorageDenied,

@@ -12,7 +12,7 @@ from image_upload.auth.principals import Principal
 from image_upload.errors import (
     AlreadyExists,
     FileTooLarge,
-    InvalidParts,
+    PartsInvalid,
     PartsRefused,
     SizeMismatch,
     TicketsNotConfigured,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _ETAG = re.compile(r'"?[A-Za-z0-9-]{1,128}"?', re.ASCII)
 # What a part costs in an answer beside its URL: names, number, length, and Lambda's escapes of its quotes.
 _PART_JSON_BYTES = 96
-_REFUSED_PARTS = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "InvalidRequest"})
+_REFUSED_PARTS = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "ValidationFailed"})
 
 
 class Progress(NamedTuple):
@@ -101,7 +101,7 @@ class MultipartUploads:
     def ticket(self, text: str, principal: Principal) -> Ticket:
         """The ticket behind a text, if the principal may go on with its upload.
 
-        Raises `InvalidTicket`, `ExpiredTicket`, and for somebody else's the `UploadNotFound` of one that is gone.
+        Raises `TicketInvalid`, `TicketExpired`, and for somebody else's the `UploadNotFound` of one that is gone.
         """
         ticket = self._tickets.read(text)
         if not permissions.may_go_on(principal, ticket.user_id):
@@ -168,15 +168,15 @@ class MultipartUploads:
     async def sign(self, ticket: Ticket, numbers: Sequence[int]) -> PartPage:
         """Fresh URLs of the parts named, each once."""
         if not numbers:
-            raise InvalidParts("No part is named. Send partNumbers such as [1, 2, 3].")
+            raise PartsInvalid("No part is named. Send partNumbers such as [1, 2, 3].")
         if len(set(numbers)) != len(numbers):
-            raise InvalidParts("A part number is named twice. Send each one once.")
+            raise PartsInvalid("A part number is named twice. Send each one once.")
         for number in numbers:
             _check_number(number, ticket)
         presigner = await self._presigner()
         fits = self._fits(ticket, presigner)
         if len(numbers) > fits:
-            raise InvalidParts(f"At most {fits} parts fit one answer. Name fewer of them.", max_parts=fits)
+            raise PartsInvalid(f"At most {fits} parts fit one answer. Name fewer of them.", max_parts=fits)
         chosen = tuple(numbers)
         return PartPage(chosen, self._urls(ticket, presigner, chosen), presigner.validity)
 
@@ -335,7 +335,7 @@ def _check_length(ticket: Ticket, stored_bytes: int) -> None:
 def _check_number(number: int, ticket: Ticket) -> None:
     last = ticket.part_count or S3_PARTS_MAX
     if not 1 <= number <= last:
-        raise InvalidParts(f"There is no part {number}. This upload's parts are numbered from 1 to {last}.", last=last)
+        raise PartsInvalid(f"There is no part {number}. This upload's parts are numbered from 1 to {last}.", last=last)
 
 
 def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[tuple[int, str]]:
@@ -345,16 +345,16 @@ def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[tuple
     for number, etag in ordered:
         _check_number(number, ticket)
         if not _ETAG.fullmatch(etag):
-            raise InvalidParts(
+            raise PartsInvalid(
                 f"What was sent as the ETag of part {number} is not one. Send the ETag header of S3's answer to "
                 "that part."
             )
     if len(set(numbers)) != len(numbers):
-        raise InvalidParts("A part number is named twice. Name each part once.")
+        raise PartsInvalid("A part number is named twice. Name each part once.")
     wanted = range(1, (ticket.part_count or len(numbers) or 1) + 1)
     missing = sorted(set(wanted) - set(numbers))
     if missing:
-        raise InvalidParts(
+        raise PartsInvalid(
             f"{len(missing)} of {len(wanted)} parts are missing, the first is {missing[0]}. Send them, then complete.",
             missing=missing[:100],
         )

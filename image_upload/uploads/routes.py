@@ -17,7 +17,7 @@ from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import read_json
 from image_upload.web.openapi import DirectRoute, documented
 
-SIGNED_IN = (errors.NotSignedIn, errors.InvalidToken)
+SIGNED_IN = (errors.TokenMissing, errors.TokenInvalid)
 SPEC_PROBLEMS = (
     errors.EmptyFile,
     errors.FileTooLarge,
@@ -25,7 +25,7 @@ SPEC_PROBLEMS = (
     errors.InvalidFilename,
     errors.InvalidMetadata,
     *SIGNED_IN,
-    errors.InvalidRequest,
+    errors.ValidationFailed,
     errors.BodyTooLarge,
     errors.CredentialsUnavailable,
     errors.QuotaExceeded,
@@ -39,11 +39,11 @@ _S3_PROBLEMS = (
 PLAN_PROBLEMS = (*SPEC_PROBLEMS, errors.NoStrategy, errors.TicketsNotConfigured, *_S3_PROBLEMS)
 _TICKET_PROBLEMS = (
     *SIGNED_IN,
-    errors.InvalidTicket,
+    errors.TicketInvalid,
     errors.UploadNotFound,
-    errors.ExpiredTicket,
+    errors.TicketExpired,
     errors.TicketsNotConfigured,
-    errors.InvalidRequest,
+    errors.ValidationFailed,
 )
 
 
@@ -94,7 +94,7 @@ def _mint_routes(routes: APIRouter, upload_service: UploadService, caller: Any, 
         openapi_extra=documented(
             errors.BatchRefused,
             *SIGNED_IN,
-            errors.InvalidRequest,
+            errors.ValidationFailed,
             errors.BodyTooLarge,
             errors.CredentialsUnavailable,
             errors.QuotaExceeded,
@@ -140,7 +140,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
         summary="URLs of further parts",
         operation_id="listPartUrls",
         openapi_extra=documented(
-            *_TICKET_PROBLEMS, errors.InvalidParts, errors.CredentialsUnavailable, answer="uploads.schemas:PartUrlPage"
+            *_TICKET_PROBLEMS, errors.PartsInvalid, errors.CredentialsUnavailable, answer="uploads.schemas:PartUrlPage"
         ),
     )
     async def part_page(
@@ -164,7 +164,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
         operation_id="createPartUrls",
         openapi_extra=documented(
             *_TICKET_PROBLEMS,
-            errors.InvalidParts,
+            errors.PartsInvalid,
             errors.BodyTooLarge,
             errors.CredentialsUnavailable,
             answer="uploads.schemas:PartUrlPage",
@@ -186,7 +186,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
         operation_id="completeUpload",
         openapi_extra=documented(
             *_TICKET_PROBLEMS,
-            errors.InvalidParts,
+            errors.PartsInvalid,
             errors.PartsRefused,
             errors.SizeMismatch,
             errors.FileTooLarge,

@@ -8,7 +8,7 @@ from image_upload.auth.principals import Principal
 from image_upload.database.values import ExpectedObject
 from image_upload.domain import checks, keys
 from image_upload.domain.purposes import Purpose
-from image_upload.errors import BatchRefused, InvalidRequest, Problem, QuotaExceeded
+from image_upload.errors import BatchRefused, Problem, QuotaExceeded, ValidationFailed
 from image_upload.limits import FAULTS_LISTED_MAX, S3_OBJECT_MAX_BYTES
 from image_upload.uploads import serializers
 from image_upload.uploads.multipart import MultipartUploads
@@ -46,16 +46,16 @@ class UploadService:
         self._sha256 = sha256
 
     def purpose(self, name: str, among: Sequence[str] | None = None) -> Purpose:
-        """The purpose of a name. Raises `InvalidRequest`."""
+        """The purpose of a name. Raises `ValidationFailed`."""
         return checks.purpose(name, {each: self.table[each] for each in among} if among else self.table)
 
     def spec(self, wanted: UploadRequest, principal: Principal) -> UploadSpec:
         """The request as a specification. Raises `UnsupportedFileType` if it has no type and its name does not say one.
 
-        Raises `InvalidRequest` for a SHA-256 that the store would not compare.
+        Raises `ValidationFailed` for a SHA-256 that the store would not compare.
         """
         if wanted.sha256 is not None and not self._sha256:
-            raise InvalidRequest(
+            raise ValidationFailed(
                 "The store of this service compares no SHA-256. Leave sha256 out.",
                 errors=[{"field": "sha256", "message": "not possible here"}],
             )
@@ -115,7 +115,7 @@ class UploadService:
             try:
                 if self.strategy(each) == "multipart":
                     approve(self.spec(each, principal), S3_OBJECT_MAX_BYTES)
-                    raise InvalidRequest("This file needs a multipart upload. Mint it alone with POST /uploads.")
+                    raise ValidationFailed("This file needs a multipart upload. Mint it alone with POST /uploads.")
                 plans.append(await self.plan(each, principal))
             except Problem as problem:
                 if problem.status >= 500 or isinstance(problem, QuotaExceeded):

@@ -10,7 +10,7 @@ import json
 import time
 from typing import NamedTuple
 
-from image_upload.errors import ExpiredTicket, InvalidTicket
+from image_upload.errors import TicketExpired, TicketInvalid
 from image_upload.limits import TICKET_EXPIRES_S, TICKET_MAX_CHARS
 
 # In front of every ticket: logs recognise it and black it out.
@@ -64,7 +64,7 @@ class TicketSigner:
         return _sealed(payload, self._keys[0])
 
     def read(self, text: str) -> Ticket:
-        """The ticket behind a text, over or not. Raises `InvalidTicket` if it was altered or is none."""
+        """The ticket behind a text, over or not. Raises `TicketInvalid` if it was altered or is none."""
         return Ticket(*json.loads(self._verified(text)))
 
     def _verified(self, text: str) -> bytes:
@@ -75,14 +75,14 @@ class TicketSigner:
         except ValueError:
             payload = b""
         if not any(hmac.compare_digest(text.encode(), _sealed(payload, key).encode()) for key in self._keys):
-            raise InvalidTicket("This is not a ticket of this service. Pass the one you got, unchanged.")
+            raise TicketInvalid("This is not a ticket of this service. Pass the one you got, unchanged.")
         return payload
 
 
 def check_time(ticket: Ticket) -> Ticket:
-    """The ticket itself. Raises `ExpiredTicket`."""
+    """The ticket itself. Raises `TicketExpired`."""
     if time.time() >= ticket.expires_at_s:
-        raise ExpiredTicket("The upload's time is over. Start a new one with POST /uploads.")
+        raise TicketExpired("The upload's time is over. Start a new one with POST /uploads.")
     return ticket
 
 

@@ -92,7 +92,7 @@ def router(
         openapi_extra=documented(
             errors.InvalidFilename,
             *SIGNED_IN,
-            errors.InvalidRequest,
+            errors.ValidationFailed,
             errors.CredentialsUnavailable,
             errors.QuotaExceeded,
             errors.DatabaseUnavailable,

@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
-from image_upload.errors import LimitsUnavailable, TooManyRequests
+from image_upload.errors import RateLimitUnavailable, TooManyRequests
 from image_upload.languages.wording import Sentence
 from image_upload.limits import REDIS_REST_S
 from image_upload.settings import Settings, values
@@ -37,7 +37,7 @@ class Limiter:
     async def shared_hit(self, name: str, rate: Rate, key: str, cost: int) -> int | None:
         """Count in Redis; None where this process has to count: there is none, or it fails and the limits open.
 
-        Raises `LimitsUnavailable` if it fails and the limits close.
+        Raises `RateLimitUnavailable` if it fails and the limits close.
         """
         if self._url is None:
             return None
@@ -47,7 +47,7 @@ class Limiter:
             self._shared = SharedWindows(self._url.get_secret_value())
         wait_s = await self._shared.hit(name, rate, key, cost)
         if wait_s is None and self._closes:
-            raise LimitsUnavailable(
+            raise RateLimitUnavailable(
                 "The store of the rate limits does not answer. Try again in a moment.",
                 headers={"Retry-After": f"{REDIS_REST_S:.0f}"},
             )
@@ -69,7 +69,7 @@ class Limit:
         self._memory = MemoryWindows(rate, site_of) if name == "address" else MemoryWindows(rate)
 
     async def hit(self, key: str, path: str) -> None:
-        """Count a request for a path of this user or address. Raises `TooManyRequests` and `LimitsUnavailable`."""
+        """Count a request for a path of this user or address. Raises `TooManyRequests` and `RateLimitUnavailable`."""
         cost = COSTS.get(path, 1)
         wait_s = await self._limiter.shared_hit(self._name, self._rate, key, cost)
         if wait_s is None:

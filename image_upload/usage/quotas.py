@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from image_upload.domain import keys
-from image_upload.errors import LimitsUnavailable, Problem, QuotaExceeded
+from image_upload.errors import Problem, QuotaExceeded, RateLimitUnavailable
 from image_upload.languages.wording import human_bytes
 from image_upload.limits import QUOTA_GRACE_S, QUOTA_LOOKS_MAX, REDIS_REST_S
 from image_upload.settings import Settings
@@ -52,7 +52,7 @@ class Quotas:
     async def reserve(self, key: str, most_bytes: int, ends_at: datetime) -> None:
         """Take room for a file under this key, which may be stored until then. Raises `QuotaExceeded`.
 
-        Raises `LimitsUnavailable` where Redis does not answer and the limits close.
+        Raises `RateLimitUnavailable` where Redis does not answer and the limits close.
         """
         now = time.time()
         taken = await self._reserve(now, key, most_bytes, int(ends_at.timestamp()))
@@ -75,7 +75,7 @@ class Quotas:
         wanted = (_account(now, key), key, most_bytes if self._allowance.max_bytes is not None else 0, ends_at_s)
         answer = await self._shared.reserve(*wanted, self._allowance) if self._shared is not None else None
         if answer is None and self._shared is not None and self._closes:
-            raise LimitsUnavailable(
+            raise RateLimitUnavailable(
                 "The store of the quotas does not answer. Try again in a moment.",
                 headers={"Retry-After": f"{REDIS_REST_S:.0f}"},
             )

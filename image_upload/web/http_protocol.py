@@ -21,7 +21,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from image_upload.errors import MalformedRequest, Problem, TooSlow
+from image_upload.errors import ClientTooSlow, MalformedRequest, Problem
 from image_upload.limits import (
     ANSWER_STALL_S,
     HEAD_FIELDS_MAX,
@@ -340,7 +340,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._deadline = None
         if self._is_answering() or self._is_in_head():
             self._refuse(
-                TooSlow(
+                ClientTooSlow(
                     "The request's head did not arrive within {seconds} s. Send it again.",
                     facts={"seconds": f"{HEAD_TIMEOUT_S:g}"},
                 )

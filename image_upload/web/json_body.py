@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ValidationError
 from starlette.requests import Request
 
-from image_upload.errors import InvalidRequest
+from image_upload.errors import ValidationFailed
 from image_upload.limits import FAULTS_LISTED_MAX, JSON_BRACKETS_MAX
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -27,7 +27,7 @@ def at_most(limit: int) -> BeforeValidator:
 
 
 async def read_json(request: Request, model: type[Model], *, empty: Model | None = None) -> Model:
-    """The request's JSON body as a model; `empty` is what no body, or null, means. Raises `InvalidRequest`.
+    """The request's JSON body as a model; `empty` is what no body, or null, means. Raises `ValidationFailed`.
 
     The Content-Type must say JSON: a page on another site can send text/plain without a preflight.
     """
@@ -36,13 +36,13 @@ async def read_json(request: Request, model: type[Model], *, empty: Model | None
         return empty
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise InvalidRequest(
+        raise ValidationFailed(
             "The body is not JSON. Send it with Content-Type: application/json.",
             errors=[{"field": "body", "message": "not application/json"}],
         )
     # Brackets in texts count too: to tell them apart is the work that this saves.
     if body.count(b"[") + body.count(b"{") > JSON_BRACKETS_MAX:
-        raise InvalidRequest(
+        raise ValidationFailed(
             f"The body opens more than {JSON_BRACKETS_MAX} lists and objects. Send less at a time.",
             errors=[{"field": "body", "message": "too many lists and objects"}],
         )
@@ -52,7 +52,7 @@ async def read_json(request: Request, model: type[Model], *, empty: Model | None
         raise invalid_request(error.errors(include_url=False, include_input=False)) from None
 
 
-def invalid_request(faults: Iterable[Any], *, skip: int = 0) -> InvalidRequest:
+def invalid_request(faults: Iterable[Any], *, skip: int = 0) -> ValidationFailed:
     """Validation faults as a problem, without the refused input: it may hold a signed URL.
 
     `skip` elements at the start of each fault's place say where it is (body, query), not what it is.
@@ -62,7 +62,7 @@ def invalid_request(faults: Iterable[Any], *, skip: int = 0) -> InvalidRequest:
     sentence = "; ".join(f"{fault['field']}: {fault['message']}" for fault in listed)
     if len(found) > len(listed):
         sentence += f"; and {len(found) - len(listed)} more"
-    return InvalidRequest(f"Correct these fields and send the request again. {sentence}.", errors=listed)
+    return ValidationFailed(f"Correct these fields and send the request again. {sentence}.", errors=listed)
 
 
 def _place(loc: Iterable[Any]) -> str:

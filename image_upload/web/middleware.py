@@ -19,13 +19,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from image_upload.errors import (
     MEDIA_TYPE,
     BodyTooLarge,
+    ClientTooSlow,
     HeadTooLarge,
     InternalError,
-    InvalidRequest,
     MethodNotAllowed,
     NotFound,
     Problem,
-    TooSlow,
+    ValidationFailed,
     as_document,
 )
 from image_upload.languages import negotiation
@@ -159,7 +159,7 @@ class BodyLimit:
                 async with asyncio.timeout_at(ends_at_s if waits_for_more else None):
                     message = await receive()
             except TimeoutError:
-                raise TooSlow(
+                raise ClientTooSlow(
                     "The body did not arrive within {seconds} s. Send it again over a faster line.",
                     facts={"seconds": f"{BODY_TIMEOUT_S:g}"},
                 ) from None
@@ -257,7 +257,7 @@ def translate(error: Exception, scope: Scope) -> Problem:
                 f"{scope['method']} is not possible here. This path takes: {allowed}.", headers={"Allow": allowed}
             )
         if error.status_code < 500:  # a body that FastAPI could not read
-            return InvalidRequest("The request body could not be read. Send JSON as /docs shows it.", errors=[])
+            return ValidationFailed("The request body could not be read. Send JSON as /docs shows it.", errors=[])
     log.error(
         "unexpected exception",
         exc_info=error,

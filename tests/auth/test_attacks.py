@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from image_upload.auth.tokens import Verifier
-from image_upload.errors import InvalidToken
+from image_upload.errors import TokenInvalid
 from image_upload.limits import TOKEN_LEEWAY_S, TOKEN_MAX_CHARS
 from image_upload.settings import Settings, load
 from tests.auth.provider import (
@@ -37,7 +37,7 @@ def verify(token: str, settings: Settings) -> str:
 
 
 def refused(token: str, settings: Settings) -> None:
-    with pytest.raises(InvalidToken):
+    with pytest.raises(TokenInvalid):
         verify(token, settings)
 
 
@@ -275,7 +275,7 @@ def test_an_oversized_token_is_refused_before_it_is_read(both: Settings) -> None
     fits = own(note="x" * 5000)
     assert len(fits) <= TOKEN_MAX_CHARS
     assert verify(fits, both) == "42"
-    with pytest.raises(InvalidToken, match="too long"):
+    with pytest.raises(TokenInvalid, match="too long"):
         verify(own(note="x" * TOKEN_MAX_CHARS), both)
 
 
@@ -367,14 +367,14 @@ def test_only_a_token_with_a_good_signature_is_told_which_claim_is_wrong(
     both: Settings, changed: dict[str, Any], named: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = json.dumps(claims() | changed)
-    with pytest.raises(InvalidToken) as told:
+    with pytest.raises(TokenInvalid) as told:
         verify(twice('{"alg":"HS256"}', text), both)
     assert named in told.value.detail
     logged = [record.__dict__["fields"] for record in caplog.records]
     reasons = {"aud": ["InvalidAudienceError"], "iss": ["InvalidIssuerError"], "sub": []}
     assert [fields["reason"] for fields in logged] == reasons[next(iter(changed))]
     caplog.clear()
-    with pytest.raises(InvalidToken) as hidden:
+    with pytest.raises(TokenInvalid) as hidden:
         verify(twice('{"alg":"HS256"}', text)[:-4] + "AAAA", both)
     assert hidden.value.detail == "The token was not issued for this service. Sign in again."
     assert caplog.records == []

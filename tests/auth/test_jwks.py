@@ -11,7 +11,7 @@ import pytest
 
 from image_upload.auth import jwks
 from image_upload.auth.tokens import Verifier
-from image_upload.errors import InvalidToken, KeysUnavailable
+from image_upload.errors import TokenInvalid, TokenKeysUnavailable
 from image_upload.limits import (
     JWKS_FRESH_S,
     JWKS_KEEP_S,
@@ -73,11 +73,11 @@ def test_a_new_key_works_as_soon_as_it_is_asked_for_and_a_withdrawn_one_ends(pro
         provider.keys = [entry("two", "ES256"), entry("three", "ES256")]
         clock.now += JWKS_REFRESH_S
         await verifier.verify(signed("two", "ES256"))
-        with pytest.raises(InvalidToken):
+        with pytest.raises(TokenInvalid):
             await verifier.verify(signed("one", n="another"))
         # The very token that was verified before is known a little longer, but not for its whole life.
         clock.now += TOKEN_CACHE_S
-        with pytest.raises(InvalidToken):
+        with pytest.raises(TokenInvalid):
             await verifier.verify(signed("one"))
 
     asyncio.run(run())
@@ -90,7 +90,7 @@ def test_invented_key_ids_make_nobody_call_the_provider_more_often(provider: Pro
         for rounds in range(1, 4):
             clock.now += JWKS_REFRESH_S
             for number in range(20):
-                with pytest.raises(InvalidToken):
+                with pytest.raises(TokenInvalid):
                     await verifier.verify(signed(f"invented-{number}-{rounds}", "ES256"))
             assert provider.asked == 1 + rounds
 
@@ -155,7 +155,7 @@ def test_a_provider_that_answers_nonsense_leads_to_503_and_never_to_acceptance(
         verifier = Verifier(provider.settings())
         provider.answer = answer
         for _ in range(3):
-            with pytest.raises(KeysUnavailable) as refused:
+            with pytest.raises(TokenKeysUnavailable) as refused:
                 await verifier.verify(signed())
             assert refused.value.headers["Retry-After"] == str(JWKS_RETRY_S)
         assert provider.asked == 1, "a broken provider is not asked for each token"
@@ -177,10 +177,10 @@ def test_old_keys_go_on_working_while_the_provider_is_broken_but_not_for_ever(
         clock.now += JWKS_KEEP_S - 1
         await verifier.verify(signed(n="still"))
         assert provider.asked == 2
-        with pytest.raises(InvalidToken):
+        with pytest.raises(TokenInvalid):
             await verifier.verify(signed("unknown", "ES256"))
         clock.now += 1
-        with pytest.raises(KeysUnavailable):
+        with pytest.raises(TokenKeysUnavailable):
             await verifier.verify(signed(n="no more"))
 
     asyncio.run(run())
@@ -189,7 +189,7 @@ def test_old_keys_go_on_working_while_the_provider_is_broken_but_not_for_ever(
 def test_a_redirect_is_not_followed(provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
     here = provider.url
     provider.answer = broken(302, b"", Location=here)
-    with pytest.raises(KeysUnavailable):
+    with pytest.raises(TokenKeysUnavailable):
         asyncio.run(Verifier(provider.settings()).verify(signed()))
     assert provider.asked == 1
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
@@ -199,7 +199,7 @@ def test_a_redirect_is_not_followed(provider: Provider, caplog: pytest.LogCaptur
 def test_a_provider_that_does_not_answer_is_given_up(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jwks, "JWKS_TIMEOUT_S", 0.1)
     provider.may_answer.clear()
-    with pytest.raises(KeysUnavailable):
+    with pytest.raises(TokenKeysUnavailable):
         asyncio.run(Verifier(provider.settings()).verify(signed()))
 
 
@@ -239,7 +239,7 @@ def test_cognitos_access_tokens_name_their_audience_as_client(provider: Provider
         {"aud": None, "client_id": "app-client", "token_use": "id"},
         {"aud": "another", "client_id": "app-client", "token_use": "access"},
     ):
-        with pytest.raises(InvalidToken):
+        with pytest.raises(TokenInvalid):
             verified(**wrong)
 
 

@@ -131,7 +131,7 @@ def test_files_that_failed_keep_their_paths_until_they_are_there(move: Import, m
     insert(posts, "a.jpg", "large.bin")
 
     def refuse(call: Call) -> Answer | None:
-        return error(400, "InvalidRequest") if call.operation == "Create" else None
+        return error(400, "ValidationFailed") if call.operation == "Create" else None
 
     meddler.meddle = refuse
     assert move.run(*TARGET).code == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from image_upload.errors import TooBusy, TooSlow
+from image_upload.errors import ClientTooSlow, TooManyUploads
 from image_upload.form_proxy.min_rate import ConcurrencyLimit, paced
 from image_upload.limits import CLIENT_BUSY_MIN_BYTES_PER_S
 from tests.faults.conftest import service_before
@@ -68,9 +68,9 @@ def test_the_last_places_are_for_signed_in_users() -> None:
         for name in "abc":
             held.enter_context(places.one(name, signed_in=False))
         assert places.are_scarce
-        with pytest.raises(TooBusy), places.one("d", signed_in=False):
+        with pytest.raises(TooManyUploads), places.one("d", signed_in=False):
             pass
-        with places.one("user d", signed_in=True), pytest.raises(TooBusy), places.one("user e", signed_in=True):
+        with places.one("user d", signed_in=True), pytest.raises(TooManyUploads), places.one("user e", signed_in=True):
             pass
     assert not places.are_scarce
 
@@ -86,7 +86,7 @@ def test_clients_have_to_be_faster_while_places_are_scarce(busy: bool) -> None:
         return sum([len(chunk) async for chunk in paced(slow(), lambda: busy, idle_s=0.2)])
 
     if busy:
-        with pytest.raises(TooSlow):
+        with pytest.raises(ClientTooSlow):
             asyncio.run(run())
     else:
         assert asyncio.run(run()) > 0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_upload.errors import InvalidRequest, MalformedForm, NotAForm, Problem
+from image_upload.errors import MalformedForm, NotAForm, Problem, ValidationFailed
 from image_upload.form_proxy import part_names
 from image_upload.form_proxy.form import Incoming
 from image_upload.form_proxy.spool import Form, pieces, receive
@@ -264,14 +264,14 @@ def test_two_files_under_two_fields_are_named() -> None:
 
 def test_a_form_without_a_file_is_told_what_it_has() -> None:
     body, headers = form(("name=image", b"x"), ("name=_token", b"y"))
-    with pytest.raises(InvalidRequest, match=r"found: 'image', '_token'\. Send it in the field `file`"):
+    with pytest.raises(ValidationFailed, match=r"found: 'image', '_token'\. Send it in the field `file`"):
         received(body, headers["Content-Type"])
 
 
 @pytest.mark.parametrize("head", ['name="file"', 'name="file"; filename=""'])
 def test_text_in_place_of_a_file_is_refused(head: str) -> None:
     body, headers = form((head, b"x"))
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(ValidationFailed):
         received(body, headers["Content-Type"])
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from image_upload.aws.endpoints import locate
 from image_upload.aws.sigv4 import Credentials, Signer
-from tests.conftest import SinglePutPlanner, Start, problem
+from tests.conftest import Mint, Start, problem
 from tests.form_proxy.stores import OK, ScriptedStore, answer, form, scripted_store
 
 PLAIN = "/upload-with-presigned"
@@ -45,7 +45,7 @@ def post(web: httpx.Client, url: str, *parts: tuple[str, bytes]) -> httpx.Respon
 @pytest.mark.parametrize("path", [PLAIN, RETRY])
 @pytest.mark.parametrize("file_first", [True, False])
 def test_a_form_is_stored_byte_for_byte(
-    service: str, web: httpx.Client, mint: SinglePutPlanner, jpeg: bytes, path: str, file_first: bool
+    service: str, web: httpx.Client, mint: Mint, jpeg: bytes, path: str, file_first: bool
 ) -> None:
     plan = mint()
     parts = [(FILE, jpeg), (URL, plan["presignedUrl"].encode())]
@@ -61,7 +61,7 @@ def test_a_form_is_stored_byte_for_byte(
     assert read.headers["content-type"] == "image/jpeg"
 
 
-def test_a_file_above_the_spool_limit_is_stored(service: str, web: httpx.Client, mint: SinglePutPlanner) -> None:
+def test_a_file_above_the_spool_limit_is_stored(service: str, web: httpx.Client, mint: Mint) -> None:
     content = bytes(range(256)) * 4096 * 5
     plan = mint(size=len(content))
     assert post(web, service + PLAIN, (FILE, content), (URL, plan["presignedUrl"].encode())).status_code == 200
@@ -316,9 +316,7 @@ def test_a_body_above_the_limit_is_refused_before_it_is_read(service: str) -> No
     connection.close()
 
 
-def test_the_error_of_s3_itself_reaches_the_client(
-    service: str, web: httpx.Client, mint: SinglePutPlanner, jpeg: bytes
-) -> None:
+def test_the_error_of_s3_itself_reaches_the_client(service: str, web: httpx.Client, mint: Mint, jpeg: bytes) -> None:
     url = mint()["presignedUrl"].replace("/local-uploads/", "/local-uploads-gone/")
     document: dict[str, Any] = problem(
         post(web, service + PLAIN, (FILE, jpeg), (URL, url.encode())), 403, "upload-target-refused"

@@ -6,7 +6,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from image_upload.errors import OutOfTime, RefusedTarget, UpstreamUnavailable
+from image_upload.errors import UploadTargetRefused, UploadTimedOut, UpstreamUnavailable
 from image_upload.form_proxy.sender import BACKOFF_FIRST_S, Sender, Sent
 from image_upload.form_proxy.spool import Form, MemoryviewFile, Waiting
 from image_upload.form_proxy.target import Target
@@ -86,14 +86,14 @@ def test_a_pause_that_would_outlast_the_deadline_is_not_begun() -> None:
 
 def test_no_attempt_starts_without_time() -> None:
     with scripted_store([OK]) as store:
-        with pytest.raises(OutOfTime):
+        with pytest.raises(UploadTimedOut):
             send(store.endpoint_url, retries=3, time_s=0)
         assert store.requests == []
 
 
 def test_an_address_inside_is_refused_and_not_tried_again() -> None:
     with scripted_store([OK]) as store:
-        with pytest.raises(RefusedTarget):
+        with pytest.raises(UploadTargetRefused):
             send(store.endpoint_url, retries=3, trusted=False)
         assert store.requests == []
 

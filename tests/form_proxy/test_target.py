@@ -5,7 +5,7 @@ import pytest
 
 from image_upload.aws.endpoints import Address, locate
 from image_upload.aws.sigv4 import Credentials, Signer
-from image_upload.errors import ExpiredUploadUrl, InvalidUploadUrl, NeedsHeaders, RefusedTarget
+from image_upload.errors import UploadTargetRefused, UploadUrlExpired, UploadUrlInvalid, UploadUrlNeedsHeaders
 from image_upload.form_proxy.target import TargetRule
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -77,7 +77,7 @@ def test_every_aws_form_of_our_bucket_is_a_target(host: str) -> None:
     ],
 )
 def test_a_foreign_place_is_refused(change: tuple[str, str]) -> None:
-    with pytest.raises(RefusedTarget):
+    with pytest.raises(UploadTargetRefused):
         rule().check(signed().replace(*change), NOW)
 
 
@@ -126,13 +126,13 @@ def test_a_foreign_place_is_refused(change: tuple[str, str]) -> None:
     ],
 )
 def test_what_is_no_live_presigned_put_is_refused(url: str) -> None:
-    with pytest.raises(InvalidUploadUrl):
+    with pytest.raises(UploadUrlInvalid):
         rule().check(url, NOW)
 
 
 def test_an_expired_url_is_refused_with_its_own_code() -> None:
     rule().check(signed(age_s=299), NOW)
-    with pytest.raises(ExpiredUploadUrl):
+    with pytest.raises(UploadUrlExpired):
         rule().check(signed(age_s=300), NOW)
 
 
@@ -142,7 +142,7 @@ def test_an_expired_url_is_refused_with_its_own_code() -> None:
 )
 def test_a_time_that_no_calendar_holds_is_refused(parameter: str, value: str) -> None:
     url = re.sub(rf"X-Amz-{parameter}=[^&]+", f"X-Amz-{parameter}={value}", signed())
-    with pytest.raises(InvalidUploadUrl):
+    with pytest.raises(UploadUrlInvalid):
         rule().check(url, NOW)
 
 
@@ -152,7 +152,7 @@ def test_a_part_url_is_a_put_too() -> None:
 
 
 def test_signed_headers_that_a_form_cannot_carry_are_named() -> None:
-    with pytest.raises(NeedsHeaders) as caught:
+    with pytest.raises(UploadUrlNeedsHeaders) as caught:
         rule().check(signed(headers={"x-amz-meta-a": "b"}), NOW)
     assert caught.value.extras == {"signed_headers": ["x-amz-meta-a"]}
     assert "if-none-match" in rule().check(signed(headers={"If-None-Match": "*"}), NOW).signed_headers
@@ -167,7 +167,7 @@ def test_a_bucket_of_our_name_is_ours_only_at_our_own_endpoint() -> None:
     own = locate("photos", "us-east-1", "https://minio.example:9000")
     namesake = signed(locate("photos", "us-east-1"))
     assert TargetRule(own, own, buckets=(), hosts=()).check(signed(own), NOW).bucket == "photos"
-    with pytest.raises(RefusedTarget):
+    with pytest.raises(UploadTargetRefused):
         TargetRule(own, own, buckets=(), hosts=()).check(namesake, NOW)
     # An operator may name it.
     assert TargetRule(own, own, buckets=("photos",), hosts=()).check(namesake, NOW).bucket == "photos"
@@ -178,7 +178,7 @@ def test_a_listed_bucket_is_a_target_and_a_star_means_any_on_aws() -> None:
     other = signed(locate("others", "eu-west-1"))
     assert rule(buckets=("photos", "others")).check(other, NOW).bucket == "others"
     assert rule(buckets=("*",)).check(other, NOW).bucket == "others"
-    with pytest.raises(RefusedTarget):
+    with pytest.raises(UploadTargetRefused):
         rule(buckets=("*",)).check(signed(locate("others", "x", "https://minio.example")), NOW)
 
 
@@ -188,7 +188,7 @@ def test_a_listed_host_is_a_target_in_both_styles_but_only_by_https() -> None:
     virtual = Address("photos", "x", "https", "photos.minio.example:9000", "")
     assert listed.check(signed(virtual), NOW).key == "uploads/a.jpg"
     for refused in ("http://minio.example:9000", "https://minio.example", "https://minio.example:9001"):
-        with pytest.raises(RefusedTarget):
+        with pytest.raises(UploadTargetRefused):
             listed.check(signed(locate("photos", "x", refused)), NOW)
 
 
@@ -213,5 +213,5 @@ def test_headers_that_our_own_settings_say_can_be_sent() -> None:
 
 
 def test_what_our_settings_say_is_for_our_own_bucket_only() -> None:
-    with pytest.raises(NeedsHeaders):
+    with pytest.raises(UploadUrlNeedsHeaders):
         rule_with_encryption().check(signed(locate("others", "ap-northeast-2"), headers=AT_REST), NOW)

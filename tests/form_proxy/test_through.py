@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import SinglePutPlanner, Start, problem
+from tests.conftest import Mint, Start, problem
 from tests.form_proxy.stores import OK, answer, form, scripted_store
 from tests.form_proxy.test_routes import FILE, PLAIN, RETRY, URL, post, signed_for
 
@@ -20,9 +20,7 @@ AGAIN = answer(503, "Retry-After: 0")
 
 @pytest.mark.parametrize("path", [PLAIN, RETRY])
 @pytest.mark.parametrize("size", [MIB - 1, MIB, MIB + 1, 5 * MIB])
-def test_a_file_is_stored_byte_for_byte(
-    service: str, web: httpx.Client, mint: SinglePutPlanner, path: str, size: int
-) -> None:
+def test_a_file_is_stored_byte_for_byte(service: str, web: httpx.Client, mint: Mint, path: str, size: int) -> None:
     content = (CONTENT * 2)[:size]
     plan = mint(size=size)
     response = post(web, service + path, (URL, plan["presignedUrl"].encode()), (FILE, content))

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import SinglePutPlanner, Start, problem
+from tests.conftest import Mint, Start, problem
 from tests.form_proxy.stores import OK, form, scripted_store
 from tests.form_proxy.test_routes import FILE, PLAIN, RETRY, URL, post, signed_for
 
@@ -44,7 +44,7 @@ def test_filepond_stores_its_file(service: str, web: httpx.Client, jpeg: bytes) 
 
 @pytest.mark.parametrize("path", [PLAIN, RETRY])
 def test_filepond_sends_through_a_presigned_url(
-    service: str, web: httpx.Client, mint: SinglePutPlanner, jpeg: bytes, path: str
+    service: str, web: httpx.Client, mint: Mint, jpeg: bytes, path: str
 ) -> None:
     file = ('name="filepond"; filename="cat.jpg"\r\nContent-Type: image/jpeg', jpeg)
     url = (URL, mint()["presignedUrl"].encode())
@@ -152,7 +152,7 @@ def test_a_file_of_the_files_family_without_a_type_goes_with_the_one_that_was_si
 
 
 def test_image_jpg_counts_as_jpeg_and_is_signed_as_it_was_declared(
-    service: str, web: httpx.Client, mint: SinglePutPlanner, jpeg: bytes
+    service: str, web: httpx.Client, mint: Mint, jpeg: bytes
 ) -> None:
     plan = mint(contentType="image/jpg")
     assert plan["headers"]["Content-Type"] == "image/jpg"

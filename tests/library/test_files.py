@@ -13,14 +13,14 @@ import jwt
 import pytest
 
 from image_upload.domain import keys
-from image_upload.errors import InvalidRequest
+from image_upload.errors import ValidationFailed
 from image_upload.library import pages
 from image_upload.outbound import retry
 from image_upload.s3 import time_limits
 from image_upload.settings import load
 from local.embedded_s3 import BUCKET, EmbeddedS3
 from local.service import local_environ
-from tests.conftest import SinglePutPlanner, problem, serving
+from tests.conftest import Mint, problem, serving
 from tests.faults.hostile import HostileStore, answering, hostile_store, raw, stalling
 from tests.raw import ask
 
@@ -48,7 +48,7 @@ SMALL_CALLS = [
 
 
 @pytest.fixture
-def stored(mint: SinglePutPlanner, web: httpx.Client, jpeg: bytes) -> str:
+def stored(mint: Mint, web: httpx.Client, jpeg: bytes) -> str:
     plan = mint()
     assert web.put(plan["presignedUrl"], content=jpeg, headers=plan["headers"]).status_code == 200
     key: str = plan["objectKey"]
@@ -202,9 +202,9 @@ def test_a_token_is_of_no_use_to_another_user_for_another_prefix_or_changed(s3: 
     ]
     tries += [(token + "A", "7", "f/"), (token[:-4], "7", "f/"), (token.removeprefix("upk1."), "7", "f/")]
     for text, user, prefix in tries:
-        with pytest.raises(InvalidRequest):
+        with pytest.raises(ValidationFailed):
             tokens.read(text, user, prefix)
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(ValidationFailed):
         pages_of(s3, JWT_SECRET="n" * 32).read(token, "7", "f/")
 
 
@@ -212,7 +212,7 @@ def test_without_a_secret_a_token_is_good_in_its_own_process(s3: EmbeddedS3) -> 
     tokens = pages_of(s3, JWT_SECRET="")
     token = tokens.issue("f/a", "7", "f/")
     assert tokens.read(token, "7", "f/") == "f/a"
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(ValidationFailed):
         pages_of(s3, JWT_SECRET="").read(token, "7", "f/")
 
 

@@ -6,11 +6,11 @@ import httpx
 import pytest
 
 from image_upload.library.disposition import content_disposition
-from tests.conftest import SinglePutPlanner, problem
+from tests.conftest import Mint, problem
 
 
 @pytest.fixture
-def stored(mint: SinglePutPlanner, web: httpx.Client, jpeg: bytes) -> str:
+def stored(mint: Mint, web: httpx.Client, jpeg: bytes) -> str:
     plan = mint()
     assert web.put(plan["presignedUrl"], content=jpeg, headers=plan["headers"]).status_code == 200
     key: str = plan["objectKey"]

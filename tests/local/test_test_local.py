@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import SinglePutPlanner
+from tests.conftest import Mint
 
 ROOT = Path(__file__).parents[2]
 
@@ -132,9 +132,7 @@ def test_a_missing_event_file_gives_a_sentence() -> None:
     assert "events/nothing.json" in done.stderr
 
 
-def test_the_embedded_s3_answers_a_put_without_a_type(
-    service: str, web: httpx.Client, mint: SinglePutPlanner, jpeg: bytes
-) -> None:
+def test_the_embedded_s3_answers_a_put_without_a_type(service: str, web: httpx.Client, mint: Mint, jpeg: bytes) -> None:
     """What curl sends when -H is forgotten."""
     plan = mint()
     form = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -143,7 +141,7 @@ def test_the_embedded_s3_answers_a_put_without_a_type(
 
 
 def test_the_embedded_s3_answers_a_form_with_the_headers_that_uppy_waits_for(
-    web: httpx.Client, mint: SinglePutPlanner, jpeg: bytes
+    web: httpx.Client, mint: Mint, jpeg: bytes
 ) -> None:
     plan = mint(accepts=["post"], filename="고양이.jpg")
     sent = web.post(

@@ -6,13 +6,13 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.conftest import SinglePutPlanner, Start, problem
+from tests.conftest import Mint, Start, problem
 
 SPEC = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 123456}
 
 
 def test_the_documents_curl_succeeds_with_content_type_alone(
-    mint: SinglePutPlanner, web: httpx.Client, jpeg: bytes, service: str
+    mint: Mint, web: httpx.Client, jpeg: bytes, service: str
 ) -> None:
     plan = mint()
     put = web.put(plan["presignedUrl"], content=jpeg, headers={"Content-Type": "image/jpeg"})
@@ -22,7 +22,7 @@ def test_the_documents_curl_succeeds_with_content_type_alone(
     assert read.headers["content-type"] == "image/jpeg"
 
 
-def test_type_and_length_are_signed(mint: SinglePutPlanner) -> None:
+def test_type_and_length_are_signed(mint: Mint) -> None:
     plan = mint(size=4711)
     query = parse_qs(urlsplit(plan["presignedUrl"]).query)
     assert query["X-Amz-SignedHeaders"] == ["content-length;content-type;host"]
@@ -32,7 +32,7 @@ def test_type_and_length_are_signed(mint: SinglePutPlanner) -> None:
     assert plan["expiresAt"].endswith("Z")
 
 
-def test_a_checksum_is_signed_as_a_header(mint: SinglePutPlanner, jpeg: bytes) -> None:
+def test_a_checksum_is_signed_as_a_header(mint: Mint, jpeg: bytes) -> None:
     digest = hashlib.sha256(jpeg).digest()
     encoded = base64.b64encode(digest).decode()
     for sha256 in (digest.hex(), encoded):
@@ -41,7 +41,7 @@ def test_a_checksum_is_signed_as_a_header(mint: SinglePutPlanner, jpeg: bytes) -
         assert "x-amz-checksum-sha256" in parse_qs(urlsplit(plan["presignedUrl"]).query)["X-Amz-SignedHeaders"][0]
 
 
-def test_asking_for_metadata_signs_the_standard_set(mint: SinglePutPlanner, web: httpx.Client, jpeg: bytes) -> None:
+def test_asking_for_metadata_signs_the_standard_set(mint: Mint, web: httpx.Client, jpeg: bytes) -> None:
     plan = mint(filename="고양이.jpg", metadata={"album": "summer"})
     headers = plan["headers"]
     assert headers["x-amz-meta-album"] == "summer"
@@ -69,9 +69,7 @@ def test_asking_for_metadata_signs_the_standard_set(mint: SinglePutPlanner, web:
         ),
     ],
 )
-def test_a_purpose_decides_the_key(
-    mint: SinglePutPlanner, purpose: str, fields: dict[str, Any], prefix: str, suffix: str
-) -> None:
+def test_a_purpose_decides_the_key(mint: Mint, purpose: str, fields: dict[str, Any], prefix: str, suffix: str) -> None:
     key = mint(purpose=purpose, **fields)["objectKey"]
     assert key.startswith(prefix)
     assert key.endswith(suffix)
@@ -121,7 +119,7 @@ def test_a_bad_wish_is_refused(service: str, web: httpx.Client, fields: dict[str
 
 
 @pytest.mark.parametrize("filename", ["고양이.jpg", "😀.jpeg", "a b.JPG", "x" * 251 + ".jpg"])
-def test_names_in_any_script_are_welcome(mint: SinglePutPlanner, filename: str) -> None:
+def test_names_in_any_script_are_welcome(mint: Mint, filename: str) -> None:
     assert mint(filename=filename)["objectKey"].endswith((".jpg", ".jpeg"))
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from image_upload.app import create_app
 from image_upload.domain import keys
-from image_upload.errors import LimitsUnavailable, QuotaExceeded, StorageUnavailable
+from image_upload.errors import QuotaExceeded, RateLimitUnavailable, StorageUnavailable
 from image_upload.limits import QUOTA_GRACE_S, REDIS_REST_S
 from image_upload.settings import SettingsError, load
 from image_upload.usage import quota_store
@@ -244,7 +244,7 @@ def test_a_broken_redis_opens_to_what_this_process_counts_or_closes(store: Redis
     assert run(environ, work) == [True, True, False, True]
 
     async def refused(quotas: Quotas, _: S3) -> None:
-        with pytest.raises(LimitsUnavailable) as closed:
+        with pytest.raises(RateLimitUnavailable) as closed:
             await granted(quotas, clock, 1)
         assert closed.value.headers == {"Retry-After": f"{REDIS_REST_S:.0f}"}
 

@@ -26,7 +26,7 @@ _TELL_EVERY_S = 10.0
 _PASSING_CODES = frozenset(
     {"RequestTimeout", "BadDigest", "IncompleteBody", "NoSuchUpload", "ConditionalRequestConflict"}
 )
-_ENDED_CODES = frozenset({"ExpiredToken", "TokenRefreshRequired", "InvalidToken"})
+_ENDED_CODES = frozenset({"ExpiredToken", "TokenRefreshRequired", "TokenInvalid"})
 # Every file would get the same answer.
 _SAME_FOR_ALL_STATUSES = frozenset({301, 307, 401, 403})
 _SAME_FOR_ALL_CODES = frozenset({"NoSuchBucket", "PermanentRedirect", "AuthorizationHeaderMalformed"})

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from image_upload import __version__
-from image_upload.errors import InvalidRequest, NotFound, every_problem
+from image_upload.errors import NotFound, ValidationFailed, every_problem
 from image_upload.languages import negotiation
 from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings
@@ -64,7 +64,7 @@ def router(settings: Settings, bucket: Bucket) -> APIRouter:
         "/errors/{code}",
         summary="One error code",
         operation_id="getErrorCode",
-        openapi_extra=documented(NotFound, InvalidRequest, answer="web.health.schemas:ErrorCode"),
+        openapi_extra=documented(NotFound, ValidationFailed, answer="web.health.schemas:ErrorCode"),
     )
     async def error_code(request: Request, code: str) -> JSONResponse:
         """Explains one `code`."""
