@@ -154,13 +154,13 @@ if [ -n "$fresh" ]; then
         status=$(settled)
         [ -z "$status" ] || fail "What is left of a failed creation cannot be deleted; delete the stack $name and run this again."
     fi
-    # Without it no user could sign in.
-    is_given JWT_SECRET || is_given JwtJwksUrl || is_given SecretsFrom || is_given SecretArn ||
-        secrets+=("JWT_SECRET=$(LC_ALL=C od -An -N 32 -tx1 /dev/urandom | tr -d ' \n')")
     # AWS leaves 100 of the account's concurrency to other functions; a new account may have 10 in all.
     room=$(aws lambda get-account-settings --query AccountLimit.UnreservedConcurrentExecutions --output text)
     is_given ReservedConcurrency || [ "$room" -ge 200 ] || wanted+=("ReservedConcurrency=-1")
 fi
+# Without it no user could sign in. One that is there stays.
+[ -n "$(deployed LiveVersion)" ] || is_given JWT_SECRET || is_given JwtJwksUrl || is_given SecretsFrom || is_given SecretArn ||
+    secrets+=("JWT_SECRET=$(LC_ALL=C od -An -N 32 -tx1 /dev/urandom | tr -d ' \n')")
 ! is_given DATABASE_URL || wanted+=("Database=true")
 store_secrets
 [ -n "$live" ] || change_stack "${wanted[@]}"

@@ -172,13 +172,15 @@ echo "$*" >>"$HOME/calls"
 case "$*" in
     "sts get-caller-identity"*) echo 123456789012 ;;
     "cloudformation describe-stacks"*)
-        printf 'state\\t\\tUPDATE_COMPLETE\\nparameter\\tLiveVersion\\t7\\n'
+        printf 'state\\t\\tUPDATE_COMPLETE\\nparameter\\tLiveVersion\\t%s\\n' "${LIVE-7}"
+        printf 'parameter\\tJwtJwksUrl\\t%s\\n' "${PROVIDER:-}"
         printf 'parameter\\tDatabase\\t%s\\n' "${DATABASE:-false}"
         printf 'output\\tFunctionUrl\\thttps://example.lambda-url.ap-northeast-2.on.aws/\\n' ;;
     "ecr describe-images"*) echo sha256:0123 ;;
     "ecr put-image"* | "ecr batch-get-image"*) echo "{}" ;;
     "lambda get-function "*) echo registry/name@sha256:0123 ;;
     "lambda publish-version"*) echo 8 ;;
+    "ssm put-parameter"*) ;;
     "lambda invoke"*)
         for answer; do [ "${answer#fileb://}" = "$answer" ] || cat "${answer#fileb://}" >>"$HOME/operations"; done
         echo >>"$HOME/operations"
@@ -288,3 +290,22 @@ def test_going_back_migrates_nothing(tools: Path) -> None:
     program(tools, "aws", DEPLOYED_ACCOUNT)
     deploy(tools, "--yes", "--live", "5", INVOKE=PASSED, DATABASE="true")
     assert [json.loads(each)["operation"] for each in operations(tools)] == ["smoke"]
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ({"LIVE": ""}, True),  # also where a stack is there, of a checkout before this one or after a first failure
+        ({"LIVE": "", "PROVIDER": "https://id.example/keys"}, False),
+        ({}, False),
+    ],
+)
+def test_a_secret_is_made_until_a_version_is_live_and_only_where_none_else_proves_tokens(
+    tools: Path, given: dict[str, str], made: bool
+) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    done = deploy(tools, "--yes", INVOKE=PASSED, **given)
+    assert done.returncode == 0, done.stdout + done.stderr
+    stored = [each for each in calls(tools) if each.startswith("ssm put-parameter")]
+    assert [each for each in stored if "--overwrite" in each] == []
+    assert ["/JWT_SECRET " in each for each in stored] == [True] * made

@@ -38,7 +38,7 @@ done <"${env_file:-/dev/null}"
 for each in ${given[@]+"${given[@]}"}; do take "$each"; done
 
 all_given() { printf '%s\n' ${overrides[@]+"${overrides[@]}"} ${secrets[@]+"${secrets[@]}"}; }
-is_given() { all_given | grep -q -- "^$1=."; } # other than empty
+is_given() { all_given | grep -q -- "^$1=." || [ -n "$(deployed "$1")" ]; } # now or before, and other than empty
 
 store_secrets() { # One that is there stays, because users have signed in with it. docs/deploy.md, "Secrets", says how to change it.
     local each key elsewhere
