@@ -122,7 +122,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.router.routes.append(openapi.LateRoutes(("/docs", "/llms.txt", "/favicon.ico"), read))
     # For what Lambda calls with beside HTTP: the same connections, and what they were made of.
     app.state.stores, app.state.settings = stores, settings
-    app.openapi = openapi_document  # type: ignore[method-assign]
+    app.openapi = openapi_document  # type: ignore[method-assign]  # FastAPI documents no other way
     return app
 
 

@@ -56,7 +56,7 @@
     ├── UploadTimedOut            504  upload-timed-out         the time for the whole upload is over
     ├── StorageDenied             502  storage-denied           S3 lets the service do less than it needs
     ├── StorageUnavailable        502  storage-unavailable      S3 did not answer a call of the service's own
-    ├── StorageTimedOut           504  storage-timed-out        S3 did not answer in time: nobody knows
+    ├── StorageTimedOut           504  storage-timed-out        S3 did not answer in time: the outcome is unknown
     ├── DatabaseNotConfigured     503  database-not-configured  the service has no database
     ├── DatabaseUnavailable       503  database-unavailable     the database does not answer, or has no tables
     ├── CredentialsUnavailable    503  credentials-unavailable  the service cannot sign

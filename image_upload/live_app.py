@@ -83,7 +83,7 @@ class LiveApp:
         except (SecretsUnavailable, SettingsError) as error:
             _not_refreshed(str(error).removeprefix(_CANNOT_START))
         except Exception as error:  # noqa: BLE001  a user's request must not fail of it
-            # Its text is nobody's of ours and may quote a secret.
+            # Its text is not ours and may quote a secret.
             _not_refreshed(type(error).__name__)
         else:
             self._due_at = now + self.settings.secrets_refresh_s

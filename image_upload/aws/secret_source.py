@@ -251,7 +251,7 @@ _MAKE_IT_AN_OBJECT: Final = 'Make it a JSON object of settings, such as {"JWT_SE
 
 
 class Reading:
-    """A read in a thread: name resolution knows no time limit, and whoever waits here has one."""
+    """A read in a thread: name resolution has no time limit, and the caller has one."""
 
     def __init__(self, source: SecretSource, limit_s: float) -> None:
         self.source = source

@@ -27,7 +27,7 @@ class Access:
     async def check(self, principal: Principal, action: Action, key: str) -> str:
         """The key itself, if this principal may do this with it.
 
-        Raises `InvalidKey`, `TokenMissing`, and for somebody else's key, whether or not there is an object, the
+        Raises `InvalidKey`, `TokenMissing`, and for another user's key, whether or not there is an object, the
         `ObjectMissing` of one that is not there. For a key that the service did not make also the problems of S3.
         """
         keys.check(key)

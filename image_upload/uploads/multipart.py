@@ -101,7 +101,7 @@ class MultipartUploads:
     def ticket(self, text: str, principal: Principal) -> Ticket:
         """The ticket behind a text, if the principal may go on with its upload.
 
-        Raises `TicketInvalid`, `TicketExpired`, and for somebody else's the `UploadNotFound` of one that is gone.
+        Raises `TicketInvalid`, `TicketExpired`, and for another user's the `UploadNotFound` of one that is gone.
         """
         ticket = self._tickets.read(text)
         if not permissions.may_go_on(principal, ticket.user_id):

@@ -105,7 +105,7 @@ def test_a_failure_of_s3_changes_no_row(
         for row in rows:
             with pytest.raises(expected):
                 await finish(stores, row)
-            await notice(stores, row.expected_object.key)  # which nobody waits for: it raises nothing
+            await notice(stores, row.expected_object.key)  # no caller waits for it: it raises nothing
             assert await stores.database.records.again(row) == row
         return rows
 

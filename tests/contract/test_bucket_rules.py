@@ -155,7 +155,7 @@ def test_eventbridge_is_told_only_if_asked_for_and_whoever_is_told_already_stays
             {"Id": "l", "LambdaFunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:theirs", **common}
         ],
     }
-    # None of the destinations exists: whoever sets the bucket may not be able to see them.
+    # None of the destinations exists: the caller may not be able to see them.
     store.s3.put_bucket_notification_configuration(
         Bucket=bucket, NotificationConfiguration=theirs, SkipDestinationValidation=True
     )

@@ -299,6 +299,6 @@ def test_an_existing_bucket_tells_of_its_objects_once_its_rules_are_set(
     arrivals = sqs.get_queue_url(QueueName="existing-arrivals")["QueueUrl"]
     (event,) = [json.loads(body) for body in received(sqs, arrivals, 1)]
     assert (event["detail-type"], event["detail"]["object"]["key"]) == ("Object Created", "uploads/after.jpg")
-    # Whoever was told before still is, and gets no test event.
+    # Earlier receivers are still told, and get no test event.
     others = [json.loads(body)["Records"][0]["s3"]["object"]["key"] for body in received(sqs, theirs, 2)]
     assert sorted(others) == ["uploads/after.jpg", "uploads/before.jpg"]

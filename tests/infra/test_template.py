@@ -515,7 +515,7 @@ def test_pages_of_the_front_ends_may_read_from_the_cdn_and_no_others() -> None:
     assert cors is not None
     assert cors["AccessControlAllowOrigins"] == {"Items": ORIGINS.split(",")}
     assert cors["AccessControlAllowMethods"] == {"Items": ["GET", "HEAD"]}
-    # With credentials a browser takes no * among the headers, and a cached file is nobody's own.
+    # With credentials a browser takes no * among the headers, and a cached file belongs to no one user.
     assert (cors["AccessControlAllowCredentials"], cors["OriginOverride"]) == (False, True)
     # A preflight is answered by S3, which must see its headers; CloudFront's own name for such a policy.
     assert behaviour["AllowedMethods"] == ["GET", "HEAD", "OPTIONS"]

@@ -141,7 +141,7 @@ def hang_up(handler: Handler) -> None:
 
 
 def drip(handler: Handler) -> None:
-    """A byte of a head now and then, for as long as anybody listens."""
+    """A byte of a head now and then, for as long as the connection is read."""
     with contextlib.suppress(OSError):
         handler.connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
         for _ in range(600):
