@@ -83,7 +83,7 @@ def parts_service() -> tuple[Callable[[int], object], Any]:
     async def call(*_: Any, **__: Any) -> Any:
         return SimpleNamespace(status_code=200, content=document.encode())
 
-    Bucket.call = call  # type: ignore[method-assign]  # counted on the way
+    Bucket.call = call  # type: ignore[method-assign]  # in the place of S3
     wanted = {
         "filename": "film.mp4",
         "contentType": "video/mp4",
