@@ -10,9 +10,10 @@ import logging
 from image_upload.database.database import CompletionContext
 from image_upload.database.values import ExpectedObject, Fault, Record
 from image_upload.errors import Problem
+from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import map_s3_errors
-from image_upload.s3.inspection import Inspected, inspect, remove, sha256_of
+from image_upload.s3.objects import StoredObject
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ async def finish(stores: CompletionContext, record: Record) -> Record:
     if record.state == "stored":
         return record
     async with map_s3_errors():
-        found = await inspect(stores.bucket, record.expected_object.key)
+        found = await objects.head(stores.bucket, record.expected_object.key, checksums=True)
         if found is None:
             return record
         records = stores.database.records
@@ -41,7 +42,7 @@ async def finish(stores: CompletionContext, record: Record) -> Record:
             record = await records.reject(record, fault, found.size_bytes, found.etag)
         if record.state == "rejected":
             # Row first: whoever is interrupted here comes back, and removes what is still there.
-            await remove(stores.bucket, found)
+            await objects.delete(stores.bucket, found.key, etag=found.etag)
             await _settle(stores, record, None)
     return record
 
@@ -65,13 +66,13 @@ async def notice(stores: CompletionContext, key: str) -> None:
         log.warning("a record could not be finished yet", extra={"fields": {"code": problem.code}})
 
 
-async def _fault(bucket: Bucket, expected_object: ExpectedObject, found: Inspected) -> Fault | None:
+async def _fault(bucket: Bucket, expected_object: ExpectedObject, found: StoredObject) -> Fault | None:
     """What of the promise was not kept."""
     if expected_object.size_bytes not in (None, found.size_bytes):
         return "size"
     # "No particular type" (RFC 2046, section 4.5.1): SeaweedFS names the one of the key's extension.
     if expected_object.content_type.lower() not in (found.content_type.lower(), UNTYPED):
         return "type"
-    if expected_object.sha256 is not None and expected_object.sha256 != await sha256_of(bucket, found):
+    if expected_object.sha256 is not None and expected_object.sha256 != await objects.sha256_of(bucket, found):
         return "checksum"
     return None

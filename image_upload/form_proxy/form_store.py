@@ -117,8 +117,9 @@ async def _store(
         await form_store.quotas.reserve(place.key, most_bytes, datetime.now(UTC) + timedelta(seconds=_RESERVED_S))
     try:
         async with aclosing(chunks), aclosing(_up_to(place.max_bytes, chunks)) as stream, map_s3_errors():  # type: ignore[type-var]
+            source = transfer.ChunkSource(stream)
             stored = await transfer.store(
-                form_store.bucket, place.key, stream, place.headers, expected_bytes=expected_bytes
+                form_store.bucket, place.key, source, place.headers, expected_bytes=expected_bytes
             )
     except BaseException as error:
         await asyncio.shield(form_store.settle(place.key, None))

@@ -91,7 +91,7 @@ def fingerprint_of(stored: StoredObject, first_part_bytes: int | None) -> Finger
         # A count behind the ETag tells parts, too: no SHA-256 of an object in parts is one of the whole.
         count = _PARTS.fullmatch(stored.sha256) or _PARTS.fullmatch(stored.etag.strip('"'))
         if count is None:
-            return Whole("sha256", digest) if "-" not in stored.etag else None
+            return Whole("sha256", digest) if not stored.in_parts else None
         if first_part_bytes and -(-stored.size_bytes // first_part_bytes) == int(count[1]):
             return OfParts(first_part_bytes, digest)
         return None

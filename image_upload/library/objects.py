@@ -5,8 +5,9 @@ docs/library.md shows it in use. Errors are those of `image_upload.errors`, as t
 
 import asyncio
 import contextlib
+import os
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
 from os import PathLike
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 LIST_DEFAULT_KEYS = 100
 FILE_URL_EXPIRES_S = 3600
-_READ_BYTES = 1024 * 1024
 # The metadata under which an object says whose it is, where its key does not. A hyphen comes back from every store.
 OWNER_MARK = "owner-mark"
 # In the place of a user id in tokens for pages of everybody's objects: no user has it.
@@ -97,10 +97,12 @@ class Library:
             now=datetime.now(UTC),
         )
         headers = {"Content-Type": content_type, **told, **self._bucket.at_rest(key)}
-        with await asyncio.to_thread(path.open, "rb") as file:
-            async with aclosing(_chunks(file)) as chunks, map_s3_errors():
+        with await asyncio.to_thread(path.open, "rb", buffering=0) as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            source = transfer.FileSource(file, size_bytes)
+            async with map_s3_errors():
                 try:
-                    return await transfer.store(self._bucket, key, chunks, headers, expected_bytes=path.stat().st_size)
+                    return await transfer.store(self._bucket, key, source, headers, expected_bytes=size_bytes)
                 except transfer.NothingSent:
                     raise EmptyFile from None
 
@@ -134,7 +136,7 @@ class Library:
             if fingerprint is not None:
                 fingerprint.update(chunk)
 
-        async with map_s3_errors(), aclosing(objects.read(self._bucket, key, stored)) as chunks:
+        async with map_s3_errors(), aclosing(objects.read(self._bucket, stored)) as chunks:
             async for chunk in chunks:
                 await asyncio.to_thread(take, chunk)
         if fingerprint is not None and not fingerprint.matches():
@@ -148,7 +150,7 @@ class Library:
         from image_upload.library.integrity import fingerprint_of  # only downloads need it
 
         first = None
-        if stored.sha256 is not None and "-" in stored.sha256 + stored.etag:
+        if stored.sha256 is not None and stored.in_parts:
             async with map_s3_errors():
                 first = await objects.head(self._bucket, key, part=1)
         return fingerprint_of(stored, first.size_bytes if first else None)
@@ -257,8 +259,3 @@ class Library:
 def missing(hides: str | None = None) -> ObjectMissing:
     """The problem of an object that is not there, and of one that is somebody else's (`hides`)."""
     return ObjectMissing("There is no such object of yours. Compare the key with the one you were given.", hides=hides)
-
-
-async def _chunks(file: BinaryIO) -> AsyncGenerator[memoryview, None]:
-    while chunk := await asyncio.to_thread(file.read, _READ_BYTES):
-        yield memoryview(chunk)

@@ -17,7 +17,7 @@ from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import HEALTH_CACHE_S, HEALTH_TIMEOUT_S, MIB, S3_CALL_ATTEMPTS, S3_CALL_EXPIRES_S
 from image_upload.outbound import deadline
 from image_upload.outbound.budget import ByteBudget
-from image_upload.s3 import integrity, time_limits
+from image_upload.s3 import checksums, time_limits
 from image_upload.s3.errors import S3Failure, S3TimedOut, behind_s, denied_action, error_code
 from image_upload.s3.time_limits import TimeLimit
 from image_upload.settings import Settings
@@ -246,7 +246,7 @@ class Bucket:
         from image_upload.outbound.retry import RETRYABLE_STATUSES, RetryableError, retry_after_s
 
         signer = self._signer(self.address, await self._credentials.current())
-        headers = await integrity.fitted(headers, body, self.checksums)
+        headers = await checksums.request_headers(headers, body, self.checksums)
         now = datetime.now(UTC)
         url = signer.presign(
             method, key, now=now.replace(microsecond=0), expires_s=S3_CALL_EXPIRES_S, headers=headers, query=query

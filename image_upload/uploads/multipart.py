@@ -30,7 +30,7 @@ from image_upload.s3 import multipart as s3
 from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket, PartUrls, Presigner
 from image_upload.s3.errors import S3Failure, map_s3_errors
-from image_upload.s3.multipart import StoredPart
+from image_upload.s3.multipart import UploadPart
 from image_upload.s3.objects import StoredObject
 from image_upload.settings import Settings
 from image_upload.telemetry import audit
@@ -52,7 +52,7 @@ class Progress(NamedTuple):
     """What S3 has of an upload: its parts, or the finished object."""
 
     ticket: Ticket
-    parts: Sequence[StoredPart]
+    parts: Sequence[UploadPart]
     stored: StoredObject | None
 
 
@@ -338,7 +338,7 @@ def _check_number(number: int, ticket: Ticket) -> None:
         raise PartsInvalid(f"There is no part {number}. This upload's parts are numbered from 1 to {last}.", last=last)
 
 
-def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[tuple[int, str]]:
+def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[UploadPart]:
     """The parts by ascending number with quoted ETags, if they can make up the whole upload."""
     ordered = sorted(parts)
     numbers = [number for number, _ in ordered]
@@ -358,7 +358,7 @@ def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[tuple
             f"{len(missing)} of {len(wanted)} parts are missing, the first is {missing[0]}. Send them, then complete.",
             missing=missing[:100],
         )
-    return [(number, f'"{etag.strip(chr(34))}"') for number, etag in ordered]
+    return [UploadPart(number, f'"{etag.strip(chr(34))}"') for number, etag in ordered]
 
 
 def _gone(hides: str | None = None) -> UploadNotFound:

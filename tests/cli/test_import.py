@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from image_upload.cli.import_files.finishing import write_list
-from image_upload.cli.import_files.fitting import content_type
-from image_upload.cli.import_files.walking import Found, Tree
+from image_upload.cli.import_files.cleanup import write_list
+from image_upload.cli.import_files.rules import content_type
+from image_upload.cli.import_files.tree import Found, Tree
 from image_upload.domain import purposes
 from tests.cli.importing import MIB, Import, noise
 from tests.cli.meddling import Call, Meddler

@@ -127,6 +127,7 @@ def test_only_the_object_that_was_looked_at_is_removed(answer: bytes, place: Pla
             "Content-Length: 999",
             "Content-Type: image/jpeg",
             'ETag: "seen"',
+            "Last-Modified: Mon, 30 Nov 2026 00:00:00 GMT",
             "Connection: close",
         ]
         exchange.say("\r\n".join([*head, "", ""]).encode())

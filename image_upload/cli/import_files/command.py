@@ -12,15 +12,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from image_upload.cli.import_files import finishing, parts
+from image_upload.cli.import_files import cleanup
 from image_upload.cli.import_files.arguments import parse
 from image_upload.cli.import_files.database import Column, DatabaseError
-from image_upload.cli.import_files.fitting import Rules, fit
 from image_upload.cli.import_files.journal import Journal, JournalError, Row
-from image_upload.cli.import_files.patience import Stop, Storage
 from image_upload.cli.import_files.report import Report
-from image_upload.cli.import_files.sending import Sender
-from image_upload.cli.import_files.walking import Found, Passed, Tree, shown
+from image_upload.cli.import_files.rules import Rules, fit
+from image_upload.cli.import_files.sender import Sender
+from image_upload.cli.import_files.storage import Stop, Storage
+from image_upload.cli.import_files.tree import Found, Passed, Tree, shown
 from image_upload.domain import keys
 from image_upload.domain.purposes import table
 from image_upload.errors import InvalidKey, Problem
@@ -186,7 +186,7 @@ async def _look(every: _Import) -> None:
     found, own = every.tree.walk(), _own_files(every.options)
     looked = 0
     while page := list(islice(found, _LOOKED_AT_ONCE)):
-        with every.journal.planning():
+        with every.journal.transaction():
             for each in page:
                 if each.path not in own:
                     _plan(every, each)
@@ -212,7 +212,7 @@ def _plan(every: _Import, each: Found | Passed) -> None:
     row = journal.find(each.path)
     if row is not None and row.stored and row.stat == each.stat:
         journal.seen(row.id)
-        report.already(each.stat.size_bytes)
+        report.stored(each.stat.size_bytes, was_there=True)
         return
     try:
         key = fit(every.rules, each.path, each.stat.size_bytes).key
@@ -220,8 +220,7 @@ def _plan(every: _Import, each: Found | Passed) -> None:
         report.refused(each.path, problem.detail)
         return
     if journal.plan(each.path, key, each.stat):
-        report.files += 1
-        report.bytes += each.stat.size_bytes
+        report.planned(each.stat.size_bytes)
     else:
         report.refused(each.path, f"another file of this folder gets the same key, {key}. Rename one of the two.")
 
@@ -229,8 +228,8 @@ def _plan(every: _Import, each: Found | Passed) -> None:
 async def _check_database(every: _Import, column: Column) -> None:
     """Raises `DatabaseError` before anything is sent, if a column is too narrow or paths and keys could be mistaken."""
     prefix = every.options.db_prefix
-    await column.check(row.key for row in every.journal.every())
-    for row in every.journal.every():
+    await column.check(row.key for row in every.journal.rows("every"))
+    for row in every.journal.rows("every"):
         other = every.journal.find(os.fsencode(row.key.removeprefix(prefix))) if row.key.startswith(prefix) else None
         if other is not None and other.id != row.id:
             raise DatabaseError(
@@ -241,13 +240,12 @@ async def _check_database(every: _Import, column: Column) -> None:
 
 async def _send(every: _Import, storage: Storage) -> None:
     rehearse = every.options.dry_run
-    if not rehearse:
-        for row in finishing.forget_gone(every.journal, every.tree, every.report):
-            await storage.patiently(lambda bucket, row=row: parts.give_up(bucket, row, every.journal))  # type: ignore[misc]
-    every.report.begin(every.report.files, every.report.bytes)
     sender = Sender(storage, every.tree, every.journal, every.rules, every.report, rehearse=rehearse)
+    if not rehearse:
+        await sender.settle_left_behind()
+    every.report.begin()
     try:
-        await sender.send_all(every.journal.to_send(), every.options.jobs)
+        await sender.send_all(every.journal.rows("to send"), every.options.jobs)
     finally:
         every.journal.flush()
         every.report.end()
@@ -256,21 +254,18 @@ async def _send(every: _Import, storage: Storage) -> None:
 async def _finish(every: _Import, storage: Storage) -> None:
     """Database, list, removal, in this order: nothing is removed that the database still looks for here."""
     options, journal, report = every.options, every.journal, every.report
+    rehearse = options.dry_run
     if every.column is not None:
-        changed = 0
-        if options.dry_run:
-            counts, did = every.column.count(every.pairs(journal.every())), "would be changed"
-        else:
-            counts, did = every.column.update(every.pairs(journal.all_stored())), "changed"
-        async with contextlib.aclosing(counts) as batches:  # type: ignore[type-var]
+        changed, pairs = 0, every.pairs(journal.rows("every" if rehearse else "stored"))
+        async with contextlib.aclosing(every.column.update(pairs, rehearse=rehearse)) as batches:
             async for count in batches:
                 changed += count
                 await asyncio.sleep(0)  # a Ctrl-C is seen here
-        report.say(f"database: {changed:,} rows of {options.update_db} {did}")
-    if options.dry_run:
+        report.say(f"database: {changed:,} rows of {options.update_db} {'would be ' if rehearse else ''}changed")
+    if rehearse:
         return
     if options.rewrite_list:
-        count = finishing.write_list(options.rewrite_list, journal.all_stored())
+        count = cleanup.write_list(options.rewrite_list, journal.rows("stored"))
         report.say(f"list: {count:,} files in {shown(options.rewrite_list)}")
     if options.delete_after:
-        await finishing.remove_files(journal.stored_here(), options.jobs, storage, every.tree, report)
+        await cleanup.remove_files(journal.rows("stored here"), options.jobs, storage, every.tree, report)

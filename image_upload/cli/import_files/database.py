@@ -3,7 +3,7 @@
 Table and column are looked up in the database and quoted by SQLAlchemy; values are bound.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -47,33 +47,27 @@ class Column:
                     f"{self._column} takes {length} characters, and the key {key} has {len(key)}. Make it wider first."
                 )
 
-    async def count(self, pairs: Iterable[tuple[str, str]]) -> AsyncIterator[int]:
-        """How many rows hold the old path of a pair (old path, key), a number a batch. Raises `DatabaseError`."""
-        from sqlalchemy import func, select  # most imports have no database
+    async def update(self, pairs: Iterable[tuple[str, str]], *, rehearse: bool = False) -> AsyncGenerator[int]:
+        """Put the key where the old path of a pair (old path, key) is; rows changed, a number a batch.
 
-        async with self._connection() as connection:
-            table, column, _ = self._look_up(connection)
-            for batch in _batches(pairs):
-                query = select(func.count()).select_from(table).where(column.in_([old for old, _ in batch]))
-                yield connection.scalar(query) or 0
-
-    async def update(self, pairs: Iterable[tuple[str, str]]) -> AsyncIterator[int]:
-        """Put the key where the old path is; rows changed, a number a batch; 0 the second time.
-
-        Raises `DatabaseError`; batches before it stay changed.
+        In a rehearsal: how many would be. The second time it is 0. Raises `DatabaseError`; batches before it stay
+        changed.
         """
-        from sqlalchemy import case  # see above
+        from sqlalchemy import case, func, select  # most imports have no database
 
         async with self._connection() as connection:
             table, column, _ = self._look_up(connection)
             connection.rollback()  # ends the transaction that looked
             for batch in _batches(pairs):
+                is_old = column.in_([old for old, _ in batch])
                 # One statement a batch: the table is read once for all of them, also without an index.
                 key = case(dict(batch), value=column, else_=column)
-                statement = table.update().where(column.in_([old for old, _ in batch])).values({column.key: key})
                 with connection.begin():
-                    changed = connection.execute(statement).rowcount
-                yield changed
+                    if rehearse:
+                        count = connection.scalar(select(func.count()).select_from(table).where(is_old)) or 0
+                    else:
+                        count = connection.execute(table.update().where(is_old).values({column.key: key})).rowcount
+                yield count
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator["Connection"]:

@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from image_upload.cli.import_files.walking import Stat
+from image_upload.cli.import_files.tree import Stat
 
 _APPLICATION_ID: Final = 0x494D4F56  # "IMOV": https://www.sqlite.org/pragma.html#pragma_application_id
 _VERSION: Final = 1
@@ -33,6 +33,17 @@ _TABLES: Final = (
 _COLUMNS: Final = (
     "id, path, key, size_bytes, mtime_ns, ctime_ns, inode, stored, sha256, etag, begun, upload_id FROM files"
 )
+
+
+Which = Literal["every", "stored", "stored here", "to send", "left behind"]
+# What `rows` takes. "here": this run has found the file in the folder.
+_CONDITIONS: Final[Mapping[Which, str]] = {
+    "every": "true",
+    "stored": "stored",
+    "stored here": "stored AND seen = :run",
+    "to send": "NOT stored AND seen = :run",
+    "left behind": "NOT stored AND seen < :run",
+}
 
 
 class JournalError(Exception):
@@ -82,7 +93,7 @@ class Journal:
             raise
 
     def _begin(self, about: Mapping[str, str]) -> None:
-        with self._transaction():
+        with self.transaction():
             (application,), (version,) = (
                 self._db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
             )
@@ -123,19 +134,14 @@ class Journal:
             raise JournalError(_advice(self._file, error)) from None
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._explained():
+    def transaction(self) -> Iterator[None]:
+        """`plan` and `seen` inside are committed together."""
+        with self._explained(), self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+            yield
 
     def _write(self, statement: str, *values: object) -> None:
-        with self._transaction():
+        with self.transaction():
             self._db.execute(statement, values)
 
     def find(self, path: bytes) -> Row | None:
@@ -152,12 +158,6 @@ class Journal:
         with self._explained():
             found = self._db.execute(f"SELECT {_COLUMNS} WHERE {column} = ?", (value,)).fetchone()
         return None if found is None else _row(found)
-
-    @contextmanager
-    def planning(self) -> Iterator[None]:
-        """`plan` and `seen` inside are committed together."""
-        with self._transaction():
-            yield
 
     def plan(self, path: bytes, key: str, stat: Stat) -> bool:
         """A new file, or one that may have changed and keeps its key, is to be sent. False: the key is taken."""
@@ -201,41 +201,21 @@ class Journal:
         self._flushed_at = time.monotonic()
         if not marks:
             return
-        with self._transaction():
+        with self.transaction():
             self._db.executemany(
                 "UPDATE files SET stored = 1, begun = 0, upload_id = NULL, size_bytes = ?, mtime_ns = ?, ctime_ns = ?, "
                 "inode = ?, sha256 = ?, etag = ? WHERE id = ?",
                 [(*mark.stat, mark.sha256, mark.etag, mark.id) for mark in marks],
             )
 
-    def to_send(self) -> Iterator[Row]:
-        """The files that this run found and S3 has not confirmed."""
-        return self._rows(f"NOT stored AND seen = {self.run}")
-
-    def all_stored(self) -> Iterator[Row]:
-        """All files that S3 has confirmed, in this run or an earlier one."""
-        return self._rows("stored")
-
-    def stored_here(self) -> Iterator[Row]:
-        """Those of them that this run has found in the folder."""
-        return self._rows(f"stored AND seen = {self.run}")
-
-    def every(self) -> Iterator[Row]:
-        """All files that have a key."""
-        return self._rows("true")
-
-    def left_behind(self) -> Iterator[Row]:
-        """Files of earlier runs that this one does not send, and S3 has not confirmed."""
-        return self._rows(f"NOT stored AND seen < {self.run}")
-
-    def _rows(self, condition: str) -> Iterator[Row]:
-        """Rows in their order, a page at a time: rows may be changed while they are gone through."""
+    def rows(self, which: Which) -> Iterator[Row]:
+        """Files in their order, a page at a time: they may be changed while they are gone through."""
         last = 0
         while True:
             with self._explained():
                 page = self._db.execute(
-                    f"SELECT {_COLUMNS} WHERE {condition} AND id > ? ORDER BY id LIMIT {_PAGE_ROWS}",
-                    (last,),
+                    f"SELECT {_COLUMNS} WHERE {_CONDITIONS[which]} AND id > :last ORDER BY id LIMIT {_PAGE_ROWS}",
+                    {"run": self.run, "last": last},
                 ).fetchall()
             if not page:
                 return

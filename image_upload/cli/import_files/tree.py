@@ -5,7 +5,8 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import NamedTuple, Self
+from io import FileIO
+from typing import NamedTuple
 
 # The kernel's clock for time stamps of files ticks every 4 or 10 ms.
 _TICK_NS = 20_000_000
@@ -59,13 +60,13 @@ def stat_of(found: os.stat_result) -> Stat:
 
 
 class OpenFile:
-    """A regular file, open. Reading says so if it changes meanwhile."""
+    """A regular file, open, and what it was at that moment. `raw` reads it."""
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self.raw = FileIO(fd)
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
-            os.close(fd)
+            self.raw.close()
             raise ChangedError
         # Were it written to in this very tick, after we have read it, its time stamps would not tell.
         if (age_ns := time.time_ns() - found.st_ctime_ns) < _TICK_NS:
@@ -73,27 +74,9 @@ class OpenFile:
             found = os.fstat(fd)
         self.stat = stat_of(found)
 
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        os.close(self._fd)
-
-    def read(self, start: int, length: int) -> bytes:
-        """Exactly these bytes. Raises `ChangedError` if there are fewer."""
-        data = os.pread(self._fd, length, start)
-        while len(data) < length:  # one read gives at most 2 GiB, and network file systems less
-            more = os.pread(self._fd, length - len(data), start + len(data))
-            if not more:
-                raise ChangedError
-            data += more
-        return data
-
     def check(self) -> None:
         """Raises `ChangedError` if the file is not what it was when it was opened."""
-        if stat_of(os.fstat(self._fd)) != self.stat:
+        if stat_of(os.fstat(self.raw.fileno())) != self.stat:
             raise ChangedError
 
 
@@ -136,16 +119,6 @@ class Tree:
     def _close(self, fd: int) -> None:
         if fd != self._root:
             os.close(fd)
-
-    def exists(self, path: bytes) -> bool:
-        """Whether there is still something under this path."""
-        try:
-            os.close(self._open(path, os.O_RDONLY | os.O_NONBLOCK))
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return True
-        return True
 
     def remove(self, path: bytes, known: Stat) -> bool:
         """Remove a file if it is still the one that is known; whether it was. Raises `OSError`."""
