@@ -39,5 +39,5 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
 
 def table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """A table in Markdown; a blank line stands around it, because a comment would else be part of its paragraph."""
-    lines = [titles, ("---",) * len(titles), *rows]
-    return "\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in lines).replace("| --- |", "|---|") + "\n"
+    head, *body = (f"| {' | '.join(cells)} |\n" for cells in (titles, *rows))
+    return "".join(["\n", head, "|---" * len(titles), "|\n", *body, "\n"])
