@@ -37,7 +37,8 @@ _LEFT = {
 class DailyQuotas:
     """One allowance for each user and day. The owner tag in a key says whose it is.
 
-    `confirm` is called with the key of an upload whose permission is over: it settles the end. Raises the problems of S3.
+    `confirm` is called with the key of an upload whose permission is over, and settles its end. It raises the problems
+    of S3.
     """
 
     enabled: ClassVar[bool] = True
