@@ -9,3 +9,7 @@ cleanup   the rewrite list, and removing what S3 has
 database  old paths in a column of a database → keys
 report    progress and summary
 """
+
+
+class Stop(Exception):
+    """The import cannot begin or go on. The message says why and what to do."""

@@ -61,12 +61,12 @@ async def _remove(row: Row, storage: Storage, tree: Tree, report: Report) -> Non
 
     try:
         if not await storage.patiently(confirmed):
-            report.failed(row.path, f"kept here: S3 has no longer what was stored under {row.key}")
+            report.not_moved("failed", row.path, f"kept here: S3 has no longer what was stored under {row.key}")
         elif await asyncio.to_thread(tree.remove, row.path, row.stat):
             report.removed()
         else:
-            report.failed(row.path, "kept here: it has changed since it was sent. Repeat the command")
+            report.not_moved("failed", row.path, "kept here: it has changed since it was sent. Repeat the command")
     except FileNotFoundError:
         return
     except (S3Failure, OSError) as error:
-        report.failed(row.path, f"kept here: {error}")
+        report.not_moved("failed", row.path, f"kept here: {error}")

@@ -10,22 +10,24 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from image_upload.cli.import_files import cleanup
+from image_upload.cli.import_files import Stop, cleanup
 from image_upload.cli.import_files.arguments import parse
-from image_upload.cli.import_files.database import Column, DatabaseError
-from image_upload.cli.import_files.journal import Journal, JournalError, Row
+from image_upload.cli.import_files.journal import Journal, Row
 from image_upload.cli.import_files.report import Report
 from image_upload.cli.import_files.rules import Rules, fit
 from image_upload.cli.import_files.sender import Sender
-from image_upload.cli.import_files.storage import Stop, Storage
+from image_upload.cli.import_files.storage import Storage
 from image_upload.cli.import_files.tree import Found, Passed, Tree, shown
 from image_upload.domain import keys
 from image_upload.domain.purposes import table
 from image_upload.errors import InvalidKey, Problem
 from image_upload.s3.bucket import Bucket, BucketState
 from image_upload.settings import Settings, SettingsError, load, read_dotenv
+
+if TYPE_CHECKING:
+    from image_upload.cli.import_files.database import Column
 
 _LOOKED_AT_ONCE: Final = 1_000
 _INTERRUPTED: Final = 130  # as a shell says it of a program that Ctrl-C ended
@@ -40,10 +42,6 @@ _BUCKET_ADVICE: Final[dict[BucketState, str]] = {
 }
 
 
-class CannotBegin(Exception):
-    """Nothing was done. The message says why and what to do."""
-
-
 class _Import(NamedTuple):
     """Everything that one run works with."""
 
@@ -51,7 +49,7 @@ class _Import(NamedTuple):
     rules: Rules
     tree: Tree
     journal: Journal
-    column: Column | None
+    column: "Column | None"
     report: Report
 
     def old_path(self, row: Row) -> str:
@@ -72,9 +70,9 @@ def run(arguments: Sequence[str]) -> int:
     with contextlib.ExitStack() as held:
         try:
             if not hasattr(os, "O_NOFOLLOW"):
-                raise CannotBegin("This command needs Linux or macOS; on Windows run it in WSL or in a container.")
+                raise Stop("This command needs Linux or macOS; on Windows run it in WSL or in a container.")
             every = _begin(options, _settings(), held)
-        except (CannotBegin, SettingsError, JournalError, DatabaseError) as error:
+        except (Stop, SettingsError) as error:
             print(error, file=sys.stderr)
             return 2
         try:
@@ -97,16 +95,16 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 def _begin(options: Namespace, settings: Settings, held: contextlib.ExitStack) -> _Import:
-    """Open everything. Raises `CannotBegin`, `JournalError`, `DatabaseError`."""
+    """Open everything. Raises `Stop`."""
     rules = _rules(options, settings)
     if options.rewrite_list and not Path(options.rewrite_list).absolute().parent.is_dir():
-        raise CannotBegin(f"There is no folder for {shown(options.rewrite_list)}. Make it first.")
+        raise Stop(f"There is no folder for {shown(options.rewrite_list)}. Make it first.")
     try:
         tree = Tree(options.folder, options.exclude, follow=options.follow_symlinks)
     except OSError as error:
-        raise CannotBegin(f"{shown(options.folder)} cannot be opened: {error.strerror}.") from None
+        raise Stop(f"{shown(options.folder)} cannot be opened: {error.strerror}.") from None
     held.callback(tree.close)
-    column = None if options.update_db is None else Column(settings, options.update_db)
+    column = _column(settings, options.update_db) if options.update_db else None
     about = {
         "bucket": settings.s3_bucket_name,
         "endpoint": Bucket(settings).address.origin,
@@ -121,21 +119,27 @@ def _begin(options: Namespace, settings: Settings, held: contextlib.ExitStack) -
     return _Import(options, rules, tree, journal, column, Report(rehearse=options.dry_run))
 
 
+def _column(settings: Settings, name: str) -> "Column":
+    from image_upload.cli.import_files.database import Column  # with SQLAlchemy, which most imports do without
+
+    return Column(settings, name)
+
+
 def _rules(options: Namespace, settings: Settings) -> Rules:
     purpose = table(allow_gif=settings.allow_gif)[options.purpose]
     if "{class_id}" in purpose.key and not options.class_id:
-        raise CannotBegin(f"The purpose {purpose.name} needs --class-id.")
+        raise Stop(f"The purpose {purpose.name} needs --class-id.")
     try:
         keys.segment(options.user)
         if options.prefix:
             keys.check(options.prefix)
     except InvalidKey as problem:
-        raise CannotBegin(f"--user or --prefix: {problem.detail}") from None
+        raise Stop(f"--user or --prefix: {problem.detail}") from None
     return Rules(purpose, options.user, options.class_id, options.prefix)
 
 
 def _close(journal: Journal) -> None:
-    with contextlib.suppress(JournalError):  # what it could not write down, S3 is asked about the next time
+    with contextlib.suppress(Stop):  # what it could not write down, S3 is asked about the next time
         journal.close()
 
 
@@ -155,7 +159,7 @@ async def _carry_out(every: _Import) -> int:
         await _send(every, storage)
         await _finish(every, storage)
         code = 0 if report.all_well else 1
-    except (Stop, JournalError, DatabaseError, OSError) as error:
+    except (Stop, OSError) as error:
         report.say(f"stopped: {error} {_GO_ON}")
         code = 1
     except asyncio.CancelledError:
@@ -176,7 +180,7 @@ async def _wrong_place(every: _Import, storage: Storage) -> str | None:
     if every.column is not None:
         try:
             await every.column.check(())
-        except DatabaseError as error:
+        except Stop as error:
             return str(error)
     return None
 
@@ -186,10 +190,10 @@ async def _look(every: _Import) -> None:
     found, own = every.tree.walk(), _own_files(every.options)
     looked = 0
     while page := list(islice(found, _LOOKED_AT_ONCE)):
-        with every.journal.transaction():
-            for each in page:
-                if each.path not in own:
-                    _plan(every, each)
+        for each in page:
+            if each.path not in own:
+                _plan(every, each)
+        every.journal.flush()
         looked += len(page)
         every.report.looking(looked)
         await asyncio.sleep(0)  # a Ctrl-C is seen here
@@ -207,7 +211,7 @@ def _own_files(options: Namespace) -> set[bytes]:
 def _plan(every: _Import, each: Found | Passed) -> None:
     journal, report = every.journal, every.report
     if isinstance(each, Passed):
-        (report.failed if each.failed else report.skipped)(each.path, each.reason)
+        report.not_moved("failed" if each.failed else "skipped", each.path, each.reason)
         return
     row = journal.find(each.path)
     if row is not None and row.stored and row.stat == each.stat:
@@ -217,22 +221,24 @@ def _plan(every: _Import, each: Found | Passed) -> None:
     try:
         key = fit(every.rules, each.path, each.stat.size_bytes).key
     except Problem as problem:
-        report.refused(each.path, problem.detail)
+        report.not_moved("refused", each.path, problem.detail)
         return
     if journal.plan(each.path, key, each.stat):
         report.planned(each.stat.size_bytes)
     else:
-        report.refused(each.path, f"another file of this folder gets the same key, {key}. Rename one of the two.")
+        report.not_moved(
+            "refused", each.path, f"another file of this folder gets the same key, {key}. Rename one of the two."
+        )
 
 
-async def _check_database(every: _Import, column: Column) -> None:
-    """Raises `DatabaseError` before anything is sent, if a column is too narrow or paths and keys could be mistaken."""
+async def _check_database(every: _Import, column: "Column") -> None:
+    """Raises `Stop` before anything is sent, if a column is too narrow or paths and keys could be mistaken."""
     prefix = every.options.db_prefix
     await column.check(row.key for row in every.journal.rows("every"))
     for row in every.journal.rows("every"):
         other = every.journal.find(os.fsencode(row.key.removeprefix(prefix))) if row.key.startswith(prefix) else None
         if other is not None and other.id != row.id:
-            raise DatabaseError(
+            raise Stop(
                 f"The key {row.key} is also the old path of another file: the database could not tell them apart. "
                 "Choose another --prefix."
             )

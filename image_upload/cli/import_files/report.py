@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 _LINE_EVERY_S: Final = 10.0
 _BAR: Final = "{percentage:3.0f}% {bar} {n_fmt}/{total_fmt} {rate_fmt}, {remaining} left{postfix}"
 
-Outcome = Literal["moved", "already there", "refused", "failed", "skipped", "removed here"]
-
 
 class Progress:
     """One file's share of the progress: as much as it has bytes, however often they are sent."""
@@ -45,7 +43,7 @@ class Report:
         self._started = self._said = time.monotonic()
         self._took_s = 0.0
         self._bar: tqdm[NoReturn] | None = None
-        self._counts: Counter[Outcome] = Counter()
+        self._counts: Counter[str] = Counter()
         self._moved_bytes = 0
         self.files = self.bytes = self.files_done = self.bytes_done = 0
 
@@ -113,19 +111,8 @@ class Report:
         self._counts["already there" if was_there else "moved"] += 1
         self._moved_bytes += 0 if was_there else size_bytes
 
-    def refused(self, path: bytes, reason: str) -> None:
-        """A file is not one that may go there."""
-        self._not_moved("refused", path, reason)
-
-    def failed(self, path: bytes, reason: str) -> None:
-        """A file could not be moved."""
-        self._not_moved("failed", path, reason)
-
-    def skipped(self, path: bytes, reason: str) -> None:
-        """This is no file."""
-        self._not_moved("skipped", path, reason)
-
-    def _not_moved(self, outcome: Outcome, path: bytes, reason: str) -> None:
+    def not_moved(self, outcome: Literal["refused", "failed", "skipped"], path: bytes, reason: str) -> None:
+        """A file may not go there (refused) or did not (failed), or this is no file (skipped)."""
         self._counts[outcome] += 1
         self.say(f"{outcome:8} {shown(path)}: {reason}")
 

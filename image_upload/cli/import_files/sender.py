@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
-from image_upload.cli.import_files.journal import Journal, Mark, Row
+from image_upload.cli.import_files import Stop
+from image_upload.cli.import_files.journal import Journal, Row
 from image_upload.cli.import_files.report import Report
 from image_upload.cli.import_files.rules import Rules, fit
-from image_upload.cli.import_files.storage import Stop, Storage, answer_of, in_parallel, may_pass
-from image_upload.cli.import_files.tree import ChangedError, OpenFile, Tree
+from image_upload.cli.import_files.storage import Storage, answer_of, in_parallel, may_pass
+from image_upload.cli.import_files.tree import ChangedError, OpenFile, Stat, Tree
 from image_upload.errors import Problem
 from image_upload.limits import IMPORT_IN_FLIGHT_BYTES, UPLOAD_PART_BYTES
 from image_upload.outbound.budget import ByteBudget
@@ -32,10 +33,12 @@ Progress = Callable[[int], None]
 
 
 class Stored(NamedTuple):
-    """S3 has the file, as this `Mark` says. `was_there`: it had it before."""
+    """S3 has the file. `etag` is without quotes. `was_there`: it had it before."""
 
-    mark: Mark
-    was_there: bool = False
+    stat: Stat
+    sha256: str
+    etag: str
+    was_there: bool
 
 
 class ForeignObject(Exception):
@@ -58,7 +61,7 @@ class Sender:
         self._failures_in_a_row = 0
 
     async def send_all(self, rows: Iterator[Row], jobs: int) -> None:
-        """Send the rows' files, so many at once. Raises `Stop` when going on makes no sense, `JournalError`."""
+        """Send the rows' files, so many at once. Raises `Stop` when going on makes no sense."""
         # So many files one after the other, each after all its attempts: it is not the files.
         self._failures_most = max(jobs, _FAILURES_LEAST)
         await in_parallel(rows, jobs, self._send)
@@ -71,7 +74,7 @@ class Sender:
                 self._tree.open(row.path).raw.close()
             except (FileNotFoundError, NotADirectoryError):
                 gone = f"it is gone since the last run, before S3 confirmed it. Look for {row.key}"
-                self._report.failed(row.path, gone)
+                self._report.not_moved("failed", row.path, gone)
                 self._journal.forget(row.id)
             except (OSError, ChangedError):
                 pass  # something is there
@@ -83,22 +86,22 @@ class Sender:
             stored = await self._storage.patiently(lambda bucket: self._attempt(bucket, row, progress))
         except Problem as problem:
             await self._settle(row)
-            self._report.refused(row.path, problem.detail)
+            self._report.not_moved("refused", row.path, problem.detail)
         except (ChangedError, ForeignObject, OSError) as error:
             await self._settle(row)
-            self._report.failed(row.path, _reason(error, row))
+            self._report.not_moved("failed", row.path, _reason(error, row))
         except S3Failure as failure:
             if not may_pass(failure):
                 await self._settle(row)
-            self._report.failed(row.path, f"S3 answered {answer_of(failure)} to {failure.operation}")
+            self._report.not_moved("failed", row.path, f"S3 answered {answer_of(failure)} to {failure.operation}")
             self._failures_in_a_row += may_pass(failure)
             if self._failures_in_a_row >= self._failures_most:
                 raise Stop("S3 does not take files at the moment.") from None
         else:
             self._failures_in_a_row = 0
             if not self._rehearse:
-                self._journal.stored(stored.mark)
-            self._report.stored(stored.mark.stat.size_bytes, was_there=stored.was_there)
+                self._journal.stored(row.id, stored.stat, stored.sha256, stored.etag)
+            self._report.stored(stored.stat.size_bytes, was_there=stored.was_there)
         finally:
             progress.close()
 
@@ -113,7 +116,7 @@ class Sender:
             approved = fit(self._rules, row.path, file.stat.size_bytes)  # it may have grown since it was found
             headers = approved.headers | bucket.at_rest(row.key)
             if self._rehearse:
-                return _stored(row, file, await self._digest(file, progress=progress), "")
+                return _stored(file, await self._digest(file, progress=progress), "")
             if file.stat.size_bytes <= UPLOAD_PART_BYTES:
                 return await self._put(bucket, row, file, headers)
             return await self._send_parts(bucket, self._journal.row(row.id), file, headers, progress)
@@ -141,7 +144,7 @@ class Sender:
                     raise
                 found = await objects.head(bucket, row.key, checksums=True)
                 if found is not None and await confirms(found, digest):
-                    return _stored(row, file, digest, found.etag, was_there=True)
+                    return _stored(file, digest, found.etag, was_there=True)
                 self._check_ours(row, found)
                 sent = await transfer.put(bucket, row.key, part.data, digest, headers)
             if not await confirms(sent, digest):
@@ -150,7 +153,7 @@ class Sender:
                 if found is None or not await confirms(found, digest):
                     await objects.delete(bucket, row.key, etag=sent.etag)
                     raise S3Failure("PutObject", None, "BadDigest")
-            return _stored(row, file, digest, sent.etag)
+            return _stored(file, digest, sent.etag)
         finally:
             part.free()
 
@@ -165,7 +168,7 @@ class Sender:
             if found is not None:
                 digest = await self._digest(file, with_etags=found.sha256 is None)
                 if await confirms(found, digest):
-                    return _stored(row, file, digest, found.etag, was_there=True)
+                    return _stored(file, digest, found.etag, was_there=True)
                 self._check_ours(row, found)
                 conditions = {}
             upload_id = await self._begin(bucket, row, headers)
@@ -183,7 +186,7 @@ class Sender:
         stored = await objects.head(bucket, row.key, checksums=True)
         if stored is None or not await confirms(stored, digest):
             raise failed
-        return _stored(row, file, digest, stored.etag)
+        return _stored(file, digest, stored.etag)
 
     async def _begin(self, bucket: Bucket, row: Row, headers: Mapping[str, str]) -> str:
         await give_up(bucket, row, self._journal)
@@ -225,8 +228,8 @@ def _close(opening: asyncio.Future[OpenFile]) -> None:
         opening.result().raw.close()
 
 
-def _stored(row: Row, file: OpenFile, digest: Digest, etag: str, *, was_there: bool = False) -> Stored:
-    return Stored(Mark(row.id, file.stat, digest.sha256, etag.strip('"')), was_there)
+def _stored(file: OpenFile, digest: Digest, etag: str, *, was_there: bool = False) -> Stored:
+    return Stored(file.stat, digest.sha256, etag.strip('"'), was_there)
 
 
 async def _parts_there(bucket: Bucket, row: Row) -> dict[int, UploadPart] | None:

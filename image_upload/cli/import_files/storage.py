@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from image_upload.cli.import_files import Stop
 from image_upload.cli.import_files.journal import Row
 from image_upload.cli.import_files.tree import ChangedError
 from image_upload.errors import CredentialsUnavailable, StorageDenied, StorageUnavailable
@@ -31,10 +32,6 @@ _ENDED_CODES: Final = frozenset({"ExpiredToken", "TokenRefreshRequired", "TokenI
 # Every file would get the same answer.
 _SAME_FOR_ALL_STATUSES: Final = frozenset({301, 307, 401, 403})
 _SAME_FOR_ALL_CODES: Final = frozenset({"NoSuchBucket", "PermanentRedirect", "AuthorizationHeaderMalformed"})
-
-
-class Stop(Exception):
-    """The import cannot go on. The message says why and what to do."""
 
 
 def may_pass(error: BaseException) -> bool:
