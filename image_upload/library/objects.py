@@ -34,7 +34,7 @@ LIST_DEFAULT_KEYS = 100
 FILE_URL_EXPIRES_S = 3600
 # The metadata under which an object says whose it is, where its key does not. A hyphen comes back from every store.
 OWNER_MARK = "owner-mark"
-# In the place of a user id in tokens for pages of everybody's objects: no user has it.
+# In the place of a user id in tokens for pages of all users' objects: no user has it.
 _ALL = ""
 
 
@@ -257,5 +257,5 @@ class Library:
 
 
 def missing(hides: str | None = None) -> ObjectMissing:
-    """The problem of an object that is not there, and of one that is somebody else's (`hides`)."""
+    """The problem of an object that is not there, and of one that is another user's (`hides`)."""
     return ObjectMissing("There is no such object of yours. Compare the key with the one you were given.", hides=hides)

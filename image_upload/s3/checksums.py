@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from image_upload.limits import KIB
+
 if TYPE_CHECKING:
     from image_upload.s3.multipart import UploadPart
     from image_upload.s3.objects import StoredObject
@@ -21,6 +23,7 @@ SHA256_HEADER: Final = "x-amz-checksum-sha256"
 # Declare, ask for or announce a checksum; stores that know none answer them with 400 or 501.
 _HEADERS = frozenset({SHA256_HEADER, "x-amz-checksum-algorithm", "x-amz-checksum-mode"})
 _MD5_HEX_CHARS = 32
+_HASHED_AT_ONCE_BYTES = 64 * KIB
 
 
 class Digest(NamedTuple):
@@ -49,9 +52,14 @@ async def request_headers(
     return left
 
 
-def digest_of(data: bytes | memoryview) -> Digest:
+async def digest_of(data: bytes | memoryview) -> Digest:
     """The digest of what is sent in one request. Its `etag` reads the data again."""
-    return Digest(len(data), _base64_sha256(data), lambda: _md5(data))
+    # A thread costs more than the hash of a small file.
+    if len(data) <= _HASHED_AT_ONCE_BYTES:
+        sha256 = _base64_sha256(data)
+    else:
+        sha256 = await asyncio.to_thread(_base64_sha256, data)
+    return Digest(len(data), sha256, lambda: _md5(data))
 
 
 def digest_of_parts(size_bytes: int, parts: Sequence["UploadPart"]) -> Digest:

@@ -105,7 +105,7 @@ def behind_s(date: str | None) -> float:
 
 @asynccontextmanager
 async def map_s3_errors() -> AsyncIterator[None]:
-    """A failure of S3 that nobody expected, as a problem that says who can mend it.
+    """Turn an unexpected failure of S3 into a problem that says who can mend it.
 
     Raises `StorageDenied` with the IAM action that is missing or the error of our clock, `StorageTimedOut`, or
     `StorageUnavailable`.

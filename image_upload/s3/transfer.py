@@ -201,7 +201,7 @@ async def send_parts(
     sent: list[UploadPart] = []
 
     async def send(number: int, data: memoryview) -> None:
-        digest = await asyncio.to_thread(digest_of, data)
+        digest = await digest_of(data)
         part = there.get(number) if there else None
         if part is None or not await confirms(part, digest):
             part = await multipart.send_part(
@@ -258,7 +258,7 @@ async def store(
             sent = await send_parts(bucket, key, upload_id, parts)
             await multipart.complete(bucket, key, upload_id, sent, {}, limit=time_limits.COMPLETE_OWN)
         else:
-            await put(bucket, key, first.data, await asyncio.to_thread(digest_of, first.data), headers)
+            await put(bucket, key, first.data, await digest_of(first.data), headers)
         return await _confirmed(bucket, key, parts.total_bytes)
     except BaseException as error:
         # Shielded: what is left must go although the one who waits for it has gone.

@@ -22,8 +22,9 @@ from image_upload.cli.import_files.storage import Storage
 from image_upload.cli.import_files.tree import Found, Passed, Tree, shown
 from image_upload.domain import keys
 from image_upload.domain.purposes import table
-from image_upload.errors import InvalidKey, Problem
-from image_upload.s3.bucket import Bucket, BucketState
+from image_upload.errors import CredentialsUnavailable, InvalidKey, Problem
+from image_upload.s3.bucket import Bucket
+from image_upload.s3.errors import S3Failure
 from image_upload.settings import Settings, SettingsError, load, read_dotenv
 
 if TYPE_CHECKING:
@@ -33,12 +34,11 @@ _LOOKED_AT_ONCE: Final = 1_000
 _INTERRUPTED: Final = 130  # as a shell says it of a program that Ctrl-C ended
 _GO_ON: Final = "Then repeat the same command: it goes on where it was."
 
-_BUCKET_ADVICE: Final[dict[BucketState, str]] = {
-    "missing": "There is no such bucket. Check S3_BUCKET_NAME and AWS_REGION.",
-    "denied": "S3 denied HeadBucket. Grant s3:ListBucket on the bucket: without it S3 does not say what is there.",
-    "unreachable": "S3 did not answer. Check AWS_S3_ENDPOINT_URL and the network.",
-    "no-credentials": "There are no AWS credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role.",
-    "error": "S3 answered with an error. Check S3_BUCKET_NAME, AWS_REGION and AWS_S3_ENDPOINT_URL.",
+# By the status of HeadBucket's answer; None: there was none.
+_BUCKET_ADVICE: Final[dict[int | None, str]] = {
+    404: "There is no such bucket. Check S3_BUCKET_NAME and AWS_REGION.",
+    403: "S3 denied HeadBucket. Grant s3:ListBucket on the bucket: without it S3 does not say what is there.",
+    None: "S3 did not answer. Check AWS_S3_ENDPOINT_URL and the network.",
 }
 
 
@@ -150,8 +150,10 @@ async def _carry_out(every: _Import) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     report, code = every.report, 0
     try:
-        if wrong := await _wrong_place(every, storage):
-            print(wrong, file=sys.stderr)
+        try:
+            await _check_place(every, storage)
+        except Stop as reason:
+            print(reason, file=sys.stderr)
             return 2
         await _look(every)
         if every.column is not None:
@@ -172,17 +174,18 @@ async def _carry_out(every: _Import) -> int:
     return code
 
 
-async def _wrong_place(every: _Import, storage: Storage) -> str | None:
-    """Why bucket or database cannot be written to, and what to do; None if they can."""
-    state = await storage.bucket.state()
-    if state != "ok":
-        return _BUCKET_ADVICE[state]
+async def _check_place(every: _Import, storage: Storage) -> None:
+    """Raises `Stop` if bucket or database cannot be written to, with what to do."""
+    try:
+        await storage.bucket.call("HeadBucket", "HEAD", "")
+    except CredentialsUnavailable:
+        advice = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role."
+        raise Stop(f"There are no AWS credentials. {advice}") from None
+    except S3Failure as failure:
+        other = "S3 answered with an error. Check S3_BUCKET_NAME, AWS_REGION and AWS_S3_ENDPOINT_URL."
+        raise Stop(_BUCKET_ADVICE.get(failure.status, other)) from None
     if every.column is not None:
-        try:
-            await every.column.check(())
-        except Stop as error:
-            return str(error)
-    return None
+        await every.column.check(())
 
 
 async def _look(every: _Import) -> None:

@@ -208,7 +208,7 @@ def _row(found: Sequence[Any]) -> Row:
 def _open(file: str) -> sqlite3.Connection:
     db = sqlite3.connect(file, timeout=0, isolation_level="IMMEDIATE")
     try:
-        # Whoever holds the file keeps it, and the kernel lets go of it when the process dies, however it dies.
+        # The first process keeps the file locked, and the kernel unlocks it when that process dies, however it dies.
         # https://www.sqlite.org/pragma.html#pragma_locking_mode
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA journal_mode = WAL")

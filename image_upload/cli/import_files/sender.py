@@ -136,7 +136,7 @@ class Sender:
             raise ChangedError
         try:
             file.check()
-            digest = await asyncio.to_thread(digest_of, part.data)
+            digest = await digest_of(part.data)
             try:
                 sent = await transfer.put(bucket, row.key, part.data, digest, {**headers, **_NO_OVERWRITE})
             except S3Failure as failure:
@@ -207,7 +207,7 @@ class Sender:
         parts: list[UploadPart] = []
         while (part := await reader.next()) is not None:
             try:
-                digest = await asyncio.to_thread(digest_of, part.data)
+                digest = await digest_of(part.data)
                 etag = await asyncio.to_thread(digest.etag) if with_etags else None
                 parts.append(UploadPart(len(parts) + 1, etag or "", len(part.data), digest.sha256))
             finally:

@@ -4,6 +4,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from io import FileIO
 from typing import NamedTuple
@@ -21,7 +22,7 @@ _KINDS = {
 
 
 class Stat(NamedTuple):
-    """What changes when a file does. ctime cannot be set back by whoever changed it, as mtime can."""
+    """What changes when a file does. A program that changes it can set back mtime, but not ctime."""
 
     size_bytes: int
     mtime_ns: int
@@ -97,40 +98,35 @@ class Tree:
         return OpenFile(self._open(path, os.O_RDONLY | os.O_NONBLOCK))
 
     def _open(self, path: bytes, flags: int) -> int:
-        """Open component by component: a folder that was replaced by a link is not entered either."""
         if self._follow:
             return os.open(path or b".", flags | os.O_CLOEXEC, dir_fd=self._root)
-        at = self._parent(path)
+        with self._parent(path) as (folder, name):
+            return os.open(name or b".", flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+
+    @contextmanager
+    def _parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
+        """The open folder of a path and the path's last name.
+
+        Every folder on the way is opened from the one above: one that was replaced by a link is not entered.
+        """
+        *folders, name = path.split(b"/")
+        at = os.dup(self._root)
         try:
-            return os.open(path.rpartition(b"/")[2] or b".", flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
-        finally:
-            self._close(at)
-
-    def _parent(self, path: bytes) -> int:
-        at = self._root
-        for folder in path.split(b"/")[:-1]:
-            try:
+            for folder in folders:
                 below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
-            finally:
-                self._close(at)
-            at = below
-        return at
-
-    def _close(self, fd: int) -> None:
-        if fd != self._root:
-            os.close(fd)
+                os.close(at)
+                at = below
+            yield at, name
+        finally:
+            os.close(at)
 
     def remove(self, path: bytes, known: Stat) -> bool:
         """Remove a file if it is still the one that is known; whether it was. Raises `OSError`."""
-        at = self._parent(path)
-        try:
-            name = path.rpartition(b"/")[2]
-            if stat_of(os.stat(name, dir_fd=at, follow_symlinks=False)) != known:
+        with self._parent(path) as (folder, name):
+            if stat_of(os.stat(name, dir_fd=folder, follow_symlinks=False)) != known:
                 return False
-            os.unlink(name, dir_fd=at)
+            os.unlink(name, dir_fd=folder)
             return True
-        finally:
-            self._close(at)
 
     def walk(self) -> Iterator[Found | Passed]:
         """Everything in the folder, in no particular order. What comes and goes meanwhile may be seen or not."""
