@@ -48,12 +48,14 @@ def part_length(size_bytes: int, least_bytes: int) -> int:
     return max(least_bytes, -(-size_bytes // (S3_PARTS_MAX * MIB)) * MIB)
 
 
-async def create(bucket: Bucket, key: str, headers: Mapping[str, str]) -> str:
+async def create(bucket: Bucket, key: str, headers: Mapping[str, str], *, with_sha256: bool = False) -> str:
     """CreateMultipartUpload, the only one under a key: its id. `headers` become the object's.
 
-    Uploads whose answers were lost are aborted, as far as S3 tells of them within `S3_LOOK_TIMEOUT_S`. So are they if
-    this raises.
+    `with_sha256`: every part will declare its SHA-256, as `send_part` does, and the object keeps one. Uploads whose
+    answers were lost are aborted, as far as S3 tells of them within `S3_LOOK_TIMEOUT_S`; so are they if this raises.
     """
+    if with_sha256:
+        headers = {**headers, "x-amz-checksum-algorithm": "SHA256"}
     try:
         response = await bucket.call("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=headers)
         upload_id = xml.text(xml.parse(response.content, "InitiateMultipartUploadResult"), "UploadId")

@@ -254,7 +254,7 @@ async def store(
     upload_id = None
     try:
         if await parts.more():
-            upload_id = await multipart.create(bucket, key, {**headers, "x-amz-checksum-algorithm": "SHA256"})
+            upload_id = await multipart.create(bucket, key, headers, with_sha256=True)
             sent = await send_parts(bucket, key, upload_id, parts)
             await multipart.complete(bucket, key, upload_id, sent, {}, limit=time_limits.COMPLETE_OWN)
         else:

@@ -147,7 +147,7 @@ def test_an_upload_is_gone_on_with_and_sends_only_what_is_missing(
         return PartReader(ChunkSource(_chunks(content, MIB)), UPLOAD_PART_BYTES, bucket.buffers)
 
     async def work(bucket: Bucket) -> Any:
-        upload_id = await multipart.create(bucket, key, {"x-amz-checksum-algorithm": "SHA256"})
+        upload_id = await multipart.create(bucket, key, {}, with_sha256=True)
         await transfer.send_parts(bucket, key, upload_id, reader(bucket, content[:UPLOAD_PART_BYTES]))
         there = {part.number: part for part in await multipart.list_parts(bucket, key, upload_id)}
         done: list[int] = []

@@ -52,13 +52,10 @@ class _Import(NamedTuple):
     column: "Column | None"
     report: Report
 
-    def old_path(self, row: Row) -> str:
-        """What the database calls a file."""
-        return f"{self.options.db_prefix}{row.path.decode()}"
-
     def pairs(self, rows: Iterator[Row]) -> Iterator[tuple[str, str]]:
-        """(old path, key) of files."""
-        return ((old, row.key) for row in rows if (old := self.old_path(row)) != row.key)
+        """(old path in the database, key) of files."""
+        paths = ((f"{self.options.db_prefix}{row.path.decode()}", row.key) for row in rows)
+        return (each for each in paths if each[0] != each[1])
 
 
 def run(arguments: Sequence[str]) -> int:

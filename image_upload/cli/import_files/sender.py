@@ -192,7 +192,7 @@ class Sender:
         await give_up(bucket, row, self._journal)
         # First this, then S3: a kill in between must not leave an upload that the journal does not know.
         self._journal.begun(row.id, None)
-        upload_id = await multipart.create(bucket, row.key, {**headers, "x-amz-checksum-algorithm": "SHA256"})
+        upload_id = await multipart.create(bucket, row.key, headers, with_sha256=True)
         self._journal.begun(row.id, upload_id)
         return upload_id
 
@@ -253,11 +253,11 @@ async def give_up(bucket: Bucket, row: Row, journal: Journal) -> None:
     journal.ended(row.id)
 
 
-def _reason(error: Exception, row: Row) -> str:
+def _reason(error: ChangedError | ForeignObject | OSError, row: Row) -> str:
     if isinstance(error, ForeignObject):
         return f"another object is already there under {row.key}. Compare the two, remove one, repeat the command"
     if isinstance(error, ChangedError):
         return "it changes while it is read. Repeat the command when no program writes to it"
     if isinstance(error, FileNotFoundError):
         return "it is gone"
-    return f"it cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
+    return f"it cannot be read: {error.strerror}"
