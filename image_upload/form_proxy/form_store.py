@@ -25,6 +25,7 @@ from image_upload.limits import MULTIPART_URL_EXPIRES_S, S3_OBJECT_MAX_BYTES
 from image_upload.s3 import objects, transfer
 from image_upload.s3.errors import map_s3_errors
 from image_upload.s3.objects import StoredObject
+from image_upload.s3.part_reader import ChunkSource
 from image_upload.telemetry import audit
 
 # What decides the key and the object's headers; all of it must be known before the first byte leaves.
@@ -112,7 +113,7 @@ async def _store(
     await context.quotas.reserve(place.key, most_bytes, datetime.now(UTC) + timedelta(seconds=_RESERVED_S))
     try:
         async with aclosing(chunks), aclosing(_up_to(place.max_bytes, chunks)) as stream, map_s3_errors():  # type: ignore[type-var]
-            source = transfer.ChunkSource(stream)
+            source = ChunkSource(stream)
             stored = await transfer.store(
                 context.bucket, place.key, source, place.headers, expected_bytes=expected_bytes
             )

@@ -85,7 +85,9 @@ class Library:
         `content_type`, `upload_timestamp` and `extra_metadata` (such as `class_id`), and gets the storage class and
         encryption of its purpose. If this raises, nothing of the file is in S3.
         """
-        from image_upload.s3 import transfer  # hashlib's threads are not the routes' to pay
+        # Routes do without both.
+        from image_upload.s3 import transfer
+        from image_upload.s3.part_reader import FileSource
 
         keys.check(key)
         path = Path(path)
@@ -99,7 +101,7 @@ class Library:
         headers = {"Content-Type": content_type, **told, **self._bucket.at_rest(key)}
         with await asyncio.to_thread(path.open, "rb", buffering=0) as file:
             size_bytes = os.fstat(file.fileno()).st_size
-            source = transfer.FileSource(file, size_bytes)
+            source = FileSource(file, size_bytes)
             async with map_s3_errors():
                 try:
                     return await transfer.store(self._bucket, key, source, headers, expected_bytes=size_bytes)

@@ -17,7 +17,7 @@ from image_upload.limits import MIB, S3_PARTS_MAX, UPLOAD_PART_BYTES
 from image_upload.outbound.budget import ByteBudget
 from image_upload.s3 import multipart, objects, transfer
 from image_upload.s3.bucket import Bucket
-from image_upload.s3.transfer import ChunkSource, FileSource, PartReader, Source
+from image_upload.s3.part_reader import ChunkSource, FileSource, PartReader, Source
 from local.embedded_s3 import EmbeddedS3
 from tests.conftest import settings_for
 

@@ -23,7 +23,7 @@ from image_upload.s3.checksums import Digest, confirms, digest_of, digest_of_par
 from image_upload.s3.errors import S3Failure
 from image_upload.s3.multipart import UploadPart
 from image_upload.s3.objects import StoredObject
-from image_upload.s3.transfer import FileSource, PartReader
+from image_upload.s3.part_reader import FileSource, PartReader
 
 _FAILURES_LEAST: Final = 4
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
