@@ -72,11 +72,8 @@ def run(arguments: Sequence[str]) -> int:
         except (Stop, SettingsError) as error:
             print(error, file=sys.stderr)
             return 2
-        try:
-            with asyncio.Runner(loop_factory=_loop) as runner:
-                return runner.run(_carry_out(every))
-        except KeyboardInterrupt:  # a second Ctrl-C, while the first was being seen to
-            return _INTERRUPTED
+        with asyncio.Runner(loop_factory=_loop) as runner:
+            return runner.run(_carry_out(every))
 
 
 def _settings() -> Settings:

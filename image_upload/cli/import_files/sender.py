@@ -4,13 +4,13 @@ A file is always read from its beginning to its end. Parts that S3 has already, 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
 from image_upload.cli.import_files import Stop
 from image_upload.cli.import_files.journal import Journal, Row
-from image_upload.cli.import_files.report import Report
+from image_upload.cli.import_files.report import Progress, Report
 from image_upload.cli.import_files.rules import Rules, fit
 from image_upload.cli.import_files.storage import Storage, answer_of, in_parallel, may_pass
 from image_upload.cli.import_files.tree import ChangedError, OpenFile, Stat, Tree
@@ -28,8 +28,6 @@ from image_upload.s3.part_reader import FileSource, PartReader
 _FAILURES_LEAST: Final = 4
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 _NO_OVERWRITE: Final = {"If-None-Match": "*"}
-
-Progress = Callable[[int], None]
 
 
 class Stored(NamedTuple):
