@@ -178,12 +178,12 @@ async def complete(
     parts: Iterable[UploadPart],
     headers: Mapping[str, str],
     *,
-    limit: TimeLimit = time_limits.COMPLETE,
+    limit: TimeLimit | None = None,
 ) -> None:
     """CompleteMultipartUpload of parts by ascending number; an etag holds nothing that XML would escape.
 
-    Parts that have a SHA-256 name it once more. S3 answers 200 before it knows the end; an `<Error>` in that answer is
-    raised like any other.
+    Parts that have a SHA-256 name it once more. `limit` is `time_limits.COMPLETE` where none is given.
+    S3 answers 200 before it knows the end; an `<Error>` in that answer is raised like any other.
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
     """
     namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -191,7 +191,13 @@ async def complete(
     body = f'<CompleteMultipartUpload xmlns="{namespace}">{listed}</CompleteMultipartUpload>'
     query = {"uploadId": upload_id}
     response = await bucket.call(
-        "CompleteMultipartUpload", "POST", key, query=query, headers=headers, body=body.encode(), limit=limit
+        "CompleteMultipartUpload",
+        "POST",
+        key,
+        query=query,
+        headers=headers,
+        body=body.encode(),
+        limit=limit or time_limits.COMPLETE,
     )
     if b"<CompleteMultipartUploadResult" not in response.content:
         raise S3Failure("CompleteMultipartUpload", response.status_code, error_code(response.content))
