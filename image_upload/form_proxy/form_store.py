@@ -157,7 +157,9 @@ def _place(form_store: FormStore, incoming: Incoming, user_id: str) -> _Place:
             now=now,
         )
     told = metadata.headers_of(given, user_id=user_id, filename=incoming.filename, content_type=content_type, now=now)
-    return _Place(key, {"Content-Type": content_type, **told, **form_store.context.bucket.at_rest(key)}, max_bytes)
+    return _Place(
+        key, {"Content-Type": content_type, **told, **form_store.context.bucket.storage_headers(key)}, max_bytes
+    )
 
 
 def _folder(form_store: FormStore, named: str, content_type: str, filename: str) -> str:

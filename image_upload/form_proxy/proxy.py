@@ -71,7 +71,7 @@ class Proxy:
             self._bucket.public_address,
             buckets=self._settings.proxy_allowed_buckets,
             hosts=self._settings.proxy_allowed_hosts,
-            at_rest=self._bucket.at_rest,
+            storage_headers=self._bucket.storage_headers,
         )
 
     async def handle(self, request: Request, *, retrying: bool) -> "Done":

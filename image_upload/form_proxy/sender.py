@@ -200,7 +200,7 @@ class Sender:
 
 def put_headers(target: Target, content_type: str | None) -> dict[str, str]:
     """What goes with a file beside its Content-Length."""
-    headers = {"Host": target.host, **target.at_rest}
+    headers = {"Host": target.host, **target.storage_headers}
     if content_type:
         headers["Content-Type"] = content_type
     if "if-none-match" in target.signed_headers:

@@ -57,9 +57,9 @@ _WHAT_WOULD_DO = "Pass the presignedUrl of POST /uploads unchanged."
 class Target(NamedTuple):
     """A checked place to PUT to.
 
-    `url` is where to connect, `host` the Host header that was signed: they differ where clients see
-    another endpoint than we do. `bucket` and `key` are what the URL names. `at_rest` are those signed headers whose
-    values this service's own settings say.
+    `url` is where to connect. `host` is the signed Host header: it differs from `url` where clients use another
+    endpoint than this service. `bucket` and `key` are what the URL names. `storage_headers` are the signed headers
+    whose values follow from this service's settings.
     """
 
     url: str
@@ -67,14 +67,15 @@ class Target(NamedTuple):
     bucket: str
     key: str
     signed_headers: frozenset[str]
-    at_rest: Mapping[str, str] = MappingProxyType({})
+    storage_headers: Mapping[str, str] = MappingProxyType({})
 
 
 class TargetRule:
     """The operator's rule: our own bucket's endpoints, and what PROXY_ALLOWED_* add.
 
     `buckets` are those beside our own, which is at our own endpoint only: a bucket of the same name elsewhere belongs
-    to another owner. `at_rest` tells the headers with which our own plans for a key were signed; see `Bucket.at_rest`.
+    to another owner. `storage_headers` returns the headers that this service signs for a key; see
+    `Bucket.storage_headers`.
     """
 
     def __init__(
@@ -84,10 +85,10 @@ class TargetRule:
         *,
         buckets: Iterable[str],
         hosts: Iterable[str],
-        at_rest: Callable[[str], Mapping[str, str]] = lambda _: {},
+        storage_headers: Callable[[str], Mapping[str, str]] = lambda _: {},
     ) -> None:
         self._inner = inner
-        self._at_rest = at_rest
+        self._storage_headers = storage_headers
         self._endpoints = {(address.scheme, address.host) for address in (inner, public)}
         own_is_on_aws = bucket_on_aws(inner.host, f"{inner.path_prefix}/") is not None
         self._buckets = frozenset(buckets)
@@ -105,14 +106,14 @@ class TargetRule:
             raise UploadTargetRefused(f"The URL names a bucket that this service does not send to. {_WHAT_WOULD_DO}")
         if not key or keys.NOT_TEXT.search(key) or any(part in (".", "..") for part in key.split("/")):
             raise UploadUrlInvalid(f"The URL names no object in the bucket. {_WHAT_WOULD_DO}")
-        known = self._at_rest(key) if bucket == self._inner.bucket else {}
+        known = self._storage_headers(key) if bucket == self._inner.bucket else {}
         signed_headers = _check_signature(query, now, known)
         origin = f"{scheme}://{host}"
         if (scheme, host) in self._endpoints:
             # Clients may see us under another name (localhost:4566) than the one that leads there (localstack:4566).
             origin = self._inner.origin
-        at_rest = {name: value for name, value in known.items() if name in signed_headers}
-        return Target(f"{origin}{path}?{query}", host, bucket, key, signed_headers, at_rest)
+        storage_headers = {name: value for name, value in known.items() if name in signed_headers}
+        return Target(f"{origin}{path}?{query}", host, bucket, key, signed_headers, storage_headers)
 
     def _place(self, scheme: str, host: str, path: str) -> tuple[str, str]:
         """Bucket and key, if the host is one we know and the scheme one it may be reached by."""

@@ -96,7 +96,7 @@ class Library:
             content_type=content_type,
             now=datetime.now(UTC),
         )
-        headers = {"Content-Type": content_type, **told, **self._bucket.at_rest(key)}
+        headers = {"Content-Type": content_type, **told, **self._bucket.storage_headers(key)}
         with await asyncio.to_thread(path.open, "rb") as file:
             async with aclosing(_chunks(file)) as chunks, map_s3_errors():
                 try:

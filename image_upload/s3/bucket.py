@@ -269,7 +269,7 @@ class Bucket:
         off_s = behind_s(response.headers.get("date"))
         raise S3Failure(operation, response.status_code, code, denied_action(said), off_s)
 
-    def at_rest(self, key: str) -> dict[str, str]:
+    def storage_headers(self, key: str) -> dict[str, str]:
         """The headers that decide how S3 keeps an object: its purpose's storage class, and encryption, by settings.
 
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html

@@ -113,7 +113,7 @@ class MultipartUploads:
         )
         await self._context.quotas.reserve(ticket.key, upload.most_bytes, ticket.ends_at)
         # Storage class and encryption are the whole upload's: its parts sign nothing of them.
-        headers = upload.headers | self._bucket.at_rest(upload.key)
+        headers = upload.headers | self._bucket.storage_headers(upload.key)
         try:
             async with map_s3_errors():
                 upload_id = await s3.create(self._bucket, ticket.key, headers)

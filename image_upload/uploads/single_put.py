@@ -17,7 +17,7 @@ class SinglePutPlanner:
         self._expires_s = settings.upload_url_expires_s
 
     def _headers(self, upload: ValidatedUpload) -> dict[str, str]:
-        return upload.headers | self._bucket.at_rest(upload.key)
+        return upload.headers | self._bucket.storage_headers(upload.key)
 
     async def _presigner(self, upload: ValidatedUpload) -> Presigner:
         """What signs the plan, once there is room for its file. Raises `QuotaExceeded`."""

@@ -98,7 +98,7 @@ class Sender:
         try:
             whole = await asyncio.to_thread(self._read, row.path)
             approved = fit(self._rules, row.path, whole.stat.size_bytes)  # it may have grown since it was found
-            headers = approved.headers | bucket.at_rest(row.key)
+            headers = approved.headers | bucket.storage_headers(row.key)
             if whole.data is not None:
                 return await self._whole(bucket, row, headers, whole.data), whole.stat
         finally:
