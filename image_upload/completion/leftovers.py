@@ -26,7 +26,7 @@ def least_age_s(settings: Settings) -> int:
 async def open_uploads(bucket: Bucket, before: datetime) -> AsyncIterator[OpenUpload]:
     """Open uploads that began before a moment, under keys that this service made. Raises `S3Failure`."""
     async for upload in multipart.every_upload(bucket):
-        if keys.mark_in(upload.key) is not None and upload.began_at < before:
+        if keys.owner_tag_in(upload.key) is not None and upload.began_at < before:
             yield upload
 
 
@@ -47,7 +47,7 @@ async def unrecorded(context: CompletionContext, before: datetime) -> AsyncItera
         known = await records.known("file", [each.key for each in page.objects])
         for each in page.objects:
             stored_at = datetime.fromisoformat(each.last_modified)
-            is_ours = keys.mark_in(each.key) is not None
+            is_ours = keys.owner_tag_in(each.key) is not None
             # S3 counts whole seconds.
             if is_ours and each.key not in known and since - timedelta(seconds=1) < stored_at < before:
                 yield each

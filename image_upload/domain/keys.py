@@ -16,7 +16,7 @@ from image_upload.errors import InvalidFilename, InvalidKey
 from image_upload.limits import COMBINING_RUN_MAX, ENCODINGS_MAX, FILENAME_MAX_CHARS, S3_KEY_MAX_BYTES
 
 ID_BYTES = 16  # 128 bits: nobody guesses a key, and no two uploads ever share one
-MARK_BYTES = 16  # 128 bits: nobody finds a second user id with the same mark
+OWNER_TAG_BYTES = 16  # 128 bits: a second user id with the same tag cannot be found
 
 # Where a file goes that names neither purpose nor folder: with the pictures, or with the files of any type.
 DEFAULT_FOLDER = "uploads"
@@ -30,20 +30,20 @@ _KEY_TOO_LONG = f"The object key is longer than {S3_KEY_MAX_BYTES} bytes. Send a
 NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
 
 _EXTENSION = re.compile(r"[a-z0-9]{1,10}", re.ASCII)
-_ID = re.compile(rf"([0-9a-f]{{{2 * MARK_BYTES}}})[0-9a-f]{{{2 * ID_BYTES}}}(?:\.{_EXTENSION.pattern})?", re.ASCII)
+_ID = re.compile(rf"([0-9a-f]{{{2 * OWNER_TAG_BYTES}}})[0-9a-f]{{{2 * ID_BYTES}}}(?:\.{_EXTENSION.pattern})?", re.ASCII)
 
 # The one kind of key whose last segment is not ours: its id is in the segment before.
 _NAMED = USER_FILE.key.split("/")
 
 
 @functools.lru_cache(maxsize=1024)
-def mark(user_id: str) -> str:
-    """What the ids in all keys of this user begin with, and those of nobody else: 128 bits of SHA-256."""
-    return hashlib.sha256(b"image-upload owner v1\0" + user_id.encode()).hexdigest()[: 2 * MARK_BYTES]
+def owner_tag(user_id: str) -> str:
+    """Return what the ids in all keys of this user begin with: 128 bits of SHA-256, as 32 hexadecimal digits."""
+    return hashlib.sha256(b"image-upload owner v1\0" + user_id.encode()).hexdigest()[: 2 * OWNER_TAG_BYTES]
 
 
-def mark_in(key: str) -> str | None:
-    """The mark of the user for whom this service made a key; None for a key that it did not make."""
+def owner_tag_in(key: str) -> str | None:
+    """Return the tag of the user for whom this service made a key; None for a key that it did not make."""
     parts = key.split("/")
     if not key.startswith(USER_FILE.prefix):
         name = parts[-1] if len(parts) > 1 else ""
@@ -54,8 +54,8 @@ def mark_in(key: str) -> str | None:
 
 
 def new_id(user_id: str) -> str:
-    """The user's mark and 128 random bits, in hexadecimal."""
-    return mark(user_id) + secrets.token_hex(ID_BYTES)
+    """Return the user's tag and 128 random bits, in hexadecimal."""
+    return owner_tag(user_id) + secrets.token_hex(ID_BYTES)
 
 
 def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filename: str = "", now: datetime) -> str:
@@ -78,7 +78,7 @@ def make_in(folder: str, *, user_id: str, ext: str) -> str:
     """A new key in a folder that the client names: `{folder}/{user}/{id}.{ext}`. Raises `InvalidKey`."""
     folder = check(folder.strip("/") or DEFAULT_FOLDER)
     key = check(f"{folder}/{segment(user_id)}/{new_id(user_id)}.{ext}".removesuffix("."))
-    if mark_in(key) != mark(user_id):
+    if owner_tag_in(key) != owner_tag(user_id):
         raise InvalidKey(f"The folder {USER_FILE.prefix} belongs to POST /files/upload-url. Name another one.")
     return key
 

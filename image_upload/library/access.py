@@ -47,10 +47,10 @@ class Access:
             raise TokenMissing("Listing and deleting need a token. Send it as: Authorization: Bearer <token>.")
 
     async def _is_of(self, principal: Principal, key: str) -> bool:
-        mark = keys.mark_in(key)
-        if mark is not None:
-            return mark == keys.mark(principal.user_id)
+        tag = keys.owner_tag_in(key)
+        if tag is not None:
+            return tag == keys.owner_tag(principal.user_id)
         if self.shares_the_rest:
             return True
         # One call whatever comes out of it, so that the time does not tell a missing object from another user's.
-        return await self._library.owner_mark(key) == keys.mark(principal.user_id)
+        return await self._library.owner_tag(key) == keys.owner_tag(principal.user_id)

@@ -37,17 +37,17 @@ async def list_own(
     token: str | None,
     *,
     tokens: PageTokens,
-    with_unmarked: bool,
+    with_untagged: bool,
 ) -> FilePage:
     """Up to `max_keys` of the user's objects below a prefix, in the order of their keys' UTF-8 bytes.
 
     A page may be short or empty and still have a `next_token`: one request asks S3 at most `LIST_CALLS_MAX` times.
-    Below a prefix that leads to more than one folder only the purposes' folders are looked at. `with_unmarked`: what
+    Below a prefix that leads to more than one folder only the purposes' folders are looked at. `with_untagged`: what
     says nothing of its owner counts as the user's, and every folder is looked at.
     """
     after = tokens.read(token, user_id, prefix) if token is not None else ""
-    mine = (keys.mark(user_id), None) if with_unmarked else (keys.mark(user_id),)
-    places = [Place(prefix, shared=False)] if with_unmarked else places_of(user_id, prefix, datetime.now(UTC))
+    mine = (keys.owner_tag(user_id), None) if with_untagged else (keys.owner_tag(user_id),)
+    places = [Place(prefix, shared=False)] if with_untagged else places_of(user_id, prefix, datetime.now(UTC))
     found: list[Listed] = []
     calls, until = 0, time.monotonic() + LIST_WALK_S
     for index, place in enumerate(places):
@@ -64,7 +64,7 @@ async def list_own(
             more = page.more and bool(page.objects)
             for number, each in enumerate(page.objects, 1):
                 position = each.key
-                if keys.mark_in(each.key) in mine:
+                if keys.owner_tag_in(each.key) in mine:
                     found.append(each)
                 if len(found) == max_keys:
                     rest = more or number < len(page.objects) or index + 1 < len(places)
@@ -75,7 +75,7 @@ async def list_own(
 def places_of(user_id: str, prefix: str, now: datetime) -> list[Place]:
     """Where the user's files below a prefix can be, in order; no key is below two of them."""
     all_places = [
-        Place(f"{keys.DEFAULT_FOLDER}/{keys.segment(user_id)}/{keys.mark(user_id)}", shared=False),
+        Place(f"{keys.DEFAULT_FOLDER}/{keys.segment(user_id)}/{keys.owner_tag(user_id)}", shared=False),
         *(place for purpose in purposes.every() for place in _places(purpose, user_id, now)),
     ]
     for place in all_places:
@@ -86,7 +86,7 @@ def places_of(user_id: str, prefix: str, now: datetime) -> list[Place]:
 
 
 def _places(purpose: Purpose, user_id: str, now: datetime) -> Iterator[Place]:
-    pattern = purpose.key.replace("{user}", keys.segment(user_id)).replace("{id}", keys.mark(user_id) + "{random}")
+    pattern = purpose.key.replace("{user}", keys.segment(user_id)).replace("{id}", keys.owner_tag(user_id) + "{random}")
     days = (now - timedelta(days=back) for back in range(-1, (purpose.kept_days or 0) + _LATE_DAYS + 1))
     for day in days if "{yyyymmdd}" in pattern else [now]:
         head = pattern.replace("{yyyymmdd}", day.strftime("%Y%m%d")).partition("{")[0]

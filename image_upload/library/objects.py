@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 LIST_DEFAULT_KEYS = 100
 FILE_URL_EXPIRES_S = 3600
 _READ_BYTES = 1024 * 1024
-# The metadata under which an object says whose it is, where its key does not. A hyphen comes back from every store.
-OWNER_MARK = "owner-mark"
+# The metadata name of the owner tag of objects whose key has none: existing objects carry it, and stores keep hyphens.
+OWNER_TAG = "owner-mark"
 # In the place of a user id in tokens for pages of everybody's objects: no user has it.
 _ALL = ""
 
@@ -90,7 +90,7 @@ class Library:
         keys.check(key)
         path = Path(path)
         told = metadata.headers_of(
-            {**(extra_metadata or {}), OWNER_MARK: keys.mark(user_id)},
+            {**(extra_metadata or {}), OWNER_TAG: keys.owner_tag(user_id)},
             user_id=user_id,
             filename=keys.check_filename(path.name),
             content_type=content_type,
@@ -194,15 +194,15 @@ class Library:
             raise missing()
         return stored
 
-    async def owner_mark(self, key: str) -> str | None:
-        """The mark of the owner in an object's metadata, which `upload_file` writes; None without object or mark.
+    async def owner_tag(self, key: str) -> str | None:
+        """Return the owner tag in an object's metadata, which `upload_file` writes; None without object or tag.
 
         The `user_id` in metadata does not count: other programs write theirs into it, and mean their own users.
         """
         keys.check(key)
         async with map_s3_errors():
             stored = await objects.head(self._bucket, key)
-        return None if stored is None else stored.metadata.get(OWNER_MARK)
+        return None if stored is None else stored.metadata.get(OWNER_TAG)
 
     async def file_exists(self, key: str) -> bool:
         """Whether there is such an object. A refusal or silence of S3 is an error, never False."""
@@ -238,7 +238,7 @@ class Library:
         return FilePage(page.objects, self._page_tokens.issue(page.objects[-1].key, _ALL, prefix) if more else None)
 
     async def list_own(
-        self, user_id: str, prefix: str, max_keys: int, continuation_token: str | None, *, with_unmarked: bool
+        self, user_id: str, prefix: str, max_keys: int, continuation_token: str | None, *, with_untagged: bool
     ) -> FilePage:
         """A page of the objects of one user; see `listing.list_own`."""
         from image_upload.library.listing import list_own  # minting does not list
@@ -250,7 +250,7 @@ class Library:
             max_keys,
             continuation_token,
             tokens=self._page_tokens,
-            with_unmarked=with_unmarked,
+            with_untagged=with_untagged,
         )
 
 

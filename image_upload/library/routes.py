@@ -166,7 +166,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
             page = await library.list_files(prefix, max_keys, continuation_token)
         else:
             page = await library.list_own(
-                principal.user_id, prefix, max_keys, continuation_token, with_unmarked=access.shares_the_rest
+                principal.user_id, prefix, max_keys, continuation_token, with_untagged=access.shares_the_rest
             )
         files = [
             {

@@ -133,4 +133,4 @@ class DailyQuotas:
 
 
 def _account(now: float, key: str) -> UsageDay:
-    return UsageDay(datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d"), keys.mark_in(key) or "")
+    return UsageDay(datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d"), keys.owner_tag_in(key) or "")

@@ -13,7 +13,7 @@ class Allowance(NamedTuple):
 
 
 class UsageDay(NamedTuple):
-    """A day in UTC, such as 2026-11-20, and the mark of the user whose it is."""
+    """A day in UTC, such as 2026-11-20, and the owner tag of a user."""
 
     day: str
     owner: str
