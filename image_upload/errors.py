@@ -79,8 +79,8 @@ class Problem(Exception):
 
     `detail` says what happened and what to do next, and `facts` are the values for the names in its braces, so that
     `korean.details` can say the same; `extras` become members of the document (RFC 9457 section 3.2); `headers` go
-    onto the response. `hides` is what belongs to another user and is
-    therefore said to be missing: for the audit log, and never in the answer.
+    onto the response. `concealed_key` is the key of another user's object that is answered as missing. It goes into
+    the audit log, and never into the answer.
     """
 
     status: ClassVar[int]
@@ -93,14 +93,14 @@ class Problem(Exception):
         *,
         facts: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        hides: str | None = None,
+        concealed_key: str | None = None,
         **extras: Any,
     ) -> None:
         self.detail = Sentence(detail, facts)
         super().__init__(self.detail)
         self.headers = dict(headers or {})
         self.extras = extras
-        self.hides = hides
+        self.concealed_key = concealed_key
 
 
 class ValidationFailed(Problem):

@@ -129,7 +129,7 @@ async def _store(
                 max_bytes=S3_OBJECT_MAX_BYTES,
             ) from None
         raise
-    audit.note("store", place.key, purpose=incoming.fields.get(PURPOSE_FIELD), size_bytes=stored.size_bytes)
+    audit.record("store", place.key, purpose=incoming.fields.get(PURPOSE_FIELD), size_bytes=stored.size_bytes)
     return StoredFile(place.key, place.headers["Content-Type"], stored)
 
 

@@ -34,7 +34,7 @@ class Access:
         if action != "read":
             self._check_known(principal)
         if not (permissions.sees_all(principal) or await self._is_of(principal, key)):
-            raise missing(hides=key)
+            raise missing(concealed_key=key)
         return key
 
     def check_listing(self, principal: Principal, prefix: str) -> str:

@@ -254,9 +254,11 @@ class Library:
         )
 
 
-def missing(hides: str | None = None) -> ObjectMissing:
-    """The problem of an object that is not there, and of one that is somebody else's (`hides`)."""
-    return ObjectMissing("There is no such object of yours. Compare the key with the one you were given.", hides=hides)
+def missing(concealed_key: str | None = None) -> ObjectMissing:
+    """Return the problem of an object that does not exist, or that belongs to another user (`concealed_key`)."""
+    return ObjectMissing(
+        "There is no such object of yours. Compare the key with the one you were given.", concealed_key=concealed_key
+    )
 
 
 async def _chunks(file: BinaryIO) -> AsyncGenerator[memoryview, None]:

@@ -137,7 +137,7 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
     async def delete_image(key: str, principal: manager) -> Response:
         """Safe to repeat. In a bucket with versions the earlier ones stay."""
         key = await access.check(principal, "delete", key)
-        audit.note("delete", key)
+        audit.record("delete", key)
         await library.delete_file(key)
         return Response(status_code=204)
 
@@ -246,6 +246,6 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
     async def delete_file(key: str, principal: manager) -> Response:
         """Safe to repeat. In a bucket with versions the earlier ones stay."""
         key = await access.check(principal, "delete", key)
-        audit.note("delete", key)
+        audit.record("delete", key)
         await library.delete_file(key)
         return Response(status_code=204)

@@ -160,11 +160,11 @@ async def _row(context: CompletionContext, kind: Kind, row_id: int, principal: P
     """The caller's own row, after S3 was asked where that can change it. Somebody else's is as missing as none."""
     record = await context.database.records.find(kind, row_id)
     if record is None or not may(principal, record.expected_object.user_id):
-        hides = None if record is None else record.expected_object.key
+        concealed_key = None if record is None else record.expected_object.key
         raise NotFound(
             "There is no such {kind} of yours. Compare the id with the one you were given.",
             facts={"kind": Sentence(kind)},
-            hides=hides,
+            concealed_key=concealed_key,
         )
     return await confirm_record(context, record)
 

@@ -1,6 +1,6 @@
 """The audit log: who did what to which key, a line for each mint, deletion and refusal, without secrets.
 
-Rooms `note` what they do while a request lasts; the lines are written when its outcome is known. What calls the
+Rooms `record` what they do while a request lasts; the lines are written when its outcome is known. What calls the
 package without HTTP (the operator's own functions and commands) leaves none.
 """
 
@@ -22,7 +22,7 @@ log = logging.getLogger("audit")
 # mint: a permission to upload. store: stored through us. complete, abort: the end of an upload in parts.
 Action = Literal["mint", "store", "complete", "abort", "delete"]
 
-# Who is not known, is known but may not, asks too much. 404 only where it hides something.
+# No identity, no permission, too many requests. A 404 is a refusal only if it conceals another user's key.
 _REFUSALS = frozenset({401, 403, 429})
 
 # Half a hash: nobody confuses two keys.
@@ -39,14 +39,14 @@ class AuditEvent(NamedTuple):
 
 
 # Those of the request that is being served; None outside of one.
-audit_events: ContextVar[list[AuditEvent] | None] = ContextVar("audit_events", default=None)
+request_events: ContextVar[list[AuditEvent] | None] = ContextVar("request_events", default=None)
 
 
-def note(action: Action, key: str, *, purpose: str | None = None, size_bytes: int | None = None) -> None:
-    """Remember an event of the request that is being served."""
-    noted = audit_events.get()
-    if noted is not None:
-        noted.append(AuditEvent(action, key, purpose, size_bytes))
+def record(action: Action, key: str, *, purpose: str | None = None, size_bytes: int | None = None) -> None:
+    """Add an event to those of the current request. Without a request, do nothing."""
+    events = request_events.get()
+    if events is not None:
+        events.append(AuditEvent(action, key, purpose, size_bytes))
 
 
 class Audit:
@@ -67,14 +67,14 @@ class Audit:
         """A user id as logs may show it."""
         return self._hidden(user_id) if "@" in user_id else user_id
 
-    def write(self, scope: Scope, status: int, noted: list[AuditEvent]) -> None:
+    def write(self, scope: Scope, status: int, events: list[AuditEvent]) -> None:
         """The lines of a request: one for the events of each kind, and one if it was refused."""
-        refused = status in _REFUSALS or "hides" in scope
-        if not noted and not refused:
+        refused = status in _REFUSALS or "concealed_key" in scope
+        if not events and not refused:
             return
         outcome = "refused" if refused else "done" if status < 400 else "failed"
         alike: dict[tuple[str, str | None], list[AuditEvent]] = {}
-        for audit_event in noted:
+        for audit_event in events:
             alike.setdefault((audit_event.action, audit_event.purpose), []).append(audit_event)
         for (action, purpose), group in alike.items():
             sizes = [audit_event.size_bytes for audit_event in group]
@@ -89,7 +89,7 @@ class Audit:
                 size_bytes=None if None in sizes else sum(size or 0 for size in sizes),
             )
         if refused:
-            hides = scope.get("hides")
+            concealed_key = scope.get("concealed_key")
             self._line(
                 scope,
                 status,
@@ -99,7 +99,7 @@ class Audit:
                 method=scope["method"],
                 # What was asked for stands in the line `request` of the same id.
                 route=getattr(scope.get("route"), "path_format", None),
-                keys=[hashed(hides)] if hides is not None else None,
+                keys=[hashed(concealed_key)] if concealed_key is not None else None,
             )
 
     def _line(self, scope: Scope, status: int, outcome: str, **facts: Any) -> None:

@@ -92,7 +92,7 @@ class MultipartUploads:
         """
         ticket = self._tickets.read(text)
         if not permissions.may_go_on(principal, ticket.user_id):
-            raise _gone(hides=ticket.key)
+            raise _gone(concealed_key=ticket.key)
         return tickets.check_time(ticket)
 
     async def begin(self, upload: ValidatedUpload, part_bytes: int) -> BegunUpload:
@@ -121,7 +121,7 @@ class MultipartUploads:
             await self._context.quotas.settle(ticket.key, None)
             raise
         ticket = ticket._replace(upload_id=upload_id)
-        audit.note("mint", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
+        audit.record("mint", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
         return BegunUpload(ticket, ticket_signer.issue(ticket))
 
     async def plan(self, upload: ValidatedUpload, part_bytes: int, *, compact: bool) -> MultipartPlan:
@@ -202,7 +202,7 @@ class MultipartUploads:
 
     async def abort(self, ticket: Ticket) -> None:
         """Forget the upload and its parts. A finished object stays, and counts. Raises `UploadNotFound`."""
-        audit.note("abort", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
+        audit.record("abort", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
         async with map_s3_errors():
             try:
                 await s3.abort(self._bucket, ticket.key, ticket.upload_id)
@@ -269,7 +269,7 @@ class MultipartUploads:
                 facts={"fault": Sentence(fault)},
                 fault=fault,
             )
-        audit.note("complete", ticket.key, purpose=ticket.purpose, size_bytes=stored.size_bytes)
+        audit.record("complete", ticket.key, purpose=ticket.purpose, size_bytes=stored.size_bytes)
         return Completed(ticket.key, stored.size_bytes, stored.etag, self._bucket.cdn_url(ticket.key))
 
 
@@ -341,9 +341,9 @@ def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[tuple
     return [(number, f'"{etag.strip(chr(34))}"') for number, etag in ordered]
 
 
-def _gone(hides: str | None = None) -> UploadNotFound:
+def _gone(concealed_key: str | None = None) -> UploadNotFound:
     return UploadNotFound(
         "There is no such upload of yours: it was aborted, completed, or cleaned up after a day. Start a new one with "
         "POST /uploads.",
-        hides=hides,
+        concealed_key=concealed_key,
     )

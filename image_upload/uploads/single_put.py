@@ -40,7 +40,7 @@ class SinglePutPlanner:
             headers["If-None-Match"] = "*"
         presigner = await self._presigner(upload)
         url = presigner.url("PUT", upload.key, headers=headers | length)
-        audit.note("mint", upload.key, purpose=spec.purpose.name, size_bytes=spec.size_bytes)
+        audit.record("mint", upload.key, purpose=spec.purpose.name, size_bytes=spec.size_bytes)
         return PutPlan(upload.key, url, headers, spec.size_bytes, presigner.validity, self._bucket.cdn_url(upload.key))
 
     async def post(self, upload: ValidatedUpload) -> PostPlan:
@@ -54,7 +54,7 @@ class SinglePutPlanner:
         fields = {**self._headers(upload), "success_action_status": "201"}
         lengths = [spec.size_bytes or 1, upload.most_bytes]
         url, signed = presigner.form(upload.key, [["content-length-range", *lengths]], fields)
-        audit.note("mint", upload.key, purpose=spec.purpose.name, size_bytes=spec.size_bytes)
+        audit.record("mint", upload.key, purpose=spec.purpose.name, size_bytes=spec.size_bytes)
         return PostPlan(upload.key, url, signed, presigner.validity, self._bucket.cdn_url(upload.key))
 
     async def proxy(self, upload: ValidatedUpload, path: str) -> ProxyPlan:

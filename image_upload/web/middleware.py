@@ -93,14 +93,14 @@ class RequestLog:
                 ]
             await send(message)
 
-        noted: list[AuditEvent] = []
-        token = audit.audit_events.set(noted)
+        events: list[AuditEvent] = []
+        token = audit.request_events.set(events)
         try:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
             status = CLIENT_CLOSED_REQUEST
         finally:
-            audit.audit_events.reset(token)
+            audit.request_events.reset(token)
             fields: dict[str, Any] = {
                 "request_id": request_id,
                 "method": scope["method"][:LOGGED_MAX_CHARS],
@@ -113,7 +113,7 @@ class RequestLog:
             if "problem" in scope:
                 fields["code"] = scope["problem"]
             log.info("request", extra={"fields": fields})
-            self._audit.write(scope, status, noted)
+            self._audit.write(scope, status, events)
 
 
 class BodyLimit:
@@ -280,8 +280,8 @@ def _methods(scope: Scope) -> set[str]:
 async def answer(scope: Scope, send: Send, problem: Problem) -> None:
     """Send a problem document, in the language that the client prefers."""
     scope["problem"] = problem.code
-    if problem.hides is not None:
-        scope["hides"] = problem.hides
+    if problem.concealed_key is not None:
+        scope["concealed_key"] = problem.concealed_key
     document, language = negotiation.localized(
         as_document(type(problem), problem.detail, scope.get("request_id", ""), **problem.extras),
         negotiation.preferred(scope["headers"]),
