@@ -20,7 +20,7 @@ COMMANDS: Final = {
 
 
 def usage() -> str:
-    """The commands, a line each."""
+    """Return the commands, a line each."""
     width = max(map(len, COMMANDS))
     return "\n".join(
         [

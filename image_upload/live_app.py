@@ -54,7 +54,7 @@ class LiveApp:
         self._due_at = self._asked_at + self.settings.secrets_refresh_s
 
     def _load(self, secrets: Secrets) -> Settings:
-        """The settings with these secrets. Raises `SettingsError`, which names settings and repeats no value."""
+        """Return the settings with these secrets. Raises `SettingsError`, which names settings and repeats no value."""
         if self._source is None:
             return load(self._environ)
         known = secret_settings()

@@ -87,7 +87,7 @@ def embedded_s3(port: int = 0) -> Iterator[EmbeddedS3]:
 
 
 def _mended(app: Any) -> Any:
-    """Where moto answers so that a client waits for ever.
+    """Return where moto answers so that a client waits for ever.
 
     A PUT that is typed as a form (what curl sends without -H) is read as one. A form's answer lacks ETag and
     Location, without which Uppy 4 and 5 never end.

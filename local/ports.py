@@ -10,7 +10,7 @@ class PortUnavailable(Exception):
 
 
 def claim_port(host: str, port: int, setting: str) -> socket.socket:
-    """A listening socket (a free port for 0). `setting` is the variable by which another port is chosen."""
+    """Return a listening socket (a free port for 0). `setting` is the variable by which another port is chosen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named: asyncio sets TCP_NODELAY only where it sees TCP, and without that every answer in two
     # pieces waits 40 ms for the client's delayed acknowledgement.
@@ -33,7 +33,7 @@ def claim_port(host: str, port: int, setting: str) -> socket.socket:
 
 
 def port_from(text: str, setting: str) -> int:
-    """A port number from the environment or the command line."""
+    """Return a port number from the environment or the command line."""
     if not (text.isascii() and text.isdigit() and int(text) <= 65535):
         raise PortUnavailable(f"{setting} is {text!r}, which is no port. Expected: a number from 0 to 65535.")
     return int(text)

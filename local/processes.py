@@ -79,7 +79,7 @@ def get(port: int, path: str) -> bytes:
 
 
 def tail(logs: Path) -> str:
-    """The last lines of every log of a server."""
+    """Return the last lines of every log of a server."""
     quoted = []
     for log in sorted(logs.glob("*.log")):
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]

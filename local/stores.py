@@ -81,7 +81,7 @@ def _named(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[L
 
 
 def unused_bucket(environ: Mapping[str, str], dotenv: Mapping[str, str], settings: Settings) -> str:
-    """A line on the bucket that the environment or `.env` names, where the run uses another one; else nothing.
+    """Return a line on the bucket that the environment or `.env` names, where the run uses another one; else nothing.
 
     `dotenv` is the environment completed by `.env`.
     """

@@ -28,7 +28,7 @@ _NOT_AN_ACCESS_TOKEN = "This is not an access token. Send the access token of yo
 
 
 def principal_in(claims: Mapping[str, Any], scope_prefix: str, *, from_provider: bool) -> Principal:
-    """The principal of proven claims. Only scopes that begin with the prefix count. Raises `TokenInvalid`.
+    """Return the principal of proven claims. Only scopes that begin with the prefix count. Raises `TokenInvalid`.
 
     `from_provider`: the identity provider's key proved the token. Such a subject that reads as the number of a user
     of the service's own sign-in gets a prefix, so that one user never takes the place of the other.
@@ -55,7 +55,7 @@ def principal_in(claims: Mapping[str, Any], scope_prefix: str, *, from_provider:
 
 
 def _scopes(value: object) -> Iterable[str]:
-    """A claim of scopes: text with blanks between, or a list of text."""
+    """Return a claim of scopes: text with blanks between, or a list of text."""
     if isinstance(value, str):
         return value.split(" ")
     return [scope for scope in value if isinstance(scope, str)] if isinstance(value, list) else ()

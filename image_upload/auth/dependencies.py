@@ -39,7 +39,7 @@ class PrincipalOf(TokenDependency):
         self.requires_token = signed_in or permissions.needs_token(right, settings)
 
     def needs(self, right: Right, *, signed_in: bool = False) -> "PrincipalOf":
-        """The same dependency for a route that needs this right."""
+        """Return the same dependency for a route that needs this right."""
         return PrincipalOf(self._settings, self._verifier, self._limit, right, signed_in=signed_in)
 
     async def __call__(self, request: Request) -> Principal:
@@ -72,5 +72,5 @@ class PrincipalOf(TokenDependency):
 
 
 def principal_of(settings: Settings, limit: Limit | None = None) -> PrincipalOf:
-    """The dependency that the rooms are handed; `limit` is the one per user."""
+    """Return the dependency that the rooms are handed; `limit` is the one per user."""
     return PrincipalOf(settings, Verifier(settings), limit)

@@ -26,7 +26,7 @@ class GitHub:
         self._endpoints = Endpoints(f"{url}/login/oauth/authorize", f"{url}/login/oauth/access_token")
 
     async def authorization_url(self, transaction: Transaction) -> str:
-        """Where to send the browser."""
+        """Return where to send the browser."""
         return oauth.authorization_url(self._client, self._endpoints, transaction)
 
     async def identity(self, answer: Mapping[str, str], transaction: Transaction) -> Identity:
@@ -45,7 +45,10 @@ class GitHub:
 
 
 def _primary(emails: list[Any]) -> tuple[object, bool]:
-    """The primary address and whether it is verified. The public one in the profile is not asked: it may be any."""
+    """Return the primary address and whether it is verified.
+
+    The public one in the profile is not asked: it may be any.
+    """
     for entry in emails:
         if isinstance(entry, dict) and entry.get("primary") is True:
             return entry.get("email"), entry.get("verified") is True

@@ -61,7 +61,7 @@ class KeyRefused(ValueError):
 
 
 def read_header(token: str) -> Header:
-    """The unproven header of a token. Raises `TokenInvalid`."""
+    """Return the unproven header of a token. Raises `TokenInvalid`."""
     encoded = token.partition(".")[0]
     try:
         fields = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)), object_pairs_hook=_unique)
@@ -81,7 +81,7 @@ def read_header(token: str) -> Header:
 def decode(
     token: str, key: Any, algorithm: str, *, issuer: str | None, audiences: Collection[str]
 ) -> dict[str, Any] | None:
-    """The claims of a token whose time is now; None if another key than this has signed it.
+    """Return the claims of a token whose time is now; None if another key than this has signed it.
 
     `iss` must be the issuer where one is given. `aud` must hold one of the audiences; without any given, a token that
     has an `aud` is refused, because it was made for another service (RFC 7519 section 4.1.3).
@@ -124,7 +124,7 @@ _CLAIM_REFUSALS: dict[type[jwt.PyJWTError], str] = {
 
 
 def key_of(entry: Mapping[str, Any]) -> Key:
-    """The key of one entry of a key set (RFC 7517). Raises `KeyRefused`."""
+    """Return the key of one entry of a key set (RFC 7517). Raises `KeyRefused`."""
     kind, curve = entry.get("kty"), entry.get("crv")
     allowed = _ALGORITHMS.get((str(kind), None if kind == "RSA" else str(curve)))
     if allowed is None:
@@ -173,7 +173,7 @@ _JWT = _StrictJWT()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose names are there once. RFC 7519 section 4: parsers disagree about which one counts."""
+    """Return a JSON object whose names are there once. RFC 7519 section 4: parsers disagree about which one counts."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name is there twice")

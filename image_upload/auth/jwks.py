@@ -41,7 +41,7 @@ class KeySet:
         self._asking: asyncio.Task[None] | None = None
 
     async def key(self, key_id: str | None) -> Key | None:
-        """The key with this id, None if the provider has none. A token without an id gets the only key there is.
+        """Return the key with this id, None if the provider has none. A token without an id gets the only key there is.
 
         Raises `TokenKeysUnavailable` if there are no keys young enough to be trusted.
         """
@@ -82,7 +82,7 @@ class KeySet:
             self._asking = None
 
     async def read(self) -> Mapping[str | None, Key]:
-        """The usable keys that the provider has now, past those that are kept. Raises whatever goes wrong."""
+        """Return the usable keys that the provider has now, past those that are kept. Raises whatever goes wrong."""
         return _keys_in(await self._fetch())
 
     async def _fetch(self) -> bytes:
@@ -105,7 +105,7 @@ class KeySet:
 
 
 def _keys_in(document: bytes) -> dict[str | None, Key]:
-    """The usable keys of a key set by their ids. One that is alone is also found without an id."""
+    """Return the usable keys of a key set by their ids. One that is alone is also found without an id."""
     found = json.loads(document)
     entries = found.get("keys") if isinstance(found, dict) else None
     if not isinstance(entries, list):

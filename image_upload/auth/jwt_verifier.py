@@ -33,7 +33,10 @@ class JwtVerifier:
         self._keys = _key_set(settings.jwt_jwks_url) if settings.jwt_jwks_url is not None else None
 
     async def claims(self, token: str) -> Proven:
-        """The claims of a token that one of the keys has signed. Raises `TokenInvalid` and `TokenKeysUnavailable`."""
+        """Return the claims of a token that one of the keys has signed.
+
+        Raises `TokenInvalid` and `TokenKeysUnavailable`.
+        """
         header = jose.read_header(token)
         found = None
         if header.algorithm == self._settings.jwt_algorithm:

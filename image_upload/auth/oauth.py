@@ -34,7 +34,7 @@ class Endpoints(NamedTuple):
 
 
 def authorization_url(client: Client, endpoints: Endpoints, transaction: Transaction, **more: str) -> str:
-    """Where to send the browser."""
+    """Return where to send the browser."""
     url, _ = _speaking(client, endpoints, transaction).create_authorization_url(
         endpoints.authorize, state=transaction.state, code_verifier=transaction.verifier, **more
     )
@@ -42,7 +42,7 @@ def authorization_url(client: Client, endpoints: Endpoints, transaction: Transac
 
 
 def check_answer(answer: Mapping[str, str], endpoints: Endpoints) -> str:
-    """The code in what the browser came back with. Raises `SignInDenied` and `ProviderFailed`."""
+    """Return the code in what the browser came back with. Raises `SignInDenied` and `ProviderFailed`."""
     if answer.get("error") == "access_denied":
         raise SignInDenied("The sign-in was declined. Begin again to agree.")
     if "error" in answer:
@@ -55,7 +55,7 @@ def check_answer(answer: Mapping[str, str], endpoints: Endpoints) -> str:
 async def exchange(
     calls: Outgoing, client: Client, endpoints: Endpoints, transaction: Transaction, code: str
 ) -> dict[str, Any]:
-    """The provider's tokens for a code. Raises `ProviderFailed`."""
+    """Return the provider's tokens for a code. Raises `ProviderFailed`."""
     if endpoints.auth_method == "client_secret_basic":
         # RFC 6749 section 2.3.1 encodes both before they go into the header, which Authlib leaves out.
         client = client._replace(client_id=quote_plus(client.client_id), secret=quote_plus(client.secret))

@@ -33,7 +33,10 @@ class Transaction(NamedTuple):
 
 
 def begin(provider: str, redirect_uri: str, challenge: str | None) -> Transaction:
-    """A new one. Each of its secrets has 256 random bits; a verifier needs 43 characters (RFC 7636 section 4.1)."""
+    """Return a new one.
+
+    Each of its secrets has 256 random bits; a verifier needs 43 characters (RFC 7636 section 4.1).
+    """
     state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
     return Transaction(provider, redirect_uri, state, nonce, verifier, challenge)
 
@@ -46,11 +49,11 @@ class StateCookie:
         self._fernet = Fernet(base64.urlsafe_b64encode(key))
 
     def close(self, transaction: Transaction) -> str:
-        """The value of a cookie."""
+        """Return the value of a cookie."""
         return self._fernet.encrypt(json.dumps(transaction).encode()).decode()
 
     def open(self, cookie: str | None, provider: str, state: str | None) -> Transaction:
-        """The transaction that a provider's answer with this state belongs to. Raises `SignInExpired`."""
+        """Return the transaction that a provider's answer with this state belongs to. Raises `SignInExpired`."""
         if not cookie or not state or len(cookie) > SIGN_IN_TEXT_MAX_CHARS:
             raise SignInExpired(_LOST)
         try:

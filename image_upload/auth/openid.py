@@ -40,7 +40,7 @@ class OpenIdProvider:
         self._discovered: _Discovered | None = None
 
     async def authorization_url(self, transaction: Transaction) -> str:
-        """Where to send the browser. Raises `ProviderFailed`."""
+        """Return where to send the browser. Raises `ProviderFailed`."""
         found = await self._discover()
         return oauth.authorization_url(self._client, found.endpoints, transaction, nonce=transaction.nonce)
 
@@ -63,7 +63,7 @@ class OpenIdProvider:
         return _identity(self._name, self._issuer, claims)
 
     async def _proven(self, token: object, keys: KeySet, nonce: str) -> dict[str, Any]:
-        """The claims of an ID token that is the provider's, for us, for this sign-in, and for now."""
+        """Return the claims of an ID token that is the provider's, for us, for this sign-in, and for now."""
         claims: dict[str, Any] | None = None
         if isinstance(token, str):
             try:
@@ -87,7 +87,10 @@ class OpenIdProvider:
         return claims
 
     async def _discover(self) -> _Discovered:
-        """What the provider says of itself, asked once an hour. If it does not answer then, what it said before."""
+        """Return what the provider says of itself, asked once an hour.
+
+        If it does not answer then, what it said before.
+        """
         known = self._discovered
         if known is not None and time.time() < known.fresh_until_s:
             return known
@@ -133,7 +136,7 @@ def _identity(name: str, issuer: str, claims: Mapping[str, Any]) -> Identity:
 
 
 def identity_of(name: str, issuer: str, subject: str, email: object, called: object, *, verified: bool) -> Identity:
-    """An identity of what a provider says; an address or a name that is none is left out."""
+    """Return an identity of what a provider says; an address or a name that is none is left out."""
     address = email if isinstance(email, str) and "@" in email and email.isprintable() and " " not in email else None
     if address is not None and len(address) > EMAIL_MAX_CHARS:
         address = None

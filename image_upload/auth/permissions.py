@@ -17,12 +17,12 @@ Right = Literal["mint", "read", "manage"]
 
 
 def has(principal: Principal, right: Right) -> bool:
-    """Whether the principal's token allows such a thing at all."""
+    """Return whether the principal's token allows such a thing at all."""
     return right == "mint" or MINT not in principal.scopes or ADMIN in principal.scopes
 
 
 def needs_token(right: Right, settings: Settings) -> bool:
-    """Whether a request without a token may not use this right.
+    """Return whether a request without a token may not use this right.
 
     In production that holds for `manage` always: users without a token share one name, so that a listing would give
     the keys of all of them away.
@@ -31,27 +31,27 @@ def needs_token(right: Right, settings: Settings) -> bool:
 
 
 def may_mint(principal: Principal) -> bool:
-    """Whether the principal may start uploads. They are always the principal's own."""
+    """Return whether the principal may start uploads. They are always the principal's own."""
     return has(principal, "mint")
 
 
 def may_go_on(principal: Principal, owner_id: str) -> bool:
-    """Whether the principal may go on with, end or give up an upload that this owner has begun."""
+    """Return whether the principal may go on with, end or give up an upload that this owner has begun."""
     return _reaches(principal, "mint", owner_id)
 
 
 def sees_all(principal: Principal) -> bool:
-    """Whether nothing is hidden from the principal, whosever it is."""
+    """Return whether nothing is hidden from the principal, whosever it is."""
     return ADMIN in principal.scopes
 
 
 def may_read(principal: Principal, owner_id: str) -> bool:
-    """Whether the principal may look at a file of this owner."""
+    """Return whether the principal may look at a file of this owner."""
     return _reaches(principal, "read", owner_id)
 
 
 def may_manage(principal: Principal, owner_id: str) -> bool:
-    """Whether the principal may change or remove a file of this owner."""
+    """Return whether the principal may change or remove a file of this owner."""
     return _reaches(principal, "manage", owner_id)
 
 

@@ -13,7 +13,7 @@ ANONYMOUS_ID = "anonymous"
 
 
 def is_user_id(text: str) -> bool:
-    """Whether this can be the id of a signed-in user. It becomes part of keys."""
+    """Return whether this can be the id of a signed-in user. It becomes part of keys."""
     return bool(text.strip()) and text.isprintable() and len(text) <= SUBJECT_MAX_CHARS and text != ANONYMOUS_ID
 
 

@@ -19,7 +19,10 @@ _FAILED = "The identity provider does not answer as it should. Try again in a mo
 
 
 def failed(url: str, reason: str) -> ProviderFailed:
-    """The problem for the client, and the line in the log for the operator. The reason holds nothing that was sent."""
+    """Return the problem for the client, and the line in the log for the operator.
+
+    The reason holds nothing that was sent.
+    """
     log.warning("identity provider failed", extra={"fields": {"host": urlsplit(url).hostname, "reason": reason}})
     return ProviderFailed(_FAILED)
 
@@ -53,7 +56,7 @@ class Outgoing:
     async def call(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: str | None = None
     ) -> httpx.Response:
-        """An answer, whatever its status. Raises `ProviderFailed`."""
+        """Return an answer, whatever its status. Raises `ProviderFailed`."""
         parts = urlsplit(url)
         if parts.scheme != "https" and not (parts.scheme == "http" and origin_of(url) in self._named):
             raise failed(url, "not a URL of https")
@@ -75,7 +78,7 @@ class Outgoing:
         return httpx.Response(response.status_code, content=bytes(found), request=response.request)
 
     async def get(self, url: str, token: str | None = None) -> Any:
-        """The JSON behind a URL, asked for with a bearer token where there is one. Raises `ProviderFailed`."""
+        """Return the JSON behind a URL, asked for with a bearer token where there is one. Raises `ProviderFailed`."""
         answer = await self.call("GET", url, {} if token is None else {"Authorization": f"Bearer {token}"})
         if answer.status_code != httpx.codes.OK:
             raise failed(url, f"status {answer.status_code}")

@@ -31,7 +31,7 @@ class Provider(Protocol):
     """Somebody who knows who a person is."""
 
     async def authorization_url(self, transaction: Transaction) -> str:
-        """Where to send the browser."""
+        """Return where to send the browser."""
 
     async def identity(self, answer: Mapping[str, str], transaction: Transaction) -> Identity:
         """Who came back."""
@@ -56,7 +56,7 @@ class SignIn:
         self._state_cookie = StateCookie(secret.get_secret_value().encode() if secret else secrets.token_bytes(32))
 
     async def begin(self, name: str, base_url: str, challenge: str | None) -> tuple[str, str]:
-        """Where to send the browser, and its cookie. `base_url` is what the request says of our own address."""
+        """Return where to send the browser, and its cookie. `base_url` is what the request says of our own address."""
         provider, redirect_uri = self._provider(name), self._redirect_uri(name, base_url)
         # Better now than when somebody comes back: can we keep users, and sign tokens?
         _ = self._database.users
@@ -77,7 +77,10 @@ class SignIn:
         return SignedInUser(user, self.front_end(code=code))
 
     def front_end(self, **said: str) -> str:
-        """The one place that a sign-in leads back to, whatever a request asks for. Raises `SignInNotConfigured`."""
+        """Return the one place that a sign-in leads back to, whatever a request asks for.
+
+        Raises `SignInNotConfigured`.
+        """
         if self._settings.frontend_callback_url is None:
             raise SignInNotConfigured("This service has no FRONTEND_CALLBACK_URL. Its operator sets it.")
         return f"{self._settings.frontend_callback_url}?{urlencode(said)}"
@@ -101,7 +104,7 @@ class SignIn:
         return self._answer(user, self._settings.jwt_expire_minutes)
 
     async def user(self, user_id: str) -> dict[str, Any]:
-        """What is known of a token's user: of one who did not sign in here, the id alone."""
+        """Return what is known of a token's user: of one who did not sign in here, the id alone."""
         user = None
         if self._database.is_configured and user_id.isascii() and user_id.isdigit() and len(user_id) <= _ID_DIGITS:
             user = await self._database.users.find(int(user_id))
@@ -131,7 +134,7 @@ class SignIn:
         return self._providers[name]
 
     def _redirect_uri(self, name: str, base_url: str) -> str:
-        """Where the provider sends the browser back to, exactly as it is registered there."""
+        """Return where the provider sends the browser back to, exactly as it is registered there."""
         base = self._settings.oauth_redirect_base_url
         if base is None:
             # Whoever sends the Host header would otherwise decide where the provider's codes go.

@@ -14,14 +14,17 @@ READ: Final[tuple[str, ...]] = ("JWT_SECRET", "JWT_ALGORITHM", "JWT_ISSUER", "JW
 
 
 def access_token(settings: AccountSettings, user_id: int, minutes: int) -> str:
-    """A JWT of this user under JWT_SECRET, with what `tokens` demands of every token. Raises `SignInNotConfigured`."""
+    """Return a JWT of this user under JWT_SECRET, with what `tokens` demands of every token.
+
+    Raises `SignInNotConfigured`.
+    """
     now = int(time.time())
     # `token_use`, so that nothing else that is signed one day can be taken for it.
     return _signed(settings, {"sub": str(user_id), "iat": now, "exp": now + minutes * 60, "token_use": "access"})
 
 
 def bearer_token(settings: AccountSettings, subject: str, lives_s: int, scopes: Sequence[str] = ()) -> str:
-    """A JWT for a caller of the service, as its owner's back end would sign it. Raises `SignInNotConfigured`.
+    """Return a JWT for a caller of the service, as its owner's back end would sign it. Raises `SignInNotConfigured`.
 
     Without `iat`: the clock of the machine that signs may be ahead of the service's.
     """

@@ -24,7 +24,7 @@ class Verifier:
         self._known: dict[bytes, tuple[float, Principal]] = {}
 
     async def verify(self, token: str) -> Principal:
-        """The principal of a token. Raises `TokenInvalid` and `TokenKeysUnavailable`.
+        """Return the principal of a token. Raises `TokenInvalid` and `TokenKeysUnavailable`.
 
         A token that was verified is known for `TOKEN_CACHE_S`, never past its own end: a signature takes 40 to 130
         us, and a client sends the same token again and again.

@@ -29,7 +29,7 @@ class Address(NamedTuple):
 
 
 def locate(bucket: str, region: str, endpoint: str | None = None, *, use_ssl: bool = True) -> Address:
-    """The address of a bucket on AWS, or on the S3 server at `endpoint` (scheme://host[:port]).
+    """Return the address of a bucket on AWS, or on the S3 server at `endpoint` (scheme://host[:port]).
 
     On AWS the host is regional: the global one redirects to it, and a redirect kills a browser's
     preflight. A dotted name goes into the path, because AWS's certificate for `*.s3…` covers one
@@ -69,7 +69,7 @@ _VIRTUAL_HOSTS = tuple(
 
 
 def bucket_on_aws(host: str, path: str) -> tuple[str, str] | None:
-    """Bucket and (still encoded) key that a URL on one of AWS's own S3 hosts names, None for any other host.
+    """Return bucket and (still encoded) key that a URL on one of AWS's own S3 hosts names, None for any other host.
 
     `host` is lower case and without a port; `path` starts with a slash. Website and control hosts
     are not S3's object API and give None.

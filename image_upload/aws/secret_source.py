@@ -92,7 +92,7 @@ class SecretSource:
         return Reading(self, limit_s)
 
     def read(self, limit_s: float) -> Secrets:
-        """All secrets, with a second attempt if the first one fails in passing. Raises `SecretsUnavailable`."""
+        """Return all secrets, with a second attempt if the first one fails in passing. Raises `SecretsUnavailable`."""
         if not self._is_complete:
             raise SecretsUnavailable(
                 "SECRETS_FROM needs AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which Lambda sets from "
@@ -201,7 +201,7 @@ class SecretSource:
         raise self._refused(response.status, document if isinstance(document, dict) else {})
 
     def _refused(self, status: int, document: Mapping[str, Any]) -> Exception:
-        """What an error document of AWS means. Of its texts only the code is repeated."""
+        """Return what an error document of AWS means. Of its texts only the code is repeated."""
         match = _CODE.fullmatch(str(document.get("__type", "")))
         code = match[1] if match else ""
         said = str(document.get("message") or document.get("Message") or "").lower()
@@ -211,7 +211,7 @@ class SecretSource:
         return _Passing(text) if passing else SecretsUnavailable(text)
 
     def _remedy(self, code: str, said: str) -> str:
-        """What to do about a code of AWS."""
+        """Return what to do about a code of AWS."""
         ssm = self._reference.service == "ssm"
         action = "ssm:GetParametersByPath" if ssm else "secretsmanager:GetSecretValue"
         if code in {"InvalidKeyId", "DecryptionFailure"} or "kms" in said or "ciphertext" in said:
@@ -235,7 +235,7 @@ class SecretSource:
         return "See the code in AWS's documentation of the operation."
 
     def no_answer(self, why: str) -> str:
-        """What to say, and what to look at, where nothing came back."""
+        """Return what to say, and what to look at, where nothing came back."""
         service = self._reference.service
         return (
             f"{self.text} could not be read: no answer from {self._host} ({why}). A function in subnets needs a way "
@@ -268,7 +268,7 @@ class Reading:
             self._outcome = error
 
     def result(self) -> Secrets:
-        """The secrets, once they are there. Raises `SecretsUnavailable`."""
+        """Return the secrets, once they are there. Raises `SecretsUnavailable`."""
         self._thread.join(max(0.0, self._until - time.monotonic()))
         outcome = self._outcome
         if outcome is None:
@@ -312,7 +312,7 @@ def _endpoint(service: str, region: str, environ: Mapping[str, str]) -> str:
 
 
 def _json(text: str | bytes) -> Any:
-    """What a text says as JSON; None for anything that is none."""
+    """Return what a text says as JSON; None for anything that is none."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

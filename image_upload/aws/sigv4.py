@@ -71,7 +71,7 @@ class Signer:
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> str:
-        """A presigned URL for one request on one key ("" for the bucket itself).
+        """Return a presigned URL for one request on one key ("" for the bucket itself).
 
         `headers` must then be sent with exactly these values, or S3 answers SignatureDoesNotMatch;
         `query` becomes part of the URL. Values of headers are ASCII. `now` is in whole seconds.
@@ -122,7 +122,7 @@ class Signer:
     def sign_policy(
         self, key: str, conditions: Iterable[object], fields: Mapping[str, str], *, now: datetime, expires_s: int
     ) -> dict[str, str]:
-        """The form fields of a presigned POST: `fields`, the key, the policy and its signature.
+        """Return the form fields of a presigned POST: `fields`, the key, the policy and its signature.
 
         `conditions` are added to those that pin `fields` and the key. The file goes last, as `file`.
         """
@@ -147,9 +147,9 @@ class Signer:
         return {**pinned, "policy": policy, "x-amz-signature": signature}
 
     def sign_call(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> dict[str, str]:
-        """All headers of a POST to `/` but Host and Content-Length: `headers`, the date, the token, the signature.
+        """Sign a POST to `/`, as JSON services such as Systems Manager take it; return all headers for it.
 
-        That is a call of a service that speaks JSON, such as Systems Manager. `now` is in whole seconds.
+        Host and Content-Length are left to the HTTP client. `now` is in whole seconds.
         """
         moment = self._at(now)
         sent = {**headers, "X-Amz-Date": moment.stamp}
@@ -186,7 +186,7 @@ class Signer:
         )
 
     def _headers(self, headers: Mapping[str, str] | None) -> tuple[str, str]:
-        """The names that are signed, joined by semicolons, and the canonical header lines."""
+        """Return the names that are signed, joined by semicolons, and the canonical header lines."""
         if not headers:
             return "host", f"host:{self.address.host}\n"
         signed = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
@@ -201,7 +201,7 @@ def _encode(text: str) -> str:
 
 
 def _in_order(auth: str, own: list[tuple[str, str]]) -> str:
-    """The canonical query: all parameters sorted by name. `auth` is sorted already."""
+    """Return the canonical query: all parameters sorted by name. `auth` is sorted already."""
     if not own:
         return auth
     pairs = [f"{name}={value}" for name, value in sorted(own)]

@@ -66,7 +66,7 @@ def fit_policy(found: Any | None, wanted: Sequence[Rule], *, keep: Sequence[str]
 
 
 def fit_whole(found: Any | None, wanted: Rule, what: str) -> Diff:
-    """A part that is one value: every member that is wanted must be there with its value; others stay."""
+    """Return a part that is one value: every member that is wanted must be there with its value; others stay."""
     if found is None:
         return Diff([Line("missing", what)], wanted)
     if all(_same(found.get(name), value) for name, value in wanted.items()):
@@ -86,7 +86,7 @@ def fit_events(found: Any | None, wanted: Rule) -> Diff:
 
 
 def fit_encryption(found: Any | None, wanted: Rule) -> Diff:
-    """The bucket's default encryption. Where no key of KMS is asked for, one that is there is not taken away."""
+    """Return the bucket's default encryption. Where no key of KMS is asked for, one that is there is not taken away."""
     rule = ((found or {}).get("Rules") or [{}])[0]
     default = rule.get("ApplyServerSideEncryptionByDefault", {})
     algorithm, key = default.get("SSEAlgorithm"), str(default.get("KMSMasterKeyID", ""))
@@ -138,7 +138,7 @@ def _last_of_ours(rules: Sequence[Rule]) -> int:
 
 
 def _with_filter(rule: Rule) -> Rule:
-    """The prefix in a filter: S3 takes no configuration that has it in some rules and beside them in others."""
+    """Return the prefix in a filter: S3 takes no configuration that has it in some rules and beside them in others."""
     if "Filter" in rule:
         return rule
     return {name: value for name, value in rule.items() if name != "Prefix"} | {
@@ -147,7 +147,7 @@ def _with_filter(rule: Rule) -> Rule:
 
 
 def _overlap(rule: Rule, purposes: Sequence[Purpose]) -> str:
-    """What a foreign rule may do to our folders, as the end of a line."""
+    """Return what a foreign rule may do to our folders, as the end of a line."""
     if rule.get("Status") != "Enabled":
         return ""
     where = rule["Filter"].get("And", rule["Filter"]).get("Prefix", "")
@@ -162,7 +162,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A value without what servers write differently: the order of lists, a list of one, an empty prefix."""
+    """Return a value without what servers write differently: the order of lists, a list of one, an empty prefix."""
     if isinstance(value, dict):
         return {name: plain for name, each in value.items() if (plain := _plain(each)) not in ("", [], {})}
     if isinstance(value, list | tuple):

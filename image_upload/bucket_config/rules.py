@@ -166,7 +166,7 @@ def statements(
     folders: Sequence[str] = (),
     kms_key_arn: str | None = None,
 ) -> list[Rule]:
-    """The least rights of the service's role, as statements of an IAM policy.
+    """Return the least rights of the service's role, as statements of an IAM policy.
 
     Objects only in the purposes' folders, and in those that `POST /api/v1/s3/upload` is to store into beside them
     (`folders`, without slashes at their ends). The bucket itself may be listed without a condition: HeadBucket, which

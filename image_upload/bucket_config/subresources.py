@@ -178,7 +178,7 @@ class Configuration:
         self._s3.close()
 
     def look(self, part: Part) -> Any:
-        """The part's value in boto3's shape (a policy as its document); None where nothing is set.
+        """Return the part's value in boto3's shape (a policy as its document); None where nothing is set.
 
         Raises `Refused`, `Unreachable`.
         """

@@ -91,7 +91,7 @@ def _distribution(text: str) -> str:
 
 
 def _steps(settings: Settings, asked: argparse.Namespace) -> Callable[[str], list[Step]]:
-    """What is to be compared, once the partition is known. Raises `ValueError` for days that S3 would refuse."""
+    """Return what is to be compared, once the partition is known. Raises `ValueError` for days that S3 would refuse."""
     every = purposes.every()
     lifecycle = rules.lifecycle_rules(
         every, ia_after_days=asked.ia_after_days, glacier_after_days=asked.glacier_after_days

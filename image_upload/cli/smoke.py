@@ -28,7 +28,7 @@ class Failed(Exception):
 
 
 def real_png() -> bytes:
-    """A picture that was not there before: noise, so that no cache and no default object can pass for it.
+    """Return a picture that was not there before: noise, so that no cache and no default object can pass for it.
 
     https://www.w3.org/TR/png-3/: 64 x 64, 8 bits of red, green and blue, no filter.
     """
@@ -42,7 +42,7 @@ def real_png() -> bytes:
 
 
 def form_of(fields: dict[str, str], file: bytes, *, file_first: bool) -> tuple[bytes, str]:
-    """A multipart/form-data body and its Content-Type."""
+    """Return a multipart/form-data body and its Content-Type."""
     boundary = secrets.token_hex(16)
     parts = [
         f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode() for name, value in fields.items()
@@ -82,7 +82,7 @@ class Client:
         self.cleaning_up = False
 
     def call(self, method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
-        """What comes back. A path goes to the service with the token, a full URL goes there as it is."""
+        """Return what comes back. A path goes to the service with the token, a full URL goes there as it is."""
         own = url.startswith("/")
         return self.send(method, url, body, {**(self._authorization if own else {}), **(headers or {})})
 
@@ -103,11 +103,11 @@ class Client:
             raise Failed(f"no answer from {self.base_url if own else 'S3'}: {reason}. Is it running?") from None
 
     def left_s(self) -> float:
-        """Seconds that a request may take. Raises `Failed` where there are none."""
+        """Return seconds that a request may take. Raises `Failed` where there are none."""
         return TIMEOUT_S
 
     def json(self, method: str, path: str, body: Any = None, *, status: int = 200) -> Any:
-        """The decoded answer of a route, which must have this status."""
+        """Return the decoded answer of a route, which must have this status."""
         raw = None if body is None else json.dumps(body).encode()
         answer = self.call(method, path, raw, {"Content-Type": "application/json"} if raw else None)
         expect(answer, status, f"{method} {path}")

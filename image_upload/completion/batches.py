@@ -42,7 +42,7 @@ class Message(NamedTuple):
 
 
 def messages_of(records: Sequence[Any]) -> list[Message] | None:
-    """The messages of a batch; None if one of them cannot be named, so that it is no batch of Lambda's."""
+    """Return the messages of a batch; None if one of them cannot be named, so that it is no batch of Lambda's."""
     messages = []
     for record in records:
         match record:
@@ -84,7 +84,7 @@ async def settle(messages: Sequence[Message], context: CompletionContext, within
 
 
 async def _ends(message: Message, context: CompletionContext) -> list[str]:
-    """How the records of a message ended; `FAILED` among them where the message must come again."""
+    """Return how the records of a message ended; `FAILED` among them where the message must come again."""
     try:
         return [await finished(context, key) for key in _keys_of(message.body, context.bucket.name)]
     except Poisoned as reason:
@@ -97,7 +97,7 @@ async def _ends(message: Message, context: CompletionContext) -> list[str]:
 
 
 async def finished(context: CompletionContext, key: str) -> str:
-    """The state of an object's record after S3 was asked. Raises what `confirm` raises."""
+    """Return the state of an object's record after S3 was asked. Raises what `confirm` raises."""
     try:
         keys.check(key)
     except InvalidKey:
@@ -107,7 +107,7 @@ async def finished(context: CompletionContext, key: str) -> str:
 
 
 def _keys_of(body: str, own: str) -> list[str]:
-    """The keys of new objects in our bucket. Raises `Poisoned`."""
+    """Return the keys of new objects in our bucket. Raises `Poisoned`."""
     if len(body) > ARRIVAL_MAX_CHARS:
         raise Poisoned("it is longer than any event of S3")
     try:

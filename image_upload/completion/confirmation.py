@@ -89,7 +89,7 @@ async def confirm_record(context: "CompletionContext", record: Record, *, is_ove
 
 
 def _is_settled(context: "CompletionContext", record: Record | None, allowed: AllowedSize | None) -> bool:
-    """Whether S3 need not be asked: the caller wants no object, and neither row nor quota can change by it."""
+    """Return whether S3 need not be asked: the caller wants no object, and neither row nor quota can change by it."""
     if allowed is not None:
         return False
     return not context.quotas.enabled if record is None else record.state == "stored"
@@ -142,7 +142,7 @@ def _postponed(row: RowPolicy) -> Iterator[None]:
 async def _mismatch(
     bucket: Bucket, found: Inspected, expected: ExpectedObject | None, allowed: AllowedSize | None
 ) -> Fault | None:
-    """What of the object is not as it was signed or recorded; None if it may stay."""
+    """Return what of the object is not as it was signed or recorded; None if it may stay."""
     if allowed is not None and (
         allowed.exact_bytes not in (None, found.size_bytes) or found.size_bytes > allowed.max_bytes
     ):

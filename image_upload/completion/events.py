@@ -70,7 +70,7 @@ _EXPECTED = (
 
 
 def _keys_of(event: Mapping[str, Any], own: str) -> list[str]:
-    """The keys of new objects in our bucket. Raises `UnknownEvent`."""
+    """Return the keys of new objects in our bucket. Raises `UnknownEvent`."""
     try:
         objects = created(event)
     except NotFromS3:

@@ -19,7 +19,7 @@ from image_upload.settings import Settings
 
 
 def least_age_s(settings: Settings) -> int:
-    """How old a leftover is at least: its ticket has ended, and so has every URL that was signed until then."""
+    """Return how old a leftover is at least: its ticket has ended, and so has every URL that was signed until then."""
     return TICKET_EXPIRES_S + max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
 
 
@@ -62,5 +62,5 @@ async def remove(context: CompletionContext, found: Listed) -> None:
 
 
 def before(age_s: float) -> datetime:
-    """The moment that was so long ago."""
+    """Return the moment that was so long ago."""
     return datetime.now(UTC) - timedelta(seconds=age_s)

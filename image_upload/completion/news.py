@@ -20,7 +20,7 @@ class Created(NamedTuple):
 
 
 def created(event: Any) -> list[Created]:
-    """The objects that an event says are new; none where S3 tells of something else. Raises `NotFromS3`.
+    """Return the objects that an event says are new; none where S3 tells of something else. Raises `NotFromS3`.
 
     S3 sends a test event when a notification is set up, and events of deletions where a rule lets them through.
     """

@@ -28,10 +28,10 @@ _RDS_PROXY = re.compile(r"\.proxy-[0-9a-z-]+\.[a-z0-9-]+\.rds\.amazonaws\.com(?:
 
 
 def of_system() -> str:
-    """The file of authorities that Python's OpenSSL uses, which SSL_CERT_FILE names; certifi's where there is none."""
+    """Return the CA file that Python's OpenSSL uses (SSL_CERT_FILE), else certifi's."""
     return ssl.get_default_verify_paths().cafile or certifi.where()
 
 
 def of_aws(host: str, auth: str) -> str:
-    """The file of authorities for a database of AWS at `host`, which takes the tokens of `auth` (DATABASE_AUTH)."""
+    """Return the CA file for an AWS database at `host` that takes the tokens of `auth` (DATABASE_AUTH)."""
     return certifi.where() if auth == "dsql-iam" or _RDS_PROXY.search(host) else str(RDS)

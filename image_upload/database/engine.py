@@ -44,7 +44,10 @@ class Target:
         self._credentials = CredentialSource(settings)
 
     async def parameters(self) -> dict[str, Any]:
-        """What psycopg connects with now, its password or a fresh token among it. Raises `CredentialsUnavailable`."""
+        """Return what psycopg connects with now, its password or a fresh token among it.
+
+        Raises `CredentialsUnavailable`.
+        """
         url, auth = self.url, self._settings.database_auth
         parameters: dict[str, Any] = {
             "connect_timeout": DATABASE_CONNECT_TIMEOUT_S,
@@ -74,7 +77,7 @@ class Target:
         return parameters
 
     def _tls(self) -> dict[str, Any]:
-        """A token goes to the right server only; a password at least not in the clear. The URL can say more."""
+        """Return a token goes to the right server only; a password at least not in the clear. The URL can say more."""
         query, auth = self.url.query, self._settings.database_auth
         roots = query.get("sslrootcert")
         if roots == authorities.SYSTEM:
@@ -85,7 +88,7 @@ class Target:
         return {"sslmode": "require"} if self._settings.environment == "production" and "sslmode" not in query else {}
 
     def session_set_up(self, timeout_s: float) -> str:
-        """What the server itself ends when we are gone: Lambda may freeze us in the middle of a transaction.
+        """Return what the server itself ends when we are gone: Lambda may freeze us in the middle of a transaction.
 
         SET, because RDS Proxy takes no such options when it is connected to; Aurora DSQL ends transactions by itself.
         """
@@ -94,7 +97,7 @@ class Target:
 
 
 def open_engine(target: Target, *, on_lambda: bool, timeout_s: float) -> AsyncEngine:
-    """The engine behind the routes. On Lambda it holds one connection, because an environment serves one request.
+    """Return the engine for the routes. On Lambda it holds one connection: an environment serves one request at a time.
 
     Nothing is waited for longer than `timeout_s`: a free connection, a lock, a statement.
     """
@@ -151,7 +154,7 @@ def _ping_before_use(engine: AsyncEngine) -> None:
 
 
 def open_for_migrations(target: Target, parameters: dict[str, Any], within_s: float | None = None) -> Engine:
-    """A plain engine for migrations. SQLite then begins every transaction by locking all others out.
+    """Return a plain engine for migrations. SQLite then begins every transaction by locking all others out.
 
     No lock is waited for longer than `within_s` and no statement takes longer; None: as long as it takes.
     """

@@ -21,13 +21,13 @@ _DSQL_ADMIN = "admin"
 
 
 def region_of(host: str, default: str) -> str:
-    """The region that a host of AWS names, or `default` for any other host."""
+    """Return the region that a host of AWS names, or `default` for any other host."""
     match = _REGION_IN_HOST.search(host)
     return match[1] if match else default
 
 
 def rds(host: str, port: int, user: str, *, region: str, credentials: Credentials, now: datetime) -> str:
-    """A token for a PostgreSQL of RDS or Aurora, or for RDS Proxy. Its action is `rds-db:connect`."""
+    """Return a token for a PostgreSQL of RDS or Aurora, or for RDS Proxy. Its action is `rds-db:connect`."""
     # What is signed is the Host header, which does not name the scheme's own port; the token does.
     signed = canonical_host("https", f"{host}:{port}")
     signer = Signer(Address("", region, "https", signed, ""), credentials, service="rds-db")
@@ -35,7 +35,7 @@ def rds(host: str, port: int, user: str, *, region: str, credentials: Credential
 
 
 def dsql(host: str, user: str, *, region: str, credentials: Credentials, now: datetime) -> str:
-    """A token for Aurora DSQL. Its action is `dsql:DbConnect`, for the user admin `dsql:DbConnectAdmin`."""
+    """Return a token for Aurora DSQL. Its action is `dsql:DbConnect`, for the user admin `dsql:DbConnectAdmin`."""
     signer = Signer(Address("", region, "https", host, ""), credentials, service="dsql")
     return _token(signer, {"Action": "DbConnectAdmin" if user == _DSQL_ADMIN else "DbConnect"}, now)
 

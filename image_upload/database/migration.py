@@ -54,12 +54,12 @@ def configuration() -> Config:
 
 
 def newest() -> str | None:
-    """The revision that this version of the service works with."""
+    """Return the revision that this version of the service works with."""
     return ScriptDirectory.from_config(configuration()).get_current_head()
 
 
 def revisions_after(number: str | None) -> list[Revision]:
-    """What a database at this revision lacks, in the order in which it is applied. Raises `UnknownRevision`."""
+    """Return what a database at this revision lacks, in the order in which it is applied. Raises `UnknownRevision`."""
     scripts = ScriptDirectory.from_config(configuration())
     try:
         found = list(scripts.iterate_revisions("head", number or "base"))
@@ -71,7 +71,7 @@ def revisions_after(number: str | None) -> list[Revision]:
 
 
 def explain(error: DBAPIError | Problem) -> str:
-    """What went wrong, and what to do about it. The driver's own words hold no password."""
+    """Return what went wrong, and what to do about it. The driver's own words hold no password."""
     cause = getattr(error, "orig", error)
     state = getattr(cause, "sqlstate", None)
     remedy = _UNREACHED if state is None else _REMEDIES.get(state, "")
@@ -79,7 +79,10 @@ def explain(error: DBAPIError | Problem) -> str:
 
 
 def current(settings: Settings, within_s: float | None = None) -> str | None:
-    """The revision of the database, None where nothing was migrated yet. Each statement ends within this time."""
+    """Return the revision of the database, None where nothing was migrated yet.
+
+    Each statement ends within this time.
+    """
     engine = _engine(Target(settings), within_s)
     try:
         with engine.connect() as connection:

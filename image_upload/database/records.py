@@ -42,7 +42,7 @@ _NO_SUCH_TABLE: Final = "42P01"
 
 
 def new_id() -> int:
-    """A random whole number of 13 to 16 digits, as the documents' clients expect; no sequence has to hand it out.
+    """Return a random integer of 13 to 16 digits, as version 1 clients expect. It needs no database sequence.
 
     Not fewer digits: an identity provider's numbers must not look like a user of ours (`accounts.claims`).
     """
@@ -60,7 +60,7 @@ class Records:
         self._skip_locked = not target.is_dsql
 
     async def insert(self, kind: Kind, expected_object: ExpectedObject) -> Record:
-        """A new pending row. Raises `DatabaseUnavailable`, as every call here."""
+        """Return a new pending row. Raises `DatabaseUnavailable`, as every call here."""
         now = datetime.now(UTC)
         values = {
             "user_id": expected_object.user_id,
@@ -86,18 +86,18 @@ class Records:
             return await self.run(work)
 
     async def find(self, kind: Kind, row_id: int) -> Record | None:
-        """The row with this id, whosever it is."""
+        """Return the row with this id, whosever it is."""
         return await self._one(kind, TABLES[kind].c.id == row_id)
 
     async def by_key(self, key: str) -> Record | None:
-        """The row for an object's key, of whatever kind."""
+        """Return the row for an object's key, of whatever kind."""
         for kind, table in TABLES.items():
             if record := await self._one(kind, table.c.key == key):
                 return record
         return None
 
     async def oldest(self, kind: Kind) -> datetime | None:
-        """When the oldest row of a kind was written; None where there is none."""
+        """Return when the oldest row of a kind was written; None where there is none."""
         table = TABLES[kind]
 
         async def work(connection: AsyncConnection) -> datetime | None:
@@ -107,7 +107,7 @@ class Records:
         return await self.run(work)
 
     async def known(self, kind: Kind, some: Sequence[str]) -> frozenset[str]:
-        """Which of these keys a row of a kind has."""
+        """Return which of these keys a row of a kind has."""
         table = TABLES[kind]
 
         async def work(connection: AsyncConnection) -> frozenset[str]:
@@ -117,7 +117,7 @@ class Records:
         return await self.run(work) if some else frozenset()
 
     async def again(self, record: Record) -> Record:
-        """The row as it is now."""
+        """Return the row as it is now."""
         return await self._one(record.kind, TABLES[record.kind].c.id == record.id) or record
 
     async def store(self, record: Record, size_bytes: int, etag: str) -> Record:
@@ -232,7 +232,7 @@ def _sqlstate(error: Exception) -> str | None:
 
 
 def _translated(error: Exception) -> DatabaseUnavailable:
-    """What the database or the way to it said, for the log; for the client, who can mend it."""
+    """Return what the database or the way to it said, for the log; for the client, who can mend it."""
     said = str(getattr(error, "orig", error)) or type(error).__name__
     log.error("the database failed", extra={"fields": {"sqlstate": _sqlstate(error), "database_error": said}})
     if _sqlstate(error) == _NO_SUCH_TABLE or "no such table" in said:

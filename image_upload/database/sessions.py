@@ -46,7 +46,10 @@ class Sessions:
         self._life = timedelta(days=refresh_days)
 
     async def begin(self, user_id: int, challenge: str | None) -> str:
-        """A session that waits for its code to come back; the code. `challenge` is the front end's (RFC 7636)."""
+        """Return a session that waits for its code to come back; the code.
+
+        `challenge` is the front end's (RFC 7636).
+        """
         code, now = CODE_PREFIX + secrets.token_urlsafe(32), datetime.now(UTC)
         row = {
             "id": new_id(),
@@ -67,7 +70,7 @@ class Sessions:
         return code
 
     async def redeem(self, code: str, challenge: str | None) -> Renewed | None:
-        """The first refresh token, for a code with the challenge it was made for, or without one for one without.
+        """Exchange a one-time code for the first refresh token. The challenge must be the code's own, or both None.
 
         A code that comes a second time, or with another challenge, ends the session (RFC 6749 section 4.1.2).
         """
@@ -89,7 +92,7 @@ class Sessions:
         return await self._run(work)
 
     async def renew(self, refresh_token: str) -> Renewed | None:
-        """The next refresh token. One that was used before ends the session, because there are two copies of it.
+        """Return the next refresh token. One that was used before ends the session, because there are two copies of it.
 
         Only a token with the session's proof ends it: its id alone, which is no secret, changes nothing.
         """

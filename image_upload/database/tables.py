@@ -46,7 +46,7 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """What the database gives, in UTC."""
+        """Return what the database gives, in UTC."""
         if value is None:
             return None
         moment: datetime = value

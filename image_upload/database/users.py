@@ -22,7 +22,10 @@ _LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrs
 
 
 def address_of(identity: Identity) -> str | None:
-    """The verified address as it is compared. Only ASCII letters lose their case: others fold into each other."""
+    """Return the verified address as it is compared.
+
+    Only ASCII letters lose their case: others fold into each other.
+    """
     return identity.email.translate(_LOWER) if identity.email and identity.email_verified else None
 
 
@@ -33,7 +36,7 @@ class Users:
         self._run = records.run
 
     async def find(self, user_id: int) -> User | None:
-        """The user with this id."""
+        """Return the user with this id."""
 
         async def work(connection: AsyncConnection) -> RowMapping | None:
             return (await connection.execute(select(users).where(users.c.id == user_id))).mappings().one_or_none()
@@ -42,7 +45,7 @@ class Users:
         return None if row is None else _user(row)
 
     async def sign_in(self, identity: Identity) -> User:
-        """The user of this identity: who they were last time, else whose verified address it is, else a new one."""
+        """Return the user of an identity: the one of the last sign-in, else of the verified address, else a new one."""
         for left in reversed(range(_ATTEMPTS)):
             try:
                 return await self._run(lambda connection: _sign_in(connection, identity))

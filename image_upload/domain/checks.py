@@ -23,7 +23,7 @@ _SHA256_BYTES = 32
 
 
 def purpose(name: str, table: Mapping[str, Purpose]) -> Purpose:
-    """The purpose of a name. Raises `ValidationFailed`."""
+    """Return the purpose of a name. Raises `ValidationFailed`."""
     if name not in table:
         raise ValidationFailed(
             f"There is no such purpose here. The purposes are: {', '.join(table)}.",
@@ -33,7 +33,7 @@ def purpose(name: str, table: Mapping[str, Purpose]) -> Purpose:
 
 
 def class_id(purpose: Purpose, given: Mapping[str, str]) -> str:
-    """The class that a client's metadata name, "" without one. Raises `InvalidMetadata` if it must be there."""
+    """Return the class that a client's metadata name, "" without one. Raises `InvalidMetadata` if it must be there."""
     named = given.get("class_id", "")
     if "{class_id}" in purpose.key and not named:
         raise InvalidMetadata(f'The purpose {purpose.name} needs metadata such as {{"class_id": "class123"}}.')
@@ -53,7 +53,7 @@ def media_type(content_type: str) -> str:
 
 
 def usual_type(filename: str) -> str | None:
-    """The media type that files of the name's extension usually have, None if there is no usual one."""
+    """Return the media type that files of the name's extension usually have, None if there is no usual one."""
     ext = keys.extension(filename)
     for types in (IMAGE_TYPES, GIF_TYPES, DOCUMENT_TYPES):
         for each, extensions in types.items():
@@ -69,7 +69,7 @@ def _python_types() -> mimetypes.MimeTypes:
 
 
 def content_type(purpose: Purpose, told: str, filename: str) -> str:
-    """What the client told, or, where it told "", the one type that the purpose takes under the name's extension.
+    """Return the declared type; for "", the one type that the purpose takes under the name's extension.
 
     A browser's `file.type` is "" for files it does not know (https://w3c.github.io/FileAPI/#dfn-type). Raises
     `UnsupportedFileType` if the extension does not decide.
@@ -96,7 +96,7 @@ def content_type(purpose: Purpose, told: str, filename: str) -> str:
 
 
 def file_type(purpose: Purpose, content_type: str, filename: str | None) -> str:
-    """The extension that the key will carry. Type and extension must agree with the purpose and each other.
+    """Return the extension that the key will carry. Type and extension must agree with the purpose and each other.
 
     Without a name it is the type's usual one.
     """
@@ -140,7 +140,7 @@ def size(purpose: Purpose, size_bytes: int | None, *, most_bytes: int) -> None:
 
 
 def sha256(digest: str) -> str:
-    """A SHA-256 in hexadecimal or base64 as S3 wants it: base64. Raises `ValidationFailed`."""
+    """Return a SHA-256 in hexadecimal or base64 as S3 wants it: base64. Raises `ValidationFailed`."""
     try:
         if len(digest) > 2 * _SHA256_BYTES:
             raise ValueError("too long")

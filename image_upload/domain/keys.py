@@ -59,7 +59,7 @@ def new_id(user_id: str) -> str:
 
 
 def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filename: str = "", now: datetime) -> str:
-    """A new key for a purpose. Without an extension (`ext` empty) the pattern's dot goes too.
+    """Return a new key for a purpose. Without an extension (`ext` empty) the pattern's dot goes too.
 
     `filename` must have passed `check_filename`.
     """
@@ -75,7 +75,7 @@ def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filena
 
 
 def make_in(folder: str, *, user_id: str, ext: str) -> str:
-    """A new key in a folder that the client names: `{folder}/{user}/{id}.{ext}`. Raises `InvalidKey`."""
+    """Return a new key in a folder that the client names: `{folder}/{user}/{id}.{ext}`. Raises `InvalidKey`."""
     folder = check(folder.strip("/") or DEFAULT_FOLDER)
     key = check(f"{folder}/{segment(user_id)}/{new_id(user_id)}.{ext}".removesuffix("."))
     if owner_tag_in(key) != owner_tag(user_id):
@@ -84,7 +84,7 @@ def make_in(folder: str, *, user_id: str, ext: str) -> str:
 
 
 def segment(name: str) -> str:
-    """A foreign name as one path segment: injective, ASCII, never `.`, `..` or empty.
+    """Return a foreign name as one path segment: injective, ASCII, never `.`, `..` or empty.
 
     Everything outside A-Z a-z 0-9 - _ . @ becomes `~hh` of its UTF-8 bytes. A percent sign would
     be decoded once too often somewhere between a CDN and a bucket; a tilde is not.
@@ -96,7 +96,7 @@ def segment(name: str) -> str:
 
 
 def check(key: str) -> str:
-    """The key itself, if S3 and every client on the way would keep it as it is; else `InvalidKey`."""
+    """Return the key itself, if S3 and every client on the way would keep it as it is; else `InvalidKey`."""
     if not key:
         raise InvalidKey("The object key is empty. Pass the objectKey you were given.")
     if len(key) > S3_KEY_MAX_BYTES:
@@ -116,7 +116,7 @@ def check(key: str) -> str:
 
 
 def _climbs(path: str) -> bool:
-    """Whether a path leads elsewhere for somebody who reads it as one.
+    """Return whether a path leads elsewhere for somebody who reads it as one.
 
     Also if it is decoded once more, or more often: a proxy or a CDN on the way may do that. What is encoded more than
     `ENCODINGS_MAX` times over was made to be decoded, and counts as climbing.
@@ -132,7 +132,7 @@ def _climbs(path: str) -> bool:
 
 
 def check_filename(filename: str) -> str:
-    """The file name itself in Unicode's composed form, if it is a bare name; else `InvalidFilename`.
+    """Return the file name itself in Unicode's composed form, if it is a bare name; else `InvalidFilename`.
 
     macOS sends Hangul decomposed (NFD); composed, the same name compares equal everywhere. Lengths are checked first:
     sorting a run of combining marks takes a time that grows with the square of its length.
@@ -164,7 +164,7 @@ def _too_long() -> InvalidFilename:
 
 
 def _longest_run(text: str) -> int:
-    """The most combining marks that follow each other."""
+    """Return the most combining marks that follow each other."""
     longest = run = 0
     for char in text:
         run = run + 1 if unicodedata.combining(char) else 0
@@ -173,7 +173,7 @@ def _longest_run(text: str) -> int:
 
 
 def extension(filename: str) -> str:
-    """The extension in lower case without its dot, or "" where there is none that a key could carry."""
+    """Return the extension in lower case without its dot, or "" where there is none that a key could carry."""
     stem, dot, ext = filename.rpartition(".")
     ext = ext.lower()
     return ext if dot and stem and _EXTENSION.fullmatch(ext) else ""

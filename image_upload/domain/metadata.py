@@ -23,7 +23,7 @@ _STANDARD = frozenset({"user_id", "class_id", "original_filename", "content_type
 def headers_of(
     given: Mapping[str, str], *, user_id: str, filename: str | None, content_type: str, now: datetime
 ) -> dict[str, str]:
-    """The x-amz-meta-* headers of an upload: the standard ones and the client's own.
+    """Return the x-amz-meta-* headers of an upload: the standard ones and the client's own.
 
     Values outside ASCII travel as one RFC 2047 word each, as S3 itself returns them. Raises `InvalidMetadata`.
     """
@@ -65,7 +65,7 @@ def _check_total(total_bytes: int) -> None:
 
 
 def from_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The user metadata among the headers of an object, as it was sent: `headers_of` the other way round."""
+    """Return the user metadata among the headers of an object, as it was sent: `headers_of` the other way round."""
     found = {}
     for header, value in headers.items():
         name = header.lower().removeprefix(_PREFIX)
@@ -76,7 +76,7 @@ def from_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _decoded(value: str) -> str:
-    """A header's value with its encoded words decoded; as it is where they cannot be."""
+    """Return a header's value with its encoded words decoded; as it is where they cannot be."""
     if not _WORD.search(value):
         return value
     from email.errors import HeaderParseError  # see `headers_of`

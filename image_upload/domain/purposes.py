@@ -75,7 +75,7 @@ class Purpose(NamedTuple):
         return self.key.partition("/")[0] + "/"
 
     def extensions_of(self, content_type: str) -> tuple[str, ...] | None:
-        """The extensions that agree with a media type (lower case, no parameters), None if it is not taken."""
+        """Return the extensions that agree with a media type (lower case, no parameters), None if it is not taken."""
         for pattern in (content_type, content_type.partition("/")[0] + "/*", "*/*"):
             if pattern in self.types:
                 return self.types[pattern]
@@ -87,7 +87,7 @@ USER_FILE: Final = Purpose("user-file", "users/{user}/{id}/{filename}", None, AN
 
 
 def table(*, allow_gif: bool) -> Mapping[str, Purpose]:
-    """All purposes by name; GIF counts as an image only where the operator says so."""
+    """Return all purposes by name; GIF counts as an image only where the operator says so."""
     images = {**IMAGE_TYPES, **GIF_TYPES} if allow_gif else IMAGE_TYPES
     rows = (
         Purpose("upload", "uploads/{id}.{ext}", None, images, 10 * MIB, cdn=True, cools=False),
@@ -102,10 +102,10 @@ def table(*, allow_gif: bool) -> Mapping[str, Purpose]:
 
 
 def every() -> tuple[Purpose, ...]:
-    """All purposes, also the one that no client can name: for what is derived from keys and life times."""
+    """Return all purposes, also the one that no client can name: for what is derived from keys and life times."""
     return (*table(allow_gif=False).values(), USER_FILE)
 
 
 def of_key(key: str, purposes: Iterable[Purpose]) -> Purpose | None:
-    """The purpose whose folder a key is in, None if it is in none."""
+    """Return the purpose whose folder a key is in, None if it is in none."""
     return next((purpose for purpose in purposes if key.startswith(purpose.prefix)), None)

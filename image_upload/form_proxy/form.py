@@ -50,7 +50,7 @@ class Part:
 
 
 def boundary_of(content_type: str | None) -> bytes:
-    """The boundary of a form's Content-Type. Raises `NotAForm` or `MalformedForm`."""
+    """Return the boundary of a form's Content-Type. Raises `NotAForm` or `MalformedForm`."""
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data":
         raise NotAForm(f"The body is not a form. {_HINT}")
@@ -192,7 +192,7 @@ class Incoming:
         return False
 
     def length_if_last(self) -> int | None:
-        """The file's length, computed from the form's own, if nothing but the closing boundary follows it.
+        """Return the file's length, computed from the form's own, if nothing but the closing boundary follows it.
 
         None where the form came without a length, or the file is empty.
         """
@@ -202,7 +202,10 @@ class Incoming:
         return max(0, self._content_length - self._file.data_offset - closing)
 
     async def chunks(self) -> AsyncIterator[memoryview]:
-        """The file's bytes, from where the last reader of this stopped. `size_bytes` counts what was given out."""
+        """Yield the file's bytes, from where the last reader of this stopped.
+
+        `size_bytes` counts what was given out.
+        """
         while not self._file_ended and (event := await self._next()) is not None:
             kind, payload = event
             if kind == "end":
@@ -266,7 +269,7 @@ class Incoming:
 
 
 def _is_file(part: Part) -> bool:
-    """Whether a part is the form's file: it has a name of its own, or the field that is meant for it."""
+    """Return whether a part is the form's file: it has a name of its own, or the field that is meant for it."""
     named = bool(part.filename) and part.name not in _FIELDS
     return named and (part.name == FILE_FIELD or part.filename != _NAMELESS)
 

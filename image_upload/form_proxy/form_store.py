@@ -163,7 +163,7 @@ def _place(form_store: FormStore, incoming: Incoming, user_id: str) -> _Place:
 
 
 def _folder(form_store: FormStore, named: str, content_type: str, filename: str) -> str:
-    """The folder that a form's file goes into: the one that it names, else the default one for its type.
+    """Return the folder that a form's file goes into: the one that it names, else the default one for its type.
 
     What a CDN serves is public, and read by its folder: such a folder takes its purpose's types alone, and no folder
     inside it, which could read like another user's. Raises `UnsupportedFileType`, `InvalidKey`.
@@ -186,7 +186,7 @@ def _folder(form_store: FormStore, named: str, content_type: str, filename: str)
 
 
 async def _up_to(max_bytes: int, chunks: AsyncIterator[memoryview]) -> AsyncIterator[memoryview]:
-    """The same chunks. Raises `FileTooLarge` when they are more than the purpose takes."""
+    """Yield the same chunks. Raises `FileTooLarge` when they are more than the purpose takes."""
     received = 0
     async for chunk in chunks:
         received += len(chunk)

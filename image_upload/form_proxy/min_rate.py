@@ -67,7 +67,7 @@ async def paced(
     idle_s: float = CLIENT_IDLE_S,
     min_bytes_per_s: float = CLIENT_MIN_BYTES_PER_S,
 ) -> AsyncIterator[bytes]:
-    """The stream itself, until the client falls silent for `idle_s` or below the least average rate.
+    """Yield the stream itself, until the client falls silent for `idle_s` or below the least average rate.
 
     That rate is a higher one while the service is busy. Only time spent waiting for the client counts: while S3 is
     slow it is us who do not read. Raises `ClientTooSlow`.

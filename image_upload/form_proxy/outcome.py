@@ -20,7 +20,7 @@ from image_upload.s3.objects import StoredObject
 
 
 async def _look(bucket: Bucket, target: Target) -> StoredObject | None:
-    """What our own bucket holds under the target's key. None also where we must not look, or get no answer."""
+    """Return what our own bucket holds under the target's key. None also where we must not look, or get no answer."""
     if target.bucket != bucket.name:
         return None
     try:
@@ -30,7 +30,7 @@ async def _look(bucket: Bucket, target: Target) -> StoredObject | None:
 
 
 async def has_arrived(bucket: Bucket, target: Target, length: int, began: float) -> bool:
-    """Whether there is an object of this length that S3 wrote since `began` (on our monotonic clock).
+    """Return whether there is an object of this length that S3 wrote since `began` (on our monotonic clock).
 
     S3 tells times in whole seconds, also its own: an object of the same length written less than two seconds before
     passes too.
@@ -43,7 +43,7 @@ async def has_arrived(bucket: Bucket, target: Target, length: int, began: float)
 
 
 async def is_stored(bucket: Bucket, target: Target, file: Waiting) -> bool:
-    """Whether the object under the key is this file: its ETag is the file's MD5 (not so under SSE-KMS: then False).
+    """Return whether the object's ETag is the file's MD5. Under SSE-KMS an ETag is no MD5: then return False.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
     """
@@ -59,7 +59,7 @@ async def _md5(file: Waiting) -> str:
 
 
 def unknown(attempts: int) -> OutcomeUnknown:
-    """The honest answer where nobody can tell."""
+    """Return the honest answer where nobody can tell."""
     return OutcomeUnknown(
         "The connection to S3 broke after the last byte, so the file may be stored or not. Look for it before you send "
         "it again.",

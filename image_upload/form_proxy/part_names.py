@@ -29,7 +29,7 @@ class Disposition(NamedTuple):
 
 
 def read(header: str) -> Disposition | None:
-    """A part's Content-Disposition, None if it is not that of a form's part."""
+    """Return a part's Content-Disposition, None if it is not that of a form's part."""
     kind, _, _ = header.partition(";")
     if kind.strip().lower() != "form-data":
         return None
@@ -53,7 +53,7 @@ def read(header: str) -> Disposition | None:
 
 
 def base_name(filename: str) -> str:
-    """What is behind the last slash or backslash: PHP clients and old browsers send the whole path."""
+    """Return what is behind the last slash or backslash: PHP clients and old browsers send the whole path."""
     return filename.replace("\\", "/").rpartition("/")[2]
 
 
@@ -83,7 +83,7 @@ def _words(value: str) -> str | None:
 
 
 def _percent_decoded(value: str) -> str:
-    """What aiohttp or a browser has percent-encoded."""
+    """Return what aiohttp or a browser has percent-encoded."""
     if _PERCENT_ENCODED.fullmatch(value) and (text := _text(unquote_to_bytes(value), "utf-8")) is not None:
         return text
     for escape, character in _BROWSERS_ESCAPES.items():

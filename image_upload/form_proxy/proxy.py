@@ -75,7 +75,7 @@ class Proxy:
         )
 
     async def handle(self, request: Request, *, retrying: bool) -> "Done":
-        """The whole way of one request. Raises a problem before any byte leaves, or S3's own."""
+        """Return the whole way of one request. Raises a problem before any byte leaves, or S3's own."""
         started = time.monotonic()
         with self._places.one(self._address_of(request.scope), signed_in=False):
             deadline, incoming = self._arriving(request)
@@ -88,11 +88,11 @@ class Proxy:
         return Done(incoming.filename, incoming.size_bytes, sent, _elapsed_ms(started), _success_url(incoming))
 
     def cdn_url(self, key: str) -> str | None:
-        """The key's address on the CDN."""
+        """Return the key's address on the CDN."""
         return self._bucket.cdn_url(key)
 
     async def keep(self, request: Request, principal: Principal) -> "StoredFile":
-        """The form's file into our own bucket; see `form_store.store_form`."""
+        """Return the form's file into our own bucket; see `form_store.store_form`."""
         from image_upload.form_proxy.form_store import FormStore, store_form
 
         # A number of accounts cannot look like an address.
@@ -177,7 +177,7 @@ class Proxy:
             judge(HTTPStatus.FORBIDDEN, {}, "SignatureDoesNotMatch", 0)
 
     async def _through(self, incoming: "Incoming", length: int, deadline: Deadline, *, retrying: bool) -> "Sent":
-        """The file as it arrives; where retries are wanted a copy is spooled on the way."""
+        """Return the file as it arrives; where retries are wanted a copy is spooled on the way."""
         from image_upload.form_proxy import spool as spools
         from image_upload.form_proxy.streaming_upload import Broken, StreamingUpload
 
@@ -253,7 +253,7 @@ def _refuse_piece(content_range: str) -> None:
 
 
 def _type_of(target: "Target", filename: str) -> str:
-    """The type of a file whose part names none: what was signed cannot be read, but it fits the key's extension."""
+    """Return the media type of a part that names none, by the key's extension: the signed type cannot be read."""
     if target.key.startswith(purposes.USER_FILE.prefix):
         return _ANY_TYPE  # whatever its name, POST /files/upload-url signs no other
     return checks.usual_type(target.key) or checks.usual_type(filename) or _ANY_TYPE

@@ -68,7 +68,7 @@ class _Pause(wait_base):
 
 
 def pause_s(error: BaseException | None, attempt: int, deadline: Deadline) -> float:
-    """Seconds to wait after the attempt of this number."""
+    """Return seconds to wait after the attempt of this number."""
     if isinstance(error, RetryableError) and error.retry_after_s is not None:
         return error.retry_after_s
     most = min(BACKOFF_FIRST_S * 2 ** (attempt - 1), BACKOFF_MAX_S, deadline.left_s / 4)
@@ -76,7 +76,7 @@ def pause_s(error: BaseException | None, attempt: int, deadline: Deadline) -> fl
 
 
 def patience(deadline: Deadline, *, another: bool) -> float:
-    """Seconds without progress after which an attempt has failed: in time for another one, if there may be one.
+    """Return seconds without progress after which an attempt has failed: in time for another one, if there may be one.
 
     More than is left for the last one, which the deadline itself ends: two timers for one moment would answer now one
     way, now the other.
@@ -199,7 +199,7 @@ class Sender:
 
 
 def put_headers(target: Target, content_type: str | None) -> dict[str, str]:
-    """What goes with a file beside its Content-Length."""
+    """Return what goes with a file beside its Content-Length."""
     headers = {"Host": target.host, **target.storage_headers}
     if content_type:
         headers["Content-Type"] = content_type
@@ -222,7 +222,7 @@ class _Body:
 
 
 def judge(status: int, headers: Mapping[str, str], code: str | None, number: int) -> int:
-    """The meaning of S3's answer to attempt `number`: a 2xx status, or an error of ours.
+    """Return the meaning of S3's answer to attempt `number`: a 2xx status, or an error of ours.
 
     Raises `RetryableError`, `UpstreamRedirected`, `UpstreamRefused`.
     """
@@ -248,7 +248,7 @@ def judge(status: int, headers: Mapping[str, str], code: str | None, number: int
 
 
 async def _error_code(response: httpx.Response) -> str | None:
-    """The Code of S3's error document, if there is one within its first bytes."""
+    """Return the Code of S3's error document, if there is one within its first bytes."""
     document = b""
     try:
         async for chunk in response.aiter_raw():
@@ -261,7 +261,7 @@ async def _error_code(response: httpx.Response) -> str | None:
 
 
 def gave_up(last: BaseException | None, number: int) -> UpstreamRefused | UpstreamUnavailable | OutcomeUnknown:
-    """The last attempt's failure as the answer."""
+    """Return the last attempt's failure as the answer."""
     failure = last if isinstance(last, RetryableError) else RetryableError(type(last).__name__)
     if failure.ambiguous:
         return unknown(number)

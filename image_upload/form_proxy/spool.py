@@ -67,7 +67,7 @@ class Spool:
                 piece = piece[self._file.write(piece) :]  # noqa: PLW2901  a full disk takes a part of it
 
     async def _in_thread(self, call: Callable[..., _Result], *arguments: object) -> _Result:
-        """A slow disk must not hold up the event loop."""
+        """Run a call in a thread, so that a slow disk does not block the event loop."""
         self._busy = asyncio.get_running_loop().run_in_executor(None, call, *arguments)
         # Shielded: `close` has to know whether the thread is still at it.
         return await asyncio.shield(self._busy)
@@ -84,7 +84,7 @@ class Spool:
             self._file.seek(0)
 
     async def read(self) -> memoryview:
-        """The next `CHUNK_BYTES` or fewer; none at the end."""
+        """Return the next `CHUNK_BYTES` or fewer; none at the end."""
         if self._file is not None:
             return memoryview(await self._in_thread(self._file.read, CHUNK_BYTES))
         piece = memoryview(bytes(self._held[self._position : self._position + CHUNK_BYTES]))
@@ -123,7 +123,7 @@ class MemoryviewFile:
         self._next = 0
 
     async def read(self) -> memoryview:
-        """The next view whole; an empty one at the end."""
+        """Return the next view whole; an empty one at the end."""
         self._next += 1
         return self._views[self._next - 1] if self._next <= len(self._views) else memoryview(b"")
 
@@ -136,7 +136,7 @@ Waiting = Spool | MemoryviewFile
 
 
 async def pieces(file: Waiting) -> AsyncIterator[memoryview]:
-    """The file from its start."""
+    """Yield the file from its start."""
     file.rewind()
     while piece := await file.read():
         yield piece
@@ -159,7 +159,7 @@ class Form:
 
 
 async def receive(incoming: Incoming, room: Room | None) -> Form:
-    """The whole form, its file spooled. The caller closes it; if this raises, nothing stays behind on disk.
+    """Return the whole form, its file spooled. The caller closes it; if this raises, nothing stays behind on disk.
 
     `room` None where the whole body is in memory already, as on Lambda. Raises `TooManyUploads` where there is no room.
     """

@@ -119,7 +119,7 @@ class StreamingUpload:
         return Form(incoming.fields, self._spool, incoming.filename, incoming.content_type, incoming.size_bytes)
 
     async def _chunks(self) -> AsyncIterator[memoryview]:
-        """The file's bytes; the last of them only when the form has come to a good end.
+        """Yield the file's bytes; the last of them only when the form has come to a good end.
 
         S3 stores what is complete, and a file whose form was cut or goes on wrongly must not be.
         """
@@ -141,7 +141,7 @@ class StreamingUpload:
 
 
 def _not_repeated(transient: RetryableError) -> UpstreamUnavailable | UpstreamRefused:
-    """A failure on the way, of a file that nobody has kept."""
+    """Return a failure on the way, of a file that nobody has kept."""
     if transient.status is not None and 400 <= transient.status < 500:
         return UpstreamRefused(_NOT_KEPT, upstream_status=transient.status, upstream_code=transient.code, attempts=1)
     return UpstreamUnavailable(_NOT_KEPT, upstream_status=transient.status, upstream_code=transient.code, attempts=1)

@@ -97,7 +97,7 @@ class TargetRule:
         self._hosts = frozenset(host.lower() for host in hosts)
 
     def check(self, url: str, now: datetime) -> Target:
-        """The target that a presigned URL names. Raises `UploadUrlInvalid` or one of its kinds."""
+        """Return the target that a presigned URL names. Raises `UploadUrlInvalid` or one of its kinds."""
         scheme, netloc, path, query = _split(url)
         host = canonical_host(scheme, netloc)
         bucket, key = self._place(scheme, host, path)
@@ -116,7 +116,7 @@ class TargetRule:
         return Target(f"{origin}{path}?{query}", host, bucket, key, signed_headers, storage_headers)
 
     def _place(self, scheme: str, host: str, path: str) -> tuple[str, str]:
-        """Bucket and key, if the host is one we know and the scheme one it may be reached by."""
+        """Return bucket and key, if the host is known and the scheme is allowed for it."""
         own = {(scheme, host), (scheme, host.partition(".")[2])} & self._endpoints
         if scheme != "https" and not own:
             raise UploadTargetRefused(f"The URL is not https. {_WHAT_WOULD_DO}")
@@ -154,7 +154,10 @@ def _split(url: str) -> tuple[str, str, str, str]:
 
 
 def _check_signature(query: str, now: datetime, known: Iterable[str]) -> frozenset[str]:
-    """The names of the signed headers, if the query is that of a live presigned PUT. Those `known` we can send."""
+    """Return the names of the signed headers, if the query is that of a live presigned PUT.
+
+    Those `known` we can send.
+    """
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=64)
     except ValueError:

@@ -24,7 +24,7 @@ class _UntranslatedError(Exception):
 
 
 def preferred(headers: Iterable[tuple[bytes, bytes]]) -> Language:
-    """The language of these request headers (names in lower case): the one of the highest weight, then the first.
+    """Return the language that these request headers prefer: the highest weight, then the first. Names are lower case.
 
     `ko-KR` counts as `ko` (RFC 4647 section 3.4). A longer value than ACCEPT_LANGUAGE_MAX_BYTES is not read.
     """
@@ -43,7 +43,7 @@ def preferred(headers: Iterable[tuple[bytes, bytes]]) -> Language:
 
 
 def localized(document: Mapping[str, Any], language: Language) -> tuple[dict[str, Any], Language]:
-    """A problem document in a language, and the language that it is in.
+    """Return a problem document in a language, and the language that it is in.
 
     It is in English where one of its sentences has no translation: no answer mixes languages.
     """
@@ -65,7 +65,7 @@ def explained(code: str, title: str, meaning: str, language: Language) -> tuple[
 
 
 def headers_of(language: Language) -> dict[str, str]:
-    """What an answer in this language says of it, to caches too (RFC 9110 sections 8.5 and 12.5.5)."""
+    """Return what an answer in this language says of it, to caches too (RFC 9110 sections 8.5 and 12.5.5)."""
     return {"Content-Language": language, "Vary": "Accept-Language"}
 
 

@@ -28,7 +28,7 @@ class Sentence(str):
 
 
 def human_bytes(count: int, *, up: bool = False) -> str:
-    """A size in the largest unit that fits, with one decimal where it is not whole: `10 MiB`, `48.8 TiB`.
+    """Return a size in the largest unit that fits, with one decimal where it is not whole: `10 MiB`, `48.8 TiB`.
 
     Rounded down, as a limit has to be; a size above a limit is rounded `up`, so that it never looks the same.
     """

@@ -25,7 +25,7 @@ class Access:
         self.shares_the_rest = not self._manage_needs_token
 
     async def check(self, principal: Principal, action: Action, key: str) -> str:
-        """The key itself, if this principal may do this with it.
+        """Return the key itself, if this principal may do this with it.
 
         Raises `InvalidKey`, `TokenMissing`, and for another user's key, whether or not there is an object, the
         `ObjectMissing` of one that is not there. For a key that the service did not make also the problems of S3.
@@ -38,7 +38,7 @@ class Access:
         return key
 
     def check_listing(self, principal: Principal, prefix: str) -> str:
-        """The prefix itself, if this principal may list at all. Raises `InvalidKey`, `TokenMissing`."""
+        """Return the prefix itself, if this principal may list at all. Raises `InvalidKey`, `TokenMissing`."""
         self._check_known(principal)
         return keys.check(prefix) if prefix else prefix
 

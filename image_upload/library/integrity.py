@@ -26,7 +26,7 @@ class Fingerprint(Protocol):
         """The next bytes."""
 
     def matches(self) -> bool:
-        """Whether these were the object's bytes."""
+        """Return whether these were the object's bytes."""
 
 
 class Whole:
@@ -41,7 +41,7 @@ class Whole:
         self._hash.update(data)
 
     def matches(self) -> bool:
-        """Whether the digest is the one that S3 has."""
+        """Return whether the digest is the one that S3 has."""
         return self._hash.digest() == self._expected
 
 
@@ -71,14 +71,14 @@ class OfParts:
         self._part, self._left = hashlib.sha256(), self._part_bytes
 
     def matches(self) -> bool:
-        """Whether the digest is the one that S3 has."""
+        """Return whether the digest is the one that S3 has."""
         if self._left < self._part_bytes:
             self._end_part()
         return self._all.digest() == self._expected
 
 
 def fingerprint_of(stored: StoredObject, first_part_bytes: int | None) -> Fingerprint | None:
-    """What to compare a download of this object with; None where S3 keeps nothing that we can compute.
+    """Return what to compare a download of this object with; None where S3 keeps nothing that we can compute.
 
     `first_part_bytes` is the length of its first part, where it has a SHA-256 of parts: only parts of one length,
     as this service sends them, can be told apart in a stream.

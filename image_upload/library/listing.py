@@ -73,7 +73,7 @@ async def list_own(
 
 
 def places_of(user_id: str, prefix: str, now: datetime) -> list[Place]:
-    """Where the user's files below a prefix can be, in order; no key is below two of them."""
+    """Return where the user's files below a prefix can be, in order; no key is below two of them."""
     all_places = [
         Place(f"{keys.DEFAULT_FOLDER}/{keys.segment(user_id)}/{keys.owner_tag(user_id)}", shared=False),
         *(place for purpose in purposes.every() for place in _places(purpose, user_id, now)),

@@ -54,7 +54,10 @@ class Library:
 
     @classmethod
     def of(cls, settings: Settings | Mapping[str, str]) -> "Library":
-        """The library over the bucket of settings, or of a mapping shaped like `os.environ`. Raises `SettingsError`."""
+        """Return the library over the bucket of settings, or of a mapping shaped like `os.environ`.
+
+        Raises `SettingsError`.
+        """
         known = settings if isinstance(settings, Settings) else load(settings, serving=False)
         return cls(Bucket(known), PageTokens(known))
 
@@ -167,7 +170,7 @@ class Library:
         as_download: bool = False,
         filename: str | None = None,
     ) -> FileUrl:
-        """A presigned GET for `expires_in` seconds (at most seven days), whether or not the object exists.
+        """Return a presigned GET for `expires_in` seconds (at most seven days), whether or not the object exists.
 
         `as_download` makes browsers save the file, under `filename` where one is given. So does every key that is not
         a picture's: a page shown from the bucket's host could run there. `<img>` and `<audio>` play it all the same.
@@ -184,11 +187,11 @@ class Library:
         return FileUrl(url, presigner.validity.seconds)
 
     def cdn_url(self, key: str) -> str | None:
-        """The key's address on the CDN, None where it has none."""
+        """Return the key's address on the CDN, None where it has none."""
         return self._bucket.cdn_url(key)
 
     async def get_file_metadata(self, key: str) -> "StoredObject":
-        """What S3 says of an object. Raises `ObjectMissing`."""
+        """Return what S3 says of an object. Raises `ObjectMissing`."""
         stored = await self._look(key)
         if stored is None:
             raise missing()
@@ -205,7 +208,7 @@ class Library:
         return None if stored is None else stored.metadata.get(OWNER_TAG)
 
     async def file_exists(self, key: str) -> bool:
-        """Whether there is such an object. A refusal or silence of S3 is an error, never False."""
+        """Return whether there is such an object. A refusal or silence of S3 is an error, never False."""
         return await self._look(key) is not None
 
     async def _look(self, key: str) -> "StoredObject | None":
@@ -240,7 +243,7 @@ class Library:
     async def list_own(
         self, user_id: str, prefix: str, max_keys: int, continuation_token: str | None, *, with_untagged: bool
     ) -> FilePage:
-        """A page of the objects of one user; see `listing.list_own`."""
+        """Return a page of the objects of one user; see `listing.list_own`."""
         from image_upload.library.listing import list_own  # minting does not list
 
         return await list_own(

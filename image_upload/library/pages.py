@@ -44,7 +44,7 @@ class PageTokens:
         self._keys = [hmac.digest(each, b"image-upload page v1", "sha256") for each in masters]
 
     def issue(self, key: str, user_id: str, prefix: str) -> str:
-        """Where the next page begins, as opaque text: the last key. S3's own tokens could not be checked."""
+        """Return where the next page begins, as opaque text: the last key. S3's own tokens could not be checked."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # few requests need it
 
         plain = key.encode()
@@ -55,7 +55,7 @@ class PageTokens:
         return _TOKEN_PREFIX + base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
 
     def read(self, token: str, user_id: str, prefix: str) -> str:
-        """The key behind a token of this user and prefix. Raises `ValidationFailed`."""
+        """Return the key behind a token of this user and prefix. Raises `ValidationFailed`."""
         from cryptography.exceptions import InvalidTag  # see `issue`
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -70,7 +70,7 @@ class PageTokens:
 
 
 def _decoded(token: str) -> bytes:
-    """The bytes of a token, none where it is no token."""
+    """Return the bytes of a token, none where it is no token."""
     if len(token) > _TOKEN_MAX_CHARS or not token.startswith(_TOKEN_PREFIX):
         return b""
     encoded = token.removeprefix(_TOKEN_PREFIX)
@@ -81,12 +81,12 @@ def _decoded(token: str) -> bytes:
 
 
 def _bound(user_id: str, prefix: str) -> bytes:
-    """What a token is of no use without: whose page it was, and of what."""
+    """Return what a token is of no use without: whose page it was, and of what."""
     return json.dumps([user_id, prefix]).encode()
 
 
 def invalid(field: str, message: str) -> ValidationFailed:
-    """The problem of a field that is out of its range."""
+    """Return the problem of a field that is out of its range."""
     return ValidationFailed(
         f"Correct this field and send the request again. {field}: {message}.",
         errors=[{"field": field, "message": message}],

@@ -91,7 +91,7 @@ class FunctionClient(Client):
             return Answer(response.status_code, dict(response.headers), response.content)
 
     def left_s(self) -> float:
-        """Seconds that a call may take now. Raises `Failed` if there are none."""
+        """Return seconds that a call may take now. Raises `Failed` if there are none."""
         ends_in_s: float = self._context.get_remaining_time_in_millis() / 1000
         kept_s = LAMBDA_ANSWER_MARGIN_S + (0 if self.cleaning_up else SMOKE_CLEAN_UP_S)
         if ends_in_s <= kept_s:
@@ -103,7 +103,7 @@ class FunctionClient(Client):
 
 
 def wait_for(answer: Awaitable[Value], within_s: float, whom: str) -> Value:
-    """What comes of it. Raises `Failed` if that is an error of the network, or nothing within this time.
+    """Return what comes of it. Raises `Failed` if that is an error of the network, or nothing within this time.
 
     On the loop that requests use: a connection belongs to its loop.
     """
@@ -121,7 +121,7 @@ def wait_for(answer: Awaitable[Value], within_s: float, whom: str) -> Value:
 
 
 def request_event(method: str, url: str, body: bytes | None, headers: dict[str, str]) -> dict[str, Any]:
-    """A request as a Function URL hands it over; `url` is a path with its query, percent-encoded.
+    """Return a request as a Function URL hands it over; `url` is a path with its query, percent-encoded.
 
     https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads
     """
@@ -175,7 +175,7 @@ def request_event(method: str, url: str, body: bytes | None, headers: dict[str, 
 
 
 def stand_in(settings: Settings) -> Settings:
-    """The settings of the app that the test asks: those of the function, but without what counts or records.
+    """Return the settings of the app that the test asks: those of the function, but without what counts or records.
 
     Limits and quotas are off, because the test stores more at a time than a user may have to; nothing gets a row.
     Without JWT_SECRET no token can be made that the function accepts. Then this app, and no other, has a secret of its
@@ -221,7 +221,7 @@ def _running(settings: Settings) -> Iterator[Mangum]:
 
 
 def _who_may_upload(context: Any, settings: Settings, deployed: Mangum, token: str) -> Callable[[Client], str]:
-    """What the function itself says to uploads: with the limits, the quotas and the secrets of its users."""
+    """Return what the function itself says to uploads: with the limits, the quotas and the secrets of its users."""
 
     def step(_: Client) -> str:
         seen = []
@@ -242,13 +242,16 @@ def _who_may_upload(context: Any, settings: Settings, deployed: Mangum, token: s
 
 
 def _minted(client: Client) -> Answer:
-    """The answer to a request for an upload of one byte. The plan is thrown away, so there is nothing to delete."""
+    """Return the answer to a request for an upload of one byte.
+
+    The plan is thrown away, so there is nothing to delete.
+    """
     spec = b'{"filename": "photo.png", "contentType": "image/png", "size": 1}'
     return client.call("POST", "/uploads", spec, {"Content-Type": "application/json"})
 
 
 def _provider_keys(url: str) -> Callable[[Client], str]:
-    """Whether users with tokens of the provider get in: its keys must be there, and be of use."""
+    """Return whether users with tokens of the provider get in: its keys must be there, and be of use."""
 
     def step(client: Client) -> str:
         host, left_s = urlsplit(url).hostname, client.left_s()

@@ -64,7 +64,7 @@ class AddressRefused(httpx.ConnectError):
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is on the public Internet, also when it is wrapped into IPv6.
+    """Return whether an IP address is on the public Internet, also when it is wrapped into IPv6.
 
     https://www.iana.org/assignments/iana-ipv4-special-registry (private, loopback, link-local,
     shared, benchmarking, documentation …) and its IPv6 sister, as `ipaddress` knows them.
@@ -81,7 +81,7 @@ def is_public(address: str) -> bool:
 
 
 def is_private(address: str) -> bool:
-    """Whether an IP address, not wrapped into another, is on a private network, and not one of a metadata service."""
+    """Return whether an IP address is on a private network and not a metadata service. A mapped address is neither."""
     ip = ipaddress.ip_address(address)
     return (
         any(ip in network for network in _PRIVATE)
@@ -91,7 +91,7 @@ def is_private(address: str) -> bool:
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """All addresses of a host name, in the system's order of preference."""
+    """Return all addresses of a host name, in the system's order of preference."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
@@ -112,7 +112,7 @@ class Destinations:
         self._resolve = resolver
 
     async def address(self, host: str, port: int) -> str:
-        """What to connect to: an address that was checked, with all others of its host; a trusted host as it is.
+        """Return what to connect to: an address that was checked, with all others of its host; a trusted host as it is.
 
         Raises `AddressRefused`, and `OSError` for a name that cannot be resolved.
         """
@@ -163,7 +163,7 @@ class InterimAnswers:
         self._head: bytes | None = b""
 
     def are_too_many(self, data: bytes) -> bool:
-        """Whether there are more than `INTERIM_ANSWERS_MAX`, with this data."""
+        """Return whether there are more than `INTERIM_ANSWERS_MAX`, with this data."""
         if self._head is None:  # the real one has begun
             return False
         self._head += data
@@ -313,7 +313,7 @@ class _Leaving(httpx.AsyncByteStream):
 
 @functools.cache
 def tls_context(*, verify: bool) -> ssl.SSLContext:
-    """How certificates are checked: against certifi's authorities or those of SSL_CERT_FILE.
+    """Return how certificates are checked: against certifi's authorities or those of SSL_CERT_FILE.
 
     One for all clients of the process: to read the authorities takes 20 to 40 ms, in which no other request goes on.
     """
@@ -321,7 +321,7 @@ def tls_context(*, verify: bool) -> ssl.SSLContext:
 
 
 def open_client(destinations: Destinations, *, verify: bool) -> httpx.AsyncClient:
-    """An HTTP client that connects only where `destinations` allow."""
+    """Return an HTTP client that connects only where `destinations` allow."""
     backend, context = CheckedBackend(destinations), tls_context(verify=verify)
     return httpx.AsyncClient(
         transport=PoolGroup([CheckedTransport(backend, context) for _ in range(_POOLS)]),

@@ -40,7 +40,10 @@ def upload_deadline(timeout_s: float) -> Deadline:
 
 
 def at_most(timeout_s: float | None) -> float | None:
-    """Seconds to wait for S3 or the database: `timeout_s`, less on Lambda where its end is near. None: no bound."""
+    """Return seconds to wait for S3 or the database: `timeout_s`, less on Lambda where its end is near.
+
+    None: no bound.
+    """
     killed_at = _killed_at.get()
     if killed_at is None:
         return timeout_s

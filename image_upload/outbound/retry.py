@@ -63,7 +63,7 @@ class RetryPause(wait_base):
         self._backoff = wait_random_exponential(multiplier=BACKOFF_FIRST_S, max=BACKOFF_MAX_S)
 
     def __call__(self, retry_state: RetryCallState) -> float:
-        """Seconds to wait before the next attempt."""
+        """Return seconds to wait before the next attempt."""
         outcome = retry_state.outcome
         error = outcome.exception() if outcome is not None else None
         if isinstance(error, RetryableError) and error.retry_after_s is not None:

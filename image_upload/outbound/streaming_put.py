@@ -125,7 +125,7 @@ class StreamingPut:
 
 
 def _head(target: str, headers: Mapping[str, str], length: int, *, expect: bool = False) -> bytes:
-    """The request up to its body. h11 refuses what would not be one header each."""
+    """Return the request up to its body. h11 refuses what would not be one header each."""
     asked = [("Expect", "100-continue")] if expect else []
     request = h11.Request(
         method="PUT",
@@ -252,7 +252,7 @@ class _Exchange(asyncio.Protocol):
         self._fail(type(exc).__name__ if exc else "closed without an answer")
 
     def _left_behind(self) -> Iterator[bytes]:
-        """What the store had said before it broke off.
+        """Yield what the store had said before it broke off.
 
         Writing fails first then, and the loop reads no more; the kernel still has it. Under TLS it cannot be read.
         """

@@ -9,7 +9,7 @@ from image_upload.languages.wording import Sentence
 
 
 def as_post(record: Record) -> dict[str, Any]:
-    """The row of a post. `size` is what S3 has, and before that what was promised."""
+    """Return the row of a post. `size` is what S3 has, and before that what was promised."""
     expected_object = record.expected_object
     return {
         "id": record.id,
@@ -26,7 +26,7 @@ def as_post(record: Record) -> dict[str, Any]:
 
 
 def as_file(record: Record) -> dict[str, Any]:
-    """The row of a file record."""
+    """Return the row of a file record."""
     expected_object = record.expected_object
     return {
         "file_id": record.id,
@@ -40,7 +40,7 @@ def as_file(record: Record) -> dict[str, Any]:
 
 
 def check_stored(record: Record) -> Record:
-    """The record itself if S3 has confirmed it. Raises `NotArrived`, `UploadRejected`."""
+    """Return the record itself if S3 has confirmed it. Raises `NotArrived`, `UploadRejected`."""
     match record.state:
         case "stored":
             return record

@@ -64,7 +64,7 @@ class Presigner:
     def url(
         self, method: str, key: str, *, headers: Mapping[str, str] | None = None, query: Mapping[str, str] | None = None
     ) -> str:
-        """A presigned URL; see `Signer.presign`."""
+        """Return a presigned URL; see `Signer.presign`."""
         valid = self.validity
         return self._signer.presign(
             method, key, now=valid.starts_at, expires_s=valid.seconds, headers=headers, query=query
@@ -162,7 +162,7 @@ class Bucket:
         return Presigner(self._signer(self.public_address, credentials), Validity(now, ends_at, expires_s))
 
     async def refuses(self, method: str, url: str, headers: Mapping[str, str]) -> bool:
-        """Whether S3 will refuse a request because its URL, signed with our own keys, was signed for another.
+        """Return whether S3 will refuse a request because its URL, signed with our own keys, was signed for another.
 
         False where only S3 can tell. Raises `CredentialsUnavailable`.
         """
@@ -270,7 +270,7 @@ class Bucket:
         raise S3Failure(operation, response.status_code, code, denied_action(said), off_s)
 
     def storage_headers(self, key: str) -> dict[str, str]:
-        """The headers that decide how S3 keeps an object: its purpose's storage class, and encryption, by settings.
+        """Return the headers that set how S3 stores an object: its purpose's storage class, and encryption.
 
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/specifying-kms-encryption.html
@@ -288,18 +288,18 @@ class Bucket:
         return headers
 
     def cdn_url(self, key: str) -> str | None:
-        """The key's address on the CDN; None where no CDN is configured, or where its purpose is not served by one."""
+        """Return the key's URL on the CDN; None if no CDN is configured or its purpose is not served by one."""
         base = self._settings.cdn_base_url
         purpose = purposes.of_key(key, self._purposes) if base else None
         return f"{base.rstrip('/')}/{quote(key, safe='/~')}" if base and purpose and purpose.cdn else None
 
     def location(self, key: str) -> str:
-        """The key's address: on the CDN where it is served, else in the bucket (which answers signed requests only)."""
+        """Return the key's URL: on the CDN if its purpose is served there, else in the bucket (needs a signature)."""
         address = self.public_address
         return self.cdn_url(key) or f"{address.origin}{address.path_prefix}/{quote(key, safe='/~')}"
 
     async def state(self) -> BucketState:
-        """Whether the bucket answers a signed HeadBucket, within `HEALTH_TIMEOUT_S`; reused for `HEALTH_CACHE_S`."""
+        """Return whether a signed HeadBucket succeeds within `HEALTH_TIMEOUT_S`. Cached for `HEALTH_CACHE_S`."""
         async with self._asks:  # one asks; those that wait for it meanwhile share its answer
             if self._state is None or time.monotonic() - self._state[0] > HEALTH_CACHE_S:
                 state = await self._ask_state()
@@ -327,7 +327,7 @@ class Bucket:
 
 
 def _pieces(body: bytes | memoryview) -> bytes | AsyncIterator[bytes] | None:
-    """A large body in pieces: whole, the HTTP client and the event loop would each make a copy of all of it."""
+    """Yield a large body in pieces: whole, the HTTP client and the event loop would each make a copy of all of it."""
     if len(body) <= _PIECE_BYTES:
         return bytes(body) or None
 
@@ -340,6 +340,6 @@ def _pieces(body: bytes | memoryview) -> bytes | AsyncIterator[bytes] | None:
 
 
 def _host_and_port(address: Address) -> tuple[str, int]:
-    """What the HTTP client connects to for this address."""
+    """Return what the HTTP client connects to for this address."""
     parts = urlsplit(address.origin)
     return parts.hostname or "", parts.port or {"http": 80, "https": 443}[address.scheme]

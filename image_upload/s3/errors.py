@@ -76,13 +76,13 @@ class S3Failure(Exception):
 
 
 def error_code(document: bytes) -> str | None:
-    """The Code of S3's XML error document, None if there is none."""
+    """Return the Code of S3's XML error document, None if there is none."""
     match = _CODE.search(document)
     return match[1].decode() if match else None
 
 
 def denied_action(document: bytes) -> str | None:
-    """The IAM action that S3's error document says is missing, None if it says none."""
+    """Return the IAM action that S3's error document says is missing, None if it says none."""
     match = _DENIED.search(document)
     return match[1].decode() if match else None
 
@@ -95,7 +95,7 @@ class S3TimedOut(S3Failure):
 
 
 def behind_s(date: str | None) -> float:
-    """How far our clock is behind the one of an answer's Date (RFC 9110 section 6.6.1); 0 if it says nothing."""
+    """Return how far our clock is behind the one of an answer's Date (RFC 9110 section 6.6.1); 0 if it says nothing."""
     try:
         moment = parsedate_to_datetime(date or "")
         return (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()

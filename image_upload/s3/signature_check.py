@@ -14,7 +14,7 @@ _UNSIGNED = "UNSIGNED-PAYLOAD"
 
 
 def is_signed(url: str, method: str, headers: Mapping[str, str], credentials: Credentials) -> bool | None:
-    """Whether S3 will find the signature right; None if another key pair signed it, of which only S3 knows the secret.
+    """Return whether S3 will accept the signature; None if another key pair signed it, whose secret is unknown here.
 
     `url` is a presigned URL whose query was checked; `headers` are those that will be sent, `Host` among them.
     """

@@ -14,7 +14,7 @@ class Unreadable(S3Failure):
 
 
 def parse(document: bytes, name: str | None = None) -> "ET.Element":
-    """The root of an answer, which must have this name where one is given. Raises `Unreadable`.
+    """Return the root of an answer, which must have this name where one is given. Raises `Unreadable`.
 
     S3 sends no document type: with none there are no entities to expand. (expat has its own guard besides.)
     """
@@ -30,17 +30,17 @@ def parse(document: bytes, name: str | None = None) -> "ET.Element":
 
 
 def children(element: "ET.Element", name: str) -> "list[ET.Element]":
-    """The children of a name."""
+    """Return the children of a name."""
     return [child for child in element if child.tag.rpartition("}")[2] == name]
 
 
 def text(element: "ET.Element", name: str) -> str:
-    """The text of the first child of a name, "" where there is none."""
+    """Return the text of the first child of a name, "" where there is none."""
     return next((child.text or "" for child in children(element, name)), "")
 
 
 def number(element: "ET.Element", name: str) -> int:
-    """The whole number in the first child of a name. Raises `Unreadable`."""
+    """Return the whole number in the first child of a name. Raises `Unreadable`."""
     said = text(element, name)
     # More digits than a size has are a store's mistake, or an attack: Python reads no more than 4,300 of them.
     if not (said.isascii() and said.isdigit() and len(said) <= CONTENT_LENGTH_MAX_DIGITS):

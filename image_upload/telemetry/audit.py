@@ -64,7 +64,7 @@ class Audit:
         self._hidden = functools.lru_cache(maxsize=4096)(self._hide)
 
     def who(self, user_id: str) -> str:
-        """A user id as logs may show it."""
+        """Return a user id as logs may show it."""
         return self._hidden(user_id) if "@" in user_id else user_id
 
     def write(self, scope: Scope, status: int, events: list[AuditEvent]) -> None:
@@ -119,5 +119,5 @@ class Audit:
 
 
 def hashed(key: str) -> str:
-    """A key as the audit log names it: `printf %s KEY | sha256sum | cut -c 1-32`."""
+    """Return a key as the audit log names it: `printf %s KEY | sha256sum | cut -c 1-32`."""
     return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:_SHOWN_CHARS]

@@ -14,7 +14,7 @@ from image_upload.uploads.validation import validate
 async def plan_batch(
     upload_service: UploadService, wanted: Sequence[UploadRequest], principal: Principal
 ) -> list[Plan]:
-    """The plans in the order of the requests. Raises `BatchRefused` with the faults of all that are not allowed.
+    """Return the plans in the order of the requests. Raises `BatchRefused` with the faults of all that are not allowed.
 
     A fault of the service, and an exceeded quota, is raised as it is. A multipart upload is planned alone.
     """

@@ -86,7 +86,7 @@ class MultipartUploads:
         return self._ticket_signer
 
     def ticket(self, text: str, principal: Principal) -> Ticket:
-        """The ticket behind a text, if the principal may go on with its upload.
+        """Return the ticket behind a text, if the principal may go on with its upload.
 
         Raises `TicketInvalid`, `TicketExpired`, and for another user's the `UploadNotFound` of one that is gone.
         """
@@ -161,7 +161,10 @@ class MultipartUploads:
         return PartPage(chosen, self._urls(ticket, presigner, chosen), presigner.validity)
 
     async def progress(self, ticket: Ticket) -> Progress:
-        """What S3 has of the upload. Raises `UploadNotFound` if neither upload nor object is there, `SizeMismatch`."""
+        """Return what S3 has of the upload.
+
+        Raises `UploadNotFound` if neither upload nor object is there, `SizeMismatch`.
+        """
         async with map_s3_errors():
             parts = await self._parts(ticket)
             if parts is not None:
@@ -173,7 +176,7 @@ class MultipartUploads:
         return Progress(ticket, (), is_complete=True)
 
     async def _parts(self, ticket: Ticket) -> Sequence[StoredPart] | None:
-        """The parts that S3 has; None where it has no such upload, so that it ended or was aborted."""
+        """Return the parts that S3 has; None where it has no such upload, so that it ended or was aborted."""
         try:
             return await s3.list_parts(self._bucket, ticket.key, ticket.upload_id)
         except S3Failure as failure:
@@ -223,7 +226,7 @@ class MultipartUploads:
         )
 
     def _fits(self, ticket: Ticket, presigner: Presigner) -> int:
-        """How many whole part URLs one answer holds."""
+        """Return how many whole part URLs one answer holds."""
         sample = self._urls(ticket, presigner, [S3_PARTS_MAX])
         length = len(sample.head) + len(str(S3_PARTS_MAX)) + len(sample.tail) + 64
         return RESPONSE_PAGE_BYTES // (length + _PART_JSON_BYTES)
@@ -237,7 +240,7 @@ class MultipartUploads:
         return PartPage(numbers, self._urls(ticket, presigner, numbers), presigner.validity, following)
 
     async def _confirmed_after(self, failure: S3Failure, ticket: Ticket) -> Completed:
-        """The object, if it is there after a completion that failed, or only seems to. Raises what S3 refused."""
+        """Return the object if it exists although its completion seemed to fail; else raise what S3 refused."""
         if failure.code in _REFUSED_PARTS:
             raise PartsRefused(
                 f"S3 refused the parts ({failure.code}). GET /uploads/{{ticket}} lists those it has; send the "
@@ -274,7 +277,7 @@ class MultipartUploads:
 
 
 def completion_headers(ticket: Ticket) -> dict[str, str]:
-    """What is signed into CompleteMultipartUpload, so that S3 itself checks length and overwriting.
+    """Return what is signed into CompleteMultipartUpload, so that S3 itself checks length and overwriting.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
     """
@@ -319,7 +322,7 @@ def _check_number(number: int, ticket: Ticket) -> None:
 
 
 def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[tuple[int, str]]:
-    """The parts by ascending number with quoted ETags, if they can make up the whole upload."""
+    """Return the parts by ascending number with quoted ETags, if they can make up the whole upload."""
     ordered = sorted(parts)
     numbers = [number for number, _ in ordered]
     for number, etag in ordered:

@@ -101,7 +101,7 @@ class PartPage(NamedTuple):
     following: int | None = None
 
     def by_number(self) -> list[tuple[int, str]]:
-        """Each part's number and whole URL."""
+        """Return each part's number and whole URL."""
         return [
             (number, f"{self.urls.head}{number}{self.urls.tail}{signature}")
             for number, signature in zip(self.numbers, self.urls.signatures, strict=True)

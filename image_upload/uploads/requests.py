@@ -58,7 +58,7 @@ class UploadRequest(BaseModel):
 
 
 def spec_of(wanted: UploadRequest, principal: Principal, upload_service: UploadService) -> UploadSpec:
-    """The request as a specification. Raises `ValidationFailed` for an unknown purpose.
+    """Return the request as a specification. Raises `ValidationFailed` for an unknown purpose.
 
     Raises `UnsupportedFileType` if it has no type and its name does not say one.
     """

@@ -49,11 +49,11 @@ class UploadService:
         return self._context.database.is_configured
 
     def purpose(self, name: str, among: Sequence[str] | None = None) -> Purpose:
-        """The purpose of a name. Raises `ValidationFailed`."""
+        """Return the purpose of a name. Raises `ValidationFailed`."""
         return checks.purpose(name, {each: self._table[each] for each in among} if among else self._table)
 
     def strategy(self, spec: UploadSpec, accepts: Sequence[Strategy] | None) -> Strategy:
-        """How a file of known size will go, of the strategies that the client accepts (None: a client of version 1).
+        """Return the strategy for a file of known size, of those that the client accepts (None: a version 1 client).
 
         Raises `NoStrategy`, and `ValidationFailed` for a SHA-256 that the store would not compare.
         """
@@ -73,7 +73,7 @@ class UploadService:
         )
 
     async def plan(self, spec: UploadSpec, strategy: Strategy, *, compact: bool = False) -> Plan:
-        """Everything a client needs to upload one file. A multipart upload has been begun in S3.
+        """Return what a client needs to upload one file. For a multipart plan, begin the upload in S3.
 
         `compact`: the client takes part URLs as a template, so that all of them fit one answer.
 
@@ -85,7 +85,7 @@ class UploadService:
     async def plan_recorded(
         self, kind: Kind, spec: UploadSpec, strategy: Strategy, *, compact: bool = False
     ) -> tuple[Plan, Record]:
-        """The same with a row in the database, which `completion.confirm` settles.
+        """Do as `plan` does, and add a pending row to the database, which `completion.confirm` settles.
 
         Raises also `DatabaseNotConfigured`, `DatabaseUnavailable`.
         """
@@ -120,7 +120,7 @@ class UploadService:
         return await self._multipart.begin(validate(spec, "multipart"), part_bytes)
 
     def ticket(self, text: str, principal: Principal) -> Ticket:
-        """The ticket behind a text, if the principal may go on with its upload.
+        """Return the ticket behind a text, if the principal may go on with its upload.
 
         Raises `TicketInvalid`, `TicketExpired`, `TicketsNotConfigured`, and for another user's ticket the
         `UploadNotFound` of an upload that is gone.
@@ -128,7 +128,10 @@ class UploadService:
         return self._multipart.ticket(text, principal)
 
     async def progress(self, ticket: Ticket) -> Progress:
-        """What S3 has of the upload. Raises `UploadNotFound`, `SizeMismatch`, `FileTooLarge`, the problems of S3."""
+        """Return what S3 has of the upload.
+
+        Raises `UploadNotFound`, `SizeMismatch`, `FileTooLarge`, the problems of S3.
+        """
         return await self._multipart.progress(ticket)
 
     async def part_page(self, ticket: Ticket, first: int, *, compact: bool) -> PartPage:

@@ -20,13 +20,13 @@ class SinglePutPlanner:
         return upload.headers | self._bucket.storage_headers(upload.key)
 
     async def _presigner(self, upload: ValidatedUpload) -> Presigner:
-        """What signs the plan, once there is room for its file. Raises `QuotaExceeded`."""
+        """Return what signs the plan, once there is room for its file. Raises `QuotaExceeded`."""
         presigner = await self._bucket.presigner(upload.spec.expires_s or self._expires_s)
         await self._quotas.reserve(upload.key, upload.most_bytes, presigner.validity.ends_at)
         return presigner
 
     async def put(self, upload: ValidatedUpload) -> PutPlan:
-        """A presigned PUT whose type S3 enforces, and length, checksum, metadata and `no_overwrite` where specified.
+        """Return a presigned PUT. S3 enforces its type, and length, checksum, metadata and `no_overwrite` if specified.
 
         Storage class and encryption are headers like any other, where settings say them.
 
@@ -44,7 +44,7 @@ class SinglePutPlanner:
         return PutPlan(upload.key, url, headers, spec.size_bytes, presigner.validity, self._bucket.cdn_url(upload.key))
 
     async def post(self, upload: ValidatedUpload) -> PostPlan:
-        """A presigned form POST whose policy pins key, type, length, checksum and metadata.
+        """Return a presigned form POST whose policy pins key, type, length, checksum and metadata.
 
         https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
         A policy knows no If-None-Match: the random key is what keeps it from overwriting.
@@ -58,5 +58,5 @@ class SinglePutPlanner:
         return PostPlan(upload.key, url, signed, presigner.validity, self._bucket.cdn_url(upload.key))
 
     async def proxy(self, upload: ValidatedUpload, path: str) -> ProxyPlan:
-        """A presigned PUT for a client that sends it, with the file, to this service's own route at `path`."""
+        """Return a presigned PUT for a client that sends it, with the file, to this service's own route at `path`."""
         return ProxyPlan(await self.put(upload), path)

@@ -26,7 +26,7 @@ def choose(
     no_overwrite: bool = False,
     form_post: bool = True,
 ) -> Strategy:
-    """The best strategy that can carry the file and all that is asked for, and that the client accepts.
+    """Return the best strategy that can carry the file and all that is asked for, and that the client accepts.
 
     A client that says nothing is one of version 1, which knows a presigned PUT only; it gets another plan where
     no PUT can carry the file. `form_post` False: the store takes no presigned form.
@@ -54,7 +54,7 @@ def choose(
 
 
 def part_length(size_bytes: int) -> int:
-    """Bytes of each part but the last: few parts, but none so large that losing it hurts."""
+    """Return bytes of each part but the last: few parts, but none so large that losing it hurts."""
     length = PLAN_PART_MIN_BYTES
     while length < PLAN_PART_WANTED_BYTES and size_bytes > length * PLAN_PARTS_WANTED:
         length *= 2

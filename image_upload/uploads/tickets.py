@@ -50,7 +50,7 @@ class Ticket(NamedTuple):
         return None if self.size_bytes is None else max(1, -(-self.size_bytes // self.part_bytes))
 
     def part_length(self, number: int) -> int | None:
-        """Bytes of the part with this number, from 1; None if the size is not known."""
+        """Return bytes of the part with this number, from 1; None if the size is not known."""
         if self.size_bytes is None:
             return None
         return min(self.part_bytes, self.size_bytes - (number - 1) * self.part_bytes)
@@ -65,16 +65,16 @@ class TicketSigner:
         self._keys = tuple(hmac.digest(each, b"image-upload ticket v1", "sha256") for each in secrets)
 
     def issue(self, ticket: Ticket) -> str:
-        """The ticket as text that is safe in a URL's path (base64url and dots)."""
+        """Return the ticket as text that is safe in a URL's path (base64url and dots)."""
         payload = json.dumps(ticket, ensure_ascii=False, separators=(",", ":")).encode()
         return _sealed(payload, self._keys[0])
 
     def read(self, text: str) -> Ticket:
-        """The ticket behind a text, over or not. Raises `TicketInvalid` if it was altered or is none."""
+        """Return the ticket behind a text, over or not. Raises `TicketInvalid` if it was altered or is none."""
         return Ticket(*json.loads(self._verified(text)))
 
     def _verified(self, text: str) -> bytes:
-        """The payload of a text that this office sealed, in exactly that spelling."""
+        """Return the payload of a text that this office sealed, in exactly that spelling."""
         try:
             encoded = text.removeprefix(PREFIX).partition(".")[0] if len(text) <= TICKET_MAX_CHARS else ""
             payload = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
@@ -86,14 +86,14 @@ class TicketSigner:
 
 
 def check_time(ticket: Ticket) -> Ticket:
-    """The ticket itself. Raises `TicketExpired`."""
+    """Return the ticket itself. Raises `TicketExpired`."""
     if time.time() >= ticket.expires_at_s:
         raise TicketExpired("The upload's time is over. Start a new one with POST /uploads.")
     return ticket
 
 
 def expiry() -> int:
-    """When a ticket issued now ends, in seconds since 1970."""
+    """Return when a ticket issued now ends, in seconds since 1970."""
     return int(time.time()) + TICKET_EXPIRES_S
 
 

@@ -32,7 +32,7 @@ class ValidatedUpload(NamedTuple):
     recorded: bool
 
     def expected(self, ends_at: datetime) -> ExpectedObject:
-        """What a row has to remember of it. `ends_at` is when the permission to upload ends."""
+        """Return what a row has to remember of it. `ends_at` is when the permission to upload ends."""
         spec = self.spec
         return ExpectedObject(
             user_id=spec.user_id,

@@ -23,7 +23,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def address_of(settings: Settings) -> AddressOf:
-    """How to find the address of a request.
+    """Return how to find the address of a request.
 
     On Lambda it is the `sourceIp` of the Function URL's own context, which Mangum hands on as the peer. Of
     X-Forwarded-For a Function URL passes on only the leftmost address, which anybody can write. Elsewhere it is the
@@ -53,7 +53,7 @@ def address_of(settings: Settings) -> AddressOf:
 
 @functools.lru_cache(maxsize=4096)
 def counted(text: str) -> str:
-    """What is counted as one: an IPv4 address, or the /64 of an IPv6 one."""
+    """Return what is counted as one: an IPv4 address, or the /64 of an IPv6 one."""
     address = _parsed(text)
     if address is None:
         return UNKNOWN
@@ -63,20 +63,20 @@ def counted(text: str) -> str:
 
 
 def site_of(counted_as: str) -> str | None:
-    """The /48 of what `counted` made of an IPv6 address; None for anything else."""
+    """Return the /48 of what `counted` made of an IPv6 address; None for anything else."""
     if ":" not in counted_as:
         return None
     return str(ipaddress.IPv6Network(counted_as).supernet(new_prefix=_IPV6_SITE_PREFIX))
 
 
 def _hops(scope: Scope) -> list[str]:
-    """The addresses of X-Forwarded-For, the nearest first. Several such headers are one list (RFC 9110, 5.3)."""
+    """Return the addresses of X-Forwarded-For, the nearest first. Several such headers are one list (RFC 9110, 5.3)."""
     values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
     return [hop.strip() for hop in reversed(",".join(values).rsplit(",", FORWARDED_HOPS_MAX)[-FORWARDED_HOPS_MAX:])]
 
 
 def _parsed(text: object) -> _Address | None:
-    """An IP address; one of IPv4 that is mapped into IPv6 as what it is."""
+    """Return an IP address; one of IPv4 that is mapped into IPv6 as what it is."""
     try:
         address = ipaddress.ip_address(str(text))
     except ValueError:

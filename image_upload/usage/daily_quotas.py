@@ -68,8 +68,8 @@ class DailyQuotas:
                 await store.settle(account, key, counted)
 
     async def _reserve(self, now: float, key: str, most_bytes: int, ends_at_s: int) -> Usage | None:
-        """None if there was room."""
-        # Sums of sizes that nobody limits could outgrow a number.
+        """Reserve the bytes and a file; return None, or the usage that leaves no room for them."""
+        # Unlimited sums could overflow the store's integers, so without a limit no bytes are counted.
         wanted = (_account(now, key), key, most_bytes if self._allowance.max_bytes is not None else 0, ends_at_s)
         answer = await self._shared.reserve(*wanted, self._allowance) if self._shared is not None else None
         if answer is None and self._shared is not None and self._closes:

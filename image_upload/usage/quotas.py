@@ -42,7 +42,7 @@ class NoQuotas:
 
 
 def quotas_of(settings: Settings, confirm: Confirm) -> Quotas:
-    """The quotas that the settings set. `confirm` is called for uploads whose permission is over."""
+    """Return the quotas that the settings set. `confirm` is called for uploads whose permission is over."""
     if settings.quota_bytes_per_day is None and settings.quota_files_per_day is None:
         return NoQuotas()
     from image_upload.usage.daily_quotas import DailyQuotas  # 2 ms, and most services have none

@@ -90,6 +90,6 @@ class RedisQuotaStore:
 
 
 def _names(account: UsageDay) -> list[str]:
-    """The names of both, in one slot of a cluster."""
+    """Return the names of both, in one slot of a cluster."""
     name = f"image-upload:quota:{{{account.day}:{account.owner}}}"
     return [name, f"{name}:ends"]

@@ -33,7 +33,7 @@ class RedisStore:
         self._places = asyncio.Semaphore(REDIS_CONNECTIONS)
 
     async def ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer | None:
-        """What it answers; None if it does not."""
+        """Return what it answers; None if it does not."""
         async with self._places:
             if time.monotonic() < self._rests_until_s:
                 return None

@@ -56,7 +56,7 @@ class ConnectionLimit:
         return True
 
     def may_answer(self, connection: Connection) -> bool:
-        """Whether a refused connection may be kept open until its refusal has arrived: a small number may."""
+        """Return whether a refused connection may be kept open until its refusal has arrived: a small number may."""
         if len(self._refused) >= max(CONNECTIONS_MIN, self.most // 8):
             return False
         self._refused.add(connection)
@@ -97,7 +97,7 @@ class ConnectionLimit:
 
 
 def default_limit() -> int:
-    """The connections that this process's limit of open files (`ulimit -n`) has room for."""
+    """Return the connections that this process's limit of open files (`ulimit -n`) has room for."""
     descriptors = _descriptors()
     if descriptors is None:
         return CONNECTIONS_MAX
@@ -120,7 +120,7 @@ def raise_descriptor_limit() -> None:
 
 
 def _descriptors() -> int | None:
-    """The soft limit of open files; None where there is none."""
+    """Return the soft limit of open files; None where there is none."""
     try:
         import resource  # not on Windows
     except ImportError:

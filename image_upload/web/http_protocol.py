@@ -206,7 +206,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._set_deadline(HEAD_TIMEOUT_S, self._head_is_late)
 
     def _end_of_piece(self, data: bytes, at: int) -> int:
-        """How far to parse at once. No head ends between the piece's first bytes and its last."""
+        """Return how far to parse at once. No head ends between the piece's first bytes and its last."""
         if self._phase is _Phase.BODY and self._rest_bytes:
             return min(at + self._rest_bytes, len(data))
         blank_line = data.find(b"\r\n\r\n", at)
@@ -308,7 +308,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _announced_bytes(self) -> int | None:
-        """The length of the body; None where only its end will tell (RFC 9112 section 6.3)."""
+        """Return the length of the body; None where only its end will tell (RFC 9112 section 6.3)."""
         for name, value in self.headers:
             if name == b"transfer-encoding":
                 return None
@@ -317,7 +317,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return 0
 
     def _head_without_upgrade(self) -> bytes:
-        """The head that has just been parsed, as if the client had not asked for another protocol."""
+        """Return the head that has just been parsed, as if the client had not asked for another protocol."""
         method = self.parser.get_method()
         if method == b"CONNECT":
             self._fault = MalformedRequest("The service is no proxy. Send the request to the server that it is for.")
@@ -353,7 +353,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return cycle is not None and not cycle.response_complete
 
     def _is_in_head(self) -> bool:
-        """Whether something of the next request has come: bytes of its head, or blank lines before it."""
+        """Return whether something of the next request has come: bytes of its head, or blank lines before it."""
         return self._phase is _Phase.HEAD or (self._phase is _Phase.BETWEEN and self._pending_bytes > 0)
 
     def _refuse(self, problem: Problem) -> None:

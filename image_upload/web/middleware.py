@@ -196,7 +196,10 @@ def _best_match(scope: Scope) -> int:
 
 
 def length_of(content_length: bytes) -> int | None:
-    """A Content-Length (RFC 9110 section 8.6); None where it is none. More digits than a length has: the largest."""
+    """Return a Content-Length (RFC 9110 section 8.6); None where it is none.
+
+    More digits than a length has: the largest.
+    """
     if not content_length.isdigit():
         return None
     return int(content_length) if len(content_length) <= CONTENT_LENGTH_MAX_DIGITS else 10**CONTENT_LENGTH_MAX_DIGITS
@@ -236,7 +239,7 @@ class Problems:
 
 
 def _unwrapped(error: Exception) -> Exception:
-    """What reading the body raised: FastAPI wraps it into an HTTPException."""
+    """Return what reading the body raised: FastAPI wraps it into an HTTPException."""
     cause = error.__cause__
     return cause if isinstance(error, HTTPException) and isinstance(cause, Problem | ClientDisconnect) else error
 
@@ -267,7 +270,7 @@ def translate(error: Exception, scope: Scope) -> Problem:
 
 
 def _methods(scope: Scope) -> set[str]:
-    """What a path takes, of all its routes: the framework names those of the first one only."""
+    """Return what a path takes, of all its routes: the framework names those of the first one only."""
     found: set[str] = set()
     for route in scope["app"].routes:
         if route.matches(scope)[0] is not Match.NONE:

@@ -17,7 +17,7 @@ _RETRY_AFTER_S = 2
 
 
 def refusal(problem: Problem, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """A whole answer of HTTP/1.1, which ends the connection, and a log line for it.
+    """Return a whole answer of HTTP/1.1, which ends the connection, and a log line for it.
 
     It is in English: the client's preference is in a head that is broken or was not read.
     """

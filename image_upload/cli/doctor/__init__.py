@@ -103,7 +103,10 @@ def _http(settings: Settings) -> httpx.Client:
 
 
 def _as_set(settings: Settings, given: Mapping[str, str], *, elsewhere: bool) -> Finding:
-    """What the settings are. A service `elsewhere` has its secrets there; one with these settings needs them here."""
+    """Return what the settings are.
+
+    A service `elsewhere` has its secrets there; one with these settings needs them here.
+    """
     seen = f"{settings.environment}, bucket {settings.s3_bucket_name} in {settings.aws_region}"
     if not elsewhere:
         try:

@@ -43,7 +43,7 @@ class CheckTarget(NamedTuple):
     def sign(
         self, address: Address, method: str, key: str, headers: Mapping[str, str] | None = None, **query: str
     ) -> str:
-        """A URL that lives for a minute."""
+        """Return a URL that lives for a minute."""
         now = datetime.now(UTC).replace(microsecond=0)
         return Signer(address, self.credentials).presign(
             method, key, now=now, expires_s=S3_CALL_EXPIRES_S, headers=headers, query=query
@@ -57,7 +57,7 @@ class CheckTarget(NamedTuple):
 
 
 async def credentials(settings: Settings) -> tuple[Credentials | None, list[Finding]]:
-    """The credentials that the service would sign with, and what is to be said of them."""
+    """Return the credentials that the service would sign with, and what is to be said of them."""
     source = CredentialSource(settings)
     try:
         found = await source.current()

@@ -26,13 +26,13 @@ def as_line(finding: Finding) -> str:
 
 
 def as_json(findings: Iterable[Finding]) -> str:
-    """All findings in one document; `ok` is whether none failed."""
+    """Return all findings in one document; `ok` is whether none failed."""
     checks: list[dict[str, Any]] = [finding._asdict() for finding in findings]
     return json.dumps({"ok": all(check["state"] != "FAIL" for check in checks), "checks": checks}, indent=2)
 
 
 def summary(findings: Iterable[Finding]) -> str:
-    """The last line."""
+    """Return the last line."""
     states = [finding.state for finding in findings]
     counted = [f"{states.count(state)} {state}" for state in ("ok", "warn", "FAIL", "skip") if state in states]
     return f"{', '.join(counted)}."

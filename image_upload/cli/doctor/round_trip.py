@@ -111,7 +111,7 @@ def _answer(response: httpx.Response) -> str:
 
 
 def _browser(check_target: CheckTarget, key: str, headers: Mapping[str, str], stored: httpx.Response) -> Finding:
-    """The preflight that a browser would send first, and what it would be let read of the answer."""
+    """Return the preflight that a browser would send first, and what it would be let read of the answer."""
     if check_target.origin is None:
         return Finding("bucket CORS", "skip", "no front end is named", "name yours: --origin https://app.example.com")
     asked = {
@@ -135,7 +135,7 @@ def _browser(check_target: CheckTarget, key: str, headers: Mapping[str, str], st
 
 
 def allowed_origins(response: httpx.Response) -> list[str]:
-    """Every origin that an answer allows; a browser takes exactly one."""
+    """Return every origin that an answer allows; a browser takes exactly one."""
     values = response.headers.get_list("access-control-allow-origin")
     return [origin.strip() for value in values for origin in value.split(",")]
 

@@ -84,7 +84,7 @@ def _look(
 
 
 def _unfinished(bucket: Configuration, settings: Settings) -> Finding:
-    """Whether something ends the uploads that an interrupted client or process leaves open: a rule, and one that works.
+    """Check that a working lifecycle rule aborts the uploads that an interrupted client or process leaves open.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpu-abort-incomplete-mpu-lifecycle-config.html
     """
@@ -110,7 +110,7 @@ def _unfinished(bucket: Configuration, settings: Settings) -> Finding:
 
 
 def _told(bucket: Configuration, settings: Settings) -> Finding:
-    """Whether new objects are told of, so that records need not wait for their client, a reader or the sweep."""
+    """Return whether new objects are told of, so that records need not wait for their client, a reader or the sweep."""
     part = subresources.NOTIFICATIONS
     try:
         found = bucket.look(part)
@@ -131,7 +131,7 @@ _OTHERS_TOLD: Final = ("LambdaFunctionConfigurations", "QueueConfigurations", "T
 
 
 def _aborts_all(rule: Mapping[str, Any]) -> bool:
-    """A rule for every key: its filter is empty, or an empty prefix in either of S3's two spellings."""
+    """Return a rule for every key: its filter is empty, or an empty prefix in either of S3's two spellings."""
     covers_all = rule.get("Filter", {"Prefix": rule.get("Prefix", "")}) in ({}, {"Prefix": ""})
     return rule.get("Status") == "Enabled" and "AbortIncompleteMultipartUpload" in rule and covers_all
 

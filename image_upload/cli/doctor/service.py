@@ -45,7 +45,7 @@ class CheckTarget(NamedTuple):
 
 
 def checks(check_target: CheckTarget) -> Iterator[Finding]:
-    """All checks; only the first where nobody answers."""
+    """Yield all checks; only the first where nobody answers."""
     health = yield from _health(check_target)
     if health is None:
         return
@@ -156,7 +156,7 @@ def _auth(check_target: CheckTarget, health: Health) -> Iterator[Finding]:
 
 
 def _token(check_target: CheckTarget, _: Health) -> Iterator[Finding]:
-    """A token that S3's signer never sees: only the service can say whether it takes it."""
+    """Yield a token that S3's signer never sees: only the service can say whether it takes it."""
     if check_target.token is None:
         yield Finding("token", "skip", "no token is known", "name the variable that holds one: --token-from-env NAME")
         return
@@ -181,7 +181,7 @@ def _token(check_target: CheckTarget, _: Health) -> Iterator[Finding]:
 
 
 def _dates_of(token: str) -> str:
-    """What a token's own dates say against this machine's clock, as the end of a line."""
+    """Return what a token's own dates say against this machine's clock, as the end of a line."""
     import jwt  # only where a token was refused
 
     try:
@@ -218,13 +218,13 @@ def _body_limit(check_target: CheckTarget, health: Health) -> Iterator[Finding]:
 
 
 def _form(check_target: CheckTarget, length: int) -> httpx.Response:
-    """A form for a place that the service does not send to: its own refusal proves that it has read it."""
+    """Return a form for a place that the service does not send to: its own refusal proves that it has read it."""
     body, content_type = form_of({"uploadUrl": "https://example.com/doctor?x=y"}, bytes(length), file_first=False)
     return check_target.ask("POST", _FORM_PATH, content=body, headers={"Content-Type": content_type})
 
 
 def _code(response: httpx.Response) -> str | None:
-    """The code of a problem document; None where the answer is none."""
+    """Return the code of a problem document; None where the answer is none."""
     try:
         code = response.json().get("code")
     except (ValueError, AttributeError):

@@ -35,7 +35,7 @@ def _rows(ink: str) -> bytes:
 
 
 def _icon() -> bytes:
-    """An ICO file with one bitmap of two colours, and its mask of what is transparent.
+    """Return an ICO file with one bitmap of two colours, and its mask of what is transparent.
 
     https://learn.microsoft.com/en-us/previous-versions/ms997538(v=msdn.10)
     """

@@ -47,7 +47,7 @@ The answer's `url` is a presigned GET. Add `?as_download=true&filename=cat.jpg` 
 
 
 def text(document: dict[str, Any]) -> str:
-    """The text, with every operation of an OpenAPI document."""
+    """Return the text, with every operation of an OpenAPI document."""
     operations = [
         (method.upper(), path, operation)
         for path, methods in document["paths"].items()

@@ -59,7 +59,7 @@ class Asset(NamedTuple):
 
 @functools.cache
 def assets() -> dict[str, Asset]:
-    """The files by name. The first call reads and compresses 1.7 MB, which takes a tenth of a second."""
+    """Return the files by name. The first call reads and compresses 1.7 MB, which takes a tenth of a second."""
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise FileNotFoundError("The package fastapi-offline is not installed. Run: pip install -r requirements.txt")
@@ -86,5 +86,5 @@ def version() -> str:
 
 
 def page(title: str) -> str:
-    """The page as HTML."""
+    """Return the page as HTML."""
     return _PAGE.format(title=html.escape(title), version=version())
