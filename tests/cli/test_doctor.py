@@ -511,7 +511,7 @@ def test_what_may_not_be_looked_at_is_a_warning_and_never_missing(
     with in_front(s3, guarded) as url:
         report = doctor("--origin", ORIGIN, AWS_S3_ENDPOINT_URL=url, DATABASE_URL="sqlite:///records")
     assert report.state(check) == "warn"
-    assert report.said(check).endswith(f"could not look: grant {action} to whoever runs the doctor")
+    assert report.said(check).endswith(f"could not look: grant {action} to the caller of doctor")
     assert "missing" not in report.said(check)
 
 
