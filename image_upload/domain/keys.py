@@ -1,4 +1,4 @@
-"""Object keys and file names: make them, and refuse those we would never make.
+"""Make object keys, and check keys and file names.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 """
@@ -15,24 +15,24 @@ from image_upload.domain.purposes import USER_FILE, Purpose
 from image_upload.errors import InvalidFilename, InvalidKey
 from image_upload.limits import COMBINING_RUN_MAX, ENCODINGS_MAX, FILENAME_MAX_CHARS, S3_KEY_MAX_BYTES
 
-ID_BYTES = 16  # 128 bits: nobody guesses a key, and no two uploads ever share one
+ID_BYTES = 16  # 128 bits: a key cannot be guessed, and no two uploads get the same one
 OWNER_TAG_BYTES = 16  # 128 bits: a second user id with the same tag cannot be found
 
-# Where a file goes that names neither purpose nor folder: with the pictures, or with the files of any type.
+# The folder for uploads that name neither purpose nor folder.
 DEFAULT_FOLDER = "uploads"
 OTHER_FOLDER = "files"
 
-# UAX 15 section 2: no character is more than four times as long decomposed as it is composed.
+# UAX 15 section 2: decomposed, no text is more than four times as long as composed.
 _DECOMPOSED_MAX = 4
 _KEY_TOO_LONG = f"The object key is longer than {S3_KEY_MAX_BYTES} bytes. Send a shorter name or folder."
 
-# Control characters (Cc), line separators (Zl, Zp), lone surrogates (Cs), and what was no UTF-8 (U+FFFD).
+# Control characters (Cc), line separators (Zl, Zp), lone surrogates (Cs), and U+FFFD, which stands for invalid UTF-8.
 NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
 
 _EXTENSION = re.compile(r"[a-z0-9]{1,10}", re.ASCII)
 _ID = re.compile(rf"([0-9a-f]{{{2 * OWNER_TAG_BYTES}}})[0-9a-f]{{{2 * ID_BYTES}}}(?:\.{_EXTENSION.pattern})?", re.ASCII)
 
-# The one kind of key whose last segment is not ours: its id is in the segment before.
+# The only keys whose last segment is a client's file name. Their id is in the segment before.
 _NAMED = USER_FILE.key.split("/")
 
 
@@ -59,7 +59,7 @@ def new_id(user_id: str) -> str:
 
 
 def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filename: str = "", now: datetime) -> str:
-    """Return a new key for a purpose. Without an extension (`ext` empty) the pattern's dot goes too.
+    """Return a new key for a purpose. If `ext` is empty, the pattern's dot is removed too.
 
     `filename` must have passed `check_filename`.
     """
@@ -84,10 +84,10 @@ def make_in(folder: str, *, user_id: str, ext: str) -> str:
 
 
 def segment(name: str) -> str:
-    """Return a foreign name as one path segment: injective, ASCII, never `.`, `..` or empty.
+    """Encode a client's name as one path segment: injective, ASCII, never `.`, `..` or empty.
 
-    Everything outside A-Z a-z 0-9 - _ . @ becomes `~hh` of its UTF-8 bytes. A percent sign would
-    be decoded once too often somewhere between a CDN and a bucket; a tilde is not.
+    Everything outside A-Z a-z 0-9 - _ . @ becomes `~hh` of its UTF-8 bytes. Percent-encoding is not used,
+    because a proxy or CDN in front of the bucket may decode it once more.
     """
     if not name:
         raise InvalidKey("A name that becomes part of the object key is empty. Send one, or leave the field out.")
@@ -96,7 +96,7 @@ def segment(name: str) -> str:
 
 
 def check(key: str) -> str:
-    """Return the key itself, if S3 and every client on the way would keep it as it is; else `InvalidKey`."""
+    """Return the key, if S3 and all HTTP clients on the way transmit it unchanged; else raise `InvalidKey`."""
     if not key:
         raise InvalidKey("The object key is empty. Pass the objectKey you were given.")
     if len(key) > S3_KEY_MAX_BYTES:
@@ -116,10 +116,10 @@ def check(key: str) -> str:
 
 
 def _climbs(path: str) -> bool:
-    """Return whether a path leads elsewhere for somebody who reads it as one.
+    """Return whether a path is absolute, has a backslash, or has a segment `.` or `..`.
 
-    Also if it is decoded once more, or more often: a proxy or a CDN on the way may do that. What is encoded more than
-    `ENCODINGS_MAX` times over was made to be decoded, and counts as climbing.
+    Test it percent-decoded too, any number of times: a proxy or a CDN may decode it. Return True for a path that is
+    encoded more than `ENCODINGS_MAX` times: only an attack needs that.
     """
     for _ in range(ENCODINGS_MAX + 1):
         if path.startswith("/") or "\\" in path or any(part in (".", "..") for part in path.split("/")):
@@ -132,10 +132,10 @@ def _climbs(path: str) -> bool:
 
 
 def check_filename(filename: str) -> str:
-    """Return the file name itself in Unicode's composed form, if it is a bare name; else `InvalidFilename`.
+    """Return the file name in Unicode's composed form (NFC), if it is a bare name; else raise `InvalidFilename`.
 
-    macOS sends Hangul decomposed (NFD); composed, the same name compares equal everywhere. Lengths are checked first:
-    sorting a run of combining marks takes a time that grows with the square of its length.
+    macOS sends Hangul decomposed (NFD). In composed form the same name compares equal everywhere. Lengths are checked
+    first, because normalising a run of combining marks takes quadratic time.
     """
     if len(filename) > _DECOMPOSED_MAX * FILENAME_MAX_CHARS:
         raise _too_long()
@@ -164,7 +164,7 @@ def _too_long() -> InvalidFilename:
 
 
 def _longest_run(text: str) -> int:
-    """Return the most combining marks that follow each other."""
+    """Return the length of the longest run of combining marks."""
     longest = run = 0
     for char in text:
         run = run + 1 if unicodedata.combining(char) else 0
@@ -173,7 +173,7 @@ def _longest_run(text: str) -> int:
 
 
 def extension(filename: str) -> str:
-    """Return the extension in lower case without its dot, or "" where there is none that a key could carry."""
+    """Return the extension in lower case without its dot, or "" if there is none that fits a key."""
     stem, dot, ext = filename.rpartition(".")
     ext = ext.lower()
     return ext if dot and stem and _EXTENSION.fullmatch(ext) else ""
