@@ -1,7 +1,7 @@
-"""Is this `uploadUrl` one that we send to? Decided before any byte leaves, by text alone.
+"""Decide whether an `uploadUrl` is an allowed target, by its text, before any byte is sent.
 
-The rule lists what is allowed; whatever is not recognised is refused. The address behind the host
-name is checked once more when the connection is made (`outbound/client.py`).
+The rule lists what is allowed and refuses everything else. The address of the host is checked when the connection
+is made (`outbound/client.py`).
 """
 
 import re
@@ -19,7 +19,7 @@ from image_upload.limits import CLOCK_SKEW_MAX_S, FORM_FIELD_MAX_BYTES, PRESIGN_
 
 ANY_BUCKET = "*"
 
-# RFC 3986 characters, nothing else: a presigned URL has everything else percent-encoded.
+# Only characters of RFC 3986: a presigned URL has all others percent-encoded.
 _URL = re.compile(r"(https?)://([^/?#]+)(/[^?#]*)\?([^#]+)", re.ASCII)
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+", re.ASCII)
 _HOST = re.compile(r"[a-z0-9.-]+(?::\d{1,5})?|\[[0-9a-f:.]+\](?::\d{1,5})?", re.ASCII)
@@ -44,18 +44,18 @@ _AMZ_PARAMETERS = tuple(
         "server-side-encryption",
     )
 )
-# Query parameters beside X-Amz-*: with these a PUT is still a PUT of an object or a part. Any other
-# (acl, tagging, uploads, response-…) would turn it into another operation or belongs to a GET.
+# Query parameters beside X-Amz-* of a PUT of an object or a part. Any other (acl, tagging, uploads,
+# response-…) makes it another operation, or belongs to a GET.
 _PUT_PARAMETERS = frozenset({"x-id", "partNumber", "uploadId"})
 _PUT_OPERATIONS = frozenset({"PutObject", "UploadPart"})
-# Signed headers whose values we can supply: what we always send, and the overwrite guard's only value.
+# Signed headers that the proxy can send: those of every PUT, and If-None-Match, whose only value is `*`.
 SUPPLIED_HEADERS = frozenset({"host", "content-type", "content-length", "if-none-match"})
 
 _WHAT_WOULD_DO = "Pass the presignedUrl of POST /uploads unchanged."
 
 
 class Target(NamedTuple):
-    """A checked place to PUT to.
+    """A checked target of a PUT.
 
     `url` is where to connect. `host` is the signed Host header: it differs from `url` where clients use another
     endpoint than this service. `bucket` and `key` are what the URL names. `storage_headers` are the signed headers
@@ -71,10 +71,10 @@ class Target(NamedTuple):
 
 
 class TargetRule:
-    """The operator's rule: our own bucket's endpoints, and what PROXY_ALLOWED_* add.
+    """The operator's rule: the endpoints of the service's bucket, and those that PROXY_ALLOWED_* add.
 
-    `buckets` are those beside our own, which is at our own endpoint only: a bucket of the same name elsewhere belongs
-    to another owner. `storage_headers` returns the headers that this service signs for a key; see
+    `buckets` are further allowed buckets. The service's own is allowed at its own endpoint only: elsewhere a bucket of
+    the same name has another owner. `storage_headers` returns the headers that this service signs for a key; see
     `Bucket.storage_headers`.
     """
 
@@ -110,7 +110,7 @@ class TargetRule:
         signed_headers = _check_signature(query, now, known)
         origin = f"{scheme}://{host}"
         if (scheme, host) in self._endpoints:
-            # Clients may see us under another name (localhost:4566) than the one that leads there (localstack:4566).
+            # Clients may use another host (localhost:4566) than this service must use (localstack:4566).
             origin = self._inner.origin
         storage_headers = {name: value for name, value in known.items() if name in signed_headers}
         return Target(f"{origin}{path}?{query}", host, bucket, key, signed_headers, storage_headers)
@@ -137,7 +137,7 @@ class TargetRule:
 
 
 def _split(url: str) -> tuple[str, str, str, str]:
-    """scheme, host[:port], path and query of a URL that is spelled the way every parser reads alike."""
+    """Return scheme, host[:port], path and query of a URL. Refuse spellings that parsers read differently."""
     match = _URL.fullmatch(url) if len(url) <= FORM_FIELD_MAX_BYTES and _URL_CHARACTERS.fullmatch(url) else None
     if match is None:
         raise UploadUrlInvalid(f"uploadUrl is not a presigned URL. {_WHAT_WOULD_DO}")
@@ -154,10 +154,7 @@ def _split(url: str) -> tuple[str, str, str, str]:
 
 
 def _check_signature(query: str, now: datetime, known: Iterable[str]) -> frozenset[str]:
-    """Return the names of the signed headers, if the query is that of a live presigned PUT.
-
-    Those `known` we can send.
-    """
+    """Return the names of the signed headers, if the query is a valid presigned PUT's. `known` can also be sent."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=64)
     except ValueError:
@@ -188,7 +185,7 @@ def _check_signature(query: str, now: datetime, known: Iterable[str]) -> frozens
 
 
 def _check_time(date: str, expires: str, now: datetime) -> None:
-    """Not before its date (S3 forgives 15 minutes), not after its expiry."""
+    """Check that the URL is valid now: after its date (S3 tolerates 15 minutes) and before its expiry."""
     try:
         signed_at = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         expires_s = int(expires) if expires.isascii() and expires.isdigit() else 0
@@ -196,7 +193,7 @@ def _check_time(date: str, expires: str, now: datetime) -> None:
         expires_s = 0
     if not 0 < expires_s <= PRESIGN_MAX_S:
         raise UploadUrlInvalid(f"The URL's date or expiry is not one S3 accepts. {_WHAT_WOULD_DO}")
-    # A sum could lie beyond the last year that there is.
+    # A difference, because a sum could exceed datetime's last year.
     if now - signed_at >= timedelta(seconds=expires_s):
         raise UploadUrlExpired("The URL has expired. Ask POST /uploads for a new one and send the file again.")
     if signed_at - now > timedelta(seconds=CLOCK_SKEW_MAX_S):
@@ -204,7 +201,7 @@ def _check_time(date: str, expires: str, now: datetime) -> None:
 
 
 def _check_operation(parameters: dict[str, str]) -> None:
-    """A PUT of an object, or of one part of a multipart upload."""
+    """Check that the URL is for a PUT of an object, or of one part of a multipart upload."""
     for name in parameters:
         if name.lower().startswith("x-amz-") and not name.lower().startswith(_AMZ_PARAMETERS):
             raise UploadUrlInvalid(f"The URL signs a parameter that an upload does not need. {_WHAT_WOULD_DO}")

@@ -1,4 +1,4 @@
-"""Was this presigned URL signed with our own keys, for exactly this request? Asked before a large file is taken in.
+"""Check whether a presigned URL was signed for exactly this request, before a large file is received.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 """
