@@ -19,7 +19,7 @@ from image_upload.errors import (
     ValidationFailed,
 )
 from image_upload.form_proxy.form import CLASS_FIELD, FILE_FIELD, FOLDER_FIELD, PURPOSE_FIELD, Incoming
-from image_upload.form_proxy.spool import Room, pieces, receive
+from image_upload.form_proxy.spool import SpoolBudgets, pieces, receive
 from image_upload.languages.wording import human_bytes
 from image_upload.limits import MULTIPART_URL_EXPIRES_S, S3_OBJECT_MAX_BYTES
 from image_upload.s3 import objects, transfer
@@ -59,7 +59,9 @@ class _Destination(NamedTuple):
     max_bytes: int
 
 
-async def store_form(form_store: FormStore, incoming: Incoming, user_id: str, room: Room | None) -> StoredFile:
+async def store_form(
+    form_store: FormStore, incoming: Incoming, user_id: str, budgets: SpoolBudgets | None
+) -> StoredFile:
     """Store the form's file under its purpose's key, or under `{folder}/{user}/{id}.{ext}`.
 
     With `purpose` or `folder` in front of the file, its bytes are sent as they arrive; else the file is spooled first.
@@ -75,7 +77,7 @@ async def store_form(form_store: FormStore, incoming: Incoming, user_id: str, ro
     keys.check_filename(incoming.filename)
     in_front = _DECISIVE & incoming.fields.keys()
     if not in_front - {CLASS_FIELD}:
-        form = await receive(incoming, room)
+        form = await receive(incoming, budgets)
         assert form.file is not None  # it was reached
         with closing(form):
             kept = await _store(form_store, incoming, user_id, pieces(form.file), expected_bytes=form.size_bytes)
@@ -156,9 +158,13 @@ def _place(form_store: FormStore, incoming: Incoming, user_id: str) -> _Destinat
             class_id=checks.class_id(purpose, given),
             now=now,
         )
-    told = metadata.headers_of(given, user_id=user_id, filename=incoming.filename, content_type=content_type, now=now)
+    metadata_headers = metadata.headers_of(
+        given, user_id=user_id, filename=incoming.filename, content_type=content_type, now=now
+    )
     return _Destination(
-        key, {"Content-Type": content_type, **told, **form_store.context.bucket.storage_headers(key)}, max_bytes
+        key,
+        {"Content-Type": content_type, **metadata_headers, **form_store.context.bucket.storage_headers(key)},
+        max_bytes,
     )
 
 

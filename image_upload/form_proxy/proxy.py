@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from image_upload.form_proxy.form import Incoming
     from image_upload.form_proxy.form_store import StoredFile
     from image_upload.form_proxy.sender import Sender, Sent
-    from image_upload.form_proxy.spool import Form, Room
+    from image_upload.form_proxy.spool import Form, SpoolBudgets
     from image_upload.form_proxy.target import Target, TargetRule
 
 RETRIES_DEFAULT = 3
@@ -91,7 +91,7 @@ class Proxy:
         """Return the key's URL on the CDN."""
         return self._bucket.cdn_url(key)
 
-    async def keep(self, request: Request, principal: Principal) -> "StoredFile":
+    async def store(self, request: Request, principal: Principal) -> "StoredFile":
         """Store the form's file in the service's bucket; see `form_store.store_form`."""
         from image_upload.form_proxy.form_store import FormStore, store_form
 
@@ -102,8 +102,8 @@ class Proxy:
             async with _until(deadline):
                 table = purposes.table(allow_gif=self._settings.allow_gif)
                 form_store = FormStore(self._context, table)
-                kept = await store_form(form_store, incoming, principal.user_id, self._room())
-                return kept._replace(success_url=_success_url(incoming))
+                stored = await store_form(form_store, incoming, principal.user_id, self._budgets())
+                return stored._replace(success_url=_success_url(incoming))
 
     def _sender(self) -> "Sender":
         from image_upload.form_proxy.outcome import is_stored
@@ -111,11 +111,11 @@ class Proxy:
 
         return Sender(self._bucket.client, self._bucket.streaming_put, functools.partial(is_stored, self._bucket))
 
-    def _room(self) -> "Room | None":
+    def _budgets(self) -> "SpoolBudgets | None":
         """The budgets for spooled files; None if the whole body is in memory already."""
-        from image_upload.form_proxy.spool import Room
+        from image_upload.form_proxy.spool import SpoolBudgets
 
-        return None if self._settings.on_lambda else Room(self._bucket.buffers, self._disk)
+        return None if self._settings.on_lambda else SpoolBudgets(self._bucket.buffers, self._disk)
 
     def _is_busy(self) -> bool:
         return self._places.are_scarce or self._bucket.buffers.is_waited_for
@@ -159,7 +159,7 @@ class Proxy:
         if length is not None and length >= STREAM_FROM_BYTES:
             return await self._through(incoming, length, deadline, retrying=retrying)
         async with _until(deadline):
-            form = await spools.receive(incoming, self._room())
+            form = await spools.receive(incoming, self._budgets())
         try:
             return await self._send(form, deadline, retrying=retrying)
         finally:
@@ -182,11 +182,11 @@ class Proxy:
         from image_upload.form_proxy.streaming_upload import Broken, StreamingUpload
 
         keys.check_filename(incoming.filename)
-        target, room = self._target(incoming.fields), self._room()
+        target, budgets = self._target(incoming.fields), self._budgets()
         incoming.content_type = incoming.content_type or _type_of(target, incoming.filename)
         await self._check_signature(target, incoming.content_type, length)
         retries = _max_retries(incoming.fields.get("max_retries")) if retrying else 0
-        spool = spools.Spool(room) if room is not None and retries else None
+        spool = spools.Spool(budgets) if budgets is not None and retries else None
         through = StreamingUpload(self._bucket, incoming, target, length, spool=spool, deadline=deadline)
         try:
             async with _until(deadline, attempts=1):

@@ -180,15 +180,15 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
         request: Request, principal: Annotated[Principal, Depends(principal_of.needs("mint"))]
     ) -> JSONResponse:
         """Outside Lambda a file of any size. With `folder` or `purpose` before `file`, nothing is written to disk."""
-        kept = await proxy.keep(request, principal)
+        stored = await proxy.store(request, principal)
         said = {
-            "key": kept.key,
-            "size": kept.stored.size_bytes,
-            "content_type": kept.content_type,
-            "etag": kept.stored.etag,
-            "cdn_url": proxy.cdn_url(kept.key),
+            "key": stored.key,
+            "size": stored.stored.size_bytes,
+            "content_type": stored.content_type,
+            "etag": stored.stored.etag,
+            "cdn_url": proxy.cdn_url(stored.key),
         }
-        return _answer(said, kept.success_url)
+        return _answer(said, stored.success_url)
 
     return routes
 

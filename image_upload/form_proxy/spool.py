@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 
-class Room(NamedTuple):
+class SpoolBudgets(NamedTuple):
     """The byte budgets that the files of all forms share. On Lambda there are none: the body is in memory anyway."""
 
     memory: ByteBudget
@@ -32,8 +32,8 @@ class Spool:
     It is in memory up to `FORM_SPOOL_BYTES` while half of the buffers are free, else in the temporary directory.
     """
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, budgets: SpoolBudgets) -> None:
+        self._budgets = budgets
         self._held = bytearray()
         self._file: BinaryIO | None = None
         self._file_bytes = 0
@@ -43,13 +43,13 @@ class Spool:
     async def write(self, chunk: memoryview) -> None:
         """Append a chunk. Raises `TooManyUploads` if the disk or its budget is full."""
         if self._file is None:
-            memory = self._room.memory
+            memory = self._budgets.memory
             short = len(self._held) + len(chunk) <= FORM_SPOOL_BYTES
             if short and memory.take_now(len(chunk), leaving_bytes=memory.total_bytes // 2):
                 self._held += chunk
                 return
         wanted = len(chunk) + len(self._held)
-        if not self._room.disk.take_now(wanted):
+        if not self._budgets.disk.take_now(wanted):
             raise too_busy()
         self._file_bytes += wanted
         try:
@@ -74,7 +74,7 @@ class Spool:
 
     def _let_go(self) -> None:
         if self._held:
-            self._room.memory.give_back(len(self._held))
+            self._budgets.memory.give_back(len(self._held))
             self._held = bytearray()
 
     def rewind(self) -> None:
@@ -99,7 +99,7 @@ class Spool:
         else:
             # A thread still writes to the descriptor, whose number may belong to another file after closing it.
             self._busy.add_done_callback(lambda _: self._close_file())
-        self._room.disk.give_back(self._file_bytes)
+        self._budgets.disk.give_back(self._file_bytes)
         self._file_bytes = 0
 
     def _close_file(self) -> None:
@@ -158,15 +158,15 @@ class Form:
             self.file.close()
 
 
-async def receive(incoming: Incoming, room: Room | None) -> Form:
+async def receive(incoming: Incoming, budgets: SpoolBudgets | None) -> Form:
     """Receive a form and spool its file. The caller closes the form; if this raises, nothing stays on disk.
 
-    `room` is None if the whole body is in memory already, as on Lambda. Raises `TooManyUploads` if a budget is full.
+    `budgets` is None if the whole body is in memory already, as on Lambda. Raises `TooManyUploads` if a budget is full.
     """
     form = Form()
     try:
         if await incoming.reach_file():
-            form.file = Spool(room) if room is not None else MemoryviewFile()
+            form.file = Spool(budgets) if budgets is not None else MemoryviewFile()
             async for chunk in incoming.chunks():
                 await form.file.write(chunk)
             await incoming.finish()

@@ -89,14 +89,14 @@ class Library:
 
         keys.check(key)
         path = Path(path)
-        told = metadata.headers_of(
+        metadata_headers = metadata.headers_of(
             {**(extra_metadata or {}), OWNER_TAG: keys.owner_tag(user_id)},
             user_id=user_id,
             filename=keys.check_filename(path.name),
             content_type=content_type,
             now=datetime.now(UTC),
         )
-        headers = {"Content-Type": content_type, **told, **self._bucket.storage_headers(key)}
+        headers = {"Content-Type": content_type, **metadata_headers, **self._bucket.storage_headers(key)}
         with await asyncio.to_thread(path.open, "rb") as file:
             async with aclosing(_chunks(file)) as chunks, map_s3_errors():
                 try:

@@ -169,7 +169,7 @@ class _Exchange(asyncio.Protocol):
         self._body = bytearray()
         self._headers: dict[str, str] = {}
         self._ended = asyncio.get_running_loop().create_future()
-        self._room: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not isinstance: uvloop's transports do not inherit asyncio's classes.
@@ -207,8 +207,8 @@ class _Exchange(asyncio.Protocol):
 
     async def drained(self) -> None:
         """Wait until the socket's buffer is below the high-water mark."""
-        if self._room is not None:
-            await self._while_it_moves(self._room)
+        if self._drained is not None:
+            await self._while_it_moves(self._drained)
         self.check()
 
     async def _while_it_moves(self, end: "asyncio.Future[Any]") -> None:
@@ -225,12 +225,12 @@ class _Exchange(asyncio.Protocol):
         return self._received_bytes, self._transport.get_write_buffer_size()
 
     def pause_writing(self) -> None:
-        self._room = asyncio.get_running_loop().create_future()
+        self._drained = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-        self._room = None
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
 
     def data_received(self, data: bytes) -> None:
         self._received_bytes += len(data)
