@@ -1,4 +1,4 @@
-"""`/llms.txt`: the service in plain text for language models and people, made from the OpenAPI document.
+"""`/llms.txt`: the service in plain text for language models and people, generated from the OpenAPI document.
 
 https://llmstxt.org describes the form: a title, a summary, sections with links.
 """
