@@ -36,7 +36,7 @@ from image_upload.web.middleware import BodyLimit, Problems, RequestLog, Trailin
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The service as an ASGI application. Nothing is connected to before the first request that needs it."""
+    """Return the service as an ASGI application. Nothing is connected to before the first request that needs it."""
     context = CompletionContext(settings)
     bucket = context.bucket
     limiter = Limiter(settings)
@@ -122,7 +122,7 @@ def _upload_service(settings: Settings, context: CompletionContext) -> UploadSer
 
 
 def _middleware(settings: Settings, limiter: Limiter, open_uppy: Callable[[], None]) -> list[Middleware]:
-    """What surrounds every request, outermost first."""
+    """Return what surrounds every request, outermost first."""
 
     def max_bytes_of(path: str) -> int:
         most = proxy.FORM_MAX_BYTES.get(path, JSON_BODY_MAX_BYTES)
@@ -150,5 +150,5 @@ def _middleware(settings: Settings, limiter: Limiter, open_uppy: Callable[[], No
 
 
 async def _leave_to_the_edge(_: Any, error: Exception) -> Any:
-    """The framework's own answers are not problem documents; `edge.Problems` gives ours."""
+    """Pass the framework's exception on: `Problems` turns it into a problem document."""
     raise error

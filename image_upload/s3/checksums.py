@@ -40,7 +40,7 @@ class Digest(NamedTuple):
 async def request_headers(
     headers: Mapping[str, str] | None, body: bytes | memoryview, checksums: Checksums
 ) -> dict[str, str]:
-    """The headers of a call as the store takes them: a declared SHA-256 becomes a Content-MD5, or nothing."""
+    """Return the headers of a call as the store takes them: a declared SHA-256 becomes a Content-MD5, or nothing."""
     given = dict(headers or {})
     if checksums == "sha256":
         return given
@@ -53,7 +53,7 @@ async def request_headers(
 
 
 async def digest_of(data: bytes | memoryview) -> Digest:
-    """The digest of what is sent in one request. Its `etag` reads the data again."""
+    """Return the digest of what is sent in one request. Its `etag` reads the data again."""
     # A thread costs more than the hash of a small file.
     if len(data) <= _HASHED_AT_ONCE_BYTES:
         sha256 = _base64_sha256(data)
@@ -63,7 +63,7 @@ async def digest_of(data: bytes | memoryview) -> Digest:
 
 
 def digest_of_parts(size_bytes: int, parts: Sequence["UploadPart"]) -> Digest:
-    """The digest of an object from its parts, in order. Each of them has a SHA-256.
+    """Return the digest of an object from its parts, in order. Each of them has a SHA-256.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html (composite checksums)
     """
@@ -79,7 +79,7 @@ def digest_of_parts(size_bytes: int, parts: Sequence["UploadPart"]) -> Digest:
 
 
 async def confirms(stored: "StoredObject | UploadPart", digest: Digest) -> bool:
-    """Whether S3 has the bytes of this digest."""
+    """Return whether S3 has the bytes of this digest."""
     if stored.size_bytes != digest.size_bytes:
         return False
     if stored.sha256 is not None:

@@ -41,7 +41,7 @@ class OpenUpload(NamedTuple):
 
 
 def part_length(size_bytes: int, least_bytes: int) -> int:
-    """Bytes of each part but the last: `least_bytes`, or the whole MiB with which `S3_PARTS_MAX` parts carry the file.
+    """Return the bytes of each part but the last: `least_bytes`, or the MiB that a file of `S3_PARTS_MAX` parts takes.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
     """
@@ -49,7 +49,7 @@ def part_length(size_bytes: int, least_bytes: int) -> int:
 
 
 async def create(bucket: Bucket, key: str, headers: Mapping[str, str], *, with_sha256: bool = False) -> str:
-    """CreateMultipartUpload, the only one under a key: its id. `headers` become the object's.
+    """CreateMultipartUpload, the only one under a key; return its id. `headers` become the object's.
 
     `with_sha256`: every part will declare its SHA-256, as `send_part` does, and the object keeps one. Uploads whose
     answers were lost are aborted, as far as S3 tells of them within `S3_LOOK_TIMEOUT_S`; so are they if this raises.
@@ -62,7 +62,7 @@ async def create(bucket: Bucket, key: str, headers: Mapping[str, str], *, with_s
         if not upload_id:
             raise S3Failure("CreateMultipartUpload", response.status_code, error_code(response.content))
     except BaseException:
-        # Shielded: a caller that has gone leaves no upload either.
+        # Shielded: a cancelled caller leaves no upload either.
         await asyncio.shield(_abort_lost(bucket, key))
         raise
     if response.extensions["attempts"] > 1:
@@ -150,7 +150,7 @@ async def send_part(
     digest: Digest,
     must_confirm: bool = False,
 ) -> UploadPart:
-    """UploadPart with the declared SHA-256, which the part then has.
+    """UploadPart with the declared SHA-256; return the part with it.
 
     Raises `S3Failure` BadDigest if S3 names another digest; with `must_confirm` also if it names none, and the ETag is
     not the MD5.

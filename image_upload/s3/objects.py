@@ -55,7 +55,7 @@ class StoredObject(NamedTuple):
 
     @property
     def whole_sha256(self) -> str | None:
-        """The SHA-256 of all bytes in base64; None where S3 keeps none, or that of the parts' SHA-256s."""
+        """The SHA-256 of all bytes in base64. None where S3 keeps none, or that of the parts' SHA-256s."""
         return None if self.in_parts else self.sha256
 
 
@@ -118,9 +118,9 @@ async def head(bucket: Bucket, key: str, *, checksums: bool = False, part: int |
 
 
 async def sha256_of(bucket: Bucket, stored: StoredObject) -> str:
-    """The object's SHA-256 in base64: S3's own, or computed from its bytes. Raises `S3Failure`, also if it changes.
+    """Return the object's SHA-256 in base64: S3's own, or computed. Raises `S3Failure`, also if the object changes.
 
-    AWS has it for every object that was sent with one; other stores may keep the object and forget the digest.
+    AWS keeps that of every object that was sent with one; other stores may keep the object without it.
     """
     if stored.whole_sha256 is not None:
         return stored.whole_sha256
@@ -173,7 +173,7 @@ async def page(bucket: Bucket, prefix: str, *, after: str, max_keys: int) -> Pag
 
 
 async def _listed(bucket: Bucket, query: Mapping[str, str]) -> "ET.Element":
-    """A listing's document.
+    """Return a listing's document.
 
     XML cannot carry every character that a key can; only then the keys are asked for in the encoding of forms, because
     LocalStack compares `start-after` with what it has encoded.
@@ -188,7 +188,7 @@ async def _listed(bucket: Bucket, query: Mapping[str, str]) -> "ET.Element":
 
 
 async def read(bucket: Bucket, stored: StoredObject) -> AsyncGenerator[bytes, None]:
-    """The bytes of exactly this object, going on where a connection broke.
+    """Yield the bytes of exactly this object, going on where a connection broke.
 
     Raises `S3Failure`: 412 if the object was replaced meanwhile; else what the last of three attempts in a row met
     that brought no byte.

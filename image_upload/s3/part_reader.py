@@ -16,10 +16,10 @@ class Source(Protocol):
     """Bytes in their order."""
 
     async def more(self) -> bool:
-        """Whether there is another byte."""
+        """Return whether there is another byte."""
 
     async def fill(self, memory: memoryview) -> int:
-        """Write the next bytes into the memory; how many. Fewer than fit only at the end."""
+        """Write the next bytes into the memory; return how many. Fewer than fit only at the end."""
 
 
 class ChunkSource:
@@ -31,7 +31,7 @@ class ChunkSource:
         self._ended = False
 
     async def more(self) -> bool:
-        """Whether there is another byte."""
+        """Return whether there is another byte."""
         while not self._chunk and not self._ended:
             try:
                 self._chunk = await anext(self._chunks)
@@ -40,7 +40,7 @@ class ChunkSource:
         return not self._ended
 
     async def fill(self, memory: memoryview) -> int:
-        """Copy chunks until the memory is full or none is left."""
+        """Copy chunks until the memory is full or none is left; return how many bytes."""
         filled = 0
         while filled < len(memory) and await self.more():
             fits = self._chunk[: len(memory) - filled]
@@ -59,11 +59,11 @@ class FileSource:
         self._left = size_bytes
 
     async def more(self) -> bool:
-        """Whether there is another byte, unless the file has become shorter."""
+        """Return whether there is another byte, unless the file has become shorter."""
         return self._left > 0
 
     async def fill(self, memory: memoryview) -> int:
-        """Read until the memory is full or the file is at its end."""
+        """Read until the memory is full or the file is at its end; return how many bytes."""
         wanted = memory[: self._left]
         filled = await asyncio.to_thread(_read_into, self._file, wanted)
         self._left = self._left - filled if filled == len(wanted) else 0
@@ -96,7 +96,7 @@ class Part:
 
 
 class PartReader:
-    """Cuts a source into parts of one length, the last one shorter."""
+    """Cut a source into parts of one length, the last one shorter."""
 
     def __init__(self, source: Source, part_bytes: int, budget: ByteBudget, expected_bytes: int | None = None) -> None:
         self.part_bytes = part_bytes
@@ -109,19 +109,19 @@ class PartReader:
         self._first: Part | None = None
 
     async def first(self) -> Part | None:
-        """The first part, which stays the `next` one and is the caller's to free; None if the source is empty."""
+        """Return the first part, which stays the `next` one and which the caller frees; None if the source is empty."""
         self._first = await self.next()
         return self._first
 
     async def more(self) -> bool:
-        """Whether there is a byte behind the parts so far."""
+        """Return whether there is a byte behind the parts so far."""
         self.ended = not await self._source.more()
         return not self.ended
 
     async def next(self) -> Part | None:
-        """The next part, which the caller frees; None at the end.
+        """Return the next part, which the caller frees; None at the end.
 
-        Nothing is read while there is no room in the budget, so the client waits too.
+        Nothing is read while the budget is used up, so the client waits too.
         """
         if self._first is not None:
             part, self._first = self._first, None

@@ -36,7 +36,7 @@ async def put(
     digest: Digest,
     headers: Mapping[str, str],
 ) -> UploadPart:
-    """PutObject with the declared SHA-256: the object as S3's answer describes it. Raises `S3Failure`.
+    """PutObject with the declared SHA-256; return the object as S3's answer describes it. Raises `S3Failure`.
 
     With the header `If-None-Match: *` S3 answers 412 where there is an object already.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
@@ -56,7 +56,7 @@ async def send_parts(
     must_confirm: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> list[UploadPart]:
-    """Send the parts, several at once, but for those that S3 has (`there`, by number); all parts in order.
+    """Send the parts, several at once, except those that S3 has (`there`, by number); return all parts in order.
 
     `must_confirm` as in `multipart.send_part`. `progress` is told the bytes of each part that S3 has.
     Raises `S3Failure`, `TooManyParts`, and what the source raises; parts that S3 has then stay.
@@ -102,7 +102,7 @@ def _done(part: Part, room: asyncio.Semaphore, _: "asyncio.Task[None]") -> None:
 async def store(
     bucket: Bucket, key: str, source: Source, headers: Mapping[str, str], *, expected_bytes: int | None
 ) -> StoredObject:
-    """Store a source under a key that no other upload has, with these headers (type, metadata); what S3 has then.
+    """Store a source under a key that no other upload has, with these headers (type, metadata); return the object.
 
     `expected_bytes` is an upper bound that decides the length of parts. Raises `S3Failure`, `NothingSent`,
     `TooManyParts` and what the source raises; then nothing of it is left in S3, as far as S3 can be asked.
@@ -124,7 +124,7 @@ async def store(
             await put(bucket, key, first.data, await digest_of(first.data), headers)
         return await _confirmed(bucket, key, parts.total_bytes)
     except BaseException as error:
-        # Shielded: what is left must go although the one who waits for it has gone.
+        # Shielded: what is left is removed also if the caller was cancelled.
         whole_bytes = parts.total_bytes if isinstance(error, S3Failure) and parts.ended else None
         stored = await asyncio.shield(_settled(bucket, key, upload_id, whole_bytes))
         if stored is None:
@@ -142,7 +142,7 @@ async def _confirmed(bucket: Bucket, key: str, total_bytes: int) -> StoredObject
 
 
 async def _settled(bucket: Bucket, key: str, upload_id: str | None, whole_bytes: int | None) -> StoredObject | None:
-    """After a failure: the object, if S3 has it whole though its answer was lost; else None, and nothing is left.
+    """Return the object after a failure, if S3 has it whole though its answer was lost; else None, and nothing is left.
 
     `whole_bytes` None: not everything was sent. What S3 does not answer within `S3_ANSWER_TIMEOUT_S` stays as it is.
     """
@@ -161,7 +161,7 @@ async def _settled(bucket: Bucket, key: str, upload_id: str | None, whole_bytes:
 
 @contextlib.asynccontextmanager
 async def _forgiving() -> AsyncIterator[None]:
-    """For what is tried after a failure: that failure is what the caller hears of, not the next one."""
+    """Suppress what fails after a failure: the first one is what the caller hears of."""
     with contextlib.suppress(S3Failure, CredentialsUnavailable, TimeoutError):
         async with asyncio.timeout(S3_ANSWER_TIMEOUT_S):
             yield

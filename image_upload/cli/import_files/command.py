@@ -53,7 +53,7 @@ class _Import(NamedTuple):
     report: Report
 
     def pairs(self, rows: Iterator[Row]) -> Iterator[tuple[str, str]]:
-        """(old path in the database, key) of files."""
+        """Yield (old path in the database, key) of files."""
         paths = ((f"{self.options.db_prefix}{row.path.decode()}", row.key) for row in rows)
         return (each for each in paths if each[0] != each[1])
 
@@ -169,7 +169,7 @@ async def _carry_out(every: _Import) -> int:
 
 
 async def _check_place(every: _Import, storage: Storage) -> None:
-    """Raises `Stop` if bucket or database cannot be written to, with what to do."""
+    """Raise `Stop` if bucket or database cannot be written to, with what to do."""
     try:
         await storage.bucket.call("HeadBucket", "HEAD", "")
     except CredentialsUnavailable:
@@ -197,7 +197,7 @@ async def _look(every: _Import) -> None:
 
 
 def _own_files(options: Namespace) -> set[bytes]:
-    """What this command writes itself, by its path relative to the folder."""
+    """Return what this command writes itself, by its path relative to the folder."""
     folder = Path(options.folder).resolve()
     files = [f"{options.journal}{ending}" for ending in ("", "-wal", "-shm")]
     files += [options.rewrite_list] if options.rewrite_list else []
@@ -229,7 +229,7 @@ def _plan(every: _Import, each: Found | Passed) -> None:
 
 
 async def _check_database(every: _Import, column: "Column") -> None:
-    """Raises `Stop` before anything is sent, if a column is too narrow or paths and keys could be mistaken."""
+    """Raise `Stop` before anything is sent, if a column is too narrow or paths and keys could be mistaken."""
     prefix = every.options.db_prefix
     await column.check(row.key for row in every.journal.rows("every"))
     for row in every.journal.rows("every"):

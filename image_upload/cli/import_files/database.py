@@ -34,7 +34,7 @@ class Column:
         self._settings = settings
 
     async def check(self, keys: Iterable[str]) -> None:
-        """Raises `Stop` unless the column is there, holds text, and is wide enough for these keys."""
+        """Raise `Stop` unless the column is there, holds text, and is wide enough for these keys."""
         async with self._connection() as connection:
             *_, length = self._look_up(connection)
         for key in keys:
@@ -44,9 +44,9 @@ class Column:
                 )
 
     async def update(self, pairs: Iterable[tuple[str, str]], *, rehearse: bool = False) -> AsyncGenerator[int]:
-        """Put the key where the old path of a pair (old path, key) is; rows changed, a number a batch.
+        """Put the key where the old path of a pair (old path, key) is; yield the rows changed, a number a batch.
 
-        In a rehearsal: how many would be. The second time it is 0. Raises `Stop`; batches before it stay
+        In a rehearsal: how many would be. A second time it is 0. Raises `Stop`; batches before it stay
         changed.
         """
         async with self._connection() as connection:
@@ -65,7 +65,7 @@ class Column:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        """One connection. Opened for each use: between looking and updating hours may pass, and a token ends."""
+        """Open a connection. For each use one: between looking and updating hours may pass, and a token ends."""
         with _explained():
             engine = await self._engine()
             try:
@@ -79,7 +79,7 @@ class Column:
         return open_for_migrations(target, {} if target.is_sqlite else await target.parameters())
 
     def _look_up(self, connection: Connection) -> tuple[TableClause, ColumnElement[str], int | None]:
-        """The table, its column, and how many characters that takes."""
+        """Return the table, its column, and how many characters that takes."""
         found = self._reflect(connection)
         column = named_column(self._column, found["type"])
         return named_table(self._table, column, schema=self._schema), column, getattr(found["type"], "length", None)
@@ -105,7 +105,7 @@ def _batches(pairs: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """The database's own words, without the statement: its values are file names, and a URL may hold a password."""
+    """Stop with the database's words, not with the statement: it names files, and a URL may hold a password."""
     try:
         yield
     except Problem as problem:

@@ -140,16 +140,16 @@ class Journal:
             return self._db.execute(statement, values)
 
     def find(self, path: bytes) -> Row | None:
-        """The row of a path."""
+        """Return the row of a path."""
         found = self._execute(f"SELECT {_COLUMNS} WHERE path = ?", (path,)).fetchone()
         return None if found is None else _row(found)
 
     def row(self, row_id: int) -> Row:
-        """A row as it is now; rows of files under way are never forgotten."""
+        """Return a row as it is now; rows of files under way are never forgotten."""
         return _row(self._execute(f"SELECT {_COLUMNS} WHERE id = ?", (row_id,)).fetchone())
 
     def plan(self, path: bytes, key: str, stat: Stat) -> bool:
-        """A new file, or one that may have changed and keeps its key, is to be sent. False: the key is taken."""
+        """Plan to send a new file, or one that may have changed and keeps its key. Return False if the key is taken."""
         with self._explained(), suppress(sqlite3.IntegrityError):
             self._db.execute(
                 "INSERT INTO files (path, key, size_bytes, mtime_ns, ctime_ns, inode, seen) "
@@ -162,26 +162,26 @@ class Journal:
         return False
 
     def seen(self, row_id: int) -> None:
-        """A file that is stored already is still what it was."""
+        """Note that a stored file is still what it was."""
         self._execute("UPDATE files SET seen = ? WHERE id = ?", (self.run, row_id))
 
     def begun(self, row_id: int, upload_id: str | None) -> None:
-        """An upload in parts is about to be begun (None), or has been. Committed at once."""
+        """Note that an upload in parts is about to be begun (None), or has been. Committed at once."""
         self._execute("UPDATE files SET begun = 1, upload_id = ? WHERE id = ?", (upload_id, row_id))
         self.flush()
 
     def ended(self, row_id: int) -> None:
-        """No upload in parts is open any more. Committed at once."""
+        """Note that no upload in parts is open any more. Committed at once."""
         self._execute("UPDATE files SET begun = 0, upload_id = NULL WHERE id = ?", (row_id,))
         self.flush()
 
     def forget(self, row_id: int) -> None:
-        """A file that is gone, and was never confirmed. Committed at once."""
+        """Forget a file that is gone and was never confirmed. Committed at once."""
         self._execute("DELETE FROM files WHERE id = ?", (row_id,))
         self.flush()
 
     def stored(self, row_id: int, stat: Stat, sha256: str, etag: str) -> None:
-        """S3 has confirmed a file. Committed with the next ones, or half a second later."""
+        """Note that S3 has confirmed a file. Committed with the next ones, or half a second later."""
         self._execute(
             "UPDATE files SET stored = 1, begun = 0, upload_id = NULL, size_bytes = ?, mtime_ns = ?, ctime_ns = ?, "
             "inode = ?, sha256 = ?, etag = ? WHERE id = ?",
@@ -192,7 +192,7 @@ class Journal:
             self.flush()
 
     def rows(self, which: Which) -> Iterator[Row]:
-        """Files in their order, a page at a time: they may be changed while they are gone through."""
+        """Yield files in their order, read a page at a time: they may be changed meanwhile."""
         query = f"SELECT {_COLUMNS} WHERE {_CONDITIONS[which]} AND id > :last ORDER BY id LIMIT {_PAGE_ROWS}"
         last = 0
         while page := self._execute(query, {"run": self.run, "last": last}).fetchall():

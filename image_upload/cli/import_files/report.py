@@ -24,13 +24,13 @@ class Progress:
         self._left = size_bytes
 
     def __call__(self, done_bytes: int) -> None:
-        """So much of the file is done."""
+        """Count so many bytes of the file as done."""
         now = min(done_bytes, self._left)
         self._left -= now
         self._report.advance(now)
 
     def close(self) -> None:
-        """The file is at its end, in whatever way."""
+        """Count the file as done, in whatever way it ended."""
         self(self._left)
         self._report.advance(0, files=1)
 
@@ -48,31 +48,31 @@ class Report:
         self.files = self.bytes = self.files_done = self.bytes_done = 0
 
     def say(self, text: str) -> None:
-        """A line on standard error, above the bar."""
+        """Print a line on standard error, above the bar."""
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)
         else:
             print(text, file=sys.stderr, flush=True)
 
     def _is_due(self) -> bool:
-        """Whether it is time for another line."""
+        """Return whether it is time for another line."""
         due = time.monotonic() - self._said >= _LINE_EVERY_S
         if due:
             self._said = time.monotonic()
         return due
 
     def looking(self, files: int) -> None:
-        """So many files have been found so far."""
+        """Say now and then how many files have been found so far."""
         if self._is_due():
             self.say(f"looking: {files:,} files so far")
 
     def planned(self, size_bytes: int) -> None:
-        """A file is to be sent."""
+        """Count a file that is to be sent."""
         self.files += 1
         self.bytes += size_bytes
 
     def begin(self) -> None:
-        """All files are found, the sending begins."""
+        """Say what is to be sent, and show the bar."""
         self._started = self._said = time.monotonic()
         verb = "to rehearse" if self._rehearse else "to send"
         there = self._counts["already there"]
@@ -85,11 +85,11 @@ class Report:
             )
 
     def progress(self, size_bytes: int) -> Progress:
-        """For a file that is to be sent."""
+        """Return the progress of a file that is to be sent."""
         return Progress(self, size_bytes)
 
     def advance(self, done_bytes: int, files: int = 0) -> None:
-        """Some of what was to be sent is done."""
+        """Count some of what was to be sent as done."""
         self.bytes_done += done_bytes
         self.files_done += files
         if self._bar is not None:
@@ -107,17 +107,17 @@ class Report:
         return f"{self.files_done:,} of {self.files:,} files, {size}, {_rate(self.bytes_done, took_s)}{left}"
 
     def stored(self, size_bytes: int, *, was_there: bool) -> None:
-        """S3 has a file, since now or from before."""
+        """Count a file that S3 has, since now or from before."""
         self._counts["already there" if was_there else "moved"] += 1
         self._moved_bytes += 0 if was_there else size_bytes
 
     def not_moved(self, outcome: Literal["refused", "failed", "skipped"], path: bytes, reason: str) -> None:
-        """A file may not go there (refused) or did not (failed), or this is no file (skipped)."""
+        """Say why a file may not go there (refused), did not (failed), or is no file (skipped)."""
         self._counts[outcome] += 1
         self.say(f"{outcome:8} {shown(path)}: {reason}")
 
     def removed(self) -> None:
-        """A local file was removed."""
+        """Count a local file that was removed."""
         self._counts["removed here"] += 1
 
     @property
@@ -126,14 +126,14 @@ class Report:
         return not self._counts["refused"] and not self._counts["failed"]
 
     def end(self) -> None:
-        """The sending is over."""
+        """End the sending."""
         self._took_s = time.monotonic() - self._started
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
     def summary(self) -> None:
-        """The numbers, on standard output."""
+        """Print the numbers on standard output."""
         counts, took_s = self._counts, max(self._took_s, 1e-3)
         moved = (
             f"{human_bytes(self._moved_bytes)} in {_duration(took_s)}: "

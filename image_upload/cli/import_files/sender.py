@@ -78,7 +78,7 @@ class Sender:
                 pass  # something is there
 
     async def _send(self, row: Row) -> None:
-        """One file; its end is in the report and, if S3 has it, in the journal."""
+        """Send one file; its end is in the report and, if S3 has it, in the journal."""
         progress = self._report.progress(row.stat.size_bytes)
         try:
             stored = await self._storage.patiently(lambda bucket: self._attempt(bucket, row, progress))
@@ -104,7 +104,7 @@ class Sender:
             progress.close()
 
     async def _settle(self, row: Row) -> None:
-        """Nothing of a file that is given up stays open in S3."""
+        """Leave nothing of a file open in S3 that is given up."""
         if not self._rehearse:
             journal = self._journal
             await self._storage.patiently(lambda bucket: give_up(bucket, journal.row(row.id), journal))
@@ -112,7 +112,7 @@ class Sender:
     async def _attempt(self, bucket: Bucket, row: Row, progress: Progress) -> Stored:
         async with self._opened(row.path) as file:
             approved = fit(self._rules, row.path, file.stat.size_bytes)  # it may have grown since it was found
-            headers = approved.headers | bucket.at_rest(row.key)
+            headers = approved.headers | bucket.storage_headers(row.key)
             if self._rehearse:
                 return _stored(file, await self._digest(file, progress=progress), "")
             if file.stat.size_bytes <= UPLOAD_PART_BYTES:
@@ -200,7 +200,7 @@ class Sender:
         return PartReader(FileSource(file.raw, size), length, self._budget, size)
 
     async def _digest(self, file: OpenFile, *, with_etags: bool = False, progress: Progress | None = None) -> Digest:
-        """The digest that the object would have in parts, without sending anything."""
+        """Return the digest that the object would have in parts, without sending anything."""
         reader = self._parts(file)
         parts: list[UploadPart] = []
         while (part := await reader.next()) is not None:
@@ -216,7 +216,7 @@ class Sender:
         return digest_of_parts(file.stat.size_bytes, parts)
 
     def _check_ours(self, row: Row, found: StoredObject | None) -> None:
-        """Raises `ForeignObject` unless this import stored the object: a random key is known to no other program."""
+        """Raise `ForeignObject` unless this import stored the object: no other program knows a random key."""
         if found is not None and self._rules.prefix is not None and row.etag != found.etag.strip('"'):
             raise ForeignObject
 
@@ -231,7 +231,7 @@ def _stored(file: OpenFile, digest: Digest, etag: str, *, was_there: bool = Fals
 
 
 async def _parts_there(bucket: Bucket, row: Row) -> dict[int, UploadPart] | None:
-    """The parts of the open upload by number, None where none is open."""
+    """Return the parts of the open upload by number, None where none is open."""
     if row.upload_id is None:
         return None
     try:

@@ -35,7 +35,7 @@ _SAME_FOR_ALL_CODES: Final = frozenset({"NoSuchBucket", "PermanentRedirect", "Au
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether the same file may go well the next time."""
+    """Return whether the same file may go well the next time."""
     if isinstance(error, S3Failure):
         passes = error.status is None or error.status in RETRYABLE_STATUSES or error.code in _PASSING_CODES
         return passes or _credentials_ended(error)
@@ -43,12 +43,12 @@ def may_pass(error: BaseException) -> bool:
 
 
 def answer_of(failure: S3Failure) -> str:
-    """Status and code, as far as there are any."""
+    """Return status and code, as far as there are any."""
     return f"{failure.status or 'nothing'} {failure.code or ''}".strip()
 
 
 def _credentials_ended(failure: S3Failure) -> bool:
-    """Temporary credentials are over. A HEAD has no body that could say so, only its 400."""
+    """Return whether temporary credentials have ended. A HEAD has no body that could say so, only its 400."""
     return failure.code in _ENDED_CODES or (failure.status == 400 and failure.code is None)
 
 

@@ -50,13 +50,13 @@ class ChangedError(Exception):
 
 
 def shown(path: bytes | str) -> str:
-    """A path for a terminal or a log: what could move the cursor or is no UTF-8 is escaped."""
+    """Return a path for a terminal or a log: what could move the cursor or is no UTF-8 is escaped."""
     text = os.fsencode(path).decode(errors="backslashreplace")
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def stat_of(found: os.stat_result) -> Stat:
-    """The part of a stat that we compare."""
+    """Return the part of a stat that we compare."""
     return Stat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
@@ -76,7 +76,7 @@ class OpenFile:
         self.stat = stat_of(found)
 
     def check(self) -> None:
-        """Raises `ChangedError` if the file is not what it was when it was opened."""
+        """Raise `ChangedError` if the file is not what it was when it was opened."""
         if stat_of(os.fstat(self.raw.fileno())) != self.stat:
             raise ChangedError
 
@@ -94,7 +94,7 @@ class Tree:
         os.close(self._root)
 
     def open(self, path: bytes) -> OpenFile:
-        """A file of the folder. Raises `OSError`, `ChangedError`."""
+        """Open a file of the folder. Raises `OSError`, `ChangedError`."""
         return OpenFile(self._open(path, os.O_RDONLY | os.O_NONBLOCK))
 
     def _open(self, path: bytes, flags: int) -> int:
@@ -105,7 +105,7 @@ class Tree:
 
     @contextmanager
     def _parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
-        """The open folder of a path and the path's last name.
+        """Open the folder of a path; yield it and the path's last name.
 
         Every folder on the way is opened from the one above: one that was replaced by a link is not entered.
         """
@@ -121,7 +121,7 @@ class Tree:
             os.close(at)
 
     def remove(self, path: bytes, known: Stat) -> bool:
-        """Remove a file if it is still the one that is known; whether it was. Raises `OSError`."""
+        """Remove a file if it is still the one that is known; return whether it was. Raises `OSError`."""
         with self._parent(path) as (folder, name):
             if stat_of(os.stat(name, dir_fd=folder, follow_symlinks=False)) != known:
                 return False
@@ -129,7 +129,7 @@ class Tree:
             return True
 
     def walk(self) -> Iterator[Found | Passed]:
-        """Everything in the folder, in no particular order. What comes and goes meanwhile may be seen or not."""
+        """Yield everything in the folder, in no particular order. What comes and goes meanwhile may be seen or not."""
         folders = [b""]
         entered: set[tuple[int, int]] = set()
         while folders:
@@ -156,7 +156,7 @@ class Tree:
                 os.close(fd)
 
     def _look(self, entry: "os.DirEntry[str]", path: bytes, folders: list[bytes]) -> Found | Passed | None:
-        """What an entry is; a folder is only noted."""
+        """Return what an entry is; note a folder for later."""
         try:
             found = entry.stat(follow_symlinks=self._follow)
         except FileNotFoundError:
@@ -171,7 +171,7 @@ class Tree:
         return Passed(path, _KINDS.get(stat.S_IFMT(found.st_mode), "no file"), failed=False)
 
     def _excluded(self, path: bytes) -> bool:
-        """A pattern with a slash is held against the whole path, one without against the last name."""
+        """Match patterns with a slash against the whole path, those without against the last name."""
         text = os.fsdecode(path)
         name = text.rpartition("/")[2]
         return any(fnmatchcase(text if "/" in pattern else name, pattern) for pattern in self._exclude)
