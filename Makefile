@@ -75,7 +75,7 @@ e2e: $(READY) ## deploy.sh against an emulated AWS, in namespaces of its own (ne
 	@$(ISOLATED) $(BIN)/python -m pytest -q -s --force-enable-socket tests/e2e
 
 containers: $(READY) ## the tests of the image and of the compose file, in podman
-	@$(BIN)/python -m pytest -q --tier=containers --durations=10
+	@$(BIN)/python -m pytest -q --tier=containers --durations=10 tests/compose tests/image
 
 unit: $(READY) ## the tests of `make test` alone
 	@echo "tests"
