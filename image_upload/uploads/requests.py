@@ -1,13 +1,17 @@
-"""What the minting routes read."""
+"""The request bodies of the minting routes."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from image_upload.auth.principals import Principal
+from image_upload.domain import checks
 from image_upload.limits import ACCEPTS_MAX, BATCH_MAX, MEMBERS_MAX, S3_PARTS_MAX
+from image_upload.uploads.plans import UploadSpec
+from image_upload.uploads.service import UploadService
 from image_upload.web.json_body import at_most
 
-# The contract's JSON names are camelCase in one family and snake_case in the other; the code is not.
+# The contract's JSON names are camelCase in some routes and snake_case in others.
 
 # Built by the first request that needs it, not by every start of the service.
 _LATER = ConfigDict(defer_build=True)
@@ -53,6 +57,24 @@ class UploadRequest(BaseModel):
     )
 
 
+def spec_of(wanted: UploadRequest, principal: Principal, upload_service: UploadService) -> UploadSpec:
+    """Return the request as a specification.
+
+    Raises `ValidationFailed` for an unknown purpose, and `UnsupportedFileType` if neither type nor name tells the type.
+    """
+    purpose = upload_service.purpose(wanted.purpose)
+    return UploadSpec(
+        filename=wanted.filename,
+        content_type=checks.content_type(purpose, wanted.contentType, wanted.filename),
+        size_bytes=wanted.size,
+        purpose=purpose,
+        user_id=principal.user_id,
+        sha256=wanted.sha256,
+        metadata=wanted.metadata,
+        no_overwrite=wanted.ifNoneMatch,
+    )
+
+
 class BatchRequest(BaseModel):
     """Many files in one call."""
 
@@ -87,7 +109,7 @@ class CompleteRequest(BaseModel):
 
 
 class ImageRequest(BaseModel):
-    """What the images family asks for."""
+    """The body of POST /images/presigned-url."""
 
     model_config = ConfigDict(
         defer_build=True, json_schema_extra={"examples": [{"content_type": "image/jpeg", "purpose": "scan"}]}

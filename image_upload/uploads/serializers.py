@@ -1,15 +1,24 @@
-"""Plans as the JSON of their routes. `answers.py` describes the same for the OpenAPI document."""
+"""Plans as the JSON of their routes. `schemas.py` describes it for the OpenAPI document."""
 
 from typing import Any
 
 from image_upload.s3.bucket import Validity
 from image_upload.uploads.multipart import Progress
-from image_upload.uploads.plans import MultipartPlan, PartPage, PostPlan, ProxyPlan, PutPlan, SignedRequest, Strategy
+from image_upload.uploads.plans import (
+    MultipartPlan,
+    PartPage,
+    Plan,
+    PostPlan,
+    ProxyPlan,
+    PutPlan,
+    SignedRequest,
+    Strategy,
+)
 from image_upload.uploads.tickets import Ticket
 
 
-def as_upload(plan: PutPlan | PostPlan | ProxyPlan) -> dict[str, Any]:
-    """A plan of one request in the JSON of `POST /uploads`."""
+def as_plan(plan: Plan, *, compact: bool = False) -> dict[str, Any]:
+    """Return a plan in the JSON of `POST /uploads`. `compact`: part URLs as a template and signatures."""
     match plan:
         case PutPlan():
             return _one(plan, "put", "PUT") | {"headers": dict(plan.headers), "contentLength": plan.content_length}
@@ -18,6 +27,8 @@ def as_upload(plan: PutPlan | PostPlan | ProxyPlan) -> dict[str, Any]:
         case ProxyPlan():
             form = {"formUrl": plan.path, "fields": {"uploadUrl": plan.put.url}}
             return _one(plan.put, "proxy", "POST") | form
+        case MultipartPlan():
+            return _multipart(plan, compact=compact)
 
 
 def _one(plan: PutPlan | PostPlan, strategy: Strategy, method: str) -> dict[str, Any]:
@@ -32,8 +43,7 @@ def _one(plan: PutPlan | PostPlan, strategy: Strategy, method: str) -> dict[str,
     }
 
 
-def as_multipart(plan: MultipartPlan, *, compact: bool) -> dict[str, Any]:
-    """A multipart plan in the JSON of `POST /uploads`."""
+def _multipart(plan: MultipartPlan, *, compact: bool) -> dict[str, Any]:
     ticket = plan.ticket
     return {
         **as_page(plan.page, ticket, plan.ticket_text, compact=compact),
@@ -59,12 +69,12 @@ def _request(request: SignedRequest) -> dict[str, Any]:
 
 
 def as_validity(valid: Validity) -> dict[str, Any]:
-    """When the URLs end, as a moment and in seconds."""
+    """Return the end of the URLs, as a moment and in seconds."""
     return {"expiresAt": valid.ends_at.strftime("%Y-%m-%dT%H:%M:%SZ"), "expiresIn": valid.seconds}
 
 
 def as_page(page: PartPage, ticket: Ticket, text: str, *, compact: bool) -> dict[str, Any]:
-    """The URLs of some parts: whole ones, or what they share and a signature each."""
+    """Return the URLs of some parts: complete ones, or a template and signatures."""
     urls = page.urls
     if compact:
         listed: dict[str, Any] = {
@@ -74,12 +84,8 @@ def as_page(page: PartPage, ticket: Ticket, text: str, *, compact: bool) -> dict
     else:
         listed = {
             "parts": [
-                {
-                    "partNumber": number,
-                    "url": f"{urls.head}{number}{urls.tail}{signature}",
-                    "size": ticket.part_length(number),
-                }
-                for number, signature in zip(page.numbers, urls.signatures, strict=True)
+                {"partNumber": number, "url": url, "size": ticket.part_length(number)}
+                for number, url in page.by_number()
             ]
         }
     following = f"/uploads/{text}/parts?from={page.following}" if page.following else None
@@ -87,13 +93,13 @@ def as_page(page: PartPage, ticket: Ticket, text: str, *, compact: bool) -> dict
 
 
 def as_progress(progress: Progress) -> dict[str, Any]:
-    """What S3 has of an upload, and what it lacks."""
+    """Return the parts that S3 has, and the numbers of those that are missing."""
     ticket = progress.ticket
     stored = {part.number for part in progress.parts}
-    wanted = range(1, (ticket.part_count or 0) + 1) if progress.stored is None else ()
+    wanted = () if progress.is_complete else range(1, (ticket.part_count or 0) + 1)
     return {
         "objectKey": ticket.key,
-        "completed": progress.stored is not None,
+        "completed": progress.is_complete,
         "size": ticket.size_bytes,
         "partSize": ticket.part_bytes,
         "partCount": ticket.part_count,
@@ -103,6 +109,6 @@ def as_progress(progress: Progress) -> dict[str, Any]:
 
 
 def bytes_on_lambda(body: bytes | memoryview) -> int:
-    """The length of a JSON body inside Lambda's own JSON, where its quotes and backslashes are escaped."""
+    """Return the length of a JSON body inside Lambda's JSON, which escapes its quotes and backslashes."""
     text = bytes(body)
     return len(text) + text.count(b'"') + text.count(b"\\")
