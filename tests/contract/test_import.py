@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.importing import MIB, Import, noise
+from tests.contract.conftest import strict_store
 from tests.contract.store import Store, opened
+
+# tests/cli runs it on moto.
+pytestmark = strict_store
 
 SIZES = (1, 5 * MIB, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 16 * MIB, 33 * MIB + 7)
 KILLS = 5
