@@ -92,7 +92,7 @@ def _clock(response: httpx.Response, asked_at: datetime, answered_at: datetime) 
     except (KeyError, ValueError):
         return Finding("service clock", "skip", "the service did not say the time")
     ahead_s = ((asked_at + (answered_at - asked_at) / 2) - theirs).total_seconds()
-    return clock("service clock", ahead_s, behind_max_s=float("inf"), whose="the service's")
+    return clock("service clock", ahead_s, behind_max_s=float("inf"), other="the service's")
 
 
 def _cors(check_target: CheckTarget, _: Health) -> Iterator[Finding]:
