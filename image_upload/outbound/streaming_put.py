@@ -128,11 +128,11 @@ class StreamingPut:
 
 def _head(target: str, headers: Mapping[str, str], length: int, *, expect: bool = False) -> bytes:
     """Return the request's head. h11 refuses a header value that would break out of its line."""
-    asked = [("Expect", "100-continue")] if expect else []
+    expect_header = [("Expect", "100-continue")] if expect else []
     request = h11.Request(
         method="PUT",
         target=target,
-        headers=[*headers.items(), ("Content-Length", str(length)), ("Connection", "close"), *asked],
+        headers=[*headers.items(), ("Content-Length", str(length)), ("Connection", "close"), *expect_header],
     )
     return h11.Connection(our_role=h11.CLIENT).send(request) or b""
 
