@@ -229,14 +229,14 @@ def test_without_sign_in_locally_all_but_users_files_are_visible_to_every_user(
         problem(web.request(method, service + route.format(quote(own))), 404, "object-missing")
 
 
-def test_the_places_of_a_user_are_disjoint_and_hold_every_key_that_can_be_made() -> None:
+def test_the_prefixes_of_a_user_are_disjoint_and_hold_every_key_that_can_be_made() -> None:
     now = datetime(2026, 11, 20, 12, tzinfo=UTC)
-    places = listing.places_of("7", "", now)
-    assert [place.prefix for place in places] == sorted(place.prefix for place in places)
-    assert len(places) <= limits.LIST_CALLS_MAX
-    for one in places:
-        assert [other for other in places if other is not one and other.prefix.startswith(one.prefix)] == []
+    prefixes = listing.prefixes_of("7", "", now)
+    assert [each.prefix for each in prefixes] == sorted(each.prefix for each in prefixes)
+    assert len(prefixes) <= limits.LIST_CALLS_MAX
+    for one in prefixes:
+        assert [other for other in prefixes if other is not one and other.prefix.startswith(one.prefix)] == []
     for purpose in table(allow_gif=False).values():
         for back in (0, purpose.kept_days or 0):
             made = keys.make(purpose, user_id="7", ext="bin", class_id="c", now=now - timedelta(days=back))
-            assert any(made.startswith(place.prefix) for place in places), made
+            assert any(made.startswith(each.prefix) for each in prefixes), made
