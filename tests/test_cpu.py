@@ -81,7 +81,7 @@ class Request(NamedTuple):
 
 @functools.cache
 def filled(piece: str, length: int) -> str:
-    """About so many bytes of a piece. A chain of `%2525…` is decoded once a link by whoever decodes until the end."""
+    """About so many bytes of a piece. A chain of `%2525…` is decoded once a link by a decoder that repeats."""
     text = piece * (length // max(1, len(piece.encode(errors="surrogatepass"))))
     if piece == "\u0301\u0316":
         half = length // 4

@@ -259,15 +259,15 @@ class Bucket:
                 if response.is_success:
                     yield response
                     return
-                said = await response.aread()
+                error_body = await response.aread()
         except httpx.HTTPError as error:
             raise RetryableError(type(error).__name__, timed_out=isinstance(error, httpx.TimeoutException)) from None
-        code = error_code(said)
+        code = error_code(error_body)
         if response.status_code in RETRYABLE_STATUSES:
             pause = retry_after_s(response.headers.get("retry-after"), now)
             raise RetryableError(operation, status=response.status_code, code=code, retry_after_s=pause)
         off_s = behind_s(response.headers.get("date"))
-        raise S3Failure(operation, response.status_code, code, denied_action(said), off_s)
+        raise S3Failure(operation, response.status_code, code, denied_action(error_body), off_s)
 
     def storage_headers(self, key: str) -> dict[str, str]:
         """Return the headers that set how S3 stores an object: its purpose's storage class, and encryption.

@@ -91,7 +91,7 @@ def test_an_object_is_described_as_it_was_sent(store: Store, service: str, web: 
         assert (told["missing_metadata"], told["cdn_url"], told["storage_class"]) == (0, None, "STANDARD")
 
 
-def test_metadata_that_somebody_else_wrote_as_it_is_can_be_read(
+def test_metadata_that_another_program_wrote_unencoded_can_be_read(
     store: Store, service: str, web: httpx.Client, folder: str
 ) -> None:
     key, name = f"{folder}/a.jpg", "보고서 1"
@@ -188,7 +188,7 @@ def test_a_403_of_s3_is_no_absence_and_names_the_action(
 
 
 def test_a_bucket_that_is_not_there_is_no_absence(start: Start, web: httpx.Client) -> None:
-    service = start(S3_BUCKET_NAME="nobody-has-made-this-one")
+    service = start(S3_BUCKET_NAME="no-such-bucket-here")
     for method, path in (("GET", f"{FILE}/a/exists"), ("GET", FILES), ("DELETE", "/images/a")):
         told = problem(web.request(method, service + path), 502, "storage-unavailable")
         assert told["upstream_code"] == "NoSuchBucket"

@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class World(NamedTuple):
-    """The environment that somebody with an AWS account has, and a clean clone of the project."""
+    """The environment of a user with an AWS account, and a clean clone of the project."""
 
     environ: dict[str, str]
     project: Path
