@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from generate import limits, settings, template
+from generate import errors, limits, settings, template
 from generate.blocks import BlockError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
 FILES: Final[Mapping[str, Callable[[str], str]]] = {
     "docker-compose.yml": settings.compose,
+    "docs/errors.md": errors.page,
     "docs/limits.md": limits.page,
     "infra/template.yaml": template.generated,
 }
