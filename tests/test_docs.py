@@ -270,12 +270,6 @@ def test_the_part_lengths_of_the_documents_are_those_of_the_code() -> None:
     assert documented == dict.fromkeys(documented, True)
 
 
-def test_routes_in_the_readme_are_all_routes() -> None:
-    rows = [code_in(row[0])[0] for row in table("README.md", "Route")]
-    no_row_twice(rows)
-    assert set(rows) == set(operations())
-
-
 # --- errors ---------------------------------------------------------------------------------------
 
 
@@ -436,8 +430,8 @@ def test_every_make_target_is_in_the_contributing_guide_and_no_other() -> None:
     assert named == targets
 
 
-def test_every_path_in_the_readme_is_there() -> None:
-    paths = [code_in(row[0])[0] for row in table("README.md", "Path")]
+def test_every_path_in_the_contributing_guide_is_there() -> None:
+    paths = [path for row in table("CONTRIBUTING.md", "Path") for path in code_in(row[0])]
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
