@@ -6,6 +6,7 @@
 
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -26,8 +27,10 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
 
     Raises `BlockError` unless the file has exactly these blocks, each once.
     """
-    if sorted(names(text)) != sorted(blocks):
-        raise BlockError(f"it has the blocks {sorted(names(text))}, and must have {sorted(blocks)}")
+    there, expected = Counter(names(text)), Counter(blocks.keys())
+    if there != expected:
+        lacks, has = sorted(expected - there), sorted(there - expected)
+        raise BlockError(f"it lacks the blocks {lacks}, and has these that the code does not have, or twice: {has}")
 
     def write(match: re.Match[str]) -> str:
         indent, mark, name, end = match[1], match[2], match[3], match[4] or ""

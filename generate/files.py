@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from generate import errors, limits, settings, template
+from generate import errors, limits, purposes, routes, settings, template
 from generate.blocks import BlockError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -13,6 +13,8 @@ FILES: Final[Mapping[str, Callable[[str], str]]] = {
     "docker-compose.yml": settings.compose,
     "docs/errors.md": errors.page,
     "docs/limits.md": limits.page,
+    "docs/purposes.md": purposes.page,
+    "docs/routes.md": routes.page,
     "infra/template.yaml": template.generated,
 }
 

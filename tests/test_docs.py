@@ -177,31 +177,16 @@ def sections() -> dict[str, str]:
     return dict(zip(titles, parts, strict=True))
 
 
-def test_every_route_is_documented_and_no_other() -> None:
-    assert set(sections()) == set(operations())
-
-
-def test_every_route_is_documented_with_exactly_the_codes_it_can_answer() -> None:
-    documented: dict[str, set[str]] = {}
-    for route, text in sections().items():
-        listed = re.search(r"^- Codes: (.*?)(?=\n\n|\n- )", text, re.MULTILINE | re.DOTALL)
-        assert listed, route
-        same = re.fullmatch(r"the same as `([^`]+)`", listed[1])
-        # Only a section before this one can be referred to.
-        documented[route] = documented[same[1]] if same else set(code_in(listed[1]))
-    assert documented == {
-        route: {
-            code
-            for status, response in operation["responses"].items()
-            if int(status) >= 400
-            for code in resolved(response)["content"]["application/problem+json"]["examples"]
-        }
-        for route, operation in operations().items()
+def written_by_hand() -> dict[str, str]:
+    """Of `sections`, what is not generated, for the routes of which it is more than nothing."""
+    below = {
+        route: text.partition("<!-- end -->")[2].partition("<!-- generated")[0] for route, text in sections().items()
     }
+    return {route: text for route, text in below.items() if text.strip()}
 
 
-def test_every_route_says_what_it_expects_and_returns_and_has_a_curl_line() -> None:
-    for route, text in sections().items():
+def test_a_section_says_what_its_route_expects_and_returns_and_has_a_curl_line() -> None:
+    for route, text in written_by_hand().items():
         path = re.escape(route.partition(" ")[2])
         for name, example in PATH_EXAMPLES.items():
             path = path.replace(rf"\{{{name}\}}", example)
@@ -239,7 +224,7 @@ def test_every_field_of_the_minting_route_is_documented_and_no_other() -> None:
 
 def test_every_field_that_a_route_reads_or_writes_is_named_in_its_section() -> None:
     unnamed = {}
-    for route, text in sections().items():
+    for route, text in written_by_hand().items():
         read, written = request_and_answer(operations()[route])
         if missing := (read | written) - set(code_in(prose(text))):
             unnamed[route] = missing
@@ -285,66 +270,6 @@ def test_the_example_of_an_error_is_one_the_service_could_send() -> None:
     kind = {kind.code: kind for kind in every_problem()}[example["code"]]
     assert (example["type"], example["title"], example["status"]) == (f"/errors/{kind.code}", kind.title, kind.status)
     assert example["max_bytes"] == purposes.table(allow_gif=False)["upload"].max_bytes
-
-
-# --- purposes -------------------------------------------------------------------------------------
-
-
-def days_of(cell: str) -> int | None:
-    match = re.fullmatch(r"(\d+) days", cell)
-    assert match or cell == "for ever", cell
-    return int(match[1]) if match else None
-
-
-def same_size(cell: str, max_bytes: int) -> bool:
-    """Whether `48.8 TiB` is what a number of bytes rounds to, in the digits that the cell has."""
-    number, unit = cell.split()
-    decimals = len(number.partition(".")[2])
-    return f"{max_bytes / _UNITS[unit]:.{decimals}f}" == number
-
-
-def flags(row: list[str]) -> tuple[bool, bool]:
-    """The columns that say yes or no: CDN and Cools."""
-    assert set(row[5:7]) <= {"yes", "no"}, row
-    return row[5] == "yes", row[6] == "yes"
-
-
-def test_every_purpose_is_documented_with_its_key_its_life_time_and_its_size() -> None:
-    rows = {code_in(row[0])[0]: row for row in table("docs/purposes.md", "Purpose")}
-    code = purposes.table(allow_gif=False)
-    assert {name: (code_in(row[1])[0], days_of(row[2])) for name, row in rows.items()} == {
-        name: (purpose.key, purpose.kept_days) for name, purpose in code.items()
-    }
-    assert {name: row[4] for name, row in rows.items() if not same_size(row[4], code[name].max_bytes)} == {}
-    assert {name: flags(row) for name, row in rows.items()} == {
-        name: (purpose.cdn, purpose.cools) for name, purpose in code.items()
-    }
-
-
-@pytest.mark.parametrize("allow_gif", [False, True])
-def test_every_purpose_is_documented_with_the_types_and_extensions_it_takes(allow_gif: bool) -> None:
-    groups: dict[str, dict[str, tuple[str, ...]]] = {}
-    for group, media_type, extensions in table("docs/purposes.md", "Group"):
-        name, _, condition = group.partition(", with ")
-        if allow_gif or condition != "`ALLOW_GIF`":
-            groups.setdefault(name, {})[code_in(media_type)[0]] = tuple(code_in(extensions))
-    documented = {code_in(row[0])[0]: groups[row[3]] for row in table("docs/purposes.md", "Purpose")}
-    assert documented == {name: dict(row.types) for name, row in purposes.table(allow_gif=allow_gif).items()}
-
-
-def test_the_internal_purpose_is_documented_and_cannot_be_named() -> None:
-    (row,) = table("docs/purposes.md", "Minted by")
-    own = purposes.USER_FILE
-    assert (code_in(row[0])[0], code_in(row[1])[0], days_of(row[2])) == (
-        "POST /files/upload-url",
-        own.key,
-        own.kept_days,
-    )
-    (any_type,) = ({code_in(media)[0] for group, media, _ in table("docs/purposes.md", "Group") if group == row[3]},)
-    assert any_type == set(own.types)
-    assert same_size(row[4], own.max_bytes)
-    assert flags(row) == (own.cdn, own.cools)
-    assert own.name not in purposes.table(allow_gif=False)
 
 
 # --- commands -------------------------------------------------------------------------------------
