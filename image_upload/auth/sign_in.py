@@ -60,7 +60,7 @@ class SignIn:
         provider, redirect_uri = self._provider(name), self._redirect_uri(name, base_url)
         # Better now than when somebody comes back: can we keep users, and sign tokens?
         _ = self._database.users
-        access_token(self._settings, 1, 1)
+        access_token(self._settings.auth, 1, 1)
         transaction = oauth_state.begin(name, redirect_uri, challenge)
         return await provider.authorization_url(transaction), self._state_cookie.close(transaction)
 
@@ -71,7 +71,7 @@ class SignIn:
         user = await self._database.users.sign_in(await provider.identity(answer, transaction))
         log.info("signed in", extra={"fields": {"user_id": user.id, "provider": name}})
         if self._settings.oauth_token_in_url and transaction.challenge is None:
-            token = access_token(self._settings, user.id, self._settings.jwt_expire_minutes)
+            token = access_token(self._settings.auth, user.id, self._settings.jwt_expire_minutes)
             return SignedInUser(user, self.front_end(token=token))
         code = await self._database.sessions.begin(user.id, transaction.challenge)
         return SignedInUser(user, self.front_end(code=code))
@@ -119,7 +119,7 @@ class SignIn:
 
     def _answer(self, user: User, minutes: int) -> dict[str, Any]:
         return {
-            "access_token": access_token(self._settings, user.id, minutes),
+            "access_token": access_token(self._settings.auth, user.id, minutes),
             "token_type": "bearer",
             "expires_in": minutes * 60,
             "user": _as_json(user),

@@ -20,7 +20,7 @@ from image_upload.settings import Settings
 
 def least_age_s(settings: Settings) -> int:
     """How old a leftover is at least: its ticket has ended, and so has every URL that was signed until then."""
-    return TICKET_EXPIRES_S + max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
+    return TICKET_EXPIRES_S + max(settings.storage.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
 
 
 async def open_uploads(bucket: Bucket, before: datetime) -> AsyncIterator[OpenUpload]:
