@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 def create_app(settings: Settings) -> FastAPI:
     """The service as an ASGI application. Nothing is connected to before the first request that needs it."""
-    bucket, database = Bucket(settings), Database(settings)
+    bucket, database = Bucket(settings.storage), Database(settings.database)
     quotas = _quotas(settings, bucket)
     stores = CompletionContext(bucket, database, quotas.settle if quotas is not None else None)
     limiter = Limiter(settings)

@@ -75,7 +75,7 @@ async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
     from image_upload.database.database import CompletionContext, Database  # the same
     from image_upload.s3.bucket import Bucket  # the same
 
-    stores = CompletionContext(Bucket(settings), Database(settings))
+    stores = CompletionContext(Bucket(settings.storage), Database(settings.database))
     try:
         yield stores
     finally:
@@ -105,7 +105,7 @@ async def _abort_uploads(settings: Settings, asked: argparse.Namespace) -> int:
     from image_upload.s3.errors import map_s3_errors  # the same
 
     count = 0
-    before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings)))
+    before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings.storage)))
     async with _opened(settings) as stores, map_s3_errors():
         async for upload in leftovers.open_uploads(stores.bucket, before):
             print(f"  begun {upload.began_at:%Y-%m-%d %H:%M}  {_printable(upload.key)}", flush=True)
@@ -121,7 +121,7 @@ async def _remove_unrecorded(settings: Settings, asked: argparse.Namespace) -> i
     from image_upload.s3.errors import map_s3_errors  # the same
 
     found: list[Listed] = []
-    before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings)))
+    before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings.storage)))
     async with _opened(settings) as stores, map_s3_errors():
         async for each in leftovers.unrecorded(stores, before):
             print(f"  {each.last_modified}  {human_bytes(each.size_bytes):>10}  {_printable(each.key)}", flush=True)

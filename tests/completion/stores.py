@@ -35,7 +35,7 @@ def do(s3: EmbeddedS3, place: Place, work: Callable[[CompletionContext], Awaitab
 
     async def whole() -> Answer:
         settings = settings_for(s3, DATABASE_URL=place.url, **environ)
-        stores = CompletionContext(Bucket(settings), Database(settings))
+        stores = CompletionContext(Bucket(settings.storage), Database(settings.database))
         try:
             return await work(stores)
         finally:

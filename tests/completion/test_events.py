@@ -54,7 +54,7 @@ def created(key: str) -> dict[str, Any]:
 def received(event: dict[str, Any], s3: EmbeddedS3, place: Place | None, remaining_ms: int = 30_000) -> dict[str, int]:
     """`receive` on a loop of its own, as the main thread of Lambda has it."""
     settings = settings_for(s3, **({"DATABASE_URL": place.url} if place else {}))
-    stores = CompletionContext(Bucket(settings), Database(settings))
+    stores = CompletionContext(Bucket(settings.storage), Database(settings.database))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
