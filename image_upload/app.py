@@ -3,85 +3,63 @@
 import functools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
 from starlette.routing import BaseRoute
 
 from image_upload import __version__
 from image_upload.auth.dependencies import principal_of
-from image_upload.auth.principals import Principal
 from image_upload.companion.middleware import UppyPath
-from image_upload.database.database import CompletionContext, Database
-from image_upload.database.values import ExpectedObject
+from image_upload.completion.context import CompletionContext
 from image_upload.domain import purposes
 from image_upload.errors import Problem
 from image_upload.form_proxy import routes as proxy
 from image_upload.form_proxy.proxy import Proxy
 from image_upload.library import routes as library
 from image_upload.limits import FORM_OVERHEAD_MAX_BYTES, JSON_BODY_MAX_BYTES, LAMBDA_FORM_MAX_BYTES
-from image_upload.s3.bucket import Bucket
-from image_upload.s3.errors import map_s3_errors
 from image_upload.settings import Settings, origins
 from image_upload.telemetry.audit import Audit
 from image_upload.uploads import routes as mint
 from image_upload.uploads import v1_routes
-from image_upload.uploads.multipart import MultipartUploads
-from image_upload.uploads.requests import UploadRequest
 from image_upload.uploads.service import UploadService
-from image_upload.uploads.single_put import SinglePutPlanner
 from image_upload.usage.addresses import address_of
 from image_upload.usage.limiter import Limiter
 from image_upload.usage.middleware import RateLimit
 from image_upload.web import openapi
 from image_upload.web.health import routes as health
-from image_upload.web.json_body import read_json
 from image_upload.web.middleware import BodyLimit, Problems, RequestLog, TrailingSlash
-
-if TYPE_CHECKING:
-    from image_upload.usage.quotas import Quotas
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The service as an ASGI application. Nothing is connected to before the first request that needs it."""
-    bucket, database = Bucket(settings.storage), Database(settings.database)
-    quotas = _quotas(settings, bucket)
-    stores = CompletionContext(bucket, database, quotas.settle if quotas is not None else None)
+    context = CompletionContext(settings)
+    bucket = context.bucket
     limiter = Limiter(settings)
     principal = principal_of(settings, limiter.per_user)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await bucket.aclose()
-        await database.aclose()
+        await context.aclose()
         await limiter.aclose()
-        if quotas is not None:
-            await quotas.aclose()
 
-    upload_service = _upload_service(settings, stores, quotas)
-
-    async def keep_file(expected_object: ExpectedObject) -> int:
-        return (await database.records.insert("file", expected_object)).id
-
-    async def plan_post(request: Request, principal: Principal) -> tuple[ExpectedObject, dict[str, Any]]:
-        return await upload_service.expected_object(await read_json(request, UploadRequest), principal)
+    upload_service = _upload_service(settings, context)
 
     def record_routes() -> Sequence[BaseRoute]:
         from image_upload.records import routes as records  # see `LateRoutes`
 
-        return records.router(stores, plan_post, mint.PLAN_PROBLEMS, principal).routes
+        return records.router(context, upload_service, principal).routes
 
     def account_routes() -> Sequence[BaseRoute]:
         from image_upload.auth import routes as accounts  # the same
         from image_upload.auth.sign_in import SignIn
 
-        return accounts.router(settings, SignIn(settings, database), principal).routes
+        return accounts.router(settings, SignIn(settings, context.database), principal).routes
 
     @functools.cache
     def open_uppy() -> None:
@@ -109,9 +87,9 @@ def create_app(settings: Settings) -> FastAPI:
     for room in (
         # The last one is asked first: minting is what most requests want.
         health.router(settings, bucket),
-        proxy.router(Proxy(settings, bucket, quotas), principal),
+        proxy.router(Proxy(settings, context), principal),
         library.router(settings, bucket, principal),
-        v1_routes.router(upload_service, principal, keep_file if database.is_configured else None),
+        v1_routes.router(upload_service, principal),
         mint.router(upload_service, principal),
     ):
         # Not include_router: it puts a router of its own around each, 10 to 20 us on every request.
@@ -121,7 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
     read = functools.partial(_documentation_routes, openapi_document)
     app.router.routes.append(openapi.LateRoutes(("/docs", "/llms.txt", "/favicon.ico"), read))
     # For what Lambda calls with beside HTTP: the same connections, and what they were made of.
-    app.state.stores, app.state.settings = stores, settings
+    app.state.context, app.state.settings = context, settings
     app.openapi = openapi_document  # type: ignore[method-assign]  # FastAPI documents no other way
     return app
 
@@ -132,38 +110,14 @@ def _documentation_routes(describe: Callable[[], dict[str, Any]]) -> Sequence[Ba
     return documentation.router(describe).routes
 
 
-def _quotas(settings: Settings, bucket: Bucket) -> "Quotas | None":
-    if settings.quota_bytes_per_day is None and settings.quota_files_per_day is None:
-        return None
-    from image_upload.usage.quotas import Quotas  # most services have none
-
-    async def look(key: str) -> int | None:
-        from image_upload.s3 import objects  # asked when a quota is used up
-
-        async with map_s3_errors():
-            stored = await objects.head(bucket, key)
-        return None if stored is None else stored.size_bytes
-
-    return Quotas(settings, look)
-
-
-def _upload_service(settings: Settings, stores: CompletionContext, quotas: "Quotas | None") -> UploadService:
-    """The one mint, which every family of routes shares."""
-
-    async def notice(key: str) -> None:
-        from image_upload.completion import confirmation  # few uploads have a record
-
-        await confirmation.notice(stores, key)
-
+def _upload_service(settings: Settings, context: CompletionContext) -> UploadService:
+    form_max_bytes = LAMBDA_FORM_MAX_BYTES if settings.on_lambda else proxy.FORM_MAX_BYTES[proxy.RETRY_PATH]
     return UploadService(
-        SinglePutPlanner(settings, stores.bucket, quotas),
-        MultipartUploads(settings, stores.bucket, notice, quotas),
+        settings,
+        context,
         purposes.table(allow_gif=settings.allow_gif),
-        form_post=settings.s3_form_post,
-        sha256=settings.s3_checksums == "sha256",
         form_path=proxy.RETRY_PATH,
-        form_max_bytes=(LAMBDA_FORM_MAX_BYTES if settings.on_lambda else proxy.FORM_MAX_BYTES[proxy.RETRY_PATH])
-        - FORM_OVERHEAD_MAX_BYTES,
+        form_max_bytes=form_max_bytes - FORM_OVERHEAD_MAX_BYTES,
     )
 
 
