@@ -1,15 +1,15 @@
 """The blocks of infra/template.yaml: settings, rights of the role, rules of the bucket, CORS of the Function URL."""
 
 from collections.abc import Callable, Mapping
-from types import NoneType, UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from typing import Any, Final
 
 from generate.blocks import fill
 from image_upload.app import create_app
 from image_upload.bucket_config import rules
 from image_upload.domain import purposes
 from image_upload.limits import S3_IA_MIN_DAYS
-from image_upload.settings import Settings, aliases, load, secret_settings
+from image_upload.settings import every_setting, load, secret_settings
+from image_upload.settings.section import Setting
 from infra.cloudformation import (
     Tag,
     as_yaml,
@@ -70,9 +70,9 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _settings() -> dict[str, str]:
-    """Environment variable → field of `Settings`, in the order of the fields. No secret: the stack never has one."""
-    named = {aliases(field)[0]: field for field in Settings.model_fields}
+def _settings() -> dict[str, Setting]:
+    """The settings by their environment variables, in their order. No secret: the stack never has one."""
+    named = every_setting()
     if gone := NOT_PARAMETERS.keys() - named.keys():
         raise SystemExit(f"generate/template.py: NOT_PARAMETERS names settings that are gone: {sorted(gone)}")
     left_out = {*NOT_PARAMETERS, *secret_settings()}
@@ -84,32 +84,14 @@ def secrets() -> dict[str, Any]:
     return {"SecretSettings": list(secret_settings())}
 
 
-def _parameter(variable: str, field: str) -> dict[str, Any]:
-    info = Settings.model_fields[field]
-    kinds = _kinds(info.annotation)
-    parameter: dict[str, Any] = {"Type": "String", "Description": info.description, "Default": ""}
-    if choices := _choices(kinds):
-        parameter["AllowedValues"] = ["", *choices]
+def _parameter(variable: str, field: Setting) -> dict[str, Any]:
+    parameter: dict[str, Any] = {"Type": "String", "Description": field.description, "Default": ""}
+    if field.choices:
+        parameter["AllowedValues"] = ["", *field.choices]
     if variable in LISTS_OF_THE_URL:
         # The Function URL has no default of its own, and would take the space behind a comma for part of a name.
-        parameter |= {"Default": ",".join(info.default), "AllowedPattern": r"^[^\s,]+(,[^\s,]+)*$"}
+        parameter |= {"Default": ",".join(field.default), "AllowedPattern": r"^[^\s,]+(,[^\s,]+)*$"}
     return parameter
-
-
-def _kinds(annotation: Any) -> list[Any]:
-    """The types that an annotation allows, None left out."""
-    if get_origin(annotation) in (Union, UnionType):
-        return [kind for each in get_args(annotation) for kind in _kinds(each)]
-    return [] if annotation is NoneType else [annotation]
-
-
-def _choices(kinds: list[Any]) -> list[str]:
-    """All values, where there are only so many."""
-    if kinds == [bool]:
-        return ["true", "false"]
-    if len(kinds) == 1 and get_origin(kinds[0]) is Literal:
-        return [str(value) for value in get_args(kinds[0])]
-    return []
 
 
 # --- the Function URL -----------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from image_upload.__main__ import COMMANDS
 from image_upload.app import create_app
 from image_upload.domain import purposes
 from image_upload.errors import every_problem
-from image_upload.settings import Settings, aliases, load
-from image_upload.settings.auth import RATE_LIMITS_IN_PRODUCTION
+from image_upload.settings import every_setting, load
+from image_upload.settings.usage import RATE_LIMITS_IN_PRODUCTION
 from image_upload.uploads.strategy import part_length
 from tests.infra.template import TEMPLATE
 
@@ -70,27 +70,27 @@ def no_row_twice(names: list[Any]) -> None:
 LOCAL_SETTINGS = dict(re.findall(r'os\.environ\.get\("(\w+)", "([\w.]+)"\)', read("test_local.py")))
 
 
-def default_of(field: str) -> str:
+def default_of(variable: str) -> str:
     """A setting's default as the documents write it."""
-    info = Settings.model_fields[field]
-    if field == "auth_required":
+    field = every_setting()[variable]
+    if variable == "AUTH_REQUIRED":
         return "true in production, else false"
-    if field in RATE_LIMITS_IN_PRODUCTION:
-        return f"`{RATE_LIMITS_IN_PRODUCTION[field]}` in production, else `off`"
-    if info.is_required():
+    if variable.lower() in RATE_LIMITS_IN_PRODUCTION:
+        return f"`{RATE_LIMITS_IN_PRODUCTION[variable.lower()]}` in production, else `off`"
+    if field.is_required:
         return "required"
-    if info.default is None:
+    if field.default is None:
         return "not set"
-    if info.default == ():
+    if field.default == ():
         return "empty"
-    if isinstance(info.default, tuple):
-        return f"`{','.join(info.default)}`"
-    return f"`{str(info.default).lower() if isinstance(info.default, bool) else info.default}`"
+    if isinstance(field.default, tuple):
+        return f"`{','.join(field.default)}`"
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
 
 
 @cache
 def settings_of_code() -> dict[tuple[str, ...], str]:
-    return {aliases(field): default_of(field) for field in Settings.model_fields} | {
+    return {field.variables: default_of(variable) for variable, field in every_setting().items()} | {
         (name,): f"`{default}`" for name, default in LOCAL_SETTINGS.items()
     }
 

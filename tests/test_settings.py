@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from image_upload.settings import SettingsError, load, read_dotenv, secret_settings
+from image_upload.settings import SECTIONS, SettingsError, load, load_section, read_dotenv, secret_settings
+from image_upload.settings.auth import AuthSettings
 
 MINIMUM = {"S3_BUCKET_NAME": "photos", "AWS_REGION": "ap-northeast-2", "ENVIRONMENT": "test"}
 PRODUCTION = MINIMUM | {"ENVIRONMENT": "production", "JWT_SECRET": "x" * 32}
@@ -344,3 +345,88 @@ def test_the_secrets_are_the_settings_whose_values_are_hidden() -> None:
         "REDIS_URL",
         "SESSION_SECRET",
     }
+
+
+# --- sections -------------------------------------------------------------------------------------
+
+
+def test_a_fault_between_sections_is_told_beside_those_within_them() -> None:
+    wrong = {"GOOGLE_CLIENT_ID": "id", "GOOGLE_CLIENT_SECRET": "secret", "TIMEOUT_SECONDS": "0", "REDIS_URL": "x"}
+    with pytest.raises(SettingsError, match="3 settings are") as caught:
+        load(MINIMUM | wrong)
+    assert "  JWT_SECRET: missing; who signs in gets a token that is signed with it. Expected: " in str(caught.value)
+
+
+def test_a_secret_that_two_sections_miss_is_one_fault() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(MINIMUM | {"ENVIRONMENT": "production", "GITHUB_CLIENT_ID": "id"})
+    assert str(caught.value).count("JWT_SECRET: ") == 1
+
+
+def test_a_section_alone_is_told_of_its_own_faults_only() -> None:
+    assert load_section(AuthSettings, {"JWT_AUDIENCE": "a, b"}, serving=False).jwt_audience == ("a", "b")
+    with pytest.raises(SettingsError, match="1 setting is") as caught:
+        load_section(AuthSettings, {"JWT_SECRET": "short", "REDIS_URL": "x"}, serving=False)
+    assert "JWT_SECRET: shorter than 32 bytes" in str(caught.value)
+
+
+def test_what_sections_share_is_the_same_in_each_also_when_it_is_replaced() -> None:
+    settings = load(MINIMUM)
+    later = settings.replaced(environment="production", aws_region="eu-north-1", log_level="ERROR")
+    assert {section.environment for section in later} == {"production"}
+    assert later.storage.aws_region == later.database.aws_region == "eu-north-1"
+    assert (later.service.log_level, later.usage) == ("ERROR", settings.usage.replaced(environment="production"))
+    with pytest.raises(TypeError, match="no_such_setting"):
+        settings.replaced(no_such_setting=1)
+
+
+def test_a_setting_has_one_home() -> None:
+    homes: dict[str, set[int]] = {}
+    for section in SECTIONS.values():
+        for field in section.fields.values():
+            for variable in field.variables:
+                homes.setdefault(variable, set()).add(id(field))
+    assert {variable for variable, fields in homes.items() if len(fields) > 1} == set()
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = load(MINIMUM)
+    with pytest.raises(AttributeError):
+        settings.storage.use_ssl = False
+    with pytest.raises(AttributeError):
+        settings.storage = settings.storage  # type: ignore[misc]  # what is tried
+
+
+@pytest.mark.parametrize("word", ["true", "True", "yes", "on", "1", "Y"])
+def test_each_word_for_yes_is_understood(word: str) -> None:
+    assert load(MINIMUM | {"ALLOW_GIF": word}).uploads.allow_gif is True
+
+
+@pytest.mark.parametrize("word", ["false", "FALSE", "no", "off", "0", "n"])
+def test_each_word_for_no_is_understood(word: str) -> None:
+    assert load(MINIMUM | {"S3_FORM_POST": word}).storage.s3_form_post is False
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("ALLOW_GIF", "maybe", "neither true nor false"),
+        ("UPLOAD_URL_EXPIRES_SECONDS", "5.5", "not a whole number"),
+        ("UPLOAD_URL_EXPIRES_SECONDS", "0", "below 1"),
+        ("UPLOAD_URL_EXPIRES_SECONDS", "604801", "above 604800"),
+        ("TIMEOUT_SECONDS", "soon", "not a number"),
+        ("TIMEOUT_SECONDS", "0", "no time at all"),
+        ("TIMEOUT_SECONDS", "nan", "below 0"),
+        ("TIMEOUT_SECONDS", "inf", "above 86400"),
+        ("AWS_REGION", "EU North", "not of this form"),
+        ("CDN_BASE_URL", "https://cdn.example.com/?a", "not of this form"),
+        ("DATABASE_AUTH", "token", "not one of them"),
+        ("GITHUB_URL", "https://example.com/" + "x" * 300, "longer than"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_with_what_is_wrong(name: str, text: str, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(MINIMUM | {name: text})
+    (line,) = (line for line in str(caught.value).splitlines() if line.startswith(f"  {name}: "))
+    assert line.startswith(f"  {name}: {said}")
+    assert text not in line.partition("Expected: ")[0]

@@ -6,7 +6,7 @@ browser ──begin──► provider ──finish──► front end ──exch
 import logging
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from pydantic import SecretStr
@@ -19,6 +19,9 @@ from image_upload.database.identity import Identity, Renewed, User
 from image_upload.errors import GrantRefused, SignInNotConfigured
 from image_upload.settings import Settings
 from image_upload.settings.values import is_loopback
+
+if TYPE_CHECKING:
+    from image_upload.database.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +58,16 @@ class SignIn:
         # Without one, possible only outside production, a sign-in ends with the process that it began in.
         self._state_cookie = StateCookie(secret.get_secret_value().encode() if secret else secrets.token_bytes(32))
 
+    @property
+    def _sessions(self) -> "Sessions":
+        return self._database.sessions(self._settings.sign_in.refresh_token_days)
+
     async def begin(self, name: str, base_url: str, challenge: str | None) -> tuple[str, str]:
         """Where to send the browser, and its cookie. `base_url` is what the request says of our own address."""
         provider, redirect_uri = self._provider(name), self._redirect_uri(name, base_url)
         # Better now than when somebody comes back: can we keep users, and sign tokens?
         _ = self._database.users
-        access_token(self._settings, 1, 1)
+        access_token(self._settings.auth, 1, 1)
         transaction = oauth_state.begin(name, redirect_uri, challenge)
         return await provider.authorization_url(transaction), self._state_cookie.close(transaction)
 
@@ -71,9 +78,9 @@ class SignIn:
         user = await self._database.users.sign_in(await provider.identity(answer, transaction))
         log.info("signed in", extra={"fields": {"user_id": user.id, "provider": name}})
         if self._settings.oauth_token_in_url and transaction.challenge is None:
-            token = access_token(self._settings, user.id, self._settings.jwt_expire_minutes)
+            token = access_token(self._settings.auth, user.id, self._settings.jwt_expire_minutes)
             return SignedInUser(user, self.front_end(token=token))
-        code = await self._database.sessions.begin(user.id, transaction.challenge)
+        code = await self._sessions.begin(user.id, transaction.challenge)
         return SignedInUser(user, self.front_end(code=code))
 
     def front_end(self, **said: str) -> str:
@@ -84,15 +91,15 @@ class SignIn:
 
     async def exchange(self, code: str, challenge: str | None) -> dict[str, Any]:
         """Tokens for a one-time code. Raises `GrantRefused`."""
-        return await self._tokens(await self._database.sessions.redeem(code, challenge), "code")
+        return await self._tokens(await self._sessions.redeem(code, challenge), "code")
 
     async def renew(self, refresh_token: str) -> dict[str, Any]:
         """Tokens for a refresh token, which is worth nothing from now on. Raises `GrantRefused`."""
-        return await self._tokens(await self._database.sessions.renew(refresh_token), "refresh token")
+        return await self._tokens(await self._sessions.renew(refresh_token), "refresh token")
 
     async def end(self, refresh_token: str) -> None:
         """Sign out."""
-        await self._database.sessions.end(refresh_token)
+        await self._sessions.end(refresh_token)
 
     async def test_token(self, email: str) -> dict[str, Any]:
         """A token for whoever somebody wants to be. Never in production."""
@@ -119,7 +126,7 @@ class SignIn:
 
     def _answer(self, user: User, minutes: int) -> dict[str, Any]:
         return {
-            "access_token": access_token(self._settings, user.id, minutes),
+            "access_token": access_token(self._settings.auth, user.id, minutes),
             "token_type": "bearer",
             "expires_in": minutes * 60,
             "user": _as_json(user),

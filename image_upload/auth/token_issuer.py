@@ -7,20 +7,20 @@ from typing import Any, Final
 import jwt
 
 from image_upload.errors import SignInNotConfigured
-from image_upload.settings.auth import AccountSettings
+from image_upload.settings.auth import AuthSettings
 
 # The settings that `bearer_token` reads. A caller outside the service loads these and no others.
 READ: Final[tuple[str, ...]] = ("JWT_SECRET", "JWT_ALGORITHM", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_SCOPE_PREFIX")
 
 
-def access_token(settings: AccountSettings, user_id: int, minutes: int) -> str:
+def access_token(settings: AuthSettings, user_id: int, minutes: int) -> str:
     """A JWT of this user under JWT_SECRET, with what `tokens` demands of every token. Raises `SignInNotConfigured`."""
     now = int(time.time())
     # `token_use`, so that nothing else that is signed one day can be taken for it.
     return _signed(settings, {"sub": str(user_id), "iat": now, "exp": now + minutes * 60, "token_use": "access"})
 
 
-def bearer_token(settings: AccountSettings, subject: str, lives_s: int, scopes: Sequence[str] = ()) -> str:
+def bearer_token(settings: AuthSettings, subject: str, lives_s: int, scopes: Sequence[str] = ()) -> str:
     """A JWT for a caller of the service, as its owner's back end would sign it. Raises `SignInNotConfigured`.
 
     Without `iat`: the clock of the machine that signs may be ahead of the service's.
@@ -31,7 +31,7 @@ def bearer_token(settings: AccountSettings, subject: str, lives_s: int, scopes: 
     return _signed(settings, claims)
 
 
-def _signed(settings: AccountSettings, claims: dict[str, Any]) -> str:
+def _signed(settings: AuthSettings, claims: dict[str, Any]) -> str:
     if settings.jwt_secret is None:
         raise SignInNotConfigured("This service has no JWT_SECRET to sign tokens with. Its operator sets one.")
     if settings.jwt_issuer is not None:

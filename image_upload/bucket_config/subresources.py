@@ -6,7 +6,7 @@ boto3 speaks here, not our own signer: these calls are rare, and their XML is wi
 import json
 from typing import Any, Final, NamedTuple
 
-from image_upload.settings import Settings
+from image_upload.settings.storage import StorageSettings
 
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 20.0
@@ -131,7 +131,7 @@ class Unreachable(Exception):
 class Configuration:
     """The configuration of one bucket, over one client of boto3. Close it with `close`. Raises `Unreachable`."""
 
-    def __init__(self, settings: Settings, bucket: str) -> None:
+    def __init__(self, settings: StorageSettings, bucket: str) -> None:
         import boto3  # the service itself never needs it
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError

@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     try:
-        with closing(Configuration(settings, settings.s3_bucket_name)) as bucket:
+        with closing(Configuration(settings.storage, settings.storage.s3_bucket_name)) as bucket:
             return _go(bucket, settings, steps(bucket.partition), apply=asked.apply)
     except Unreachable as error:
         print(error, file=sys.stderr)

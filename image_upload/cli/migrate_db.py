@@ -35,9 +35,9 @@ def run(arguments: Sequence[str]) -> int:
 
     try:
         if check:
-            current = migration.current(settings)
+            current = migration.current(settings.database)
             return _check(current, migration.revisions_after(current))
-        before, after = migration.migrate(settings)
+        before, after = migration.migrate(settings.database)
     except migration.UnknownRevision as unknown:
         print(unknown)
         return 0

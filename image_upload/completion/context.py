@@ -11,8 +11,8 @@ class CompletionContext:
     """Bucket, database and quotas of one service. Connects to nothing before the first call that needs it."""
 
     def __init__(self, settings: Settings) -> None:
-        self.bucket = Bucket(settings)
-        self.database = Database(settings)
+        self.bucket = Bucket(settings.storage)
+        self.database = Database(settings.database)
         self.quotas = quotas_of(settings, self._confirm_end)
 
     async def _confirm_end(self, key: str) -> None:

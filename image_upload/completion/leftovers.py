@@ -15,10 +15,10 @@ from image_upload.s3.bucket import Bucket
 from image_upload.s3.inspection import Inspected
 from image_upload.s3.multipart import OpenUpload
 from image_upload.s3.objects import Listed
-from image_upload.settings import Settings
+from image_upload.settings.storage import StorageSettings
 
 
-def least_age_s(settings: Settings) -> int:
+def least_age_s(settings: StorageSettings) -> int:
     """How old a leftover is at least: its ticket has ended, and so has every URL that was signed until then."""
     return TICKET_EXPIRES_S + max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
 

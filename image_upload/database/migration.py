@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from image_upload.database.engine import Target, open_for_migrations
 from image_upload.errors import Problem
-from image_upload.settings import Settings
+from image_upload.settings.database import DatabaseSettings
 
 # Any number will do, if every version of this service takes the same one.
 _LOCK: Final = 5_172_993_046_113
@@ -78,7 +78,7 @@ def explain(error: DBAPIError | Problem) -> str:
     return f"The database could not be migrated: {' '.join(str(cause).split())} {remedy}".rstrip()
 
 
-def current(settings: Settings, within_s: float | None = None) -> str | None:
+def current(settings: DatabaseSettings, within_s: float | None = None) -> str | None:
     """The revision of the database, None where nothing was migrated yet. Each statement ends within this time."""
     engine = _engine(Target(settings), within_s)
     try:
@@ -88,7 +88,7 @@ def current(settings: Settings, within_s: float | None = None) -> str | None:
         engine.dispose()
 
 
-def migrate(settings: Settings, within_s: float | None = None) -> tuple[str | None, str | None]:
+def migrate(settings: DatabaseSettings, within_s: float | None = None) -> tuple[str | None, str | None]:
     """Apply what is missing, all of it or nothing; the revisions before and after. Raises `UnknownRevision`.
 
     Who comes second waits, and finds nothing left to do. On Aurora DSQL, which has no lock to wait for and no

@@ -26,13 +26,13 @@ def migrate(context: Any, settings: Settings, say: Callable[[str], None], *, che
         say("No time left for migrations before Lambda ends this invocation. Raise its timeout (TimeoutSeconds).")
         return False
     try:
-        before = migration.current(settings, within_s)
+        before = migration.current(settings.database, within_s)
         pending = migration.revisions_after(before)
         _tell("pending", pending, say)
         if check or not pending:
             say(f"The database is at {before or 'nothing'}, the newest is {migration.newest()}.")
             return True
-        before, after = migration.migrate(settings, within_s)
+        before, after = migration.migrate(settings.database, within_s)
     except UnknownRevision as unknown:
         say(f"{unknown} Nothing is changed.")
         return True

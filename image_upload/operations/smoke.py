@@ -190,14 +190,14 @@ def stand_in(settings: Settings) -> Settings:
     }
     if settings.jwt_secret is None:
         changed["jwt_secret"] = SecretStr(secrets.token_hex(64))
-    return settings.model_copy(update=changed)
+    return settings.replaced(**changed)
 
 
 def smoke_test(context: Any, settings: Settings, deployed: Mangum, say: Callable[[str], None]) -> bool:
     """Run every step of the smoke test and those that only the function knows; whether all went well."""
     tested = stand_in(settings)
     # Another user each time: nothing is counted for a real one.
-    token = bearer_token(tested, f"{SUBJECT}-{secrets.token_hex(8)}", TOKEN_LIFE_S)
+    token = bearer_token(tested.auth, f"{SUBJECT}-{secrets.token_hex(8)}", TOKEN_LIFE_S)
     own: list[Step] = [("who may upload", _who_may_upload(context, settings, deployed, token))]
     if settings.jwt_jwks_url is not None:
         own.append(("keys of the identity provider", _provider_keys(settings.jwt_jwks_url)))

@@ -119,7 +119,7 @@ def test_a_secret_in_the_providers_key_set_verifies_nothing(provider: Provider) 
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
 def test_the_secret_knows_one_algorithm(both: Settings, algorithm: str) -> None:
     # Longer, so that nothing but the algorithm is wrong.
-    settings = both.model_copy(update={"jwt_secret": load_secret(SECRET * 2)})
+    settings = both.replaced(jwt_secret=load_secret(SECRET * 2))
     assert verify(own(SECRET * 2), settings) == "42"
     refused(own(SECRET * 2, algorithm), settings)
 

@@ -410,9 +410,7 @@ def test_a_preflight_that_is_refused(doctor: Doctor, s3: EmbeddedS3) -> None:
 
 def in_production(s3: EmbeddedS3, url: str) -> Any:
     """Settings of production over plain http, which `load` does not allow."""
-    return load(local_environ({}, s3.environ | {"AWS_S3_ENDPOINT_URL": url})).model_copy(
-        update={"environment": "production"}
-    )
+    return load(local_environ({}, s3.environ | {"AWS_S3_ENDPOINT_URL": url})).replaced(environment="production")
 
 
 def test_a_public_bucket_fails_in_production(s3: EmbeddedS3, storage: Any) -> None:
@@ -465,9 +463,9 @@ def test_new_objects_that_are_told_to_no_one(
     with in_front(s3, answer) as url:
         # Settings of AWS itself; where that is, the SDK alone is told.
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
-        settings = in_production(s3, url).model_copy(update={"s3_endpoint_url": None})
+        settings = in_production(s3, url).replaced(s3_endpoint_url=None)
         assert "events" not in {finding.check for finding in rules.checks(settings, None)}, "there is no database"
-        with_database = settings.model_copy(update={"database_url": SecretStr("postgresql://h/d")})
+        with_database = settings.replaced(database_url=SecretStr("postgresql://h/d"))
         (found,) = (finding for finding in rules.checks(with_database, None) if finding.check == "events")
     assert (found.state, said in f"{found.seen} {found.remedy}") == (state, True)
 

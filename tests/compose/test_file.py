@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from image_upload.__main__ import COMMANDS
-from image_upload.settings import Settings, aliases, load
+from image_upload.settings import every_setting, load
 from tests.compose.stack import ROOT, example, filled, services, settings_names, variables, volumes
 from tests.test_docs import code_in, read, table
 
@@ -132,9 +132,7 @@ def test_every_name_that_the_service_is_given_is_a_setting_of_it(name: str) -> N
 def test_every_setting_of_an_env_file_reaches_the_service() -> None:
     given = services()["api"]["environment"]
     # Lambda alone sets its own.
-    fields = set(Settings.model_fields) - {"lambda_function_name"}
-    every = {alias for field in fields for alias in aliases(field)}
-    assert every - set(given) == set()
+    assert settings_names() - {"AWS_LAMBDA_FUNCTION_NAME"} - set(given) == set()
     assert {name for name in given if name != "PORT" and not given[name].startswith(f"${{{name}:")} == set()
 
 
@@ -176,7 +174,7 @@ SECOND_NAMES = {
 
 
 def test_an_env_file_may_use_the_second_name_of_every_setting() -> None:
-    assert set(SECOND_NAMES) == {alias for field in Settings.model_fields for alias in aliases(field)[1:]}
+    assert set(SECOND_NAMES) == {name for field in every_setting().values() for name in field.variables[1:]}
     settings = load(environment_of("api", SECOND_NAMES))
     assert (settings.environment, settings.s3_bucket_name) == ("local", "uploads")
     assert (settings.aws_region, settings.s3_endpoint_url) == ("eu-north-1", "http://localstack:4566")

@@ -237,7 +237,7 @@ def production(s3: EmbeddedS3, **environ: str) -> Iterator[str]:
     """A service as in production, but for TLS to its S3."""
     wanted = {**local_environ({}, s3.environ), "JWT_SECRET": SECRET, **environ, "ENVIRONMENT": "production"}
     settings = load({name: value for name, value in wanted.items() if not name.startswith("AWS_S3_")})
-    with serving(settings.model_copy(update={"s3_endpoint_url": s3.endpoint_url})) as url:
+    with serving(settings.replaced(s3_endpoint_url=s3.endpoint_url)) as url:
         yield url
 
 

@@ -130,5 +130,5 @@ def _checks(
     if url is not None:
         guessed = token is None and settings.jwt_secret is not None
         if guessed:
-            token = bearer_token(settings, SUBJECT, TOKEN_LIFE_S)
+            token = bearer_token(settings.auth, SUBJECT, TOKEN_LIFE_S)
         yield from service.checks(service.CheckTarget(web, url, origin, token, guessed))

@@ -58,7 +58,7 @@ class CheckTarget(NamedTuple):
 
 async def credentials(settings: Settings) -> tuple[Credentials | None, list[Finding]]:
     """The credentials that the service would sign with, and what is to be said of them."""
-    source = CredentialSource(settings)
+    source = CredentialSource(settings.storage)
     try:
         found = await source.current()
     except CredentialsUnavailable:

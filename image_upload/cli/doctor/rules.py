@@ -31,7 +31,7 @@ def checks(settings: Settings, origin: str | None) -> Iterator[Finding]:
     blocks = wanted.public_access_block(on_aws=settings.s3_endpoint_url is None)
     lifecycle, encryption = wanted.lifecycle_rules(every), wanted.encryption()
     try:
-        with closing(Configuration(settings, settings.s3_bucket_name)) as bucket:
+        with closing(Configuration(settings.storage, settings.storage.s3_bucket_name)) as bucket:
             if origin is not None:
                 remedy = f"{_REMEDY} --origins {origin}"
                 yield _look(bucket, subresources.CORS, lambda found: _cors(found, origin), "warn", remedy)
@@ -137,7 +137,7 @@ def _aborts_all(rule: Mapping[str, Any]) -> bool:
 
 
 async def _overdue(settings: Settings) -> int:
-    bucket = Bucket(settings)
+    bucket = Bucket(settings.storage)
     try:
         return len([each async for each in leftovers.open_uploads(bucket, leftovers.before(_OVERDUE_DAYS * 86_400))])
     finally:

@@ -106,10 +106,10 @@ def _begin(options: Namespace, settings: Settings, held: contextlib.ExitStack) -
     except OSError as error:
         raise CannotBegin(f"{shown(options.folder)} cannot be opened: {error.strerror}.") from None
     held.callback(tree.close)
-    column = None if options.update_db is None else Column(settings, options.update_db)
+    column = None if options.update_db is None else Column(settings.database, options.update_db)
     about = {
         "bucket": settings.s3_bucket_name,
-        "endpoint": Bucket(settings).address.origin,
+        "endpoint": Bucket(settings.storage).address.origin,
         "folder": shown(str(Path(options.folder).resolve())),
         "purpose": options.purpose,
         "prefix": "(none)" if options.prefix is None else options.prefix,
@@ -140,7 +140,7 @@ def _close(journal: Journal) -> None:
 
 
 async def _carry_out(every: _Import) -> int:
-    storage = Storage(lambda: Bucket(_settings()), every.report.say)
+    storage = Storage(lambda: Bucket(_settings().storage), every.report.say)
     task = asyncio.current_task()
     assert task is not None  # this is one
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

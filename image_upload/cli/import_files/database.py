@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from image_upload.errors import Problem
 from image_upload.limits import IMPORT_DATABASE_BATCH
-from image_upload.settings import Settings
+from image_upload.settings.database import DatabaseSettings
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Engine, TableClause
@@ -27,7 +27,7 @@ class DatabaseError(Exception):
 class Column:
     """The column that holds old paths: `[SCHEMA.]TABLE.COLUMN` of DATABASE_URL."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: DatabaseSettings, name: str) -> None:
         """Raises `DatabaseError` if it cannot be the name of one, or there is no DATABASE_URL."""
         if settings.database_url is None:
             raise DatabaseError("--update-db needs DATABASE_URL. Set it in the environment or in .env.")

@@ -1,0 +1,86 @@
+"""The settings of how much a user and an address may ask for."""
+
+from typing import Literal
+
+from pydantic import SecretStr
+
+from image_upload.limits import QUOTA_MAX
+from image_upload.settings.section import Check, Known, Section, setting
+from image_upload.settings.values import OFF, CommaList, checked_url, network, rate
+
+# What one browser asks of Uppy's routes on a line of 800 Mbit/s (a URL for each 5 MiB), and what an office does.
+RATE_LIMITS_IN_PRODUCTION = {"rate_limit_per_user": "1200/minute", "rate_limit_per_address": "3000/minute"}
+
+
+def _redis_url(value: SecretStr | None, known: Known) -> SecretStr | None:
+    if value is not None:
+        parts = checked_url(value.get_secret_value(), ("rediss", "redis"))
+        if parts.scheme == "redis" and known.production:
+            raise ValueError("without TLS it is possible only outside production")
+    return value
+
+
+def _rate_limit(field: str) -> Check:
+    def check(value: str | None, known: Known) -> str:
+        if value is None:
+            return RATE_LIMITS_IN_PRODUCTION[field] if known.production else OFF
+        rate(value)
+        return value
+
+    return check
+
+
+def _trusted_proxies(value: tuple[str, ...], known: Known) -> tuple[str, ...]:
+    if value and known.on_lambda:
+        raise ValueError("a Function URL passes on only the part of X-Forwarded-For that anybody can write")
+    for each in value:
+        network(each)
+    return value
+
+
+class UsageSettings(Section):
+    """Rate limits and quotas, where they are counted, and whose address counts."""
+
+    redis_url: SecretStr | None = setting(
+        "REDIS_URL",
+        default=None,
+        description="rediss://[user:password@]host[:port][/database] of a Redis for rate limits and quotas",
+        check=_redis_url,
+    )
+    rate_limit_per_user: str | None = setting(
+        "RATE_LIMIT_PER_USER",
+        default=None,
+        description="number/time, such as 120/minute, or off",
+        check=_rate_limit("rate_limit_per_user"),
+    )
+    rate_limit_per_address: str | None = setting(
+        "RATE_LIMIT_PER_ADDRESS",
+        default=None,
+        description="number/time, such as 120/minute, or off",
+        check=_rate_limit("rate_limit_per_address"),
+    )
+    rate_limit_fails: Literal["open", "closed"] = setting(
+        "RATE_LIMIT_FAILS",
+        default="open",
+        description="open or closed",
+    )
+    quota_bytes_per_day: int | None = setting(
+        "QUOTA_BYTES_PER_DAY",
+        default=None,
+        least=1,
+        most=QUOTA_MAX,
+        description="bytes that a user may store in a day, a whole number from 1; empty for no quota",
+    )
+    quota_files_per_day: int | None = setting(
+        "QUOTA_FILES_PER_DAY",
+        default=None,
+        least=1,
+        most=QUOTA_MAX,
+        description="files that a user may store in a day, a whole number from 1; empty for no quota",
+    )
+    trusted_proxies: CommaList = setting(
+        "TRUSTED_PROXIES",
+        default=(),
+        description="addresses or networks such as 10.0.0.0/8 separated by commas; not on Lambda",
+        check=_trusted_proxies,
+    )
