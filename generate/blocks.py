@@ -7,7 +7,7 @@
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 _BLOCK: Final = re.compile(r"^( *)(<!--|#) generated: (.+?)( -->)?\n(?s:.*?)^\1\2 end(?: -->)?\n", re.MULTILINE)
@@ -40,7 +40,7 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
     return _BLOCK.sub(write, text)
 
 
-def table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A table in Markdown; a blank line stands around it, because a comment would else be part of its paragraph."""
     head, *body = (f"| {' | '.join(cells)} |\n" for cells in (titles, *rows))
     return "".join(["\n", head, "|---" * len(titles), "|\n", *body, "\n"])

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-_SECTION: Final = re.compile(r"# --- (.+?) -+")
-_LINK: Final = re.compile(r"(?<!\]\()(?<![/\w])docs/([\w/-]+\.md(?:#[\w-]+)?)")
+_SECTION: Final = re.compile(r" *# --- (.+?) -+")
+_LINK: Final = re.compile(r"(?<!\]\()(?<![/\w])docs/([\w/-]+\.md)(#[\w-]+)?")
 
 
 class Declaration(NamedTuple):
@@ -43,4 +43,4 @@ def _text(node: ast.stmt | None) -> str:
 def paragraphs(text: str) -> list[str]:
     """A docstring as lines of a document, one a paragraph; `docs/records.md#set-up` becomes a link."""
     found = [" ".join(each.split()) for each in re.split(r"\n\s*\n", text)]
-    return [_LINK.sub(r"[\1](\1)", each) for each in found if each]
+    return [_LINK.sub(r"[\1](\1\2)", each) for each in found if each]

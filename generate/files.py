@@ -10,11 +10,14 @@ from generate.blocks import BlockError
 ROOT: Final = Path(__file__).resolve().parent.parent
 
 FILES: Final[Mapping[str, Callable[[str], str]]] = {
+    ".env.example": settings.dotenv,
     "docker-compose.yml": settings.compose,
     "docs/errors.md": errors.page,
     "docs/limits.md": limits.page,
     "docs/purposes.md": purposes.page,
     "docs/routes.md": routes.page,
+    "docs/settings.md": settings.page,
+    "docs/stack.md": template.page,
     "infra/template.yaml": template.generated,
 }
 

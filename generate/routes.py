@@ -23,7 +23,7 @@ def page(text: str) -> str:
     }
     for name in operations.keys() - names(text):
         text += f"\n<!-- generated: {name} -->\n<!-- end -->\n"
-    rows: list[tuple[str, ...]] = [
+    rows = [
         (f"[`{route}`](#{_anchor(route)})", operation["summary"], _token(operation))
         for route, operation in (operations[name] for name in names(text) if name in operations)
     ]

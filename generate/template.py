@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from generate.blocks import fill
+from generate.blocks import fill, table
 from image_upload.app import create_app
 from image_upload.bucket_config import rules
 from image_upload.domain import purposes
@@ -26,20 +26,21 @@ from infra.events import event_conditions, events
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 TEMPLATE_MAX_BYTES: Final = 51_200
 
-# Settings that are no parameter of their own, and why.
+# Settings that are no parameter of their own, and why: docs/stack.md has the table.
 NOT_PARAMETERS: Final[Mapping[str, str]] = {
-    "ENVIRONMENT": "the parameter Environment, whose default is production",
-    "S3_BUCKET_NAME": "the stack knows its bucket",
-    "TIMEOUT_SECONDS": "the parameter TimeoutSeconds, which is Lambda's too",
-    "CORS_ALLOW_ORIGINS": "the parameter AllowedOrigins, which is the Function URL's too: it owns CORS",
-    "AWS_LAMBDA_FUNCTION_NAME": "set by Lambda",
-    "AWS_REGION": "set by Lambda",
-    "AWS_ACCESS_KEY_ID": "set by Lambda, from the role",
-    "AWS_SECRET_ACCESS_KEY": "set by Lambda, from the role",
-    "AWS_SESSION_TOKEN": "set by Lambda, from the role",
-    "AWS_S3_USE_SSL": "false is for local servers only",
-    "AWS_S3_VERIFY_SSL": "false is for local servers only",
-    "SECRETS_FROM": "the parameter SecretsFrom, whose default is the stack's own path, or SecretArn",
+    "ENVIRONMENT": "It is `Environment`, whose default is production.",
+    "S3_BUCKET_NAME": "It is the bucket of the stack.",
+    "TIMEOUT_SECONDS": "It is `TimeoutSeconds`, which is Lambda's too.",
+    "CORS_ALLOW_ORIGINS": "It is `AllowedOrigins`, which is the Function URL's too: only the URL answers CORS, because "
+    "browsers refuse two answers. It takes no `https://*.example.com`: name each origin.",
+    "AWS_LAMBDA_FUNCTION_NAME": "Lambda sets it.",
+    "AWS_REGION": "Lambda sets it.",
+    "AWS_ACCESS_KEY_ID": "Lambda sets it, from the role.",
+    "AWS_SECRET_ACCESS_KEY": "Lambda sets it, from the role.",
+    "AWS_SESSION_TOKEN": "Lambda sets it, from the role.",
+    "AWS_S3_USE_SSL": "False is for local servers.",
+    "AWS_S3_VERIFY_SSL": "False is for local servers.",
+    "SECRETS_FROM": "It is `SecretsFrom`, whose default is the stack's own path, or `SecretArn`.",
 }
 # Lists that the Function URL needs too.
 LISTS_OF_THE_URL: Final = {"CORS_ALLOW_HEADERS"}
@@ -199,6 +200,12 @@ REGIONS: Final[Mapping[str, Callable[[], Any]]] = {
     "bucket-rules": bucket_rules,
     "bucket-policy": bucket_policy,
 }
+
+
+def page(text: str) -> str:
+    """docs/stack.md."""
+    rows = [(f"`{name}`", why) for name, why in NOT_PARAMETERS.items()]
+    return fill(text, {"settings that are no parameter": table(("Setting", "Why not"), rows)})
 
 
 def generated(template: str) -> str:

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from generate.template import NOT_PARAMETERS, setting_parameters
+from generate.settings import described
+from generate.template import setting_parameters
 from image_upload import limits
 from image_upload.__main__ import COMMANDS
 from image_upload.app import create_app
 from image_upload.domain import purposes
 from image_upload.errors import every_problem
-from image_upload.settings import every_setting, load
-from image_upload.settings.usage import RATE_LIMITS_IN_PRODUCTION
+from image_upload.settings import load
 from image_upload.uploads.strategy import part_length
 from tests.infra.template import TEMPLATE
 
@@ -70,39 +70,9 @@ def no_row_twice(names: list[Any]) -> None:
 LOCAL_SETTINGS = dict(re.findall(r'os\.environ\.get\("(\w+)", "([\w.]+)"\)', read("test_local.py")))
 
 
-def default_of(variable: str) -> str:
-    """A setting's default as the documents write it."""
-    field = every_setting()[variable]
-    if variable == "AUTH_REQUIRED":
-        return "true in production, else false"
-    if variable.lower() in RATE_LIMITS_IN_PRODUCTION:
-        return f"`{RATE_LIMITS_IN_PRODUCTION[variable.lower()]}` in production, else `off`"
-    if field.is_required:
-        return "required"
-    if field.default is None:
-        return "not set"
-    if field.default == ():
-        return "empty"
-    if isinstance(field.default, tuple):
-        return f"`{','.join(field.default)}`"
-    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
-
-
-@cache
-def settings_of_code() -> dict[tuple[str, ...], str]:
-    return {field.variables: default_of(variable) for variable, field in every_setting().items()} | {
-        (name,): f"`{default}`" for name, default in LOCAL_SETTINGS.items()
-    }
-
-
-def test_every_setting_is_documented_with_all_its_names_and_its_default() -> None:
-    rows = table("docs/settings.md", "Setting")
-    no_row_twice([row[0] for row in rows])
-    assert {tuple(code_in(row[0])): row[1] for row in rows} == settings_of_code()
-
-
-def test_every_setting_says_what_is_expected_and_what_it_does() -> None:
-    assert [row[0] for row in table("docs/settings.md", "Setting") if not all(row)] == []
+def test_the_settings_of_the_local_runner_are_documented_with_their_defaults() -> None:
+    documented = {tuple(code_in(row[0])): row[1] for row in table("docs/settings.md", "Setting")}
+    assert {(name,): f"`{default}`" for name, default in LOCAL_SETTINGS.items()}.items() <= documented.items()
 
 
 def test_the_local_runner_reads_a_port_and_an_s3_port() -> None:
@@ -119,16 +89,10 @@ def test_auth_is_required_in_production_and_nowhere_else_unless_it_is_set() -> N
 
 
 def test_settings_in_the_readme_agree_with_the_code() -> None:
-    shown = {tuple(code_in(row[0])): row[1] for row in table("README.md", "Setting")}
-    assert shown.items() <= settings_of_code().items()
-    required = {names for names, default in settings_of_code().items() if default == "required"}
-    assert required <= shown.keys()
-
-
-def test_the_example_of_a_dotenv_file_names_only_settings_that_exist() -> None:
-    named = set(re.findall(r"^(\w+)=", read(".env.example"), re.MULTILINE))
-    # That one is for `docker compose`.
-    assert named - {"COMPOSE_PROFILES"} <= {alias for names in settings_of_code() for alias in names}
+    shown = {tuple(code_in(row[0])): row[1].replace("`", "") for row in table("README.md", "Setting")}
+    code = {each.setting.variables: each.default.replace("`", "") for each in described()}
+    assert shown.items() <= code.items()
+    assert {names for names, default in code.items() if default == "required"} <= shown.keys()
 
 
 # --- routes ---------------------------------------------------------------------------------------
@@ -294,12 +258,6 @@ def test_every_parameter_of_the_stack_is_documented_with_its_default_and_no_othe
         for name, default in defaults.items()
         if name not in setting_parameters()
     }
-
-
-def test_every_setting_that_is_no_parameter_of_the_stack_is_documented() -> None:
-    named = [name for row in table("docs/stack.md", "Setting") for name in code_in(row[0])]
-    no_row_twice(named)
-    assert set(named) == set(NOT_PARAMETERS)
 
 
 def test_every_resource_and_output_of_the_stack_is_documented_and_no_other() -> None:

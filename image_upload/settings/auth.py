@@ -54,28 +54,44 @@ def _jwt_issuer(value: str | None, known: Known) -> str | None:
 class AuthSettings(Section):
     """Whose tokens count. A check may look at the fields above its own."""
 
+    # --- Who may use it --------------------------------------------------------------------------------
+
     auth_required: bool | None = setting(
         "AUTH_REQUIRED",
         default=None,
-        description="true or false; empty means true in production, else false",
+        description="true or false",
         check=_auth_required,
     )
+    """Whether minting, tickets, Uppy's routes and reading need a token. The form routes never do: the presigned URL
+    is the permission. Where it is true, `JWT_SECRET` or `JWT_JWKS_URL` must be set. In production listing and
+    deleting need a token in any case."""
+
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = setting(
         "JWT_ALGORITHM",
         default="HS256",
         description="one of HS256, HS384, HS512: the algorithm of JWT_SECRET; public keys bring their own",
     )
+    """The only algorithm that `JWT_SECRET` verifies, whatever a token's header says. A provider's key verifies the
+    one algorithm that its own entry says."""
+
     jwt_jwks_url: str | None = setting(
         "JWT_JWKS_URL",
         default=None,
-        description="https://host/path of an identity provider's JSON Web Key Set",
+        description="https://host/path of an identity provider's JSON Web Key Set; plain http only on loopback outside "
+        "production",
         check=_jwks_url,
     )
+    """The keys of an identity provider, whose tokens are accepted then: docs/tokens.md. The host may be a private
+    one. Redirects are not followed."""
+
     jwt_scope_prefix: str | None = setting(
         "JWT_SCOPE_PREFIX",
         default=None,
         description="what stands before `admin` and `mint` in a token",
     )
+    """What stands in front of `admin` and `mint` in a token's scopes. Set it where a provider's plain `admin` may
+    mean something else."""
+
     jwt_secret: SecretStr | None = setting(
         "JWT_SECRET",
         default=None,
@@ -83,21 +99,32 @@ class AuthSettings(Section):
         "openssl rand -hex 32",
         check=_jwt_secret,
     )
+    """Verifies tokens, and signs the tickets of multipart uploads with a key derived from it. Without it, production
+    mints no multipart upload (503 `tickets-not-configured`); elsewhere each process signs with a random secret of
+    its own, so that a ticket ends with its process. With `HS384` production wants 48 bytes, with `HS512` 64: RFC
+    7518 asks for as many bits as the hash has. How to change it: docs/tokens.md#changing-the-secret."""
+
     jwt_previous_secret: SecretStr | None = setting(
         "JWT_PREVIOUS_SECRET",
         default=None,
         description="the JWT_SECRET of before, while its tokens and tickets are still about",
         check=_jwt_previous_secret,
     )
+    """Still verifies tokens and tickets, and signs none. For the time of a change."""
+
     jwt_issuer: str | None = setting(
         "JWT_ISSUER",
         default=None,
-        description="the `iss` every token must carry",
+        description="the `iss` every token must carry; required with JWT_JWKS_URL",
         check=_jwt_issuer,
     )
+    """The `iss` that every token must carry, exactly."""
+
     jwt_audience: CommaList = setting(
         "JWT_AUDIENCE",
         default=(),
         description="the `aud` every token must carry; of several separated by commas, one. The first is what the "
         "service signs",
     )
+    """The `aud` that every token must carry; of several, one. The service signs its own tokens for the first.
+    Without this setting a token that has an `aud` is refused: it was made for another service."""

@@ -50,15 +50,25 @@ def _database_auth(value: str, known: Known) -> str:
 class DatabaseSettings(AwsSettings):
     """Where the database is, and how to get in. A token for it is signed with the key pair."""
 
+    # --- Records ---------------------------------------------------------------------------------------
+
     database_url: SecretStr | None = setting(
         "DATABASE_URL",
         default=None,
         description="postgresql://user:password@host[:port]/database, or sqlite:///file outside production",
         check=_database_url,
     )
+    """The database of posts and file records. `postgres://` is the same. Parameters behind `?` go to libpq, such as
+    `sslmode` and `sslrootcert` ([which one](records.md#set-up-postgresql)); in production `sslmode` is at least
+    `require`, with `sslrootcert=system` always `verify-full`. Not set, the routes that need it answer 503
+    `database-not-configured`."""
+
     database_auth: Literal["password", "rds-iam", "dsql-iam"] = setting(
         "DATABASE_AUTH",
         default="password",
         description="one of password, rds-iam, dsql-iam",
         check=_database_auth,
     )
+    """`rds-iam` and `dsql-iam` put a token, signed with the service's own AWS credentials for each new connection,
+    in the place of a password. The URL then holds a user and no password, and the server's certificate is verified
+    (`sslmode=verify-full`) against AWS's authorities, or those that `sslrootcert` names."""

@@ -161,12 +161,19 @@ class Section:
 
     fields: ClassVar[dict[str, Setting]] = {}
 
+    # --- Where the service runs ------------------------------------------------------------------------
+
     environment: Literal["local", "development", "test", "production"] = setting(
         "ENVIRONMENT", "ENV", default="production", description="one of local, development, test, production"
     )
+    """What is unsafe (plain http, unverified TLS, a short secret, test tokens) is possible only outside
+    production. The default is the strict one, for services where it was forgotten."""
+
     lambda_function_name: str | None = setting(
         "AWS_LAMBDA_FUNCTION_NAME", default=None, description="set by Lambda itself"
     )
+    """With it the service knows that it runs on Lambda: no `.env`, no CORS answers of its own, smaller forms. Do not
+    set it yourself."""
 
     def __init_subclass__(cls) -> None:
         bases = [base for base in reversed(cls.__mro__) if issubclass(base, Section)]

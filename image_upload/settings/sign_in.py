@@ -78,46 +78,62 @@ def _callback_url(value: str | None, known: Known) -> str | None:
 class SignInSettings(Section):
     """Providers, secrets and lives of what signing in hands out. A check may look at the fields above its own."""
 
+    # --- Signing in ------------------------------------------------------------------------------------
+
     google_client_id: str | None = setting(
         "GOOGLE_CLIENT_ID",
         default=None,
         description="the client id that the provider gave you",
     )
+    """Opens `GET /auth/oauth/google`. Without it: 503 `sign-in-not-configured`."""
+
     google_client_secret: SecretStr | None = setting(
         "GOOGLE_CLIENT_SECRET",
         default=None,
         description="the secret that belongs to GOOGLE_CLIENT_ID",
         check=_client_secret_of("google"),
     )
+    """Goes together with the id; one alone is refused."""
+
     google_issuer: str = setting(
         "GOOGLE_ISSUER",
         default="https://accounts.google.com",
         description="https://host[/path] of an OpenID Connect provider, exactly as it writes it in `iss`",
         check=_issuer,
     )
+    """Any other provider of OpenID Connect in Google's place. What it needs is found by discovery below it."""
+
     github_client_id: str | None = setting(
         "GITHUB_CLIENT_ID",
         default=None,
         description="the client id of an OAuth app",
     )
+    """Opens `GET /auth/oauth/github`."""
+
     github_client_secret: SecretStr | None = setting(
         "GITHUB_CLIENT_SECRET",
         default=None,
         description="the secret that belongs to GITHUB_CLIENT_ID",
         check=_client_secret_of("github"),
     )
+    """Goes together with the id."""
+
     github_url: str = setting(
         "GITHUB_URL",
         default="https://github.com",
         description="https://host of GitHub, or of your own",
         check=_github_url,
     )
+    """Your own GitHub Enterprise Server."""
+
     github_api_url: str = setting(
         "GITHUB_API_URL",
         default="https://api.github.com",
         description="https://host[/path] of its API, such as https://github.example.com/api/v3",
         check=_github_api_url,
     )
+    """The API of it, such as `https://github.example.com/api/v3`."""
+
     session_secret: SecretStr | None = setting(
         "SESSION_SECRET",
         default=None,
@@ -125,23 +141,35 @@ class SignInSettings(Section):
         "openssl rand -hex 32",
         check=_session_secret,
     )
+    """Seals the cookie of a sign-in on its way. Changing it ends those, ten minutes' worth, and nothing else.
+    Outside production, without one, each process makes one up."""
+
     oauth_redirect_base_url: str | None = setting(
         "OAUTH_REDIRECT_BASE_URL",
         default=None,
         description="https://host[/path] under which browsers reach this service",
         check=_redirect_base_url,
     )
+    """Where browsers reach this service. `/auth/oauth/google/callback` behind it is what you register with the
+    provider. Outside production, without it, the address of the request counts if it is this machine's own
+    (`localhost`, `127.0.0.1`); in production no header of a request decides about it."""
+
     frontend_callback_url: str | None = setting(
         "FRONTEND_CALLBACK_URL",
         default=None,
         description="https://host/path of the front end's page that ends a sign-in",
         check=_callback_url,
     )
+    """The one page that a sign-in leads back to."""
+
     oauth_token_in_url: bool = setting(
         "OAUTH_TOKEN_IN_URL",
         default=False,
         description="true or false; false is the safe one",
     )
+    """True sends the browser back with `?token=`, as older front ends expect, unless it came with a
+    `code_challenge`. A token in an address lies in histories and logs, and lives `JWT_EXPIRE_MINUTES`."""
+
     access_token_minutes: int = setting(
         "ACCESS_TOKEN_MINUTES",
         default=15,
@@ -149,6 +177,9 @@ class SignInSettings(Section):
         most=1_440,
         description="whole minutes from 1 to 1440",
     )
+    """How long an access token lives that came with a refresh token. So long, too, it outlives signing out: no route
+    asks the database about a token."""
+
     refresh_token_days: int = setting(
         "REFRESH_TOKEN_DAYS",
         default=30,
@@ -156,6 +187,8 @@ class SignInSettings(Section):
         most=365,
         description="whole days from 1 to 365",
     )
+    """How long after a sign-in it can be renewed."""
+
     jwt_expire_minutes: int = setting(
         "JWT_EXPIRE_MINUTES",
         default=1_440,
@@ -163,3 +196,4 @@ class SignInSettings(Section):
         most=43_200,
         description="whole minutes from 1 to 43200",
     )
+    """How long a token lives that cannot be renewed: that of `POST /auth/oauth/test-token`, and `?token=`."""

@@ -41,29 +41,44 @@ def _trusted_proxies(value: tuple[str, ...], known: Known) -> tuple[str, ...]:
 class UsageSettings(Section):
     """Rate limits and quotas, where they are counted, and whose address counts."""
 
+    # --- How many requests ----------------------------------------------------------------------
+
     redis_url: SecretStr | None = setting(
         "REDIS_URL",
         default=None,
-        description="rediss://[user:password@]host[:port][/database] of a Redis for rate limits and quotas",
+        description="rediss://[user:password@]host[:port][/database] of a Redis; redis:// only outside production",
         check=_redis_url,
     )
+    """Where rate limits and quotas are counted for all processes. Without it each process counts by itself; on
+    Lambda that is each environment, so that a client whose requests are spread over ten of them may send ten times
+    as many."""
+
     rate_limit_per_user: str | None = setting(
         "RATE_LIMIT_PER_USER",
         default=None,
-        description="number/time, such as 120/minute, or off",
+        description="number/time, such as 120/minute or 10/5 seconds, or off",
         check=_rate_limit("rate_limit_per_user"),
     )
+    """Requests of one signed-in user, from wherever. The default is above what Uppy asks for parts on a line of 800
+    Mbit/s."""
+
     rate_limit_per_address: str | None = setting(
         "RATE_LIMIT_PER_ADDRESS",
         default=None,
-        description="number/time, such as 120/minute, or off",
+        description="number/time, such as 120/minute or 10/5 seconds, or off",
         check=_rate_limit("rate_limit_per_address"),
     )
+    """Requests from one address, signed in or not; of IPv6 from one /64. An office shares one address. Behind
+    CloudFront set it to `off`: the address is CloudFront's, and all its clients share it."""
+
     rate_limit_fails: Literal["open", "closed"] = setting(
         "RATE_LIMIT_FAILS",
         default="open",
         description="open or closed",
     )
+    """If Redis does not answer: `open` counts in the process until it does, `closed` answers 503
+    `rate-limit-unavailable`."""
+
     quota_bytes_per_day: int | None = setting(
         "QUOTA_BYTES_PER_DAY",
         default=None,
@@ -71,6 +86,10 @@ class UsageSettings(Section):
         most=QUOTA_MAX,
         description="bytes that a user may store in a day, a whole number from 1; empty for no quota",
     )
+    """Bytes that one user may store in a day of UTC. What is minted is reserved with its size until its end is
+    known: docs/decisions/quotas.md. Above: 429 `quota-exceeded` with what is left. On Lambda it needs `REDIS_URL` to
+    mean one user rather than one user in each environment."""
+
     quota_files_per_day: int | None = setting(
         "QUOTA_FILES_PER_DAY",
         default=None,
@@ -78,9 +97,15 @@ class UsageSettings(Section):
         most=QUOTA_MAX,
         description="files that a user may store in a day, a whole number from 1; empty for no quota",
     )
+    """The same in files."""
+
     trusted_proxies: CommaList = setting(
         "TRUSTED_PROXIES",
         default=(),
         description="addresses or networks such as 10.0.0.0/8 separated by commas; not on Lambda",
         check=_trusted_proxies,
     )
+    """Whose `X-Forwarded-For` is believed. The client is the rightmost address in it that is none of these. On
+    Lambda the address is the Function URL's own `sourceIp`: of `X-Forwarded-For` a Function URL passes on the
+    leftmost part only, which a client can write. Run uvicorn with `--no-proxy-headers`, so that nothing else decides
+    about it."""
