@@ -41,7 +41,7 @@ def _trusted_proxies(value: tuple[str, ...], known: Known) -> tuple[str, ...]:
 class UsageSettings(Section):
     """Rate limits and quotas, where they are counted, and whose address counts."""
 
-    # --- How many requests ----------------------------------------------------------------------
+    # --- Rate limits and quotas -----------------------------------------------------------------------
 
     redis_url: SecretStr | None = setting(
         "REDIS_URL",
