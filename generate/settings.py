@@ -35,7 +35,7 @@ def described() -> Iterator[Described]:
         for name, each in section.fields.items():
             if name not in known:
                 known.add(name)
-                if not texts[name].paragraphs:
+                if name not in texts or not texts[name].paragraphs:
                     raise BlockError(f"the text below {name} must say what the setting does")
                 yield Described(each, default_of(section, name), " ".join(texts[name].paragraphs), texts[name].section)
 

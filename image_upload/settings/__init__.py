@@ -1,7 +1,7 @@
 """Environment variables → one frozen `Settings` value, with every fault reported in one message.
 
 `load` is called once, by the front door. Nothing else in the package reads the environment.
-docs/settings.md describes each setting and is held to these modules by a test.
+docs/settings.md is made of these modules: `make generate`.
 """
 
 from collections.abc import Mapping
