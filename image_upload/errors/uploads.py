@@ -215,8 +215,8 @@ class DatabaseNotConfigured(Problem):
 
 
 class DatabaseUnavailable(Problem):
-    """The database does not answer, is too slow, or has no tables yet (then the text names the command that makes
-    them).
+    """The database does not answer, is too slow, or lacks a table of this version (then the text names the command
+    that makes it).
 
     Try again after `Retry-After` seconds.
     """
