@@ -39,8 +39,8 @@ def create_app(settings: Settings) -> FastAPI:
     """The service as an ASGI application. Nothing is connected to before the first request that needs it."""
     context = CompletionContext(settings)
     bucket = context.bucket
-    limiter = Limiter(settings)
-    principal = principal_of(settings, limiter.per_user)
+    limiter = Limiter(settings.usage)
+    principal = principal_of(settings.auth, limiter.per_user)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -59,7 +59,9 @@ def create_app(settings: Settings) -> FastAPI:
         from image_upload.auth import routes as accounts  # the same
         from image_upload.auth.sign_in import SignIn
 
-        return accounts.router(settings, SignIn(settings, context.database), principal).routes
+        return accounts.router(
+            settings.sign_in, SignIn(settings.sign_in, settings.auth, context.database), principal
+        ).routes
 
     @functools.cache
     def open_uppy() -> None:
@@ -86,9 +88,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     for room in (
         # The last one is asked first: minting is what most requests want.
-        health.router(settings, bucket),
+        health.router(settings.service, bucket),
         proxy.router(Proxy(settings, context), principal),
-        library.router(settings, bucket, principal),
+        library.router(settings.auth, bucket, principal),
         v1_routes.router(upload_service, principal),
         mint.router(upload_service, principal),
     ):
@@ -128,8 +130,8 @@ def _middleware(settings: Settings, limiter: Limiter, open_uppy: Callable[[], No
         most = proxy.FORM_MAX_BYTES.get(path, JSON_BODY_MAX_BYTES)
         return min(most, LAMBDA_FORM_MAX_BYTES) if settings.on_lambda else most
 
-    address = address_of(settings)
-    middleware = [Middleware(RequestLog, auditor=Audit(settings, address))]
+    address = address_of(settings.usage)
+    middleware = [Middleware(RequestLog, auditor=Audit(settings.auth, address))]
     if settings.cors_allow_origins and not settings.on_lambda:
         # Behind a Function URL the URL's own CORS settings answer; two answers make browsers refuse.
         middleware.append(

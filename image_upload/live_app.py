@@ -43,7 +43,7 @@ class LiveApp:
         except SecretsUnavailable as error:
             raise SettingsError(f"{_CANNOT_START}{error}") from None
         self.settings = self._load(self._secrets)
-        logs.configure(self.settings)
+        logs.configure(self.settings.service)
         if twice := sorted(name for name in self._secrets if environ.get(name, "").strip()):
             log.warning(
                 "a secret is given by SECRETS_FROM and by a variable; the variable is ignored, remove it",

@@ -29,7 +29,7 @@ def run(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
 
-    logs.configure(settings)
+    logs.configure(settings.service)
     from image_upload.errors import Problem  # --help need not wait for it
 
     try:

@@ -13,7 +13,7 @@ class CompletionContext:
     def __init__(self, settings: Settings) -> None:
         self.bucket = Bucket(settings.storage)
         self.database = Database(settings.database)
-        self.quotas = quotas_of(settings, self._confirm_end)
+        self.quotas = quotas_of(settings.usage, self._confirm_end)
 
     async def _confirm_end(self, key: str) -> None:
         await confirmation.confirm(self, key, row="if_reachable", is_over=True)

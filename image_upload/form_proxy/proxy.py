@@ -56,7 +56,7 @@ class Proxy:
         self._bucket = context.bucket
         self._settings = settings
         self._places = ConcurrencyLimit(settings.uploads_per_address)
-        self._address_of = address_of(settings)
+        self._address_of = address_of(settings.usage)
         self._disk = ByteBudget(settings.spool_bytes)
         callback = settings.frontend_callback_url
         front_end = origins.of_url(callback) if callback else None

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import ClassVar, Protocol
 
-from image_upload.settings import Settings
+from image_upload.settings.usage import UsageSettings
 
 # Learns the end of the upload of a key, and settles it. Raises the problems of S3.
 Confirm = Callable[[str], Awaitable[object]]
@@ -41,7 +41,7 @@ class NoQuotas:
         """Do nothing."""
 
 
-def quotas_of(settings: Settings, confirm: Confirm) -> Quotas:
+def quotas_of(settings: UsageSettings, confirm: Confirm) -> Quotas:
     """The quotas that the settings set. `confirm` is called for uploads whose permission is over."""
     if settings.quota_bytes_per_day is None and settings.quota_files_per_day is None:
         return NoQuotas()

@@ -33,7 +33,7 @@ from tests.auth.provider import (
 
 
 def verify(token: str, settings: Settings) -> str:
-    return asyncio.run(Verifier(settings).verify(token)).user_id
+    return asyncio.run(Verifier(settings.auth).verify(token)).user_id
 
 
 def refused(token: str, settings: Settings) -> None:
