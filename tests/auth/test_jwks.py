@@ -294,8 +294,8 @@ def test_settings_that_would_be_unsafe_stop_the_start(environ: dict[str, str], s
 
 def test_a_provider_alone_is_enough_where_a_token_is_required(provider: Provider) -> None:
     settings = provider.settings(ENVIRONMENT="production", JWT_JWKS_URL="https://provider.example/keys")
-    assert settings.auth_required
-    assert settings.jwt_secret is None
+    assert settings.auth.auth_required
+    assert settings.auth.jwt_secret is None
 
 
 def test_the_key_set_of_a_provider_is_never_longer_than_ours_can_be() -> None:
