@@ -450,6 +450,25 @@ def test_every_decision_with_a_file_is_in_the_index() -> None:
     assert linked == {path.name for path in (DOCS / "decisions").glob("*.md")} - {"README.md"}
 
 
+def test_every_decision_has_a_date_and_its_page_a_status() -> None:
+    """An entry of the index without a status is in force, as its first paragraph says."""
+    _, *entries = re.split(r"^- ", read("docs/decisions/README.md"), flags=re.MULTILINE)
+    assert [entry for entry in entries if not re.search(r"\((20\d\d-\d\d-\d\d)[;)]", entry)] == []
+    pages = [path for path in (DOCS / "decisions").glob("*.md") if path.name != "README.md"]
+    stated = re.compile(r"# .*\n\n(20\d\d-\d\d-\d\d)\. Status: (in force|replaced by .*)\.\n")
+    assert [path.name for path in pages if not stated.match(path.read_text(encoding="utf-8"))] == []
+
+
+def test_every_file_of_the_package_that_a_document_names_is_there() -> None:
+    named = {
+        (path.name, file)
+        for path in documents()
+        for file in re.findall(r"(?<![\w/.-])image_upload/[\w/.-]*\w", path.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert [(page, file) for page, file in sorted(named) if not (ROOT / file).exists()] == []
+
+
 # --- links ----------------------------------------------------------------------------------------
 
 

@@ -7,16 +7,15 @@ all call `confirm`. No transaction is open while S3 is asked. A failure of S3 (4
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
+from image_upload.database.database import Database
 from image_upload.database.values import ExpectedObject, Fault, Record
 from image_upload.errors import DatabaseUnavailable
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import map_s3_errors
 from image_upload.s3.inspection import Inspected, inspect, remove, sha256_of
-
-if TYPE_CHECKING:
-    from image_upload.completion.context import CompletionContext
+from image_upload.usage.quotas import Quotas
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +24,14 @@ UNTYPED = "application/octet-stream"
 # What a database that fails means: an error; a log line, and the row is left to the next call; or that the upload has
 # no row, so that the database is not asked.
 RowPolicy = Literal["required", "if_reachable", "none"]
+
+
+class Context(Protocol):
+    """Where an upload and what belongs to it are kept; `CompletionContext` is one."""
+
+    bucket: Bucket
+    database: Database
+    quotas: Quotas
 
 
 class AllowedSize(NamedTuple):
@@ -47,7 +54,7 @@ class Confirmation(NamedTuple):
 
 
 async def confirm(
-    context: "CompletionContext",
+    context: Context,
     key: str,
     *,
     record: Record | None = None,
@@ -83,12 +90,12 @@ async def confirm(
     return await _settle(context, found, record, row, allowed)
 
 
-async def confirm_record(context: "CompletionContext", record: Record, *, is_over: bool = False) -> Record:
+async def confirm_record(context: Context, record: Record, *, is_over: bool = False) -> Record:
     """`confirm` for a caller that has the row: the row as it is afterwards."""
     return (await confirm(context, record.expected_object.key, record=record, is_over=is_over)).record or record
 
 
-def _is_settled(context: "CompletionContext", record: Record | None, allowed: AllowedSize | None) -> bool:
+def _is_settled(context: Context, record: Record | None, allowed: AllowedSize | None) -> bool:
     """Whether S3 need not be asked: the caller wants no object, and neither row nor quota can change by it."""
     if allowed is not None:
         return False
@@ -96,7 +103,7 @@ def _is_settled(context: "CompletionContext", record: Record | None, allowed: Al
 
 
 async def _settle(
-    context: "CompletionContext",
+    context: Context,
     found: Inspected,
     record: Record | None,
     row: RowPolicy,

@@ -7,6 +7,7 @@ settles it. It is called for a plan whose time is over too, but only when its us
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,7 +17,6 @@ from image_upload.languages.wording import human_bytes
 from image_upload.limits import QUOTA_GRACE_S, QUOTA_LOOKS_MAX, REDIS_REST_S
 from image_upload.settings.usage import UsageSettings
 from image_upload.usage.quota_store import Allowance, MemoryQuotaStore, Usage, UsageDay
-from image_upload.usage.quotas import Confirm
 
 if TYPE_CHECKING:
     from image_upload.usage.redis_quota_store import RedisQuotaStore
@@ -35,11 +35,15 @@ _LEFT = {
 
 
 class DailyQuotas:
-    """One allowance for each user and day. The owner tag in a key says whose it is."""
+    """One allowance for each user and day. The owner tag in a key says whose it is.
+
+    `confirm` is called with the key of an upload whose permission is over, and settles its end. It raises the problems
+    of S3.
+    """
 
     enabled: ClassVar[bool] = True
 
-    def __init__(self, settings: UsageSettings, confirm: Confirm) -> None:
+    def __init__(self, settings: UsageSettings, confirm: Callable[[str], Awaitable[None]]) -> None:
         self._allowance = Allowance(settings.quota_bytes_per_day, settings.quota_files_per_day)
         self._confirm = confirm
         self._closes = settings.rate_limit_fails == "closed"

@@ -6,9 +6,6 @@ from typing import ClassVar, Protocol
 
 from image_upload.settings.usage import UsageSettings
 
-# Learns the end of the upload of a key, and settles it. Raises the problems of S3.
-Confirm = Callable[[str], Awaitable[object]]
-
 
 class Quotas(Protocol):
     """What each user may still store."""
@@ -41,8 +38,8 @@ class NoQuotas:
         """Do nothing."""
 
 
-def quotas_of(settings: UsageSettings, confirm: Confirm) -> Quotas:
-    """The quotas that the settings set. `confirm` is called for uploads whose permission is over."""
+def quotas_of(settings: UsageSettings, confirm: Callable[[str], Awaitable[None]]) -> Quotas:
+    """The quotas that the settings set; `confirm` as `DailyQuotas` takes it."""
     if settings.quota_bytes_per_day is None and settings.quota_files_per_day is None:
         return NoQuotas()
     from image_upload.usage.daily_quotas import DailyQuotas  # 2 ms, and most services have none
