@@ -26,6 +26,8 @@ _LOCK: Final = 5_172_993_046_113
 _REMEDIES: Final = {
     "42501": "Let the user of DATABASE_URL make tables: GRANT USAGE, CREATE ON SCHEMA public TO it. What another user "
     "has made, that user migrates.",
+    "23505": "A post and a file record have the same id or key, and one table holds both now. In posts or in "
+    "file_records, give one of the two rows another, then run it again.",
     "57014": "It took too long, and nothing was changed. If another migration or an open transaction is in the way, "
     "wait for its end and try again; else give it more time.",
 }

@@ -29,7 +29,7 @@ class ExpectedObject(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One row of `posts` or `file_records`. `size_bytes` and `etag` are what S3 has; the promise stays beside them."""
+    """One row of `uploads`. `size_bytes` and `etag` are what S3 has; the promise stays beside them."""
 
     kind: Kind
     id: int

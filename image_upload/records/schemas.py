@@ -9,7 +9,7 @@ State = Literal["pending", "stored", "rejected", "expired"]
 
 
 class PostRow(BaseModel):
-    """A row of `posts`."""
+    """A post: its row in the database."""
 
     id: int = Field(description="A whole number that nobody guesses.")
     imageKey: str
@@ -32,7 +32,7 @@ class Post(PostRow):
 
 
 class FileRecord(BaseModel):
-    """A row of `file_records`."""
+    """A file record: its row in the database."""
 
     file_id: int
     filename: str
