@@ -77,9 +77,10 @@ class Setting:
 
     def __set_name__(self, owner: type, name: str) -> None:
         annotation = owner.__annotations__[name]
-        is_optional = get_origin(annotation) in (Union, UnionType)
+        origin: Any = get_origin(annotation)
         # What is optional has one type beside None.
-        (self.type,) = (each for each in get_args(annotation) if each is not NoneType) if is_optional else (annotation,)
+        union = get_args(annotation) if origin in (Union, UnionType) else (annotation,)
+        (self.type,) = (each for each in union if each is not NoneType)
 
     @property
     def is_required(self) -> bool:
