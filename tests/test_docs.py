@@ -82,7 +82,7 @@ def test_the_local_runner_reads_a_port_and_an_s3_port() -> None:
 def test_auth_is_required_in_production_and_nowhere_else_unless_it_is_set() -> None:
     given = {"S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "JWT_SECRET": "s" * 32}
     required = {
-        name: load(given | {"ENVIRONMENT": name}).auth_required
+        name: load(given | {"ENVIRONMENT": name}).auth.auth_required
         for name in ("local", "development", "test", "production")
     }
     assert required == {"local": False, "development": False, "test": False, "production": True}

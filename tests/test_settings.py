@@ -29,8 +29,8 @@ def test_every_fault_is_in_one_message() -> None:
 
 def test_the_environment_is_production_unless_said_otherwise() -> None:
     settings = load({name: value for name, value in PRODUCTION.items() if name != "ENVIRONMENT"})
-    assert settings.environment == "production"
-    assert settings.auth_required is True
+    assert settings.service.environment == "production"
+    assert settings.auth.auth_required is True
 
 
 @pytest.mark.parametrize("secret", [None, "", "short", "x" * 31])
@@ -79,14 +79,16 @@ def test_what_is_unsafe_is_possible_only_outside_production(name: str, value: st
 
 
 def test_both_names_of_a_setting_work_and_the_first_one_wins() -> None:
-    assert load({"AWS_S3_BUCKET": "photos", "AWS_REGION": "us-east-1", "ENV": "test"}).s3_bucket_name == "photos"
-    assert load(MINIMUM | {"AWS_S3_BUCKET": "other"}).s3_bucket_name == "photos"
+    assert (
+        load({"AWS_S3_BUCKET": "photos", "AWS_REGION": "us-east-1", "ENV": "test"}).storage.s3_bucket_name == "photos"
+    )
+    assert load(MINIMUM | {"AWS_S3_BUCKET": "other"}).storage.s3_bucket_name == "photos"
 
 
 def test_localstack_is_asked_only_in_a_local_run() -> None:
     endpoint = {"LOCALSTACK_ENDPOINT": "http://localstack:4566"}
-    assert load(MINIMUM | endpoint | {"ENVIRONMENT": "local"}).s3_endpoint_url == "http://localstack:4566"
-    assert load(MINIMUM | endpoint).s3_endpoint_url is None
+    assert load(MINIMUM | endpoint | {"ENVIRONMENT": "local"}).storage.s3_endpoint_url == "http://localstack:4566"
+    assert load(MINIMUM | endpoint).storage.s3_endpoint_url is None
 
 
 @pytest.mark.parametrize(
@@ -107,8 +109,8 @@ def test_an_endpoint_that_is_none_stops_the_start(endpoint: str) -> None:
 
 def test_an_endpoint_without_scheme_gets_the_one_of_use_ssl() -> None:
     environ = MINIMUM | {"AWS_S3_ENDPOINT_URL": "minio:9000"}
-    assert load(environ).s3_endpoint_url == "https://minio:9000"
-    assert load(environ | {"AWS_S3_USE_SSL": "false"}).s3_endpoint_url == "http://minio:9000"
+    assert load(environ).storage.s3_endpoint_url == "https://minio:9000"
+    assert load(environ | {"AWS_S3_USE_SSL": "false"}).storage.s3_endpoint_url == "http://minio:9000"
 
 
 def test_half_a_key_pair_stops_the_start() -> None:
@@ -118,14 +120,14 @@ def test_half_a_key_pair_stops_the_start() -> None:
 
 def test_empty_values_count_as_not_set() -> None:
     settings = load(MINIMUM | {"CDN_BASE_URL": "", "AUTH_REQUIRED": " ", "CORS_ALLOW_ORIGINS": ""})
-    assert settings.cdn_base_url is None
-    assert settings.auth_required is False
-    assert settings.cors_allow_origins == ()
+    assert settings.storage.cdn_base_url is None
+    assert settings.auth.auth_required is False
+    assert settings.web.cors_allow_origins == ()
 
 
 def test_lists_are_separated_by_commas() -> None:
     settings = load(MINIMUM | {"CORS_ALLOW_ORIGINS": "https://a.example, https://b.example,"})
-    assert settings.cors_allow_origins == ("https://a.example", "https://b.example")
+    assert settings.web.cors_allow_origins == ("https://a.example", "https://b.example")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ def test_an_origin_that_could_never_match_stops_the_start_and_says_how_it_should
     ],
 )
 def test_an_origin_as_browsers_write_it_is_taken(origin: str) -> None:
-    assert load(MINIMUM | {"CORS_ALLOW_ORIGINS": origin}).cors_allow_origins == (origin,)
+    assert load(MINIMUM | {"CORS_ALLOW_ORIGINS": origin}).web.cors_allow_origins == (origin,)
 
 
 @pytest.mark.parametrize("names", ["X Tenant", "X-Tenant:", "*, X-Tenant", "X-*", "한글"])
@@ -185,8 +187,8 @@ def test_a_header_name_that_is_none_stops_the_start(names: str) -> None:
 
 
 def test_debug_raises_the_log_level() -> None:
-    assert load(MINIMUM | {"DEBUG": "true"}).log_level == "DEBUG"
-    assert load(MINIMUM | {"LOG_LEVEL": "warning"}).log_level == "WARNING"
+    assert load(MINIMUM | {"DEBUG": "true"}).service.log_level == "DEBUG"
+    assert load(MINIMUM | {"LOG_LEVEL": "warning"}).service.log_level == "WARNING"
 
 
 def test_a_dotenv_file_completes_the_environment_and_never_overrides_it(tmp_path: Path) -> None:
@@ -198,7 +200,7 @@ def test_a_dotenv_file_completes_the_environment_and_never_overrides_it(tmp_path
 
 def test_the_example_file_is_a_working_set() -> None:
     example = read_dotenv({}, str(Path(__file__).parents[1] / ".env.example"))
-    assert load(example).s3_bucket_name == "your-bucket"
+    assert load(example).storage.s3_bucket_name == "your-bucket"
 
 
 AT_REST = {"S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "ENVIRONMENT": "test"}
@@ -206,10 +208,10 @@ AT_REST = {"S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "ENVIRONMENT"
 
 def test_storage_classes_are_named_by_purpose() -> None:
     settings = load(AT_REST | {"S3_STORAGE_CLASSES": " audio:STANDARD_IA, user-file:INTELLIGENT_TIERING ,"})
-    assert settings.storage_class_of("audio") == "STANDARD_IA"
-    assert settings.storage_class_of("user-file") == "INTELLIGENT_TIERING"
-    assert settings.storage_class_of("upload") is None
-    assert load(AT_REST).storage_class_of("audio") is None
+    assert settings.storage.storage_class_of("audio") == "STANDARD_IA"
+    assert settings.storage.storage_class_of("user-file") == "INTELLIGENT_TIERING"
+    assert settings.storage.storage_class_of("upload") is None
+    assert load(AT_REST).storage.storage_class_of("audio") is None
 
 
 @pytest.mark.parametrize(
@@ -226,7 +228,7 @@ def test_a_storage_class_that_cannot_be_is_refused(value: str) -> None:
     ["11112222-3333-4444-5555-666677778888", "alias/uploads", "arn:aws:kms:eu-north-1:111122223333:key/mrk-1234"],
 )
 def test_a_key_of_kms_is_an_id_an_alias_or_an_arn(key_id: str) -> None:
-    assert load(AT_REST | {"S3_SSE": "aws:kms", "S3_SSE_KMS_KEY_ID": key_id}).s3_sse_kms_key_id == key_id
+    assert load(AT_REST | {"S3_SSE": "aws:kms", "S3_SSE_KMS_KEY_ID": key_id}).storage.s3_sse_kms_key_id == key_id
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,7 @@ SECRETS_OF_SERVING = (
 def test_only_what_serves_needs_the_secrets_of_tokens_and_sign_in(given: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="The service cannot start"):
         load(MINIMUM | given)
-    assert load(MINIMUM | given, serving=False).s3_bucket_name == "photos"
+    assert load(MINIMUM | given, serving=False).storage.s3_bucket_name == "photos"
 
 
 def test_what_does_not_serve_is_still_told_of_every_other_fault() -> None:
@@ -311,7 +313,7 @@ def test_a_bucket_name_that_s3_would_refuse_is_refused_with_the_rule(name: str, 
     "name", ["abc", "a" * 63, "my.photos", "my--photos", "1.2.3", "1.2.3.4a", "192.168.5.4.5", "0-photos-9", "x-s3"]
 )
 def test_a_bucket_name_that_s3_takes_is_taken(name: str) -> None:
-    assert load(MINIMUM | {"S3_BUCKET_NAME": name}).s3_bucket_name == name
+    assert load(MINIMUM | {"S3_BUCKET_NAME": name}).storage.s3_bucket_name == name
 
 
 # --- secrets by reference -------------------------------------------------------------------------
@@ -320,14 +322,14 @@ def test_a_bucket_name_that_s3_takes_is_taken(name: str) -> None:
 @pytest.mark.parametrize("reference", ["ssm:/upload/", "secretsmanager:upload"])
 def test_a_reference_to_secrets_is_for_lambda_alone(reference: str) -> None:
     environ = MINIMUM | {"SECRETS_FROM": reference}
-    assert load(environ | {"AWS_LAMBDA_FUNCTION_NAME": "f"}).secrets_from == reference
+    assert load(environ | {"AWS_LAMBDA_FUNCTION_NAME": "f"}).service.secrets_from == reference
     with pytest.raises(SettingsError, match=r"SECRETS_FROM: only Lambda reads it; here set the plain variables"):
         load(environ)
 
 
 def test_the_secret_of_before_may_still_be_the_one_of_now() -> None:
     """Two parameters of a store cannot change at one moment, and a process may start in between."""
-    assert load(PRODUCTION | {"JWT_PREVIOUS_SECRET": PRODUCTION["JWT_SECRET"]}).jwt_previous_secret is not None
+    assert load(PRODUCTION | {"JWT_PREVIOUS_SECRET": PRODUCTION["JWT_SECRET"]}).auth.jwt_previous_secret is not None
 
 
 def test_a_reference_that_leads_nowhere_stops_the_start() -> None:

@@ -10,7 +10,7 @@
 from typing import Literal
 
 from image_upload.auth.principals import ADMIN, MINT, Principal
-from image_upload.settings import Settings
+from image_upload.settings.auth import AuthSettings
 
 # mint: ask for an upload, go on with it, end it. read: look at what is stored. manage: change, list or remove it.
 Right = Literal["mint", "read", "manage"]
@@ -21,13 +21,13 @@ def has(principal: Principal, right: Right) -> bool:
     return right == "mint" or MINT not in principal.scopes or ADMIN in principal.scopes
 
 
-def needs_token(right: Right, settings: Settings) -> bool:
+def needs_token(right: Right, settings: AuthSettings) -> bool:
     """Whether a request without a token may not use this right.
 
     In production that holds for `manage` always: users without a token share one name, so that a listing would give
     the keys of all of them away.
     """
-    return settings.auth_required or (right == "manage" and settings.environment == "production")
+    return settings.auth_required or (right == "manage" and settings.production)
 
 
 def may_mint(principal: Principal) -> bool:

@@ -17,7 +17,7 @@ from image_upload.auth.schemas import LogoutRequest, TokenRequest
 from image_upload.auth.sign_in import PROVIDERS, SignIn
 from image_upload.errors import Problem, SignInExpired
 from image_upload.limits import EMAIL_MAX_CHARS, SIGN_IN_EXPIRES_S
-from image_upload.settings import Settings
+from image_upload.settings.sign_in import SignInSettings
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import invalid_request, read_json
 from image_upload.web.openapi import documented
@@ -55,20 +55,20 @@ class _WithoutReferrer(APIRoute):
         return handle_and_say_so
 
 
-def router(settings: Settings, sign_in: SignIn, principal_of: PrincipalOf) -> APIRouter:
+def router(settings: SignInSettings, sign_in: SignIn, principal_of: PrincipalOf) -> APIRouter:
     """Sign-in by provider, tokens, and who one is."""
     routes = APIRouter(tags=["Accounts"], route_class=_WithoutReferrer)
     for name in PROVIDERS:
         _provider_routes(routes, settings, sign_in, name)
     _token_routes(routes, sign_in)
     _me_routes(routes, sign_in, principal_of)
-    if settings.environment != "production":
+    if not settings.production:
         _test_routes(routes, sign_in)
     return routes
 
 
-def _provider_routes(routes: APIRouter, settings: Settings, sign_in: SignIn, name: str) -> None:
-    production = settings.environment == "production"
+def _provider_routes(routes: APIRouter, settings: SignInSettings, sign_in: SignIn, name: str) -> None:
+    production = settings.production
     # The prefix makes browsers refuse it from a neighbouring domain or over plain http (RFC 6265bis section 4.1.3.2).
     cookie = "__Host-sign-in" if production else "sign-in"
     kept: dict[str, Any] = {"secure": production or settings.on_lambda, "httponly": True, "samesite": "lax"}

@@ -17,7 +17,8 @@ from image_upload.auth.token_issuer import access_token
 from image_upload.database.database import Database
 from image_upload.database.identity import Identity, Renewed, User
 from image_upload.errors import GrantRefused, SignInNotConfigured
-from image_upload.settings import Settings
+from image_upload.settings.auth import AuthSettings
+from image_upload.settings.sign_in import SignInSettings
 from image_upload.settings.values import is_loopback
 
 if TYPE_CHECKING:
@@ -48,10 +49,11 @@ class SignedInUser(NamedTuple):
 
 
 class SignIn:
-    """The way in. Each provider is made by the first sign-in there."""
+    """The way in. Each provider is made by the first sign-in there. `auth` says how tokens are signed."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: SignInSettings, auth: AuthSettings, database: Database) -> None:
         self._settings = settings
+        self._auth = auth
         self._database = database
         self._providers: dict[str, Provider] = {}
         secret = settings.session_secret
@@ -60,14 +62,14 @@ class SignIn:
 
     @property
     def _sessions(self) -> "Sessions":
-        return self._database.sessions(self._settings.sign_in.refresh_token_days)
+        return self._database.sessions(self._settings.refresh_token_days)
 
     async def begin(self, name: str, base_url: str, challenge: str | None) -> tuple[str, str]:
         """Where to send the browser, and its cookie. `base_url` is what the request says of our own address."""
         provider, redirect_uri = self._provider(name), self._redirect_uri(name, base_url)
         # Better now than when somebody comes back: can we keep users, and sign tokens?
         _ = self._database.users
-        access_token(self._settings.auth, 1, 1)
+        access_token(self._auth, 1, 1)
         transaction = oauth_state.begin(name, redirect_uri, challenge)
         return await provider.authorization_url(transaction), self._state_cookie.close(transaction)
 
@@ -78,7 +80,7 @@ class SignIn:
         user = await self._database.users.sign_in(await provider.identity(answer, transaction))
         log.info("signed in", extra={"fields": {"user_id": user.id, "provider": name}})
         if self._settings.oauth_token_in_url and transaction.challenge is None:
-            token = access_token(self._settings.auth, user.id, self._settings.jwt_expire_minutes)
+            token = access_token(self._auth, user.id, self._settings.jwt_expire_minutes)
             return SignedInUser(user, self.front_end(token=token))
         code = await self._sessions.begin(user.id, transaction.challenge)
         return SignedInUser(user, self.front_end(code=code))
@@ -126,7 +128,7 @@ class SignIn:
 
     def _answer(self, user: User, minutes: int) -> dict[str, Any]:
         return {
-            "access_token": access_token(self._settings.auth, user.id, minutes),
+            "access_token": access_token(self._auth, user.id, minutes),
             "token_type": "bearer",
             "expires_in": minutes * 60,
             "user": _as_json(user),
@@ -142,7 +144,7 @@ class SignIn:
         base = self._settings.oauth_redirect_base_url
         if base is None:
             # Whoever sends the Host header would otherwise decide where the provider's codes go.
-            if self._settings.environment == "production" or not is_loopback(urlsplit(base_url).hostname or ""):
+            if self._settings.production or not is_loopback(urlsplit(base_url).hostname or ""):
                 raise SignInNotConfigured(
                     "This service does not know its own address. Its operator sets OAUTH_REDIRECT_BASE_URL."
                 )
@@ -169,18 +171,18 @@ def _client_of(client_id: str | None, secret: SecretStr | None, scope: str, vari
     return Client(client_id, secret.get_secret_value(), scope)
 
 
-def _google(settings: Settings) -> Provider:
+def _google(settings: SignInSettings) -> Provider:
     client = _client_of(settings.google_client_id, settings.google_client_secret, "openid email profile", "GOOGLE")
     from image_upload.auth.openid import OpenIdProvider  # the same
 
     return OpenIdProvider("google", settings.google_issuer, client)
 
 
-def _github(settings: Settings) -> Provider:
+def _github(settings: SignInSettings) -> Provider:
     client = _client_of(settings.github_client_id, settings.github_client_secret, "user:email", "GITHUB")
     from image_upload.auth.github import GitHub  # the same
 
     return GitHub("github", settings.github_url, settings.github_api_url, client)
 
 
-_MAKERS: Mapping[str, Callable[[Settings], Provider]] = {"google": _google, "github": _github}
+_MAKERS: Mapping[str, Callable[[SignInSettings], Provider]] = {"google": _google, "github": _github}

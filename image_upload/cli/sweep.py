@@ -23,13 +23,13 @@ def run(arguments: Sequence[str]) -> int:
     asked = _parsed(arguments)
     try:
         settings = load(read_dotenv(os.environ), serving=False)
-        if settings.database_url is None and not asked.multiparts:
+        if settings.database.database_url is None and not asked.multiparts:
             raise SettingsError("There is no database to sweep. Set DATABASE_URL; docs/records.md says how.")
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
 
-    logs.configure(settings)
+    logs.configure(settings.service)
     from image_upload.errors import Problem  # --help need not wait for it
 
     try:
@@ -74,7 +74,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
     from image_upload.completion.context import CompletionContext  # the same
 
-    context = CompletionContext(settings)
+    context = CompletionContext(settings.storage, settings.database, settings.usage)
     try:
         yield context
     finally:

@@ -56,7 +56,7 @@ class Library:
     def of(cls, settings: Settings | Mapping[str, str]) -> "Library":
         """The library over the bucket of settings, or of a mapping shaped like `os.environ`. Raises `SettingsError`."""
         known = settings if isinstance(settings, Settings) else load(settings, serving=False)
-        return cls(Bucket(known.storage), PageTokens(known))
+        return cls(Bucket(known.storage), PageTokens(known.auth))
 
     async def __aenter__(self) -> Self:
         return self

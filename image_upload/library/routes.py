@@ -20,7 +20,7 @@ from image_upload.library.pages import PageTokens
 from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.objects import StoredObject
-from image_upload.settings import Settings
+from image_upload.settings.auth import AuthSettings
 from image_upload.telemetry import audit
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.openapi import documented
@@ -60,7 +60,7 @@ _Name = Annotated[
 ]
 
 
-def router(settings: Settings, bucket: Bucket, principal_of: PrincipalOf) -> APIRouter:
+def router(settings: AuthSettings, bucket: Bucket, principal_of: PrincipalOf) -> APIRouter:
     """The library's routes over one bucket."""
     routes = APIRouter(tags=["Reading and managing"])
     reader = Annotated[Principal, Depends(principal_of.needs("read"))]

@@ -18,7 +18,7 @@ def migrate(context: Any, settings: Settings, say: Callable[[str], None], *, che
     Migrations run while the former version still serves, so every version works with the tables of a newer one. A
     database that a newer version has migrated is therefore no failure: going back needs it.
     """
-    if settings.database_url is None:
+    if settings.database.database_url is None:
         say("There is no database: DATABASE_URL is not set. Nothing to migrate.")
         return True
     within_s = context.get_remaining_time_in_millis() / 1000 - LAMBDA_DEADLINE_MARGIN_S

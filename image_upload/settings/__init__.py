@@ -40,13 +40,6 @@ class Settings(NamedTuple):
     database: DatabaseSettings
     service: ServiceSettings
 
-    def __getattr__(self, name: str) -> Any:
-        """A field of whichever section has it: for rooms that are not handed their section yet."""
-        for section in self:
-            if hasattr(section, name):
-                return getattr(section, name)
-        raise AttributeError(name)
-
     def replaced(self, **changed: Any) -> "Settings":
         """The same but for some fields, in each section that has them. They are not checked."""
         if unknown := changed.keys() - {name for section in self for name in section.fields}:

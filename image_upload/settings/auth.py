@@ -52,7 +52,7 @@ def _jwt_issuer(value: str | None, known: Known) -> str | None:
 
 
 class AuthSettings(Section):
-    """Whose tokens count. A check may look at the fields above its own."""
+    """Which tokens count. A check may look at the fields above its own."""
 
     # --- Who may use it --------------------------------------------------------------------------------
 

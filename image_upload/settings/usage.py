@@ -32,14 +32,14 @@ def _rate_limit(field: str) -> Check:
 
 def _trusted_proxies(value: tuple[str, ...], known: Known) -> tuple[str, ...]:
     if value and known.on_lambda:
-        raise ValueError("a Function URL passes on only the part of X-Forwarded-For that anybody can write")
+        raise ValueError("a Function URL passes on only the part of X-Forwarded-For that every client can write")
     for each in value:
         network(each)
     return value
 
 
 class UsageSettings(Section):
-    """Rate limits and quotas, where they are counted, and whose address counts."""
+    """Rate limits and quotas, where they are counted, and which address counts."""
 
     # --- Rate limits and quotas -----------------------------------------------------------------------
 

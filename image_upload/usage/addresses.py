@@ -7,7 +7,7 @@ from collections.abc import Callable
 from starlette.types import Scope
 
 from image_upload.limits import FORWARDED_HOPS_MAX
-from image_upload.settings import Settings
+from image_upload.settings.usage import UsageSettings
 from image_upload.settings.values import network
 
 # Where there is none: a Unix socket, a broken event. Such requests share one count.
@@ -22,7 +22,7 @@ AddressOf = Callable[[Scope], str]
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def address_of(settings: Settings) -> AddressOf:
+def address_of(settings: UsageSettings) -> AddressOf:
     """How to find the address of a request.
 
     On Lambda it is the `sourceIp` of the Function URL's own context, which Mangum hands on as the peer. Of

@@ -33,7 +33,7 @@ from tests.auth.provider import (
 
 
 def verify(token: str, settings: Settings) -> str:
-    return asyncio.run(Verifier(settings).verify(token)).user_id
+    return asyncio.run(Verifier(settings.auth).verify(token)).user_id
 
 
 def refused(token: str, settings: Settings) -> None:
@@ -126,7 +126,7 @@ def test_the_secret_knows_one_algorithm(both: Settings, algorithm: str) -> None:
 
 def load_secret(text: str) -> Any:
     given = {"S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "ENVIRONMENT": "test", "JWT_SECRET": text}
-    return load(given).jwt_secret
+    return load(given).auth.jwt_secret
 
 
 @pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256"])

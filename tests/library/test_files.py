@@ -169,7 +169,7 @@ def test_a_prefix_that_is_none_is_refused(service: str, web: httpx.Client, prefi
 
 
 def pages_of(s3: EmbeddedS3, **environ: str) -> pages.PageTokens:
-    return pages.PageTokens(load(local_environ({}, s3.environ) | environ))
+    return pages.PageTokens(load(local_environ({}, s3.environ) | environ).auth)
 
 
 def test_a_token_shows_nothing_of_the_key_in_it(s3: EmbeddedS3) -> None:

@@ -13,7 +13,7 @@ from image_upload.aws.sigv4 import Credentials, Signer
 from image_upload.cli.doctor.report import Finding, State
 from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import CLOCK_SKEW_MAX_S, MULTIPART_URL_EXPIRES_S, S3_CALL_EXPIRES_S
-from image_upload.settings import Settings
+from image_upload.settings.storage import StorageSettings
 
 # The Date header counts whole seconds, and an answer takes its time; below this nothing can be said.
 _SKEW_SEEN_S: Final = 10
@@ -22,7 +22,7 @@ _SKEW_SEEN_S: Final = 10
 class CheckTarget(NamedTuple):
     """What the checks look at, and what with. `origin` is the front end that a browser would send from."""
 
-    settings: Settings
+    settings: StorageSettings
     web: httpx.Client
     credentials: Credentials
     origin: str | None
@@ -52,13 +52,13 @@ class CheckTarget(NamedTuple):
     @property
     def grave(self) -> State:
         """How bad it is when the store does less than AWS: a server of a developer's own may, in production none."""
-        ours_to_develop = self.settings.environment != "production" and self.settings.s3_endpoint_url is not None
+        ours_to_develop = not self.settings.production and self.settings.s3_endpoint_url is not None
         return "warn" if ours_to_develop else "FAIL"
 
 
-async def credentials(settings: Settings) -> tuple[Credentials | None, list[Finding]]:
+async def credentials(settings: StorageSettings) -> tuple[Credentials | None, list[Finding]]:
     """The credentials that the service would sign with, and what is to be said of them."""
-    source = CredentialSource(settings.storage)
+    source = CredentialSource(settings)
     try:
         found = await source.current()
     except CredentialsUnavailable:
@@ -67,7 +67,7 @@ async def credentials(settings: Settings) -> tuple[Credentials | None, list[Find
     return found, [_life_of(found, source.provider, settings, datetime.now(UTC))]
 
 
-def _life_of(found: Credentials, provider: str, settings: Settings, now: datetime) -> Finding:
+def _life_of(found: Credentials, provider: str, settings: StorageSettings, now: datetime) -> Finding:
     needed_s = max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
     if found.expires_at is None:
         kind = "temporary, nobody says until when" if found.session_token else "no end"
@@ -128,7 +128,7 @@ def _region(check_target: CheckTarget, response: httpx.Response) -> Generator[Fi
     return True
 
 
-def _clock(response: httpx.Response, asked_at: datetime, answered_at: datetime, settings: Settings) -> Finding:
+def _clock(response: httpx.Response, asked_at: datetime, answered_at: datetime, settings: StorageSettings) -> Finding:
     """S3 takes what is dated at most 15 minutes ahead; a URL of a clock that is behind ends so much sooner."""
     try:
         theirs = parsedate_to_datetime(response.headers["date"])

@@ -26,9 +26,9 @@ _REMEDY: Final = "python -m image_upload bucket-rules --apply"
 def checks(settings: Settings, origin: str | None) -> Iterator[Finding]:
     """CORS rules, public access, life times, encryption and events against `image_upload.bucket_config.rules`."""
     # A developer's own server needs no life times; a bucket in production does.
-    grave: State = "FAIL" if settings.environment == "production" else "warn"
+    grave: State = "FAIL" if settings.service.production else "warn"
     every = purposes.every()
-    blocks = wanted.public_access_block(on_aws=settings.s3_endpoint_url is None)
+    blocks = wanted.public_access_block(on_aws=settings.storage.s3_endpoint_url is None)
     lifecycle, encryption = wanted.lifecycle_rules(every), wanted.encryption()
     try:
         with closing(Configuration(settings.storage, settings.storage.s3_bucket_name)) as bucket:
@@ -55,7 +55,7 @@ def checks(settings: Settings, origin: str | None) -> Iterator[Finding]:
                 lambda found: diff.fit_encryption(found, encryption),
                 grave,
             )
-            if settings.database_url is not None:
+            if settings.database.database_url is not None:
                 yield _told(bucket, settings)
     except Unreachable as error:
         yield Finding("bucket rules", "FAIL", "S3's configuration cannot be asked", str(error))
@@ -121,7 +121,7 @@ def _told(bucket: Configuration, settings: Settings) -> Finding:
     rules = [rule for name in _OTHERS_TOLD for rule in found.get(name, [])]
     if any(event.startswith("s3:ObjectCreated:") for rule in rules for event in rule["Events"]):
         return Finding(part.title, "ok", "a notification of the bucket's own tells of new objects")
-    if settings.s3_endpoint_url is not None:
+    if settings.storage.s3_endpoint_url is not None:
         return Finding(part.title, "skip", "no word of new objects: records wait for their client or the sweep")
     return Finding(part.title, "warn", "EventBridge is not told of new objects", f"{_REMEDY} --events")
 

@@ -108,7 +108,7 @@ def _begin(options: Namespace, settings: Settings, held: contextlib.ExitStack) -
     held.callback(tree.close)
     column = None if options.update_db is None else Column(settings.database, options.update_db)
     about = {
-        "bucket": settings.s3_bucket_name,
+        "bucket": settings.storage.s3_bucket_name,
         "endpoint": Bucket(settings.storage).address.origin,
         "folder": shown(str(Path(options.folder).resolve())),
         "purpose": options.purpose,
@@ -122,7 +122,7 @@ def _begin(options: Namespace, settings: Settings, held: contextlib.ExitStack) -
 
 
 def _rules(options: Namespace, settings: Settings) -> Rules:
-    purpose = table(allow_gif=settings.allow_gif)[options.purpose]
+    purpose = table(allow_gif=settings.uploads.allow_gif)[options.purpose]
     if "{class_id}" in purpose.key and not options.class_id:
         raise CannotBegin(f"The purpose {purpose.name} needs --class-id.")
     try:

@@ -8,7 +8,7 @@ from image_upload import __version__
 from image_upload.errors import NotFound, ValidationFailed, every_problem
 from image_upload.languages import negotiation
 from image_upload.s3.bucket import Bucket
-from image_upload.settings import Settings
+from image_upload.settings.service import ServiceSettings
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.openapi import documented
 
@@ -22,7 +22,7 @@ def _explain(language: negotiation.Language) -> dict[str, dict[str, Any]]:
     return explained
 
 
-def router(settings: Settings, bucket: Bucket) -> APIRouter:
+def router(settings: ServiceSettings, bucket: Bucket) -> APIRouter:
     """Health and the error codes."""
     routes = APIRouter(tags=["Service"])
 
