@@ -21,7 +21,7 @@ def page(text: str) -> str:
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     }
-    for name in operations.keys() - names(text):
+    for name in [each for each in operations if each not in names(text)]:
         text += f"\n<!-- generated: {name} -->\n<!-- end -->\n"
     rows = [
         (f"[`{route}`](#{_anchor(route)})", operation["summary"], _token(operation))
