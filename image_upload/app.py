@@ -27,7 +27,7 @@ from image_upload.telemetry.audit import Audit
 from image_upload.uploads import routes as mint
 from image_upload.uploads import v1_routes
 from image_upload.uploads.service import UploadService
-from image_upload.usage.addresses import address_of
+from image_upload.usage.addresses import AddressOf, address_of
 from image_upload.usage.limiter import Limiter
 from image_upload.usage.middleware import RateLimit
 from image_upload.web import openapi
@@ -37,10 +37,11 @@ from image_upload.web.middleware import BodyLimit, Problems, RequestLog, Trailin
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the service as an ASGI application. Nothing is connected to before the first request that needs it."""
-    context = CompletionContext(settings)
+    context = CompletionContext(settings.storage, settings.database, settings.usage)
     bucket = context.bucket
-    limiter = Limiter(settings)
-    principal = principal_of(settings, limiter.per_user)
+    table = purposes.table(allow_gif=settings.uploads.allow_gif)
+    limiter, address = Limiter(settings.usage), address_of(settings.usage)
+    principal = principal_of(settings.auth, limiter.per_user)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -48,7 +49,16 @@ def create_app(settings: Settings) -> FastAPI:
         await context.aclose()
         await limiter.aclose()
 
-    upload_service = _upload_service(settings, context)
+    form_max_bytes = LAMBDA_FORM_MAX_BYTES if settings.service.on_lambda else proxy.FORM_MAX_BYTES[proxy.RETRY_PATH]
+    upload_service = UploadService(
+        settings.storage,
+        settings.auth,
+        context,
+        table,
+        form_path=proxy.RETRY_PATH,
+        form_max_bytes=form_max_bytes - FORM_OVERHEAD_MAX_BYTES,
+    )
+    forms = Proxy(settings.proxy, context, table, address_of=address, front_ends=settings.front_ends)
 
     def record_routes() -> Sequence[BaseRoute]:
         from image_upload.records import routes as records  # see `LateRoutes`
@@ -59,7 +69,9 @@ def create_app(settings: Settings) -> FastAPI:
         from image_upload.auth import routes as accounts  # the same
         from image_upload.auth.sign_in import SignIn
 
-        return accounts.router(settings, SignIn(settings, context.database), principal).routes
+        return accounts.router(
+            settings.sign_in, SignIn(settings.sign_in, settings.auth, context.database), principal
+        ).routes
 
     @functools.cache
     def open_uppy() -> None:
@@ -81,14 +93,14 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,  # see `TrailingSlash`
         # Our own log has what is needed, redacted; FastAPI's instrumentation would export URLs as they are.
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        middleware=_middleware(settings, limiter, open_uppy),
+        middleware=_middleware(settings, limiter, address, open_uppy),
         exception_handlers=dict.fromkeys((Problem, HTTPException, RequestValidationError), _leave_to_the_edge),
     )
     for room in (
         # The last one is asked first: minting is what most requests want.
-        health.router(settings, bucket),
-        proxy.router(Proxy(settings, context), principal),
-        library.router(settings, bucket, principal),
+        health.router(settings.service, bucket),
+        proxy.router(forms, principal),
+        library.router(settings.auth, bucket, principal),
         v1_routes.router(upload_service, principal),
         mint.router(upload_service, principal),
     ):
@@ -110,35 +122,25 @@ def _documentation_routes(describe: Callable[[], dict[str, Any]]) -> Sequence[Ba
     return documentation.router(describe).routes
 
 
-def _upload_service(settings: Settings, context: CompletionContext) -> UploadService:
-    form_max_bytes = LAMBDA_FORM_MAX_BYTES if settings.on_lambda else proxy.FORM_MAX_BYTES[proxy.RETRY_PATH]
-    return UploadService(
-        settings,
-        context,
-        purposes.table(allow_gif=settings.allow_gif),
-        form_path=proxy.RETRY_PATH,
-        form_max_bytes=form_max_bytes - FORM_OVERHEAD_MAX_BYTES,
-    )
-
-
-def _middleware(settings: Settings, limiter: Limiter, open_uppy: Callable[[], None]) -> list[Middleware]:
+def _middleware(
+    settings: Settings, limiter: Limiter, address: AddressOf, open_uppy: Callable[[], None]
+) -> list[Middleware]:
     """Return what surrounds every request, outermost first."""
 
     def max_bytes_of(path: str) -> int:
         most = proxy.FORM_MAX_BYTES.get(path, JSON_BODY_MAX_BYTES)
-        return min(most, LAMBDA_FORM_MAX_BYTES) if settings.on_lambda else most
+        return min(most, LAMBDA_FORM_MAX_BYTES) if settings.service.on_lambda else most
 
-    address = address_of(settings)
-    middleware = [Middleware(RequestLog, auditor=Audit(settings, address))]
-    if settings.cors_allow_origins and not settings.on_lambda:
+    middleware = [Middleware(RequestLog, auditor=Audit(settings.auth, address))]
+    if settings.web.cors_allow_origins and not settings.web.on_lambda:
         # Behind a Function URL the URL's own CORS settings answer; two answers make browsers refuse.
         middleware.append(
             Middleware(
                 CORSMiddleware,
-                allow_origins=origins.exact(settings.cors_allow_origins),
-                allow_origin_regex=origins.pattern(settings.cors_allow_origins),
+                allow_origins=origins.exact(settings.web.cors_allow_origins),
+                allow_origin_regex=origins.pattern(settings.web.cors_allow_origins),
                 allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"],
-                allow_headers=list(settings.cors_allow_headers),
+                allow_headers=list(settings.web.cors_allow_headers),
                 expose_headers=["X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy"],
                 max_age=86_400,
             )

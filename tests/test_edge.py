@@ -131,7 +131,7 @@ def test_configured_logging_keeps_foreign_urls_out(s3: EmbeddedS3, capsys: pytes
     root = logging.getLogger()
     before = root.handlers[:], root.level
     try:
-        logs.configure(settings_for(s3, LOG_LEVEL="DEBUG"))
+        logs.configure(settings_for(s3, LOG_LEVEL="DEBUG").service)
         for name in logs.CHATTY:
             assert not logging.getLogger(name).isEnabledFor(logging.INFO)
         logging.getLogger("x").warning(

@@ -6,7 +6,7 @@ They use boto3 and not the service's own signer: these calls are rare, and their
 import json
 from typing import Any, Final, NamedTuple
 
-from image_upload.settings import Settings
+from image_upload.settings.storage import StorageSettings
 
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 20.0
@@ -131,7 +131,7 @@ class Unreachable(Exception):
 class Configuration:
     """The configuration of one bucket, read and written by boto3. Call `close` at the end. Raises `Unreachable`."""
 
-    def __init__(self, settings: Settings, bucket: str) -> None:
+    def __init__(self, settings: StorageSettings, bucket: str) -> None:
         import boto3  # the service itself never needs it
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError

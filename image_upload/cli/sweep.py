@@ -23,13 +23,13 @@ def run(arguments: Sequence[str]) -> int:
     asked = _parsed(arguments)
     try:
         settings = load(read_dotenv(os.environ), serving=False)
-        if settings.database_url is None and not asked.multiparts:
+        if settings.database.database_url is None and not asked.multiparts:
             raise SettingsError("There is no database to sweep. Set DATABASE_URL; docs/records.md says how.")
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
 
-    logs.configure(settings)
+    logs.configure(settings.service)
     from image_upload.errors import Problem  # `--help` does not need it
 
     try:
@@ -74,7 +74,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
     from image_upload.completion.context import CompletionContext  # the same
 
-    context = CompletionContext(settings)
+    context = CompletionContext(settings.storage, settings.database, settings.usage)
     try:
         yield context
     finally:
@@ -103,7 +103,7 @@ async def _abort_uploads(settings: Settings, asked: argparse.Namespace) -> int:
     from image_upload.s3.errors import map_s3_errors  # the same
 
     count = 0
-    before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings)))
+    before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings.storage)))
     async with _opened(settings) as context, map_s3_errors():
         async for upload in leftovers.open_uploads(context.bucket, before):
             print(f"  begun {upload.began_at:%Y-%m-%d %H:%M}  {_printable(upload.key)}", flush=True)
@@ -119,7 +119,7 @@ async def _remove_unrecorded(settings: Settings, asked: argparse.Namespace) -> i
     from image_upload.s3.errors import map_s3_errors  # the same
 
     found: list[Listed] = []
-    before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings)))
+    before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings.storage)))
     async with _opened(settings) as context, map_s3_errors():
         async for each in leftovers.unrecorded(context, before):
             print(f"  {each.last_modified}  {human_bytes(each.size_bytes):>10}  {_printable(each.key)}", flush=True)

@@ -14,10 +14,10 @@ from image_upload.s3 import multipart, objects
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.multipart import OpenUpload
 from image_upload.s3.objects import Listed
-from image_upload.settings import Settings
+from image_upload.settings.storage import StorageSettings
 
 
-def least_age_s(settings: Settings) -> int:
+def least_age_s(settings: StorageSettings) -> int:
     """Return the least age of a leftover in seconds: after it, its ticket and all URLs signed for it have expired."""
     return TICKET_EXPIRES_S + max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
 

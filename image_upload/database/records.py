@@ -22,7 +22,7 @@ from image_upload.database.values import ExpectedObject, Fault, Kind, Record
 from image_upload.errors import DatabaseUnavailable
 from image_upload.limits import DATABASE_ATTEMPTS, DATABASE_TIMEOUT_S, SWEEP_LEASE_S
 from image_upload.outbound.deadline import at_most
-from image_upload.settings import Settings
+from image_upload.settings.database import DatabaseSettings
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def new_id() -> int:
 class Records:
     """The rows of `uploads`. The engine connects at its first use. Each call takes at most `timeout_s` seconds."""
 
-    def __init__(self, settings: Settings, *, timeout_s: float = DATABASE_TIMEOUT_S) -> None:
+    def __init__(self, settings: DatabaseSettings, *, timeout_s: float = DATABASE_TIMEOUT_S) -> None:
         target = Target(settings)
         self._engine = open_engine(target, on_lambda=settings.on_lambda, timeout_s=timeout_s)
         self._timeout_s = timeout_s

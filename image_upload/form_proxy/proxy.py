@@ -4,7 +4,7 @@ import asyncio
 import functools
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -14,14 +14,16 @@ from starlette.requests import Request
 
 from image_upload.auth.principals import Principal
 from image_upload.completion.context import CompletionContext
-from image_upload.domain import checks, keys, purposes
+from image_upload.domain import checks, keys
+from image_upload.domain.purposes import USER_FILE, Purpose
 from image_upload.errors import ChunksNotSupported, EmptyFile, Problem, UploadTimedOut, ValidationFailed
 from image_upload.form_proxy.min_rate import ConcurrencyLimit
 from image_upload.limits import RETRIES_MAX, STREAM_FROM_BYTES, SUCCESS_URL_MAX_CHARS
 from image_upload.outbound.budget import ByteBudget
 from image_upload.outbound.deadline import Deadline, upload_deadline
-from image_upload.settings import Settings, origins
-from image_upload.usage.addresses import address_of
+from image_upload.settings import origins
+from image_upload.settings.proxy import ProxySettings
+from image_upload.usage.addresses import AddressOf
 from image_upload.web.middleware import length_of
 
 if TYPE_CHECKING:
@@ -49,18 +51,28 @@ class Done(NamedTuple):
 
 
 class Proxy:
-    """Check a form and its target, and send its file."""
+    """Check a form and its target, and send its file.
 
-    def __init__(self, settings: Settings, context: CompletionContext) -> None:
+    `table` holds the purposes by name. A form's `success_url` may lead to one of `front_ends`, which are origins.
+    """
+
+    def __init__(
+        self,
+        settings: ProxySettings,
+        context: CompletionContext,
+        table: Mapping[str, Purpose],
+        *,
+        address_of: AddressOf,
+        front_ends: Sequence[str],
+    ) -> None:
         self._context = context
         self._bucket = context.bucket
         self._settings = settings
         self._slots = ConcurrencyLimit(settings.uploads_per_address)
-        self._address_of = address_of(settings)
+        self._table = table
+        self._address_of = address_of
+        self._front_ends = front_ends
         self._disk = ByteBudget(settings.spool_bytes)
-        callback = settings.frontend_callback_url
-        front_end = origins.of_url(callback) if callback else None
-        self._front_ends = (*settings.cors_allow_origins, *([front_end] if front_end else []))
 
     @functools.cached_property
     def _rule(self) -> "TargetRule":
@@ -100,8 +112,7 @@ class Proxy:
         with self._slots.slot(client, signed_in=principal.signed_in):
             deadline, incoming = self._arriving(request)
             async with _until(deadline):
-                table = purposes.table(allow_gif=self._settings.allow_gif)
-                form_store = FormStore(self._context, table)
+                form_store = FormStore(self._context, self._table)
                 stored = await store_form(form_store, incoming, principal.user_id, self._budgets())
                 return stored._replace(success_url=_success_url(incoming))
 
@@ -254,7 +265,7 @@ def _refuse_piece(content_range: str) -> None:
 
 def _type_of(target: "Target", filename: str) -> str:
     """Return the media type of a part that names none, by the key's extension: the signed type cannot be read."""
-    if target.key.startswith(purposes.USER_FILE.prefix):
+    if target.key.startswith(USER_FILE.prefix):
         return _ANY_TYPE  # POST /files/upload-url always signs this type
     return checks.usual_type(target.key) or checks.usual_type(filename) or _ANY_TYPE
 

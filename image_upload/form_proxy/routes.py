@@ -136,9 +136,6 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
     """Return the form routes. The first two need no token, because the presigned URL is the permission."""
     routes = APIRouter(tags=["Proxy"])
 
-    # expects: form with file and uploadUrl, in either order; success_url
-    # returns: 200 after S3's 2xx; one attempt; with success_url 303
-    # codes: 400, 403 for the form and its URL · 413 · 415 · 422 · 400, 502, 504 for S3
     @routes.post(
         PLAIN_PATH,
         summary="Store a form's file, one attempt",
@@ -146,13 +143,10 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
         openapi_extra=documented(*_PROBLEMS, answer="form_proxy.schemas:Stored", form=_form(_FORM_FIELDS)),
     )
     async def upload(request: Request) -> JSONResponse:
-        """For clients that cannot reach S3. Reports success only after S3 has confirmed the file."""
+        """For clients that cannot reach S3. Answers 200, with `success_url` 303, after S3 has confirmed the file."""
         done = await proxy.handle(request, retrying=False)
         return _answer(_stored(done), done.success_url)
 
-    # expects: the same and max_retries, 0 to 10
-    # returns: the same and attempts; at most max_retries + 1 of them
-    # codes: the same
     @routes.post(
         RETRY_PATH,
         summary="Store a form's file, with retry",
@@ -167,9 +161,6 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
         content = _stored(done) | {"attempts": done.sent.attempts, "last_failure": done.sent.last_failure}
         return _answer(content, done.success_url)
 
-    # expects: form with file; folder or purpose, class_id, success_url, in front of it or behind
-    # returns: 200 (with success_url 303) with key, size, type and ETag, once S3 has the whole file
-    # codes: 400 for the form, its file and folder · 401 · 408 · 413 · 415 · 422 · 429 · 502, 503, 504
     @routes.post(
         STORE_PATH,
         summary="Store a form's file in the service's bucket",

@@ -56,7 +56,7 @@ class Library:
     def of(cls, settings: Settings | Mapping[str, str]) -> "Library":
         """Return the library for the bucket of settings, or of a mapping like `os.environ`. Raises `SettingsError`."""
         known = settings if isinstance(settings, Settings) else load(settings, serving=False)
-        return cls(Bucket(known), PageTokens(known))
+        return cls(Bucket(known.storage), PageTokens(known.auth))
 
     async def __aenter__(self) -> Self:
         return self

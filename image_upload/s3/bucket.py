@@ -20,7 +20,7 @@ from image_upload.outbound.budget import ByteBudget
 from image_upload.s3 import checksums, time_limits
 from image_upload.s3.errors import S3Failure, S3TimedOut, behind_s, denied_action, error_code
 from image_upload.s3.time_limits import TimeLimit
-from image_upload.settings import Settings
+from image_upload.settings.storage import StorageSettings
 
 if TYPE_CHECKING:
     import httpx
@@ -88,7 +88,7 @@ class Presigner:
 class Bucket:
     """The configured bucket: presigned URLs, and the HTTP client of all calls to S3."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: StorageSettings) -> None:
         self._settings = settings
         self._credentials = CredentialSource(settings)
         self._client: httpx.AsyncClient | None = None

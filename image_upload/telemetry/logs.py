@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from image_upload.limits import LOGGED_MAX_CHARS
-from image_upload.settings import Settings
+from image_upload.settings.service import ServiceSettings
 
 # The parts that make a presigned URL, a bearer token or a ticket usable. No reader of the log may be able to use them.
 _SECRET = re.compile(
@@ -85,7 +85,7 @@ class JsonFormatter(logging.Formatter):
         return _RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def configure(settings: Settings) -> None:
+def configure(settings: ServiceSettings) -> None:
     """Send every logger's records through `JsonFormatter`, at the configured level."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())

@@ -32,7 +32,8 @@ from image_upload.s3 import objects
 from image_upload.s3.bucket import PartUrls, Presigner
 from image_upload.s3.errors import S3Failure, map_s3_errors
 from image_upload.s3.multipart import UploadPart
-from image_upload.settings import Settings
+from image_upload.settings.auth import AuthSettings
+from image_upload.settings.storage import StorageSettings
 from image_upload.telemetry import audit
 from image_upload.uploads import tickets
 from image_upload.uploads.plans import BegunUpload, MultipartPlan, PartPage, SignedRequest
@@ -63,17 +64,17 @@ class Completed(NamedTuple):
 
 
 class MultipartUploads:
-    """Begin, continue, complete and abort multipart uploads in one bucket."""
+    """Begin, continue, complete and abort multipart uploads in one bucket. `auth` has the secret of their tickets."""
 
-    def __init__(self, settings: Settings, context: CompletionContext) -> None:
+    def __init__(self, settings: StorageSettings, auth: AuthSettings, context: CompletionContext) -> None:
         self._context = context
         self._bucket = context.bucket
         self._expires_s = max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
-        secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
-        if secret is None and settings.environment != "production":
+        secret = auth.jwt_secret.get_secret_value() if auth.jwt_secret else None
+        if secret is None and not auth.production:
             # A secret of this process, for development only: its tickets end with it.
             secret = secrets.token_hex()
-        previous = settings.jwt_previous_secret.get_secret_value().encode() if settings.jwt_previous_secret else None
+        previous = auth.jwt_previous_secret.get_secret_value().encode() if auth.jwt_previous_secret else None
         self._ticket_signer = TicketSigner(secret.encode(), previous) if secret else None
 
     @property

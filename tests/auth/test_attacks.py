@@ -33,7 +33,7 @@ from tests.auth.provider import (
 
 
 def verify(token: str, settings: Settings) -> str:
-    return asyncio.run(Verifier(settings).verify(token)).user_id
+    return asyncio.run(Verifier(settings.auth).verify(token)).user_id
 
 
 def refused(token: str, settings: Settings) -> None:
@@ -119,14 +119,14 @@ def test_a_secret_in_the_providers_key_set_verifies_nothing(provider: Provider) 
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
 def test_the_secret_knows_one_algorithm(both: Settings, algorithm: str) -> None:
     # Longer, so that nothing but the algorithm is wrong.
-    settings = both.model_copy(update={"jwt_secret": load_secret(SECRET * 2)})
+    settings = both.replaced(jwt_secret=load_secret(SECRET * 2))
     assert verify(own(SECRET * 2), settings) == "42"
     refused(own(SECRET * 2, algorithm), settings)
 
 
 def load_secret(text: str) -> Any:
     given = {"S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "ENVIRONMENT": "test", "JWT_SECRET": text}
-    return load(given).jwt_secret
+    return load(given).auth.jwt_secret
 
 
 @pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256"])

@@ -196,17 +196,15 @@ def settings(s3: EmbeddedS3, tmp_path_factory: pytest.TempPathFactory) -> Settin
     strict = load({name: value for name, value in given.items() if not name.startswith("AWS_S3_")})
     database = f"sqlite:///{tmp_path_factory.mktemp('matrix') / 'records.sqlite3'}"
     migrate(settings_with(database))
-    return strict.model_copy(
-        update={
-            "s3_endpoint_url": s3.endpoint_url,
-            "database_url": SecretStr(database),
-            # GitHub's way begins without a question to GitHub; Google's would ask its discovery document.
-            "github_client_id": "client",
-            "github_client_secret": SecretStr("secret"),
-            "session_secret": SecretStr(SECRET),
-            "oauth_redirect_base_url": "https://upload.example.com",
-            "frontend_callback_url": "https://app.example.com/callback",
-        }
+    return strict.replaced(
+        s3_endpoint_url=s3.endpoint_url,
+        database_url=SecretStr(database),
+        # GitHub's way begins without a question to GitHub; Google's would ask its discovery document.
+        github_client_id="client",
+        github_client_secret=SecretStr("secret"),
+        session_secret=SecretStr(SECRET),
+        oauth_redirect_base_url="https://upload.example.com",
+        frontend_callback_url="https://app.example.com/callback",
     )
 
 

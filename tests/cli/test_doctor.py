@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from image_upload.aws.sigv4 import Credentials
 from image_upload.cli.doctor import bucket, round_trip, rules, run
 from image_upload.cli.doctor import service as checks_of_service
-from image_upload.settings import load
+from image_upload.settings import Settings, load
 from local.embedded_s3 import ACCESS_KEY, SECRET_KEY, EmbeddedS3
 from local.ports import claim_port
 from local.service import local_environ
@@ -408,11 +408,9 @@ def test_a_preflight_that_is_refused(doctor: Doctor, s3: EmbeddedS3) -> None:
     assert "the preflight is answered 403 AccessForbidden" in report.said("bucket CORS")
 
 
-def in_production(s3: EmbeddedS3, url: str) -> Any:
+def in_production(s3: EmbeddedS3, url: str) -> Settings:
     """Settings of production over plain http, which `load` does not allow."""
-    return load(local_environ({}, s3.environ | {"AWS_S3_ENDPOINT_URL": url})).model_copy(
-        update={"environment": "production"}
-    )
+    return load(local_environ({}, s3.environ | {"AWS_S3_ENDPOINT_URL": url})).replaced(environment="production")
 
 
 def test_a_public_bucket_fails_in_production(s3: EmbeddedS3, storage: Any) -> None:
@@ -421,7 +419,9 @@ def test_a_public_bucket_fails_in_production(s3: EmbeddedS3, storage: Any) -> No
         return Answer(200, [], b"open") if unsigned else behind()
 
     with in_front(s3, public) as url, httpx.Client(trust_env=False) as web:
-        check_target = bucket.CheckTarget(in_production(s3, url), web, Credentials(ACCESS_KEY, SECRET_KEY), None)
+        check_target = bucket.CheckTarget(
+            in_production(s3, url).storage, web, Credentials(ACCESS_KEY, SECRET_KEY), None
+        )
         found = {finding.check: finding for finding in round_trip.checks(check_target)}
     assert found["unsigned read"].state == "FAIL"
     assert "every file is public" in found["unsigned read"].remedy
@@ -465,9 +465,9 @@ def test_new_objects_that_are_told_to_no_one(
     with in_front(s3, answer) as url:
         # Settings of AWS itself; where that is, the SDK alone is told.
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
-        settings = in_production(s3, url).model_copy(update={"s3_endpoint_url": None})
+        settings = in_production(s3, url).replaced(s3_endpoint_url=None)
         assert "events" not in {finding.check for finding in rules.checks(settings, None)}, "there is no database"
-        with_database = settings.model_copy(update={"database_url": SecretStr("postgresql://h/d")})
+        with_database = settings.replaced(database_url=SecretStr("postgresql://h/d"))
         (found,) = (finding for finding in rules.checks(with_database, None) if finding.check == "events")
     assert (found.state, said in f"{found.seen} {found.remedy}") == (state, True)
 

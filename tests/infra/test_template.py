@@ -18,7 +18,8 @@ from image_upload.bucket_config import rules
 from image_upload.cli import bucket_rules
 from image_upload.domain import purposes
 from image_upload.errors import StorageUnavailable
-from image_upload.settings import Settings, aliases, load, secret_reference, secret_settings
+from image_upload.settings import every_setting, load, load_section, secret_reference, secret_settings
+from image_upload.settings.auth import AuthSettings
 from image_upload.telemetry.audit import Audit
 from image_upload.telemetry.logs import JsonFormatter
 from image_upload.web.middleware import Problems, RequestLog
@@ -68,8 +69,10 @@ def listed(value: str | list[str]) -> list[str]:
 
 def test_every_setting_reaches_the_function_or_is_left_out_for_a_reason() -> None:
     by_hand = {"ENVIRONMENT", "S3_BUCKET_NAME", "TIMEOUT_SECONDS", "CORS_ALLOW_ORIGINS", "SECRETS_FROM"}
-    every = {aliases(field)[0] for field in Settings.model_fields}
-    assert set(environment_of(Stack())) == every - NOT_PARAMETERS.keys() - set(secret_settings()) | by_hand
+    assert (
+        set(environment_of(Stack()))
+        == every_setting().keys() - NOT_PARAMETERS.keys() - set(secret_settings()) | by_hand
+    )
     assert all(NOT_PARAMETERS.values())
 
 
@@ -579,7 +582,7 @@ def test_every_5xx_is_counted_by_its_log_line_and_no_other(what: str, counted: b
     root.addHandler(handler)
     root.setLevel("DEBUG")
     try:
-        auditor = Audit(load({"S3_BUCKET_NAME": "bucket", "AWS_REGION": "r", "ENVIRONMENT": "test"}), lambda _: "")
+        auditor = Audit(load_section(AuthSettings, {"ENVIRONMENT": "test"}, serving=True), lambda _: "")
         asyncio.run(
             RequestLog(Problems(app), auditor)(
                 {"type": "http", "method": "GET", "path": "/500", "headers": []}, ignore, ignore

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 def within(s3: EmbeddedS3, work: Callable[[Bucket], Awaitable[T]], **environ: str) -> T:
     async def run() -> T:
-        bucket = Bucket(settings_for(s3, **environ))
+        bucket = Bucket(settings_for(s3, **environ).storage)
         try:
             return await work(bucket)
         finally:

@@ -78,7 +78,7 @@ async def opened(environ: dict[str, str], s3: S3) -> AsyncIterator[DailyQuotas]:
     async def confirm(key: str) -> None:
         await quotas.settle(key, await s3.look(key))
 
-    quotas = DailyQuotas(load(GIVEN | environ), confirm)
+    quotas = DailyQuotas(load(GIVEN | environ).usage, confirm)
     try:
         yield quotas
     finally:

@@ -125,10 +125,13 @@ def test_the_address_of_a_proxy_counts_for_its_clients_only_where_it_is_trusted(
 
 def test_production_is_limited_without_being_told_and_nothing_else_is() -> None:
     production = load(GIVEN | {"ENVIRONMENT": "production", "JWT_SECRET": SECRET})
-    assert (production.rate_limit_per_user, production.rate_limit_per_address) == ("1200/minute", "3000/minute")
+    assert (production.usage.rate_limit_per_user, production.usage.rate_limit_per_address) == (
+        "1200/minute",
+        "3000/minute",
+    )
     off = load(GIVEN | {"JWT_SECRET": SECRET, "RATE_LIMIT_PER_USER": "off", "RATE_LIMIT_PER_ADDRESS": "off"})
     for settings in (off, load(GIVEN | {"ENVIRONMENT": "local"})):
-        assert (settings.rate_limit_per_user, settings.rate_limit_per_address) == ("off", "off")
+        assert (settings.usage.rate_limit_per_user, settings.usage.rate_limit_per_address) == ("off", "off")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def run(arguments: Sequence[str]) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    origin = options.origin or next((each for each in settings.cors_allow_origins if "*" not in each), None)
+    origin = options.origin or next((each for each in settings.web.cors_allow_origins if "*" not in each), None)
     findings = []
     with _http(settings) as web:
         first = _as_set(settings, environ, elsewhere=options.url is not None)
@@ -95,7 +95,7 @@ def _url(text: str) -> str:
 def _http(settings: Settings) -> httpx.Client:
     """Return a client that behaves like the service's own: no proxies of the environment, no redirects."""
     return httpx.Client(
-        verify=tls_context(verify=settings.verify_ssl),
+        verify=tls_context(verify=settings.storage.verify_ssl),
         timeout=httpx.Timeout(CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S, write=_READ_TIMEOUT_S),
         trust_env=False,
         follow_redirects=False,
@@ -104,7 +104,7 @@ def _http(settings: Settings) -> httpx.Client:
 
 def _as_set(settings: Settings, environ: Mapping[str, str], *, elsewhere: bool) -> Finding:
     """Check the settings. Secrets must be set here, unless the service runs `elsewhere`."""
-    seen = f"{settings.environment}, bucket {settings.s3_bucket_name} in {settings.aws_region}"
+    seen = f"{settings.service.environment}, bucket {settings.storage.s3_bucket_name} in {settings.storage.aws_region}"
     if not elsewhere:
         try:
             load(environ)
@@ -117,18 +117,18 @@ def _as_set(settings: Settings, environ: Mapping[str, str], *, elsewhere: bool) 
 def _checks(
     settings: Settings, web: httpx.Client, origin: str | None, url: str | None, token: str | None
 ) -> Iterator[Finding]:
-    credentials, findings = asyncio.run(bucket.credentials(settings))
+    credentials, findings = asyncio.run(bucket.credentials(settings.storage))
     yield from findings
     if credentials is None:
         yield Finding("bucket", "skip", "without credentials S3 cannot be asked")
     else:
-        check_target = bucket.CheckTarget(settings, web, credentials, origin)
+        check_target = bucket.CheckTarget(settings.storage, web, credentials, origin)
         reached = yield from bucket.region_and_clock(check_target)
         if reached:
             yield from round_trip.checks(check_target)
             yield from rules.checks(settings, origin)
     if url is not None:
-        guessed = token is None and settings.jwt_secret is not None
+        guessed = token is None and settings.auth.jwt_secret is not None
         if guessed:
-            token = bearer_token(settings, SUBJECT, TOKEN_LIFE_S)
+            token = bearer_token(settings.auth, SUBJECT, TOKEN_LIFE_S)
         yield from service.checks(service.CheckTarget(web, url, origin, token, guessed))

@@ -100,8 +100,8 @@ def _begin(options: Namespace, settings: Settings, held: contextlib.ExitStack) -
     held.callback(tree.close)
     column = _column(settings, options.update_db) if options.update_db else None
     about = {
-        "bucket": settings.s3_bucket_name,
-        "endpoint": Bucket(settings).address.origin,
+        "bucket": settings.storage.s3_bucket_name,
+        "endpoint": Bucket(settings.storage).address.origin,
         "folder": shown(str(Path(options.folder).resolve())),
         "purpose": options.purpose,
         "prefix": "(none)" if options.prefix is None else options.prefix,
@@ -116,11 +116,11 @@ def _begin(options: Namespace, settings: Settings, held: contextlib.ExitStack) -
 def _column(settings: Settings, name: str) -> "Column":
     from image_upload.cli.import_files.database import Column  # with SQLAlchemy, which most imports do without
 
-    return Column(settings, name)
+    return Column(settings.database, name)
 
 
 def _rules(options: Namespace, settings: Settings) -> Rules:
-    purpose = table(allow_gif=settings.allow_gif)[options.purpose]
+    purpose = table(allow_gif=settings.uploads.allow_gif)[options.purpose]
     if "{class_id}" in purpose.key and not options.class_id:
         raise Stop(f"The purpose {purpose.name} needs --class-id.")
     try:
@@ -138,7 +138,7 @@ def _close(journal: Journal) -> None:
 
 
 async def _carry_out(every: _Import) -> int:
-    storage = Storage(lambda: Bucket(_settings()), every.report.say)
+    storage = Storage(lambda: Bucket(_settings().storage), every.report.say)
     task = asyncio.current_task()
     assert task is not None  # this is one
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

@@ -17,13 +17,13 @@ from image_upload.cli.import_files import Stop
 from image_upload.database.engine import Target, open_for_migrations
 from image_upload.errors import Problem
 from image_upload.limits import IMPORT_DATABASE_BATCH
-from image_upload.settings import Settings
+from image_upload.settings.database import DatabaseSettings
 
 
 class Column:
     """The column that holds old paths: `[SCHEMA.]TABLE.COLUMN` of DATABASE_URL."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: DatabaseSettings, name: str) -> None:
         """Raises `Stop` if it cannot be the name of one, or there is no DATABASE_URL."""
         if settings.database_url is None:
             raise Stop("--update-db needs DATABASE_URL. Set it in the environment or in .env.")
