@@ -29,7 +29,8 @@ def run(connection: socket.socket) -> int:
     # Set by the import of the CLI, for itself.
     data = os.environ["AWS_DATA_PATH"]
     os.environb.clear()
-    os.environb.update(pair.split(b"=", 1) for pair in rest[int(count) :])
+    given = (pair.partition(b"=") for pair in rest[int(count) :])
+    os.environb.update({name: value for name, _, value in given})
     os.environ.setdefault("AWS_DATA_PATH", data)
     sys.argv = [os.fsdecode(word) for word in rest[: int(count)]]
     try:
