@@ -123,7 +123,7 @@ class Proxy:
         return Sender(self._bucket.client, self._bucket.streaming_put, functools.partial(is_stored, self._bucket))
 
     def _budgets(self) -> "SpoolBudgets | None":
-        """The budgets for spooled files; None if the whole body is in memory already."""
+        """Return the budgets for spooled files; None if the whole body is in memory already."""
         from image_upload.form_proxy.spool import SpoolBudgets
 
         return None if self._settings.on_lambda else SpoolBudgets(self._bucket.buffers, self._disk)

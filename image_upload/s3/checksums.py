@@ -1,7 +1,7 @@
-"""The digests of bytes that are sent: how they are declared to a store, and how its answer is compared with them.
+"""Digests of sent bytes: declare them to the store, and compare them with its answer.
 
-S3 compares each body with the SHA-256 that is declared for it and repeats it in the answer; a HEAD with checksum
-mode gives it again later. A store that keeps no SHA-256 is held to its ETag instead, which is then an MD5.
+S3 compares each body with its declared SHA-256 and repeats it in the answer; a HEAD with checksum mode returns it
+later. For a store without SHA-256 the ETag is compared instead, which is then an MD5.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
 """
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 Checksums = Literal["sha256", "md5", "off"]
 
 SHA256_HEADER: Final = "x-amz-checksum-sha256"
-# Declare, ask for or announce a checksum; stores that know none answer them with 400 or 501.
+# Headers that declare, request or announce a checksum. Stores without support answer them with 400 or 501.
 _HEADERS = frozenset({SHA256_HEADER, "x-amz-checksum-algorithm", "x-amz-checksum-mode"})
 _MD5_HEX_CHARS = 32
 _HASHED_AT_ONCE_BYTES = 64 * KIB
 
 
 class Digest(NamedTuple):
-    """What bytes are. `sha256` is in base64, of an object in parts `{that of the parts' digests}-{their number}`.
+    """The digest of bytes. `sha256` is base64; for an object in parts `{SHA-256 of the parts' digests}-{their number}`.
 
-    `etag` computes the ETag, without quotes, of a store that keeps no SHA-256; None where it cannot be computed.
+    `etag` computes the ETag, without quotes, of a store without SHA-256; None if it cannot be computed.
     """
 
     size_bytes: int
@@ -40,7 +40,7 @@ class Digest(NamedTuple):
 async def request_headers(
     headers: Mapping[str, str] | None, body: bytes | memoryview, checksums: Checksums
 ) -> dict[str, str]:
-    """Return the headers of a call as the store takes them: a declared SHA-256 becomes a Content-MD5, or nothing."""
+    """Return the headers in the store's form: a declared SHA-256 may become a Content-MD5, or be left out."""
     given = dict(headers or {})
     if checksums == "sha256":
         return given
@@ -53,7 +53,7 @@ async def request_headers(
 
 
 async def digest_of(data: bytes | memoryview) -> Digest:
-    """Return the digest of what is sent in one request. Its `etag` reads the data again."""
+    """Return the digest of a body. Its `etag` reads the data again."""
     # A thread costs more than the hash of a small file.
     if len(data) <= _HASHED_AT_ONCE_BYTES:
         sha256 = _base64_sha256(data)
@@ -63,7 +63,7 @@ async def digest_of(data: bytes | memoryview) -> Digest:
 
 
 def digest_of_parts(size_bytes: int, parts: Sequence["UploadPart"]) -> Digest:
-    """Return the digest of an object from its parts, in order. Each of them has a SHA-256.
+    """Return the digest of an object from its parts, in order. Each part must have a SHA-256.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html (composite checksums)
     """
@@ -83,7 +83,7 @@ async def confirms(stored: "StoredObject | UploadPart", digest: Digest) -> bool:
     if stored.size_bytes != digest.size_bytes:
         return False
     if stored.sha256 is not None:
-        # The number of parts behind it is not written by every store; base64 knows no hyphen.
+        # Not every store appends the number of parts. Base64 has no hyphen.
         return stored.sha256.partition("-")[0] == digest.sha256.partition("-")[0]
     return stored.etag.strip('"') == await asyncio.to_thread(digest.etag)
 

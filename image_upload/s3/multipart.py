@@ -1,4 +1,4 @@
-"""The calls of a multipart upload, and how long its parts are.
+"""The calls of a multipart upload, and the length of its parts.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
@@ -19,10 +19,10 @@ from image_upload.s3.time_limits import TimeLimit
 
 
 class UploadPart(NamedTuple):
-    """A part as S3 has it, or as a client names it to complete an upload: then only number and ETag are known.
+    """A part in S3, or a part that a client names to complete an upload, with number and ETag only.
 
-    `etag` is in quotes, as S3 sends and takes it. `sha256` is base64, None where S3 keeps none. ListParts alone tells
-    the time. An object that went in one request is its only part.
+    `etag` is in quotes, as S3 sends and takes it. `sha256` is base64, None if S3 stores none. Only ListParts returns
+    the time. An object of one request is its own only part.
     """
 
     number: int
@@ -33,7 +33,7 @@ class UploadPart(NamedTuple):
 
 
 class OpenUpload(NamedTuple):
-    """An upload that is neither completed nor aborted; S3 says when it began."""
+    """An upload that is neither completed nor aborted, with S3's time of its begin."""
 
     key: str
     upload_id: str
@@ -71,7 +71,7 @@ async def create(bucket: Bucket, key: str, headers: Mapping[str, str], *, with_s
 
 
 async def list_parts(bucket: Bucket, key: str, upload_id: str) -> list[UploadPart]:
-    """ListParts, all pages: what S3 has, by ascending number."""
+    """Call ListParts, all pages; return the parts by ascending number."""
     parts: list[UploadPart] = []
     marker = "0"
     while True:
@@ -95,7 +95,7 @@ async def list_parts(bucket: Bucket, key: str, upload_id: str) -> list[UploadPar
 
 
 async def list_uploads(bucket: Bucket, key: str) -> list[str]:
-    """ListMultipartUploads: the ids of all uploads under way for exactly this key."""
+    """Call ListMultipartUploads; return the ids of all open uploads of exactly this key."""
     response = await bucket.call("ListMultipartUploads", "GET", "", query={"uploads": "", "prefix": key})
     # Uploads come in the order of their keys, so those of the prefix itself are on the first page.
     uploads = xml.children(xml.parse(response.content), "Upload")
@@ -103,7 +103,7 @@ async def list_uploads(bucket: Bucket, key: str) -> list[str]:
 
 
 async def every_upload(bucket: Bucket) -> AsyncIterator[OpenUpload]:
-    """ListMultipartUploads, page by page: all uploads of the bucket that are under way.
+    """Call ListMultipartUploads page by page; yield all open uploads of the bucket.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
     """
@@ -125,7 +125,7 @@ async def every_upload(bucket: Bucket) -> AsyncIterator[OpenUpload]:
 
 
 async def abort_each(bucket: Bucket, key: str, upload_ids: Iterable[str]) -> None:
-    """Abort uploads of one key; one that is gone is no failure. Raises `S3Failure`."""
+    """Abort uploads of one key. A missing upload is no error. Raises `S3Failure`."""
     for upload_id in upload_ids:
         try:
             await abort(bucket, key, upload_id)
@@ -209,5 +209,5 @@ def _listed(part: UploadPart, *, with_sha256: bool) -> str:
 
 
 async def abort(bucket: Bucket, key: str, upload_id: str) -> None:
-    """AbortMultipartUpload: S3 forgets the upload and its parts."""
+    """Call AbortMultipartUpload: S3 deletes the upload and its parts."""
     await bucket.call("AbortMultipartUpload", "DELETE", key, query={"uploadId": upload_id})

@@ -1,4 +1,4 @@
-"""Stored objects: what S3 says of them, their bytes, and their end.
+"""Describe, read, list and delete stored objects.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 READ_BYTES = 1024 * 1024
 
-# What S3 answers to a conditional DeleteObject when the object is gone or is another one.
+# S3's answers to a conditional DeleteObject if the object is missing or was replaced.
 _GONE_OR_CHANGED = frozenset({404, 409, 412})
 
 
 class StoredObject(NamedTuple):
-    """An object as HeadObject describes it; `seen_at` is S3's own time of that answer.
+    """An object as HeadObject describes it. `seen_at` is S3's own time of that answer.
 
-    `etag` is in quotes, as S3 sends and takes it. `sha256` is base64, as S3 keeps it: with `-N` behind it, it is that
-    of the SHA-256s of N parts. None where the object has none, or HeadObject was not asked for it. `version_id` is
-    None in a bucket without versions. `metadata` is decoded, whatever its script; `missing_metadata` counts what S3
-    could not put into a header.
+    `etag` is in quotes, as S3 sends and takes it. `sha256` is base64, as S3 stores it; with `-N` it is that of the
+    SHA-256s of N parts. It is None if the object has none, or HeadObject was not asked for it. `version_id` is
+    None in a bucket without versions. `metadata` is decoded; `missing_metadata` counts the entries that S3 could not
+    put into a header.
     """
 
     key: str
@@ -60,7 +60,7 @@ class StoredObject(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """An object as a listing shows it."""
+    """An object in a listing."""
 
     key: str
     size_bytes: int
@@ -70,16 +70,16 @@ class Listed(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Objects in the order of their keys' UTF-8 bytes; `more` if there are others behind them."""
+    """Objects in the order of their keys' UTF-8 bytes. `more`: there are further ones."""
 
     objects: list[Listed]
     more: bool
 
 
 async def head(bucket: Bucket, key: str, *, checksums: bool = False, part: int | None = None) -> StoredObject | None:
-    """HeadObject, None where S3 says that there is no such object. With `part` the length is that part's.
+    """Call HeadObject; return None if the object does not exist. With `part` the length is that part's.
 
-    `checksums` asks for the SHA-256; under SSE-KMS that takes the permission kms:Decrypt.
+    `checksums` requests the SHA-256, which under SSE-KMS needs the permission kms:Decrypt.
     """
     try:
         response = await bucket.call(
@@ -113,7 +113,7 @@ async def head(bucket: Bucket, key: str, *, checksums: bool = False, part: int |
             # Not every store writes the number of parts behind both.
             in_parts="-" in etag + (sha256 or "") or headers.get("x-amz-checksum-type") == "COMPOSITE",
         )
-    except (KeyError, ValueError, OverflowError):  # the last: a date with a year of twenty digits
+    except (KeyError, ValueError, OverflowError):  # OverflowError: a date with a year of twenty digits
         raise S3Failure("HeadObject", response.status_code) from None
 
 
@@ -134,10 +134,10 @@ async def sha256_of(bucket: Bucket, stored: StoredObject) -> str:
 
 
 async def delete(bucket: Bucket, key: str, *, etag: str | None = None) -> None:
-    """DeleteObject; in a bucket with versions that adds a delete marker. Nothing there is no failure.
+    """Call DeleteObject, which adds a delete marker in a versioned bucket. A missing object is no error.
 
-    With an `etag` only the object that has it: another one under the key stays. LocalStack knows no condition and says
-    so; then the object goes without one. Other stores may ignore the condition.
+    With an `etag` delete only the object with this ETag. LocalStack refuses the condition; then the object is deleted
+    without it. Other stores may ignore the condition.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
     """
     try:
@@ -145,13 +145,13 @@ async def delete(bucket: Bucket, key: str, *, etag: str | None = None) -> None:
     except S3Failure as failure:
         if etag is not None and failure.code == "NotImplemented":
             await delete(bucket, key)
-        # AWS answers 204 where there was nothing; other stores may say so.
+        # For a missing object AWS answers 204; other stores may answer 404.
         elif failure.code == "NoSuchBucket" or failure.status not in (_GONE_OR_CHANGED if etag else (404,)):
             raise
 
 
 async def page(bucket: Bucket, prefix: str, *, after: str, max_keys: int) -> Page:
-    """ListObjectsV2: up to `max_keys` (1 to 1,000) objects below a prefix whose keys come after `after`."""
+    """Call ListObjectsV2: up to `max_keys` (1 to 1,000) objects below a prefix whose keys come after `after`."""
     query = {"list-type": "2", "max-keys": str(max_keys), "prefix": prefix}
     if after:
         query["start-after"] = after
@@ -175,8 +175,8 @@ async def page(bucket: Bucket, prefix: str, *, after: str, max_keys: int) -> Pag
 async def _listed(bucket: Bucket, query: Mapping[str, str]) -> "ET.Element":
     """Return a listing's document.
 
-    XML cannot carry every character that a key can; only then the keys are asked for in the encoding of forms, because
-    LocalStack compares `start-after` with what it has encoded.
+    XML cannot contain every character of a key. Only then the keys are requested percent-encoded, because LocalStack
+    compares `start-after` with encoded keys.
     """
     try:
         response = await bucket.call("ListObjectsV2", "GET", "", query=query)
@@ -188,10 +188,10 @@ async def _listed(bucket: Bucket, query: Mapping[str, str]) -> "ET.Element":
 
 
 async def read(bucket: Bucket, stored: StoredObject) -> AsyncGenerator[bytes, None]:
-    """Yield the bytes of exactly this object, going on where a connection broke.
+    """Yield the bytes of exactly this object; after a broken connection, continue where it stopped.
 
-    Raises `S3Failure`: 412 if the object was replaced meanwhile; else what the last of three attempts in a row met
-    that brought no byte.
+    Raises `S3Failure`: 412 if the object was replaced meanwhile; else the failure of the third attempt in a row without
+    a byte.
     """
     from image_upload.outbound.retry import BACKOFF_FIRST_S, RetryableError  # see `Bucket.client`
 
@@ -204,7 +204,7 @@ async def read(bucket: Bucket, stored: StoredObject) -> AsyncGenerator[bytes, No
         try:
             async with bucket.opened("GetObject", "GET", stored.key, headers=headers) as response:
                 if response.status_code != (206 if received else 200):
-                    # Not the rest that was asked for: it must not be appended.
+                    # This is not the requested rest, so it must not be appended.
                     raise S3Failure("GetObject", response.status_code)
                 async for chunk in response.aiter_raw(READ_BYTES):
                     received += len(chunk)

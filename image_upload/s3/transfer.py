@@ -1,4 +1,4 @@
-"""Send bytes to the bucket: one PUT while they are few, parts in parallel when there are more.
+"""Send bytes to the bucket: one PUT for few bytes, parts in parallel for more.
 
 S3 compares every part with its SHA-256, and `store` the finished object with its length.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
@@ -26,7 +26,7 @@ class NothingSent(Exception):
 
 
 class TooManyParts(Exception):
-    """The source is longer than was announced, or a part of it than all buffers together."""
+    """The source is longer than announced, or one of its parts exceeds all buffers."""
 
 
 async def put(
@@ -86,10 +86,10 @@ async def send_parts(
                     part.free()
                     raise TooManyParts
                 task = tasks.create_task(send(number, part.data))
-                # Not in the task itself: one that is cancelled before it has begun runs nothing at all.
+                # Not in the task itself: a task that is cancelled before it starts runs nothing.
                 task.add_done_callback(functools.partial(_done, part, room))
     except BaseExceptionGroup as group:
-        # What ended the group first is what the caller has to hear of.
+        # The first failure ended the group, so it is the one for the caller.
         raise group.exceptions[0] from None
     return sorted(sent)
 

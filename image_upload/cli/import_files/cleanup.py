@@ -1,4 +1,4 @@
-"""After the sending: the list of old paths and keys, and removing the files that S3 has."""
+"""After sending: write the list of old paths and keys, and remove the files that S3 has."""
 
 import asyncio
 import csv
@@ -20,7 +20,7 @@ from image_upload.s3.errors import S3Failure
 def write_list(file: str, rows: Iterator[Row]) -> int:
     """Write a CSV (RFC 4180) of every file that S3 has, in one step; return its number of rows. Raises `OSError`.
 
-    Cells are data as they are: a spreadsheet that takes `=…` in a file name for a formula is told to import text.
+    Cells are unescaped data: import them as text, or a spreadsheet may read `=…` in a file name as a formula.
     """
     count = 0
     target = Path(file)
@@ -35,7 +35,7 @@ def write_list(file: str, rows: Iterator[Row]) -> int:
             out.flush()
             os.fsync(fd)
         partial.replace(target)
-        # Its new name has to outlive a crash as well: what it lists may be removed next.
+        # Its new name must survive a crash, because the listed files may be removed next.
         folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
@@ -48,7 +48,7 @@ def write_list(file: str, rows: Iterator[Row]) -> int:
 
 
 async def remove_files(rows: Iterator[Row], jobs: int, storage: Storage, tree: Tree, report: Report) -> None:
-    """Remove each file that S3 confirms once more and that is still what was hashed. Raises `Stop`."""
+    """Remove each file that S3 confirms once more and that has not changed since it was hashed. Raises `Stop`."""
     await in_parallel(rows, jobs, lambda row: _remove(row, storage, tree, report))
 
 

@@ -1,4 +1,4 @@
-"""Old paths in one column of a database become keys, in batches of one transaction each.
+"""Replace old paths in one column of a database by keys, in batches of one transaction each.
 
 Table and column are looked up in the database and quoted by SQLAlchemy; values are bound.
 """
@@ -79,7 +79,7 @@ class Column:
         return open_for_migrations(target, {} if target.is_sqlite else await target.parameters())
 
     def _look_up(self, connection: Connection) -> tuple[TableClause, ColumnElement[str], int | None]:
-        """Return the table, its column, and how many characters that takes."""
+        """Return the table, its column, and the column's length in characters."""
         found = self._reflect(connection)
         column = named_column(self._column, found["type"])
         return named_table(self._table, column, schema=self._schema), column, getattr(found["type"], "length", None)

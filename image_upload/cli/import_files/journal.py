@@ -1,7 +1,7 @@
-"""What was decided and what S3 confirmed, in an SQLite file that survives a kill at any instant.
+"""The import's decisions and S3's confirmations, in an SQLite file that survives a kill at any moment.
 
-A file's key is committed before a byte of the file is sent, and never changes: whatever is repeated after a kill
-goes to the same key. That S3 has a file is written down afterwards and a little later; if that is lost, S3 is asked.
+A file's key is committed before its first byte is sent, and never changes, so a repeated upload uses the same key.
+S3's confirmation is committed a little later; if it is lost, S3 is asked again.
 """
 
 import sqlite3
@@ -22,8 +22,8 @@ _FLUSH_WITHIN_S: Final = 0.5
 
 _TABLES: Final = (
     "CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    # stat: of the file whose bytes were hashed, once it is stored. seen: the last run that came across the file.
-    # begun: an upload in parts may be open in S3, also if upload_id is not known.
+    # stat: of the hashed file, once it is stored. seen: the last run that found the file.
+    # begun: a multipart upload may be open in S3, also if upload_id is not known.
     """CREATE TABLE files (
         id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, key TEXT NOT NULL UNIQUE,
         size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
@@ -37,7 +37,7 @@ _COLUMNS: Final = (
 
 
 Which = Literal["every", "stored", "stored here", "to send", "left behind"]
-# What `rows` takes. "here": this run has found the file in the folder.
+# The arguments of `rows`. "here": this run has found the file in the folder.
 _CONDITIONS: Final[Mapping[Which, str]] = {
     "every": "true",
     "stored": "stored",
@@ -48,7 +48,7 @@ _CONDITIONS: Final[Mapping[Which, str]] = {
 
 
 class Row(NamedTuple):
-    """A file. `sha256` and `etag` are those of the object that S3 confirmed last, None before."""
+    """A file. `sha256` and `etag` are those of the object that S3 confirmed; None before."""
 
     id: int
     path: bytes
@@ -64,14 +64,14 @@ class Row(NamedTuple):
 class Journal:
     """One import's journal, locked against every other process until it is closed.
 
-    What is written is committed by `flush`, at the latest when the journal is closed; other methods say where they do
-    so at once. Every method raises `Stop` where SQLite fails.
+    Changes are committed by `flush`, at the latest by `close`; some methods commit at once. Every method raises `Stop`
+    if SQLite fails.
     """
 
     def __init__(self, file: str, about: Mapping[str, str], *, keep: bool = True) -> None:
-        """Open or begin the journal of this import. With `keep` false, work on a copy that is thrown away.
+        """Open or create the journal of this import. Without `keep`, work on a copy in memory.
 
-        `about` says what the import is: a journal of another one is refused.
+        `about` describes the import. The journal of another one is refused.
         """
         self._file = file
         self._unflushed = 0
@@ -145,7 +145,7 @@ class Journal:
         return None if found is None else _row(found)
 
     def row(self, row_id: int) -> Row:
-        """Return a row as it is now; rows of files under way are never forgotten."""
+        """Return the current row of a file that is being sent; such rows are never deleted."""
         return _row(self._execute(f"SELECT {_COLUMNS} WHERE id = ?", (row_id,)).fetchone())
 
     def plan(self, path: bytes, key: str, stat: Stat) -> bool:
@@ -212,7 +212,7 @@ def _open(file: str) -> sqlite3.Connection:
         # https://www.sqlite.org/pragma.html#pragma_locking_mode
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA journal_mode = WAL")
-        # A commit is on the disk before it returns: not even a power cut makes a second key for a file.
+        # A commit is on the disk before it returns, so that even a power cut causes no second key for a file.
         db.execute("PRAGMA synchronous = FULL")
     except BaseException:
         db.close()
@@ -221,7 +221,7 @@ def _open(file: str) -> sqlite3.Connection:
 
 
 def _copy(file: str) -> sqlite3.Connection:
-    """In memory, and of the file only what is there already."""
+    """Return a copy of the journal in memory."""
     db = sqlite3.connect(":memory:")
     if Path(file).exists():
         source = sqlite3.connect(file, timeout=0)

@@ -1,4 +1,4 @@
-"""What an import shows: a bar on a terminal, a line now and then elsewhere, and a summary at the end."""
+"""The progress of an import: a bar on a terminal, lines elsewhere, and a summary at the end."""
 
 import sys
 import time
@@ -17,7 +17,7 @@ _BAR: Final = "{percentage:3.0f}% {bar} {n_fmt}/{total_fmt} {rate_fmt}, {remaini
 
 
 class Progress:
-    """One file's share of the progress: as much as it has bytes, however often they are sent."""
+    """One file's share of the progress. Bytes that are sent again count once."""
 
     def __init__(self, report: "Report", size_bytes: int) -> None:
         self._report = report
@@ -36,7 +36,7 @@ class Progress:
 
 
 class Report:
-    """Counts what comes of each file and shows it."""
+    """Count the outcomes of the files and show the progress."""
 
     def __init__(self, *, rehearse: bool) -> None:
         self._rehearse = rehearse
@@ -100,7 +100,7 @@ class Report:
 
     def _line(self) -> str:
         took_s = time.monotonic() - self._started
-        # Small files cost requests, large ones bytes: the slower of the two tells when it will be over.
+        # Small files take requests, large ones bytes. The slower of the two decides the remaining time.
         done = min(self.files_done / max(1, self.files), self.bytes_done / max(1, self.bytes))
         left = f", about {_duration(took_s / done - took_s)} left" if done else ""
         size = f"{human_bytes(self.bytes_done)} of {human_bytes(self.bytes)}"

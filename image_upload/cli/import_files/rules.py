@@ -1,4 +1,4 @@
-"""What a file becomes in the bucket: key, type, metadata. Or why it cannot."""
+"""The key, type and metadata of a file in the bucket, or why it is refused."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ _ANY_TYPE = "application/octet-stream"
 
 
 class Rules(NamedTuple):
-    """What the operator asked for. `prefix` None: keys as the purpose makes them."""
+    """The operator's options. If `prefix` is None, keys are made by the purpose."""
 
     purpose: Purpose
     user_id: str
@@ -41,7 +41,7 @@ class Rules(NamedTuple):
 
 
 def content_type(purpose: Purpose, ext: str) -> str:
-    """Return the media type that an extension stands for, where possible one of the purpose's."""
+    """Return the media type of an extension, if possible one of the purpose's."""
     if "audio/*" in purpose.types and ext in _AUDIO:
         return _AUDIO[ext]
     for media_type, extensions in purpose.types.items():
@@ -51,7 +51,7 @@ def content_type(purpose: Purpose, ext: str) -> str:
 
 
 def fit(rules: Rules, path: bytes, size_bytes: int) -> ValidatedUpload:
-    """Key and headers for a file. Raises the 400 problems of minting: too large, wrong type, bad name, bad key."""
+    """Return key and headers for a file. Raises the 400 problems of minting: size, type, name, key."""
     try:
         text = path.decode()
     except UnicodeDecodeError:
@@ -72,6 +72,6 @@ def fit(rules: Rules, path: bytes, size_bytes: int) -> ValidatedUpload:
     )
     if rules.prefix is None:
         return upload
-    # Composed, as file names are everywhere here: macOS writes Hangul decomposed, browsers ask for it composed.
+    # In composed form (NFC): macOS writes Hangul decomposed, and browsers request it composed.
     key = unicodedata.normalize("NFC", f"{rules.prefix}/{text}" if rules.prefix else text)
     return upload._replace(key=keys.check(key))

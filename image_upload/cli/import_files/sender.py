@@ -1,6 +1,6 @@
-"""One file to its end: stored and confirmed, refused, or failed with a reason.
+"""Send one file until it is stored and confirmed, refused, or failed with a reason.
 
-A file is always read from its beginning to its end. Parts that S3 has already, byte for byte, are not sent again.
+A file is always read from begin to end. Parts that S3 has already, byte for byte, are not sent again.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _NO_OVERWRITE: Final = {"If-None-Match": "*"}
 
 
 class Stored(NamedTuple):
-    """S3 has the file. `etag` is without quotes. `was_there`: it had it before."""
+    """A file that S3 has. `etag` is without quotes. `was_there`: S3 had it before this run."""
 
     stat: Stat
     sha256: str
@@ -40,11 +40,11 @@ class Stored(NamedTuple):
 
 
 class ForeignObject(Exception):
-    """Under the key is an object that is not of this import."""
+    """The key has an object that this import did not store."""
 
 
 class Sender:
-    """Sends the files of one import."""
+    """Send the files of one import."""
 
     def __init__(
         self, storage: Storage, tree: Tree, journal: Journal, rules: Rules, report: Report, *, rehearse: bool
@@ -59,13 +59,13 @@ class Sender:
         self._failures_in_a_row = 0
 
     async def send_all(self, rows: Iterator[Row], jobs: int) -> None:
-        """Send the rows' files, so many at once. Raises `Stop` when going on makes no sense."""
-        # So many files one after the other, each after all its attempts: it is not the files.
+        """Send the rows' files, `jobs` at once. Raises `Stop` if all further files would fail too."""
+        # After so many failed files in a row, each after all its attempts, the files are not the reason.
         self._failures_most = max(jobs, _FAILURES_LEAST)
         await in_parallel(rows, jobs, self._send)
 
     async def settle_left_behind(self) -> None:
-        """Leave nothing open of files that earlier runs began and this one does not send. Raises `Stop`."""
+        """Abort open uploads of files that earlier runs began and this one does not send. Raises `Stop`."""
         for row in self._journal.rows("left behind"):
             await self._settle(row)
             try:
@@ -125,7 +125,7 @@ class Sender:
         try:
             yield await asyncio.shield(opening)
         finally:
-            # So is a file closed that the thread opens after this task was cancelled.
+            # Also close a file that the thread opens after this task was cancelled.
             opening.add_done_callback(_close)
 
     async def _put(self, bucket: Bucket, row: Row, file: OpenFile, headers: Mapping[str, str]) -> Stored:
@@ -146,7 +146,7 @@ class Sender:
                 self._check_ours(row, found)
                 sent = await transfer.put(bucket, row.key, part.data, digest, headers)
             if not await confirms(sent, digest):
-                # An ETag alone says nothing where S3 encrypts with KMS. A HEAD may know more.
+                # With KMS encryption the ETag proves nothing. A HEAD may return a checksum.
                 found = await objects.head(bucket, row.key, checksums=True)
                 if found is None or not await confirms(found, digest):
                     await objects.delete(bucket, row.key, etag=sent.etag)
@@ -158,7 +158,7 @@ class Sender:
     async def _send_parts(
         self, bucket: Bucket, row: Row, file: OpenFile, headers: Mapping[str, str], progress: Progress
     ) -> Stored:
-        """If this raises, the upload stays open, to be gone on with or to be aborted by `give_up`."""
+        """Send a file in parts. If this raises, the upload stays open, to continue it or to abort it by `give_up`."""
         upload_id, there = row.upload_id, await _parts_there(bucket, row)
         conditions = _NO_OVERWRITE
         if upload_id is None or there is None:
@@ -179,7 +179,7 @@ class Sender:
         failed = S3Failure("CompleteMultipartUpload", None, "BadDigest")
         try:
             await multipart.complete(bucket, row.key, upload_id, sent, conditions, limit=time_limits.COMPLETE_OWN)
-        except S3Failure as failure:  # it may have gone well all the same: the object says
+        except S3Failure as failure:  # the upload may be complete all the same, so look at the object
             failed = failure
         stored = await objects.head(bucket, row.key, checksums=True)
         if stored is None or not await confirms(stored, digest):
@@ -188,7 +188,7 @@ class Sender:
 
     async def _begin(self, bucket: Bucket, row: Row, headers: Mapping[str, str]) -> str:
         await give_up(bucket, row, self._journal)
-        # First this, then S3: a kill in between must not leave an upload that the journal does not know.
+        # Before the call to S3, so that a kill in between leaves no upload that is not in the journal.
         self._journal.begun(row.id, None)
         upload_id = await multipart.create(bucket, row.key, headers, with_sha256=True)
         self._journal.begun(row.id, upload_id)
@@ -231,7 +231,7 @@ def _stored(file: OpenFile, digest: Digest, etag: str, *, was_there: bool = Fals
 
 
 async def _parts_there(bucket: Bucket, row: Row) -> dict[int, UploadPart] | None:
-    """Return the parts of the open upload by number, None where none is open."""
+    """Return the parts of the open upload by number; None if none is open."""
     if row.upload_id is None:
         return None
     try:
@@ -243,7 +243,7 @@ async def _parts_there(bucket: Bucket, row: Row) -> dict[int, UploadPart] | None
 
 
 async def give_up(bucket: Bucket, row: Row, journal: Journal) -> None:
-    """Leave no upload open that this import has begun for a file. Raises `S3Failure`."""
+    """Abort the upload that this import has begun for a file. Raises `S3Failure`."""
     if not row.begun:
         return
     upload_ids = [row.upload_id] if row.upload_id else await multipart.list_uploads(bucket, row.key)

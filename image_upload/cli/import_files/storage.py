@@ -1,4 +1,4 @@
-"""The bucket behind an import: a failure that may pass is tried again, one that every file would meet stops the import.
+"""The bucket of an import: retry temporary failures, and stop the import after a failure that all files would have.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList
 """
@@ -24,18 +24,18 @@ T = TypeVar("T")
 _PAUSE_MAX_S: Final = 60.0
 _TELL_EVERY_S: Final = 10.0
 
-# 4xx that the next attempt may not see again. NoSuchUpload: a lifecycle rule has aborted it; begin anew.
+# Temporary 4xx codes. NoSuchUpload: a lifecycle rule has aborted the upload; begin a new one.
 _PASSING_CODES: Final = frozenset(
     {"RequestTimeout", "BadDigest", "IncompleteBody", "NoSuchUpload", "ConditionalRequestConflict"}
 )
 _ENDED_CODES: Final = frozenset({"ExpiredToken", "TokenRefreshRequired", "TokenInvalid"})
-# Every file would get the same answer.
+# All files would get the same answer.
 _SAME_FOR_ALL_STATUSES: Final = frozenset({301, 307, 401, 403})
 _SAME_FOR_ALL_CODES: Final = frozenset({"NoSuchBucket", "PermanentRedirect", "AuthorizationHeaderMalformed"})
 
 
 def may_pass(error: BaseException) -> bool:
-    """Return whether the same file may go well the next time."""
+    """Return whether a retry of the same file may succeed."""
     if isinstance(error, S3Failure):
         passes = error.status is None or error.status in RETRYABLE_STATUSES or error.code in _PASSING_CODES
         return passes or _credentials_ended(error)
@@ -43,7 +43,7 @@ def may_pass(error: BaseException) -> bool:
 
 
 def answer_of(failure: S3Failure) -> str:
-    """Return status and code, as far as there are any."""
+    """Return status and code, as far as the answer has them."""
     return f"{failure.status or 'nothing'} {failure.code or ''}".strip()
 
 
@@ -53,7 +53,7 @@ def _credentials_ended(failure: S3Failure) -> bool:
 
 
 async def in_parallel(rows: Iterator[Row], jobs: int, work: Callable[[Row], Awaitable[None]]) -> None:
-    """Do the work for each row, so many at once. Raises what ended the first of them."""
+    """Do the work for each row, `jobs` at once. Raises the first failure."""
 
     async def worker() -> None:
         for row in rows:
@@ -68,7 +68,7 @@ async def in_parallel(rows: Iterator[Row], jobs: int, work: Callable[[Row], Awai
 
 
 class Storage:
-    """The bucket, opened anew with fresh credentials when those in use have ended."""
+    """The bucket. It is opened again with fresh credentials when those in use expire."""
 
     def __init__(self, open_bucket: Callable[[], Bucket], say: Callable[[str], None]) -> None:
         self._open = open_bucket
@@ -82,7 +82,7 @@ class Storage:
         return self._opened[-1]
 
     async def patiently(self, work: Callable[[Bucket], Awaitable[T]]) -> T:
-        """Do the work, again while its failures may pass. Raises `Stop`, or what does not pass."""
+        """Do the work, with retries after temporary failures. Raises `Stop`, or a failure that is not temporary."""
         renewals = 0
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(may_pass),
@@ -106,7 +106,7 @@ class Storage:
         raise AssertionError("tenacity ends with an answer or an error")
 
     def _tell(self, state: RetryCallState) -> None:
-        """Say what is waited for, but not for every file."""
+        """Report the failure that a retry waits for, but not for every file."""
         error = state.outcome.exception() if state.outcome is not None else None
         now = time.monotonic()
         if isinstance(error, S3Failure) and (self._said_at is None or now - self._said_at >= _TELL_EVERY_S):
@@ -116,7 +116,7 @@ class Storage:
     async def _renew(self, used: Bucket, renewals: int) -> None:
         if renewals > 1:
             raise Stop("The AWS credentials have ended, and there are no fresh ones. Get some.")
-        if used is self.bucket:  # else another file has seen to it
+        if used is self.bucket:  # otherwise another file's task has renewed it
             self._opened.append(await asyncio.to_thread(self._open))
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""The files of a folder. What lies outside of it is never read, whatever links are in it or are put there meanwhile."""
+"""The files of a folder. Links never lead out of it, also if they are created during the import."""
 
 import os
 import stat
@@ -22,7 +22,7 @@ _KINDS = {
 
 
 class Stat(NamedTuple):
-    """What changes when a file does. A program that changes it can set back mtime, but not ctime."""
+    """The attributes that change with a file. A program can set back mtime, but not ctime."""
 
     size_bytes: int
     mtime_ns: int
@@ -38,7 +38,7 @@ class Found(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """Something that is not moved: it is no file (`failed` False), or it cannot be looked into."""
+    """An entry that is not moved: it is not a file (`failed` False), or it cannot be read."""
 
     path: bytes
     reason: str
@@ -46,17 +46,17 @@ class Passed(NamedTuple):
 
 
 class ChangedError(Exception):
-    """The file is being written to while it is read."""
+    """The file changes while it is read."""
 
 
 def shown(path: bytes | str) -> str:
-    """Return a path for a terminal or a log: what could move the cursor or is no UTF-8 is escaped."""
+    """Return a path for a terminal or a log: control characters and invalid UTF-8 are escaped."""
     text = os.fsencode(path).decode(errors="backslashreplace")
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def stat_of(found: os.stat_result) -> Stat:
-    """Return the part of a stat that we compare."""
+    """Return the attributes of a stat that are compared."""
     return Stat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
