@@ -171,9 +171,8 @@ def test_a_production_that_lacks_what_signing_in_needs_does_not_start() -> None:
     assert "4 settings are" in said
     assert all(f"{name}: missing" in said for name in needed)
     without = {name: value for name, value in given.items() if not name.startswith("GITHUB_")}
-    assert load(without | {"JWT_SECRET": SECRET}).sign_in.session_secret is None, (
-        "a service without sign-in needs none of them"
-    )
+    settings = load(without | {"JWT_SECRET": SECRET})
+    assert settings.sign_in.session_secret is None, "a service without sign-in needs none of them"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`import DIR`: find the files, send them, update the database, write the list, remove the files."""
+"""`import DIR`: look, send, update the database, write the list, remove."""
 
 import asyncio
 import contextlib
@@ -26,12 +26,13 @@ from image_upload.errors import CredentialsUnavailable, InvalidKey, Problem
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import S3Failure
 from image_upload.settings import Settings, SettingsError, load, read_dotenv
+from image_upload.settings.database import DatabaseSettings
 
 if TYPE_CHECKING:
     from image_upload.cli.import_files.database import Column
 
 _LOOKED_AT_ONCE: Final = 1_000
-_INTERRUPTED: Final = 130  # a shell's exit code for a program that Ctrl-C ended
+_INTERRUPTED: Final = 130  # as a shell says it of a program that Ctrl-C ended
 _GO_ON: Final = "Then repeat the same command: it goes on where it was."
 
 # By the status of HeadBucket's answer; None: there was none.
@@ -59,10 +60,10 @@ class _Import(NamedTuple):
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run `import DIR`. Return 0 if every file is in the bucket, 1 if some are not, 2 if it could not start."""
+    """`import DIR`: 0 when every file is in the bucket, 1 when some are not, 2 when it could not begin."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # for names that the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")  # names in a script that the terminal lacks
     options = parse(arguments)
     with contextlib.ExitStack() as held:
         try:
@@ -98,7 +99,7 @@ def _begin(options: Namespace, settings: Settings, held: contextlib.ExitStack) -
     except OSError as error:
         raise Stop(f"{shown(options.folder)} cannot be opened: {error.strerror}.") from None
     held.callback(tree.close)
-    column = _column(settings, options.update_db) if options.update_db else None
+    column = _column(settings.database, options.update_db) if options.update_db else None
     about = {
         "bucket": settings.storage.s3_bucket_name,
         "endpoint": Bucket(settings.storage).address.origin,
@@ -113,10 +114,10 @@ def _begin(options: Namespace, settings: Settings, held: contextlib.ExitStack) -
     return _Import(options, rules, tree, journal, column, Report(rehearse=options.dry_run))
 
 
-def _column(settings: Settings, name: str) -> "Column":
+def _column(settings: DatabaseSettings, name: str) -> "Column":
     from image_upload.cli.import_files.database import Column  # with SQLAlchemy, which most imports do without
 
-    return Column(settings.database, name)
+    return Column(settings, name)
 
 
 def _rules(options: Namespace, settings: Settings) -> Rules:
@@ -133,7 +134,7 @@ def _rules(options: Namespace, settings: Settings) -> Rules:
 
 
 def _close(journal: Journal) -> None:
-    with contextlib.suppress(Stop):  # the next run asks S3 about what could not be committed
+    with contextlib.suppress(Stop):  # what it could not write down, S3 is asked about the next time
         journal.close()
 
 
@@ -197,7 +198,7 @@ async def _look(every: _Import) -> None:
 
 
 def _own_files(options: Namespace) -> set[bytes]:
-    """Return the files that this command writes, by their paths relative to the folder."""
+    """Return what this command writes itself, by its path relative to the folder."""
     folder = Path(options.folder).resolve()
     files = [f"{options.journal}{ending}" for ending in ("", "-wal", "-shm")]
     files += [options.rewrite_list] if options.rewrite_list else []
@@ -255,7 +256,7 @@ async def _send(every: _Import, storage: Storage) -> None:
 
 
 async def _finish(every: _Import, storage: Storage) -> None:
-    """Update the database, write the list, remove files, in this order: the database may still refer to the files."""
+    """Database, list, removal, in this order: nothing is removed that the database still looks for here."""
     options, journal, report = every.options, every.journal, every.report
     rehearse = options.dry_run
     if every.column is not None:
