@@ -36,7 +36,7 @@ from image_upload.web.middleware import BodyLimit, Problems, RequestLog, Trailin
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The service as an ASGI application. Nothing is connected to before the first request that needs it."""
+    """Return the service as an ASGI application. Nothing is connected to before the first request that needs it."""
     context = CompletionContext(settings.storage, settings.database, settings.usage)
     bucket = context.bucket
     table = purposes.table(allow_gif=settings.uploads.allow_gif)
@@ -125,7 +125,7 @@ def _documentation_routes(describe: Callable[[], dict[str, Any]]) -> Sequence[Ba
 def _middleware(
     settings: Settings, limiter: Limiter, address: AddressOf, open_uppy: Callable[[], None]
 ) -> list[Middleware]:
-    """What surrounds every request, outermost first."""
+    """Return what surrounds every request, outermost first."""
 
     def max_bytes_of(path: str) -> int:
         most = proxy.FORM_MAX_BYTES.get(path, JSON_BODY_MAX_BYTES)
@@ -152,5 +152,5 @@ def _middleware(
 
 
 async def _leave_to_the_edge(_: Any, error: Exception) -> Any:
-    """The framework's own answers are not problem documents; `edge.Problems` gives ours."""
+    """Pass the framework's exception on: `Problems` turns it into a problem document."""
     raise error

@@ -11,7 +11,7 @@ from image_upload.settings.database import DatabaseSettings
 
 
 def migrated(path: Path) -> dict[str, str]:
-    """Make the database of a file, or bring it up to date; the settings that lead to it."""
+    """Create or migrate the database in a file; return the settings for it."""
     environ = {"DATABASE_URL": f"sqlite:///{path.absolute().as_posix()}"}
     migrate(
         load_section(DatabaseSettings, {"ENVIRONMENT": "local", "AWS_REGION": "us-east-1", **environ}, serving=False)
@@ -21,6 +21,6 @@ def migrated(path: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def local_database() -> Iterator[dict[str, str]]:
-    """A migrated database in a temporary folder; yields the settings that lead to it."""
+    """Yield the settings for a migrated database in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="image-upload-", ignore_cleanup_errors=True) as folder:
         yield migrated(Path(folder) / "records.sqlite3")

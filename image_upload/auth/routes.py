@@ -1,4 +1,4 @@
-"""Routes of sign-in, built by the first request for one of them."""
+"""The routes of sign-in, built by the first request for one of them."""
 
 import base64
 import hashlib
@@ -22,7 +22,7 @@ from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import invalid_request, read_json
 from image_upload.web.openapi import documented
 
-# These answers hold codes and tokens: no page may learn the address of the one before. `edge` keeps them out of caches.
+# Codes and tokens are in these URLs and answers, so browsers must not send them as a referrer.
 HEADERS = {"Referrer-Policy": "no-referrer"}
 
 _DATABASE = (errors.DatabaseNotConfigured, errors.DatabaseUnavailable)
@@ -34,7 +34,7 @@ Challenge = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{43}$")]
 
 
 class _WithoutReferrer(APIRoute):
-    """A route whose answers carry `HEADERS`, those that are problems included."""
+    """A route that adds `HEADERS` to all its answers, also to problems."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -56,7 +56,7 @@ class _WithoutReferrer(APIRoute):
 
 
 def router(settings: SignInSettings, sign_in: SignIn, principal_of: PrincipalOf) -> APIRouter:
-    """Sign-in by provider, tokens, and who one is."""
+    """Return the routes of providers, tokens and the signed-in user."""
     routes = APIRouter(tags=["Accounts"], route_class=_WithoutReferrer)
     for name in PROVIDERS:
         _provider_routes(routes, settings, sign_in, name)
@@ -69,7 +69,7 @@ def router(settings: SignInSettings, sign_in: SignIn, principal_of: PrincipalOf)
 
 def _provider_routes(routes: APIRouter, settings: SignInSettings, sign_in: SignIn, name: str) -> None:
     production = settings.production
-    # The prefix makes browsers refuse it from a neighbouring domain or over plain http (RFC 6265bis section 4.1.3.2).
+    # With this prefix browsers refuse the cookie from other hosts and over plain http (RFC 6265bis section 4.1.3.2).
     cookie = "__Host-sign-in" if production else "sign-in"
     kept: dict[str, Any] = {"secure": production or settings.on_lambda, "httponly": True, "samesite": "lax"}
 
@@ -85,7 +85,7 @@ def _provider_routes(routes: APIRouter, settings: SignInSettings, sign_in: SignI
         ),
     )
     async def begin(request: Request, code_challenge: Challenge = None) -> RedirectResponse:
-        """For a browser to go to, not to fetch: answers 302 to the provider, with a cookie for the way back."""
+        """Open this URL in the browser; do not fetch it. Answers 302 to the provider, with a cookie."""
         location, sealed = await sign_in.begin(name, str(request.base_url), code_challenge)
         response = RedirectResponse(location, 302)
         response.set_cookie(cookie, sealed, max_age=SIGN_IN_EXPIRES_S, **kept)
@@ -114,7 +114,7 @@ def _provider_routes(routes: APIRouter, settings: SignInSettings, sign_in: SignI
             request.scope["principal"] = Principal(str(found.user.id), signed_in=True)
             location = found.location
         except Problem as problem:
-            # The code alone: a text that others can influence has no place on a page.
+            # The code alone: a page must not show text that others can influence.
             request.scope["problem"] = problem.code
             location = sign_in.front_end(error=problem.code)
         response = RedirectResponse(location, 302)
@@ -137,7 +137,7 @@ def _token_routes(routes: APIRouter, sign_in: SignIn) -> None:
         ),
     )
     async def token(request: Request) -> JSONResponse:
-        """Each works once. What comes twice ends the session."""
+        """Each code and refresh token works once. A second use ends the session."""
         asked = await read_json(request, TokenRequest)
         if asked.grant_type == "authorization_code":
             return JSONResponse(await sign_in.exchange(asked.code or "", _challenge_of(asked.code_verifier)))
@@ -151,7 +151,7 @@ def _token_routes(routes: APIRouter, sign_in: SignIn) -> None:
         openapi_extra=documented(*_JSON, *_DATABASE, body="auth.schemas:LogoutRequest"),
     )
     async def logout(request: Request) -> Response:
-        """Ends the session of a refresh token; an invalid one is no error. Its access token ends by itself, soon."""
+        """End the session: its refresh token stops working, its access token when it expires. A wrong one is ignored."""
         await sign_in.end((await read_json(request, LogoutRequest)).refresh_token)
         return Response(status_code=204)
 
@@ -162,12 +162,12 @@ def _me_routes(routes: APIRouter, sign_in: SignIn, principal_of: PrincipalOf) ->
 
     @routes.get("/auth/me", summary="Who am I", operation_id="getCurrentUser", openapi_extra=dict(told))
     async def me(principal: signed_in) -> JSONResponse:
-        """Of a user who did not sign in here the id alone is known."""
+        """Email and name are known only of users who signed in here."""
         return JSONResponse(await sign_in.user(principal.user_id))
 
     @routes.post("/auth/verify", summary="Is this token good", operation_id="verifyToken", openapi_extra=dict(told))
     async def verify(principal: signed_in) -> JSONResponse:
-        """For a back end that has to know a token's user."""
+        """For a back end that has received a token and needs its user."""
         return JSONResponse(await sign_in.user(principal.user_id))
 
 
@@ -183,12 +183,12 @@ def _test_routes(routes: APIRouter, sign_in: SignIn) -> None:
     async def test_token(
         email: Annotated[str, Query(max_length=EMAIL_MAX_CHARS, pattern=r"^[!-?A-~]+@[!-?A-~]+$")],
     ) -> JSONResponse:
-        """A token of the user with this address. In production there is no such route."""
+        """Sign in as the user with this address, without a provider. In production the route does not exist."""
         return JSONResponse(await sign_in.test_token(email))
 
 
 def _challenge_of(verifier: str | None) -> str | None:
-    """What the front end sent when it began, if this is what it kept (RFC 7636 section 4.6)."""
+    """Return the code challenge of a verifier (RFC 7636 section 4.6)."""
     if verifier is None:
         return None
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")

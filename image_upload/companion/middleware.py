@@ -1,4 +1,4 @@
-"""The way to Uppy's routes: they are built at the first knock, and a token may come in the path."""
+"""Route Uppy's requests: take the token from the path, and build the routes at the first request."""
 
 import re
 from collections.abc import Callable
@@ -11,10 +11,10 @@ _UPPY_PATH = re.compile(r"(?:/u/(?P<token>[^/]+))?/?(?P<rest>/s3/.*)")
 
 
 class UppyPath:
-    """Leads `/u/{token}/s3/…` to `/s3/…`, for Uppy 6, which sends no headers of ours.
+    """Route `/u/{token}/s3/…` to `/s3/…`, for Uppy 6, which cannot send an Authorization header.
 
-    It also takes a doubled slash: Uppy 6 appends `/s3` to its endpoint as it is. `open_room` adds the routes
-    where they are not there yet: most services never see a request for them, and start 7 ms sooner.
+    Also accept a doubled slash: Uppy 6 appends `/s3` to its endpoint as it is. `open_room` adds the routes at the first
+    request: most services never get one, and start 7 ms sooner without them.
     """
 
     def __init__(self, app: ASGIApp, open_room: Callable[[], None]) -> None:
@@ -22,11 +22,11 @@ class UppyPath:
         self._open_room = open_room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application."""
+        """Rewrite the path of a request of Uppy and pass it on."""
         path = scope.get("path", "")
         if "/s3/" in path and (match := _UPPY_PATH.fullmatch(path)):
             self._open_room()
-            # Uppy 5 shows `message` to its user and takes any `error` for a failure; see `edge.answer`.
+            # Uppy 5 shows `message` to its user and takes any `error` for a failure.
             scope["companion"] = True
             scope["path"] = match["rest"]
             if match["token"]:

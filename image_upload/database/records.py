@@ -32,35 +32,35 @@ Answer = TypeVar("Answer")
 ID_BITS: Final = 53
 ID_MIN: Final = 10**12
 
-# States that what S3 says may still change.
+# The states that S3's answer can still change.
 UNSETTLED: Final = ("pending", "expired")
 
-# serialization_failure and deadlock_detected: the same transaction may succeed now. Aurora DSQL says so whenever two
-# touched one row. https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html
+# serialization_failure and deadlock_detected: a retry of the transaction may succeed. Aurora DSQL raises the first when
+# two transactions change one row. https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html
 _CONFLICTS: Final = frozenset({"40001", "40P01"})
 _NO_SUCH_TABLE: Final = "42P01"
 
 
 def new_id() -> int:
-    """A random whole number of 13 to 16 digits, as the documents' clients expect; no sequence has to hand it out.
+    """Return a random integer of 13 to 16 digits, as version 1 clients expect. It needs no database sequence.
 
-    Not fewer digits: an identity provider's numbers must not look like a user of ours (`accounts.claims`).
+    It never has fewer digits, so that an identity provider's numeric ids do not look like it (`auth.claims`).
     """
     return secrets.randbelow(2**ID_BITS - ID_MIN) + ID_MIN
 
 
 class Records:
-    """The rows, over an engine that connects when it is first used. `timeout_s` bounds each call as a whole."""
+    """The rows of `uploads`. The engine connects at its first use. Each call takes at most `timeout_s` seconds."""
 
     def __init__(self, settings: DatabaseSettings, *, timeout_s: float = DATABASE_TIMEOUT_S) -> None:
         target = Target(settings)
         self._engine = open_engine(target, on_lambda=settings.on_lambda, timeout_s=timeout_s)
         self._timeout_s = timeout_s
-        # DSQL knows no SKIP LOCKED: there the second of two that claim one row begins anew.
+        # DSQL has no SKIP LOCKED: there the second of two claims of one row is retried.
         self._skip_locked = not target.is_dsql
 
     async def insert(self, kind: Kind, expected_object: ExpectedObject) -> Record:
-        """Write a pending row. Raises `DatabaseUnavailable`, as every call here."""
+        """Insert a pending row and return it. Raises `DatabaseUnavailable`, as every method here."""
         now = datetime.now(UTC)
         values = {
             "kind": kind,
@@ -83,19 +83,19 @@ class Records:
         try:
             return await self.run(work)
         except IntegrityError:
-            # One id in 2**53 was taken; a second time it is a fault of ours.
+            # A random id exists already with a probability of 1 in 2**53; a second time it is a bug.
             return await self.run(work)
 
     async def find(self, kind: Kind, row_id: int) -> Record | None:
-        """The row with this id and kind, of any user."""
+        """Return the row with this id and kind, of any user."""
         return await self._one(uploads.c.id == row_id, uploads.c.kind == kind)
 
     async def by_key(self, key: str) -> Record | None:
-        """The row for an object's key, of any kind."""
+        """Return the row for an object's key, of any kind."""
         return await self._one(uploads.c.key == key)
 
     async def oldest(self, kind: Kind) -> datetime | None:
-        """When the oldest row of a kind was written; None where there is none."""
+        """Return when the oldest row of a kind was written; None where there is none."""
 
         async def work(connection: AsyncConnection) -> datetime | None:
             first = select(uploads.c.created_at).where(uploads.c.kind == kind).order_by(uploads.c.created_at).limit(1)
@@ -104,7 +104,7 @@ class Records:
         return await self.run(work)
 
     async def known(self, kind: Kind, some: Sequence[str]) -> frozenset[str]:
-        """Which of these keys a row of a kind has."""
+        """Return which of these keys a row of a kind has."""
 
         async def work(connection: AsyncConnection) -> frozenset[str]:
             rows = select(uploads.c.key).where(uploads.c.key.in_(some), uploads.c.kind == kind)
@@ -113,29 +113,29 @@ class Records:
         return await self.run(work) if some else frozenset()
 
     async def again(self, record: Record) -> Record:
-        """The row as it is now."""
+        """Return the row as it is now."""
         return await self._one(uploads.c.id == record.id) or record
 
     async def store(self, record: Record, size_bytes: int, etag: str) -> Record:
-        """S3 has confirmed it. Returns the row as it is now, also if another caller settled it; so do the next two."""
+        """Settle a row that S3 has confirmed. Return the current row, as the next two do."""
         now = datetime.now(UTC)
         return await self._settle(
             record, UNSETTLED, state="stored", size=size_bytes, etag=etag, stored_at=now, updated_at=now
         )
 
     async def reject(self, record: Record, fault: Fault, size_bytes: int, etag: str) -> Record:
-        """S3 has something else than was promised."""
+        """Settle a row whose object in S3 is not the expected one."""
         now = datetime.now(UTC)
         return await self._settle(
             record, UNSETTLED, state="rejected", fault=fault, size=size_bytes, etag=etag, updated_at=now
         )
 
     async def expire(self, record: Record) -> Record:
-        """Its time is over and S3 has nothing."""
+        """Settle a row whose time is over and whose object is missing."""
         return await self._settle(record, ("pending",), state="expired", updated_at=datetime.now(UTC))
 
     async def claim(self, now: datetime, most: int) -> list[Record]:
-        """Pending rows whose time is over, the `most` oldest, for the caller alone for `SWEEP_LEASE_S`."""
+        """Claim and return the `most` oldest pending rows whose time is over, exclusively for `SWEEP_LEASE_S`."""
         free = or_(uploads.c.swept_at.is_(None), uploads.c.swept_at < now - timedelta(seconds=SWEEP_LEASE_S))
         due = (
             select(uploads.c.id)
@@ -143,7 +143,7 @@ class Records:
             .order_by(uploads.c.ends_at)
             .limit(most)
             .with_for_update(skip_locked=self._skip_locked)
-            # Chosen once and for all, which PostgreSQL does not promise of a subquery with a limit.
+            # A CTE is evaluated once, which PostgreSQL does not guarantee for a subquery with a limit.
             .cte("due")
         )
         taken = update(uploads).where(uploads.c.id.in_(select(due.c.id))).values(swept_at=now).returning(*uploads.c)
@@ -175,7 +175,7 @@ class Records:
         return None if row is None else _record(row)
 
     async def run(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
-        """Do something in one transaction, from the beginning again if the database says that two collided."""
+        """Run `work` in one transaction; run it again after a conflict of two transactions."""
         for left in reversed(range(DATABASE_ATTEMPTS)):
             try:
                 async with asyncio.timeout(at_most(self._timeout_s)), self._engine.begin() as connection:
@@ -221,7 +221,7 @@ def _sqlstate(error: Exception) -> str | None:
 
 
 def _translated(error: Exception) -> DatabaseUnavailable:
-    """What the database or the way to it said, for the log; for the client, who can mend it."""
+    """Log the error of the database or the connection; return the problem, which names the remedy."""
     said = str(getattr(error, "orig", error)) or type(error).__name__
     log.error("the database failed", extra={"fields": {"sqlstate": _sqlstate(error), "database_error": said}})
     if _sqlstate(error) == _NO_SUCH_TABLE or "no such table" in said:

@@ -1,7 +1,7 @@
-"""The tables. The migrations make them; a test holds the two equal.
+"""The tables. The migrations create them; a test compares the two.
 
-Everything a table needs stands inside its CREATE TABLE, also the index that the sweep reads by (as a unique
-constraint, which `id` makes true of any rows): Aurora DSQL takes one statement of DDL a transaction and builds
+Everything a table needs is inside its CREATE TABLE, also the sweep's index (as a unique constraint, which always
+holds because it contains `id`): Aurora DSQL allows one DDL statement in a transaction and builds
 other indexes only ASYNC. https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-ddl.html
 """
 
@@ -33,7 +33,7 @@ from image_upload.limits import (
 
 
 class Moment(TypeDecorator[datetime]):
-    """A moment in UTC, aware of it on the way in and out. SQLite itself keeps no time zone."""
+    """A timezone-aware moment in UTC. SQLite itself stores no time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -45,7 +45,7 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """What the database gives, in UTC."""
+        """Return the database's value in UTC."""
         if value is None:
             return None
         moment: datetime = value
@@ -128,7 +128,7 @@ oauth_accounts: Final = Table(
     UniqueConstraint("user_id", "id"),
 )
 
-# A sign-in: its one-time code, then the refresh token that is good now. Both as SHA-256 in hex.
+# A sign-in: its one-time code, then its current refresh token. Both as SHA-256 in hexadecimal.
 sessions: Final = Table(
     "sessions",
     metadata,

@@ -1,4 +1,4 @@
-"""The whole way of a form: which way its file goes, within what time, and what the client hears."""
+"""Handle a form: choose how its file is sent, within the deadline, and answer the client."""
 
 import asyncio
 import functools
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from image_upload.form_proxy.form import Incoming
     from image_upload.form_proxy.form_store import StoredFile
     from image_upload.form_proxy.sender import Sender, Sent
-    from image_upload.form_proxy.spool import Form, Room
+    from image_upload.form_proxy.spool import Form, SpoolBudgets
     from image_upload.form_proxy.target import Target, TargetRule
 
 RETRIES_DEFAULT = 3
 
 _ANY_TYPE = "application/octet-stream"
-# RFC 9110 section 14.4; jQuery File Upload says by it which piece of a file a form carries.
+# RFC 9110 section 14.4. jQuery File Upload sends it with each chunk of a file.
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 
 
@@ -51,7 +51,7 @@ class Done(NamedTuple):
 
 
 class Proxy:
-    """Takes a form, checks it and its target, and sends the file.
+    """Check a form and its target, and send its file.
 
     `table` holds the purposes by name. A form's `success_url` may lead to one of `front_ends`, which are origins.
     """
@@ -76,18 +76,18 @@ class Proxy:
 
     @functools.cached_property
     def _rule(self) -> "TargetRule":
-        from image_upload.form_proxy.target import TargetRule  # its patterns are not minting's to pay
+        from image_upload.form_proxy.target import TargetRule  # minting does not need its patterns
 
         return TargetRule(
             self._bucket.address,
             self._bucket.public_address,
             buckets=self._settings.proxy_allowed_buckets,
             hosts=self._settings.proxy_allowed_hosts,
-            at_rest=self._bucket.at_rest,
+            storage_headers=self._bucket.storage_headers,
         )
 
     async def handle(self, request: Request, *, retrying: bool) -> "Done":
-        """The whole way of one request. Raises a problem before any byte leaves, or S3's own."""
+        """Send a form's file to its target. Raises a problem of the form before any byte is sent, or S3's own."""
         started = time.monotonic()
         with self._places.one(self._address_of(request.scope), signed_in=False):
             deadline, incoming = self._arriving(request)
@@ -100,21 +100,21 @@ class Proxy:
         return Done(incoming.filename, incoming.size_bytes, sent, _elapsed_ms(started), _success_url(incoming))
 
     def cdn_url(self, key: str) -> str | None:
-        """The key's address on the CDN."""
+        """Return the key's URL on the CDN."""
         return self._bucket.cdn_url(key)
 
-    async def keep(self, request: Request, principal: Principal) -> "StoredFile":
-        """The form's file into our own bucket; see `form_store.store_form`."""
+    async def store(self, request: Request, principal: Principal) -> "StoredFile":
+        """Store the form's file in the service's bucket; see `form_store.store_form`."""
         from image_upload.form_proxy.form_store import FormStore, store_form
 
-        # A number of accounts cannot look like an address.
+        # The prefix keeps user ids apart from addresses.
         whose = f"user {principal.user_id}" if principal.signed_in else self._address_of(request.scope)
         with self._places.one(whose, signed_in=principal.signed_in):
             deadline, incoming = self._arriving(request)
             async with _until(deadline):
                 form_store = FormStore(self._context, self._table)
-                kept = await store_form(form_store, incoming, principal.user_id, self._room())
-                return kept._replace(success_url=_success_url(incoming))
+                stored = await store_form(form_store, incoming, principal.user_id, self._budgets())
+                return stored._replace(success_url=_success_url(incoming))
 
     def _sender(self) -> "Sender":
         from image_upload.form_proxy.outcome import is_stored
@@ -122,17 +122,17 @@ class Proxy:
 
         return Sender(self._bucket.client, self._bucket.streaming_put, functools.partial(is_stored, self._bucket))
 
-    def _room(self) -> "Room | None":
-        """For files that wait; None where the whole body is in memory already."""
-        from image_upload.form_proxy.spool import Room
+    def _budgets(self) -> "SpoolBudgets | None":
+        """The budgets for spooled files; None if the whole body is in memory already."""
+        from image_upload.form_proxy.spool import SpoolBudgets
 
-        return None if self._settings.on_lambda else Room(self._bucket.buffers, self._disk)
+        return None if self._settings.on_lambda else SpoolBudgets(self._bucket.buffers, self._disk)
 
     def _is_busy(self) -> bool:
         return self._places.are_scarce or self._bucket.buffers.is_waited_for
 
     def _arriving(self, request: Request) -> tuple[Deadline, "Incoming"]:
-        # httpx, tenacity and the form parser cost 60 ms of import that minting need not pay.
+        # httpx, tenacity and the form parser take 60 ms to import. Minting does not need them.
         from image_upload.form_proxy.form import SUCCESS_URL_FIELD, Incoming
         from image_upload.form_proxy.min_rate import paced
 
@@ -146,7 +146,7 @@ class Proxy:
         return upload_deadline(self._settings.timeout_s), incoming
 
     def _check_success_url(self, url: str) -> None:
-        """Raises `ValidationFailed` unless it leads to one of the operator's front ends: never an open redirect."""
+        """Raise `ValidationFailed` unless the URL is one of the operator's front ends, to prevent open redirects."""
         if not url:
             return
         origin = origins.of_url(url) if len(url) <= SUCCESS_URL_MAX_CHARS else None
@@ -163,14 +163,14 @@ class Proxy:
         length = None
         async with _until(deadline):
             if await incoming.reach_file() and "uploadUrl" in incoming.fields:
-                # Before any of the file is read: for a URL that will not do nothing is kept.
+                # Check the URL before any of the file is read or spooled.
                 self._target(incoming.fields)
                 if not self._settings.on_lambda:
                     length = incoming.length_if_last()
         if length is not None and length >= STREAM_FROM_BYTES:
             return await self._through(incoming, length, deadline, retrying=retrying)
         async with _until(deadline):
-            form = await spools.receive(incoming, self._room())
+            form = await spools.receive(incoming, self._budgets())
         try:
             return await self._send(form, deadline, retrying=retrying)
         finally:
@@ -180,7 +180,7 @@ class Proxy:
         return self._rule.check(fields["uploadUrl"].strip(), datetime.now(UTC))
 
     async def _check_signature(self, target: "Target", content_type: str | None, length: int) -> None:
-        """What S3 would say after the last byte of a file for our own bucket, said before the first one."""
+        """Refuse a wrong signature for the service's bucket before the first byte. S3 would after the last one."""
         from image_upload.form_proxy.sender import judge, put_headers
 
         headers = {**put_headers(target, content_type), "Content-Length": str(length), "Host": target.host}
@@ -188,16 +188,16 @@ class Proxy:
             judge(HTTPStatus.FORBIDDEN, {}, "SignatureDoesNotMatch", 0)
 
     async def _through(self, incoming: "Incoming", length: int, deadline: Deadline, *, retrying: bool) -> "Sent":
-        """The file as it arrives; where retries are wanted a copy is spooled on the way."""
+        """Send the file as it arrives. For retries, spool a copy at the same time."""
         from image_upload.form_proxy import spool as spools
         from image_upload.form_proxy.streaming_upload import Broken, StreamingUpload
 
         keys.check_filename(incoming.filename)
-        target, room = self._target(incoming.fields), self._room()
+        target, budgets = self._target(incoming.fields), self._budgets()
         incoming.content_type = incoming.content_type or _type_of(target, incoming.filename)
         await self._check_signature(target, incoming.content_type, length)
         retries = _max_retries(incoming.fields.get("max_retries")) if retrying else 0
-        spool = spools.Spool(room) if room is not None and retries else None
+        spool = spools.Spool(budgets) if budgets is not None and retries else None
         through = StreamingUpload(self._bucket, incoming, target, length, spool=spool, deadline=deadline)
         try:
             async with _until(deadline, attempts=1):
@@ -233,7 +233,7 @@ class Proxy:
 
 @asynccontextmanager
 async def _until(deadline: Deadline, *, attempts: int = 0) -> AsyncIterator[None]:
-    """Raises `UploadTimedOut` when the deadline passes inside."""
+    """Raise `UploadTimedOut` if the deadline passes inside the block."""
     try:
         async with asyncio.timeout(deadline.left_s):
             yield
@@ -249,7 +249,7 @@ def _success_url(incoming: "Incoming") -> str | None:
 
 
 def _refuse_piece(content_range: str) -> None:
-    """Raises `ChunksNotSupported` where a request says that it carries a part of a file only."""
+    """Raise `ChunksNotSupported` if Content-Range says that the request carries only a chunk of a file."""
     match = _CONTENT_RANGE.fullmatch(content_range)
     if match is None:
         return
@@ -264,9 +264,9 @@ def _refuse_piece(content_range: str) -> None:
 
 
 def _type_of(target: "Target", filename: str) -> str:
-    """The type of a file whose part names none: what was signed cannot be read, but it fits the key's extension."""
+    """Return the media type of a part that names none, by the key's extension: the signed type cannot be read."""
     if target.key.startswith(USER_FILE.prefix):
-        return _ANY_TYPE  # whatever its name, POST /files/upload-url signs no other
+        return _ANY_TYPE  # POST /files/upload-url always signs this type
     return checks.usual_type(target.key) or checks.usual_type(filename) or _ANY_TYPE
 
 

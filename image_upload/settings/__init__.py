@@ -41,7 +41,7 @@ class Settings(NamedTuple):
     service: ServiceSettings
 
     def replaced(self, **changed: Any) -> "Settings":
-        """The same but for some fields, in each section that has them. They are not checked."""
+        """Return the same but for some fields, in each section that has them. They are not checked."""
         if unknown := changed.keys() - {name for section in self for name in section.fields}:
             raise TypeError(f"no setting is called {', '.join(sorted(unknown))}")
         sections: dict[str, Any] = self._asdict()
@@ -53,7 +53,7 @@ class Settings(NamedTuple):
 
     @property
     def front_ends(self) -> tuple[str, ...]:
-        """The origins of the operator's front ends: those that may call, and the one that a sign-in leads back to."""
+        """The origins of the front ends: those that may call, and the one that a sign-in leads back to."""
         callback = self.sign_in.frontend_callback_url
         front_end = origins.of_url(callback) if callback else None
         return (*self.web.cors_allow_origins, *([front_end] if front_end else []))
@@ -63,12 +63,12 @@ SECTIONS: Final[dict[str, type[Section]]] = Settings.__annotations__
 
 
 def every_setting() -> dict[str, Setting]:
-    """Every setting once, by its environment variable, the preferred one."""
+    """Return every setting once, by its environment variable, the preferred one."""
     return {field.variables[0]: field for section in SECTIONS.values() for field in section.fields.values()}
 
 
 def secret_settings() -> tuple[str, ...]:
-    """The variables that hold a secret: those that SECRETS_FROM may lead to."""
+    """Return the variables that hold a secret: those that SECRETS_FROM may lead to."""
     return tuple(name for name, field in every_setting().items() if field.is_secret and name not in _LAMBDAS_SECRETS)
 
 
@@ -76,7 +76,7 @@ _OneSection = TypeVar("_OneSection", bound=Section)
 
 
 def load(environ: Mapping[str, str], *, serving: bool = True) -> Settings:
-    """Settings from a mapping shaped like `os.environ`. An empty value counts as not set.
+    """Return the settings of a mapping shaped like `os.environ`. An empty value counts as not set.
 
     `serving` is false for what answers no HTTP, such as most commands: the secrets of tokens and sign-in may be
     missing then. What is given is checked in any case.
@@ -87,13 +87,13 @@ def load(environ: Mapping[str, str], *, serving: bool = True) -> Settings:
 
 
 def load_section(section: type[_OneSection], environ: Mapping[str, str], *, serving: bool) -> _OneSection:
-    """One section alone, as `load` reads all of them."""
+    """Return one section alone, as `load` reads all of them."""
     read: _OneSection = _read({"only": section}, _given(environ), {}, serving=serving)["only"]
     return read
 
 
 def _given(environ: Mapping[str, str]) -> dict[str, str]:
-    """What is set and counts."""
+    """Return the variables that are set and count."""
     given = {name: value.strip() for name, value in environ.items() if value.strip()}
     if given.get("ENVIRONMENT", given.get("ENV")) != "local":
         # The documents set it in every .env; only a local run may be led to LocalStack by it.
@@ -102,9 +102,9 @@ def _given(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _between(given: Mapping[str, str]) -> dict[str, str]:
-    """What one section lacks because of another, where HTTP is answered: variable → what is wrong.
+    """Return what one section lacks because of another, where HTTP is answered: variable → what is wrong.
 
-    By what is given rather than by the sections, so that it is said beside the faults within them.
+    It looks at what is given, not at the sections, so that the message has it beside the faults within them.
     """
     wrong = {}
     if given.keys() & {"GOOGLE_CLIENT_ID", "GITHUB_CLIENT_ID"} and "JWT_SECRET" not in given:
@@ -115,7 +115,7 @@ def _between(given: Mapping[str, str]) -> dict[str, str]:
 def _read(
     sections: Mapping[str, type[Section]], given: Mapping[str, str], between: Mapping[str, str], *, serving: bool
 ) -> dict[str, Any]:
-    """Each section's value. Raises `SettingsError` about all of them."""
+    """Return each section's value. Raises `SettingsError` about all of them."""
     values: dict[str, Any] = {}
     wrong: dict[str, str] = {}
     for name, section in sections.items():
@@ -129,7 +129,7 @@ def _read(
 
 
 def _describe(wrong: Mapping[str, str], *, serving: bool) -> str:
-    """One line a fault: the variable, what is wrong with it, what was expected."""
+    """Return one line a fault: the variable, what is wrong with it, what was expected."""
     known = every_setting()
     lines = [f"  {variable}: {what}. Expected: {known[variable].description}." for variable, what in wrong.items()]
     count = "1 setting is" if len(lines) == 1 else f"{len(lines)} settings are"
@@ -142,7 +142,7 @@ def _describe(wrong: Mapping[str, str], *, serving: bool) -> str:
 
 
 def read_dotenv(environ: Mapping[str, str], path: str = ".env") -> dict[str, str]:
-    """The environment completed by a `.env` file where there is one; real variables win."""
+    """Return the environment completed by a `.env` file where there is one; real variables win."""
     from dotenv import dotenv_values  # Lambda never needs it
 
     from_file: dict[str, Any] = dict(dotenv_values(path))

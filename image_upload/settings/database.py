@@ -15,7 +15,7 @@ _TLS_MODES = ("require", "verify-ca", "verify-full")
 
 
 def _parameter(url: SecretStr, name: str) -> str | None:
-    """A parameter of libpq behind a database URL's question mark."""
+    """Return a parameter of libpq behind a database URL's question mark."""
     return parse_qs(split_url(url.get_secret_value()).query).get(name, [None])[-1]
 
 

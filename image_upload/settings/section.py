@@ -100,7 +100,7 @@ class Setting:
         return get_args(self.type) if get_origin(self.type) is Literal else ()
 
     def read(self, given: Mapping[str, str], known: Known) -> Any:
-        """Its value. Raises `ValueError` that says what is wrong."""
+        """Return its value. Raises `ValueError` that says what is wrong."""
         text = next((given[name] for name in self.variables if name in given), None)
         if self._before is not None:
             text = self._before(text, known)
@@ -149,7 +149,7 @@ def setting(
     before: Before | None = None,
     check: Check | None = None,
 ) -> Any:
-    """A field of a section: its environment variables, the preferred one first. `description` is what is expected.
+    """Declare a field of a section: its variables, the preferred one first. `description` is what is expected.
 
     `least` and `most` bound a number, `pattern` matches the whole of a text. `before` changes the text, `check` the
     value, also the default.
@@ -193,7 +193,7 @@ class Section:
 
     @classmethod
     def read(cls, given: Mapping[str, str], *, serving: bool) -> tuple[Self, dict[str, str]]:
-        """The section, and its faults: variable → what is wrong. With a fault the section is not complete."""
+        """Return the section, and its faults: variable → what is wrong. With a fault the section is not complete."""
         known, faults = Known(serving=serving), {}
         for name, field in cls.fields.items():
             try:
@@ -203,7 +203,7 @@ class Section:
         return cls(known), faults
 
     def replaced(self, **changed: Any) -> Self:
-        """The same but for some fields, which are not checked."""
+        """Return the same but for some fields, which are not checked."""
         return type(self)({**vars(self), **changed})
 
     @property

@@ -23,13 +23,13 @@ def _client_secret_of(provider: str) -> Check:
 
 
 def _needed(known: Known) -> bool:
-    """Whether users can sign in here, and nothing may be made up for it."""
+    """Return whether users can sign in here, and nothing may be made up for it."""
     configured = known.get("google_client_id") or known.get("github_client_id")
     return known.serving and bool(configured) and known.production
 
 
 def _https(url: str, known: Known) -> str:
-    """A URL of https; plain http only for this machine itself, outside production."""
+    """Return a URL of https; plain http only for this machine itself, outside production."""
     parts = checked_url(url, ("https", "http"))
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("a user name, query or fragment does not belong into it")
@@ -39,7 +39,7 @@ def _https(url: str, known: Known) -> str:
 
 
 def _issuer(value: str, known: Known) -> str:
-    """As it is written, with its slash or without: so it is compared."""
+    """Return it as it is written, with its slash or without: so it is compared."""
     if len(value) > ISSUER_MAX_CHARS:
         raise ValueError(f"longer than {ISSUER_MAX_CHARS} characters")
     return _https(value, known)

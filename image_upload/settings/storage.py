@@ -193,5 +193,5 @@ class StorageSettings(AwsSettings):
     TiB."""
 
     def storage_class_of(self, purpose: str) -> str | None:
-        """The storage class that a purpose's objects are to have; None leaves it to S3."""
+        """Return the storage class that a purpose's objects are to have; None leaves it to S3."""
         return dict(item.split(":", 1) for item in self.s3_storage_classes).get(purpose)

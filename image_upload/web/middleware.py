@@ -93,14 +93,14 @@ class RequestLog:
                 ]
             await send(message)
 
-        noted: list[AuditEvent] = []
-        token = audit.audit_events.set(noted)
+        events: list[AuditEvent] = []
+        token = audit.request_events.set(events)
         try:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
             status = CLIENT_CLOSED_REQUEST
         finally:
-            audit.audit_events.reset(token)
+            audit.request_events.reset(token)
             fields: dict[str, Any] = {
                 "request_id": request_id,
                 "method": scope["method"][:LOGGED_MAX_CHARS],
@@ -113,7 +113,7 @@ class RequestLog:
             if "problem" in scope:
                 fields["code"] = scope["problem"]
             log.info("request", extra={"fields": fields})
-            self._audit.write(scope, status, noted)
+            self._audit.write(scope, status, events)
 
 
 class BodyLimit:
@@ -196,7 +196,10 @@ def _best_match(scope: Scope) -> int:
 
 
 def length_of(content_length: bytes) -> int | None:
-    """A Content-Length (RFC 9110 section 8.6); None where it is none. More digits than a length has: the largest."""
+    """Return a Content-Length (RFC 9110 section 8.6); None where it is none.
+
+    More digits than a length has: the largest.
+    """
     if not content_length.isdigit():
         return None
     return int(content_length) if len(content_length) <= CONTENT_LENGTH_MAX_DIGITS else 10**CONTENT_LENGTH_MAX_DIGITS
@@ -236,7 +239,7 @@ class Problems:
 
 
 def _unwrapped(error: Exception) -> Exception:
-    """What reading the body raised: FastAPI wraps it into an HTTPException."""
+    """Return what reading the body raised: FastAPI wraps it into an HTTPException."""
     cause = error.__cause__
     return cause if isinstance(error, HTTPException) and isinstance(cause, Problem | ClientDisconnect) else error
 
@@ -267,7 +270,7 @@ def translate(error: Exception, scope: Scope) -> Problem:
 
 
 def _methods(scope: Scope) -> set[str]:
-    """What a path takes, of all its routes: the framework names those of the first one only."""
+    """Return what a path takes, of all its routes: the framework names those of the first one only."""
     found: set[str] = set()
     for route in scope["app"].routes:
         if route.matches(scope)[0] is not Match.NONE:
@@ -280,8 +283,8 @@ def _methods(scope: Scope) -> set[str]:
 async def answer(scope: Scope, send: Send, problem: Problem) -> None:
     """Send a problem document, in the language that the client prefers."""
     scope["problem"] = problem.code
-    if problem.hides is not None:
-        scope["hides"] = problem.hides
+    if problem.concealed_key is not None:
+        scope["concealed_key"] = problem.concealed_key
     document, language = negotiation.localized(
         as_document(type(problem), problem.detail, scope.get("request_id", ""), **problem.extras),
         negotiation.preferred(scope["headers"]),

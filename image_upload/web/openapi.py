@@ -94,7 +94,7 @@ class DirectRoute(Route):
         self._facts = facts
 
     def as_documented(self) -> APIRoute:
-        """The route as FastAPI would have made it."""
+        """Return the route as FastAPI would have made it."""
         return APIRoute(self.path, self.endpoint, methods=[self._method], **self._facts)
 
 
@@ -114,7 +114,7 @@ class LateRoutes(BaseRoute):
         return self._build()
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """The best match among them, as a router finds it; the route that matched is handed on in the scope."""
+        """Return the best match among them, as a router finds it; the route that matched is handed on in the scope."""
         best: tuple[Match, Scope] = (Match.NONE, {})
         if scope["type"] != "http" or not scope["path"].startswith(self._prefixes):
             return best
@@ -135,7 +135,7 @@ def documented(
     body: str | None = None,
     form: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The `openapi_extra` of a route: what it takes, answers, and can go wrong with.
+    """Return the `openapi_extra` of a route: what it takes, answers, and can go wrong with.
 
     `answer` and `body` name a pydantic model as `room.module:Model`; an answer of several models is an object with the
     members of all. They are imported when the document is asked for, not when the service starts: building the models
@@ -145,7 +145,7 @@ def documented(
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of the app, made once."""
+    """Return the OpenAPI document of the app, made once."""
     if app.openapi_schema is None:
         built = [each for route in app.routes for each in (route.routes if isinstance(route, LateRoutes) else [route])]
         made = [route.as_documented() if isinstance(route, DirectRoute) else route for route in built]
@@ -172,7 +172,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _security(route: APIRoute) -> list[dict[str, list[str]]]:
-    """What the route's own dependency asks for; the empty requirement makes it optional.
+    """Return what the route's own dependency asks for; the empty requirement makes it optional.
 
     https://spec.openapis.org/oas/v3.1.1.html#security-requirement-object
     """
@@ -207,7 +207,7 @@ class _Untitled(GenerateJsonSchema):
 
 
 def _reference(name: str, schemas: dict[str, Any], mode: Literal["validation", "serialization"]) -> dict[str, str]:
-    """A reference to a model's schema, which is added to the components."""
+    """Return a reference to a model's schema, which is added to the components."""
     module, _, model_name = name.partition(":")
     model: type[BaseModel] = getattr(importlib.import_module(f"image_upload.{module}"), model_name)
     schema = model.model_json_schema(mode=mode, ref_template="#/components/schemas/{model}", schema_generator=_Untitled)
