@@ -151,7 +151,7 @@ def _token_routes(routes: APIRouter, sign_in: SignIn) -> None:
         openapi_extra=documented(*_JSON, *_DATABASE, body="auth.schemas:LogoutRequest"),
     )
     async def logout(request: Request) -> Response:
-        """End the session: its refresh token stops working, its access token when it expires. A wrong one is ignored."""
+        """End the session: its refresh token stops working, the access token at its end. A wrong one is ignored."""
         await sign_in.end((await read_json(request, LogoutRequest)).refresh_token)
         return Response(status_code=204)
 
