@@ -170,7 +170,7 @@ _TRANSITIONS: Final = {"STANDARD_IA": ("HasIa", "IaAfterDays"), "GLACIER_IR": ("
 
 
 def _lifecycle() -> list[Any]:
-    """The rules with every transition, each of which is there only if somebody asks for it."""
+    """Return the rules with every transition, each under the condition of its parameter."""
     every = purposes.every()
     always = {rule["ID"] for rule in rules.lifecycle_rules(every)}
     made: list[Any] = []

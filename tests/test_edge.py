@@ -79,7 +79,7 @@ def broken_app(s3: EmbeddedS3) -> FastAPI:
     return app
 
 
-def test_what_nobody_foresaw_is_a_500_without_details(
+def test_an_unforeseen_error_is_a_500_without_details(
     s3: EmbeddedS3, web: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     with running(broken_app(s3), claim_port("127.0.0.1", 0, "PORT")) as url:

@@ -222,9 +222,9 @@ def _sqlstate(error: Exception) -> str | None:
 
 def _translated(error: Exception) -> DatabaseUnavailable:
     """Log the error of the database or the connection; return the problem, which names the remedy."""
-    said = str(getattr(error, "orig", error)) or type(error).__name__
-    log.error("the database failed", extra={"fields": {"sqlstate": _sqlstate(error), "database_error": said}})
-    if _sqlstate(error) == _NO_SUCH_TABLE or "no such table" in said:
+    message = str(getattr(error, "orig", error)) or type(error).__name__
+    log.error("the database failed", extra={"fields": {"sqlstate": _sqlstate(error), "database_error": message}})
+    if _sqlstate(error) == _NO_SUCH_TABLE or "no such table" in message:
         return DatabaseUnavailable(
             "The database lacks a table of this version. The service's operator runs: "
             "python -m image_upload migrate-db."

@@ -68,7 +68,7 @@ class Proxy:
         self._context = context
         self._bucket = context.bucket
         self._settings = settings
-        self._places = ConcurrencyLimit(settings.uploads_per_address)
+        self._slots = ConcurrencyLimit(settings.uploads_per_address)
         self._table = table
         self._address_of = address_of
         self._front_ends = front_ends
@@ -89,7 +89,7 @@ class Proxy:
     async def handle(self, request: Request, *, retrying: bool) -> "Done":
         """Send a form's file to its target. Raises a problem of the form before any byte is sent, or S3's own."""
         started = time.monotonic()
-        with self._places.one(self._address_of(request.scope), signed_in=False):
+        with self._slots.slot(self._address_of(request.scope), signed_in=False):
             deadline, incoming = self._arriving(request)
             try:
                 sent = await self._pass_on(incoming, deadline, retrying=retrying)
@@ -108,8 +108,8 @@ class Proxy:
         from image_upload.form_proxy.form_store import FormStore, store_form
 
         # The prefix keeps user ids apart from addresses.
-        whose = f"user {principal.user_id}" if principal.signed_in else self._address_of(request.scope)
-        with self._places.one(whose, signed_in=principal.signed_in):
+        client = f"user {principal.user_id}" if principal.signed_in else self._address_of(request.scope)
+        with self._slots.slot(client, signed_in=principal.signed_in):
             deadline, incoming = self._arriving(request)
             async with _until(deadline):
                 form_store = FormStore(self._context, self._table)
@@ -129,16 +129,16 @@ class Proxy:
         return None if self._settings.on_lambda else SpoolBudgets(self._bucket.buffers, self._disk)
 
     def _is_busy(self) -> bool:
-        return self._places.are_scarce or self._bucket.buffers.is_waited_for
+        return self._slots.are_scarce or self._bucket.buffers.is_waited_for
 
     def _arriving(self, request: Request) -> tuple[Deadline, "Incoming"]:
         # httpx, tenacity and the form parser take 60 ms to import. Minting does not need them.
         from image_upload.form_proxy.form import SUCCESS_URL_FIELD, Incoming
-        from image_upload.form_proxy.min_rate import paced
+        from image_upload.form_proxy.min_rate import enforce_min_rate
 
         _refuse_piece(request.headers.get("content-range", ""))
         incoming = Incoming(
-            paced(request.stream(), self._is_busy),
+            enforce_min_rate(request.stream(), self._is_busy),
             request.headers.get("content-type"),
             length_of(request.headers.get("content-length", "").encode("latin-1")),
             {SUCCESS_URL_FIELD: self._check_success_url},

@@ -158,8 +158,8 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
     async def upload_with_retry(request: Request) -> JSONResponse:
         """Repeats the upload after connection errors, timeouts, 408, 429 and 5xx, with growing random pauses."""
         done = await proxy.handle(request, retrying=True)
-        said = _stored(done) | {"attempts": done.sent.attempts, "last_failure": done.sent.last_failure}
-        return _answer(said, done.success_url)
+        content = _stored(done) | {"attempts": done.sent.attempts, "last_failure": done.sent.last_failure}
+        return _answer(content, done.success_url)
 
     @routes.post(
         STORE_PATH,
@@ -172,23 +172,23 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
     ) -> JSONResponse:
         """Outside Lambda a file of any size. With `folder` or `purpose` before `file`, nothing is written to disk."""
         stored = await proxy.store(request, principal)
-        said = {
+        content = {
             "key": stored.key,
             "size": stored.stored.size_bytes,
             "content_type": stored.content_type,
             "etag": stored.stored.etag,
             "cdn_url": proxy.cdn_url(stored.key),
         }
-        return _answer(said, stored.success_url)
+        return _answer(content, stored.success_url)
 
     return routes
 
 
-def _answer(said: dict[str, Any], success_url: str | None) -> JSONResponse:
+def _answer(content: dict[str, Any], success_url: str | None) -> JSONResponse:
     """Return the answer: 200, or with `success_url` a redirect for a plain HTML form."""
     if success_url is None:
-        return JSONResponse(said)
-    return JSONResponse(said, status_code=303, headers={"Location": success_url})
+        return JSONResponse(content)
+    return JSONResponse(content, status_code=303, headers={"Location": success_url})
 
 
 def _stored(done: Done) -> dict[str, Any]:

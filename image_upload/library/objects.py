@@ -5,8 +5,9 @@ docs/library.md has examples. The functions raise the errors of `image_upload.er
 
 import asyncio
 import contextlib
+import os
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
 from os import PathLike
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 LIST_DEFAULT_KEYS = 100
 FILE_URL_EXPIRES_S = 3600
-_READ_BYTES = 1024 * 1024
 # The metadata name of the owner tag of objects whose key has none: existing objects carry it, and stores keep hyphens.
 OWNER_TAG = "owner-mark"
 # Replaces the user id in tokens for pages of all objects. No user has this id.
@@ -85,7 +85,9 @@ class Library:
         `original_filename`, `content_type`, `upload_timestamp` and `extra_metadata` (such as `class_id`). It gets the
         storage class and encryption of its purpose. If this raises, S3 has nothing of the file.
         """
-        from image_upload.s3 import transfer  # the routes do not need it
+        # The routes need neither.
+        from image_upload.s3 import transfer
+        from image_upload.s3.part_reader import FileSource
 
         keys.check(key)
         path = Path(path)
@@ -97,10 +99,12 @@ class Library:
             now=datetime.now(UTC),
         )
         headers = {"Content-Type": content_type, **metadata_headers, **self._bucket.storage_headers(key)}
-        with await asyncio.to_thread(path.open, "rb") as file:
-            async with aclosing(_chunks(file)) as chunks, map_s3_errors():
+        with await asyncio.to_thread(path.open, "rb", buffering=0) as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            source = FileSource(file, size_bytes)
+            async with map_s3_errors():
                 try:
-                    return await transfer.store(self._bucket, key, chunks, headers, expected_bytes=path.stat().st_size)
+                    return await transfer.store(self._bucket, key, source, headers, expected_bytes=size_bytes)
                 except transfer.NothingSent:
                     raise EmptyFile from None
 
@@ -135,7 +139,7 @@ class Library:
             if fingerprint is not None:
                 fingerprint.update(chunk)
 
-        async with map_s3_errors(), aclosing(objects.read(self._bucket, key, stored)) as chunks:
+        async with map_s3_errors(), aclosing(objects.read(self._bucket, stored)) as chunks:
             async for chunk in chunks:
                 await asyncio.to_thread(take, chunk)
         if fingerprint is not None and not fingerprint.matches():
@@ -149,7 +153,7 @@ class Library:
         from image_upload.library.integrity import fingerprint_of  # only downloads need it
 
         first = None
-        if stored.sha256 is not None and "-" in stored.sha256 + stored.etag:
+        if stored.sha256 is not None and stored.in_parts:
             async with map_s3_errors():
                 first = await objects.head(self._bucket, key, part=1)
         return fingerprint_of(stored, first.size_bytes if first else None)
@@ -260,8 +264,3 @@ def missing(concealed_key: str | None = None) -> ObjectMissing:
     return ObjectMissing(
         "There is no such object of yours. Compare the key with the one you were given.", concealed_key=concealed_key
     )
-
-
-async def _chunks(file: BinaryIO) -> AsyncGenerator[memoryview, None]:
-    while chunk := await asyncio.to_thread(file.read, _READ_BYTES):
-        yield memoryview(chunk)

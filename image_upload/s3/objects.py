@@ -1,10 +1,12 @@
-"""What S3 can say of stored objects, and the bytes themselves.
+"""Stored objects: what S3 says of them, their bytes, and their end.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 """
 
 import asyncio
+import base64
+import hashlib
 import random
 from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
@@ -13,9 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
 from image_upload.domain import metadata
-from image_upload.limits import S3_CALL_ATTEMPTS
-from image_upload.s3 import xml
+from image_upload.limits import HASH_PIECE_BYTES, S3_CALL_ATTEMPTS
+from image_upload.s3 import time_limits, xml
 from image_upload.s3.bucket import Bucket
+from image_upload.s3.checksums import SHA256_HEADER
 from image_upload.s3.errors import S3Failure
 
 if TYPE_CHECKING:
@@ -23,25 +26,37 @@ if TYPE_CHECKING:
 
 READ_BYTES = 1024 * 1024
 
+# What S3 answers to a conditional DeleteObject when the object is gone or is another one.
+_GONE_OR_CHANGED = frozenset({404, 409, 412})
+
 
 class StoredObject(NamedTuple):
     """An object as HeadObject describes it; `seen_at` is S3's own time of that answer.
 
-    `metadata` is decoded, whatever its script; `missing_metadata` counts what S3 could not put into a header.
-    `sha256` is base64, as S3 keeps it: with `-N` behind it, it is that of the SHA-256s of N parts. None where the
-    object has none, or nobody asked for it.
+    `etag` is in quotes, as S3 sends and takes it. `sha256` is base64, as S3 keeps it: with `-N` behind it, it is that
+    of the SHA-256s of N parts. None where the object has none, or HeadObject was not asked for it. `version_id` is
+    None in a bucket without versions. `metadata` is decoded, whatever its script; `missing_metadata` counts what S3
+    could not put into a header.
     """
 
+    key: str
     size_bytes: int
     etag: str
-    last_modified: datetime
-    seen_at: datetime
     content_type: str
+    version_id: str | None
+    sha256: str | None
     metadata: Mapping[str, str]
     missing_metadata: int
     storage_class: str
     encryption: str | None
-    sha256: str | None
+    last_modified: datetime
+    seen_at: datetime
+    in_parts: bool
+
+    @property
+    def whole_sha256(self) -> str | None:
+        """The SHA-256 of all bytes in base64. None where S3 keeps none, or that of the parts' SHA-256s."""
+        return None if self.in_parts else self.sha256
 
 
 class Listed(NamedTuple):
@@ -79,31 +94,59 @@ async def head(bucket: Bucket, key: str, *, checksums: bool = False, part: int |
             return None
         raise
     headers = response.headers
+    etag, sha256 = headers.get("etag", ""), headers.get(SHA256_HEADER)
     try:
         return StoredObject(
+            key=key,
             size_bytes=int(headers["content-length"]),
-            etag=headers.get("etag", ""),
-            last_modified=parsedate_to_datetime(headers.get("last-modified", "")),
-            seen_at=parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC),
+            etag=etag,
             content_type=headers.get("content-type", ""),
+            version_id=headers.get("x-amz-version-id"),
+            sha256=sha256,
             metadata=metadata.from_headers(headers),
             missing_metadata=int(headers.get("x-amz-missing-meta", "0")),
-            # S3 names every class but the usual one.
+            # Absent for every class but the usual one.
             storage_class=headers.get("x-amz-storage-class", "STANDARD"),
             encryption=headers.get("x-amz-server-side-encryption"),
-            sha256=headers.get("x-amz-checksum-sha256"),
+            last_modified=parsedate_to_datetime(headers.get("last-modified", "")),
+            seen_at=parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC),
+            # Not every store writes the number of parts behind both.
+            in_parts="-" in etag + (sha256 or "") or headers.get("x-amz-checksum-type") == "COMPOSITE",
         )
     except (KeyError, ValueError, OverflowError):  # the last: a date with a year of twenty digits
         raise S3Failure("HeadObject", response.status_code) from None
 
 
-async def delete(bucket: Bucket, key: str) -> None:
-    """DeleteObject; in a bucket with versions that adds a delete marker. Nothing there is no failure."""
+async def sha256_of(bucket: Bucket, stored: StoredObject) -> str:
+    """Return the object's SHA-256 in base64: S3's own, or computed. Raises `S3Failure`, also if the object changes.
+
+    AWS keeps that of every object that was sent with one; other stores may keep the object without it.
+    """
+    if stored.whole_sha256 is not None:
+        return stored.whole_sha256
+    digest = hashlib.sha256()
+    for start in range(0, stored.size_bytes, HASH_PIECE_BYTES):
+        last = min(start + HASH_PIECE_BYTES, stored.size_bytes) - 1
+        headers = {"Range": f"bytes={start}-{last}", "If-Match": stored.etag}
+        response = await bucket.call("GetObject", "GET", stored.key, headers=headers, limit=time_limits.READ)
+        digest.update(response.content)
+    return base64.b64encode(digest.digest()).decode()
+
+
+async def delete(bucket: Bucket, key: str, *, etag: str | None = None) -> None:
+    """DeleteObject; in a bucket with versions that adds a delete marker. Nothing there is no failure.
+
+    With an `etag` only the object that has it: another one under the key stays. LocalStack knows no condition and says
+    so; then the object goes without one. Other stores may ignore the condition.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
+    """
     try:
-        await bucket.call("DeleteObject", "DELETE", key)
+        await bucket.call("DeleteObject", "DELETE", key, headers=None if etag is None else {"If-Match": etag})
     except S3Failure as failure:
-        # AWS answers 204 either way; other stores may say that there was nothing.
-        if not failure.is_missing or failure.code == "NoSuchBucket":
+        if etag is not None and failure.code == "NotImplemented":
+            await delete(bucket, key)
+        # AWS answers 204 where there was nothing; other stores may say so.
+        elif failure.code == "NoSuchBucket" or failure.status not in (_GONE_OR_CHANGED if etag else (404,)):
             raise
 
 
@@ -144,8 +187,8 @@ async def _listed(bucket: Bucket, query: Mapping[str, str]) -> "ET.Element":
         return xml.parse(response.content, "ListBucketResult")
 
 
-async def read(bucket: Bucket, key: str, stored: StoredObject) -> AsyncGenerator[bytes, None]:
-    """Return the bytes of exactly this object, going on where a connection broke.
+async def read(bucket: Bucket, stored: StoredObject) -> AsyncGenerator[bytes, None]:
+    """Yield the bytes of exactly this object, going on where a connection broke.
 
     Raises `S3Failure`: 412 if the object was replaced meanwhile; else what the last of three attempts in a row met
     that brought no byte.
@@ -159,7 +202,7 @@ async def read(bucket: Bucket, key: str, stored: StoredObject) -> AsyncGenerator
             headers["Range"] = f"bytes={received}-"
         before = received
         try:
-            async with bucket.opened("GetObject", "GET", key, headers=headers) as response:
+            async with bucket.opened("GetObject", "GET", stored.key, headers=headers) as response:
                 if response.status_code != (206 if received else 200):
                     # Not the rest that was asked for: it must not be appended.
                     raise S3Failure("GetObject", response.status_code)

@@ -42,10 +42,10 @@ def address_of(settings: UsageSettings) -> AddressOf:
             # An untrusted address wrote everything to its left, which may be forged.
             if here is None or not any(here in each for each in trusted):
                 break
-            said = _parsed(hop)
-            if said is None:
+            parsed = _parsed(hop)
+            if parsed is None:
                 break
-            here = said
+            here = parsed
         return UNKNOWN if here is None else counted(str(here))
 
     return of_forwarded if trusted else of_peer

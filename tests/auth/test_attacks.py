@@ -81,7 +81,7 @@ def test_an_algorithm_without_its_signature_is_worth_nothing(both: Settings, nam
 
 
 def public_forms() -> list[bytes]:
-    """Every form in which somebody could take the public key for a secret."""
+    """Every form in which the public key could be taken for a secret."""
     public = private_key("one", "RS256").public_key()
     jwk = entry("one", "RS256")
     required = json.dumps({name: jwk[name] for name in ("e", "kty", "n")}, separators=(",", ":"))
@@ -171,7 +171,7 @@ def test_a_token_of_another_audience_or_issuer_is_refused(both: Settings, change
     refused(own(**changed), both)
 
 
-def test_without_an_audience_of_ours_a_token_for_somebody_else_is_refused(provider: Provider) -> None:
+def test_without_a_configured_audience_a_token_for_another_service_is_refused(provider: Provider) -> None:
     settings = provider.settings(JWT_AUDIENCE="")
     assert verify(signed(aud=None), settings) == "42"
     refused(signed(aud="another"), settings)

@@ -83,7 +83,7 @@ def test_a_new_key_works_as_soon_as_it_is_asked_for_and_a_withdrawn_one_ends(pro
     asyncio.run(run())
 
 
-def test_invented_key_ids_make_nobody_call_the_provider_more_often(provider: Provider, clock: Clock) -> None:
+def test_invented_key_ids_cause_no_more_calls_to_the_provider(provider: Provider, clock: Clock) -> None:
     async def run() -> None:
         verifier = Verifier(provider.settings().auth)
         await verifier.verify(signed())

@@ -252,9 +252,9 @@ def test_a_redirect_that_names_no_region_is_a_wrong_region_too(doctor: Doctor, s
 
 
 def test_a_bucket_that_is_not_there(doctor: Doctor) -> None:
-    report = doctor(S3_BUCKET_NAME="nobody-made-this-one")
+    report = doctor(S3_BUCKET_NAME="no-such-bucket-here")
     assert report.failed == ["region"]
-    assert "there is no bucket nobody-made-this-one" in report.said("region")
+    assert "there is no bucket no-such-bucket-here" in report.said("region")
 
 
 def test_a_server_that_is_not_there(doctor: Doctor) -> None:
@@ -476,15 +476,15 @@ def test_a_store_of_ones_own_that_tells_no_one_of_new_objects_is_no_fault(doctor
     assert doctor(DATABASE_URL=f"sqlite:///{tmp_path}/records").state("events") == "skip"
 
 
-def test_a_policy_that_lets_everybody_in(doctor: Doctor, storage: Any) -> None:
+def test_a_public_policy(doctor: Doctor, storage: Any) -> None:
     storage.create_bucket(Bucket="open-to-all")
-    everybody = {
+    public = {
         "Effect": "Allow",
         "Principal": "*",
         "Action": "s3:GetObject",
         "Resource": "arn:aws:s3:::open-to-all/*",
     }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [everybody]})
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [public]})
     storage.put_bucket_policy(Bucket="open-to-all", Policy=policy)
     report = doctor(S3_BUCKET_NAME="open-to-all")
     assert report.state("policy status") == "FAIL"
@@ -606,7 +606,7 @@ def test_errors_that_something_in_front_replaces(look: Look, service: str) -> No
     assert "404 text/html without a code" in report.said("error format")
 
 
-def test_anybody_may_mint_in_production(look: Look, service: str) -> None:
+def test_minting_without_a_token_in_production(look: Look, service: str) -> None:
     def claims_production(_: Asked, behind: Behind) -> Answer:
         answer = behind()
         return answer._replace(body=answer.body.replace(b'"environment":"local"', b'"environment":"production"'))
@@ -669,7 +669,7 @@ def test_a_token_is_made_where_the_secret_is_known(doctor: Doctor, start: Start,
 
 
 def test_the_secret_of_a_service_elsewhere_need_not_be_known_here(doctor: Doctor, service: str) -> None:
-    """Whoever looks at a deployment has the bucket's settings, and not the service's secret."""
+    """The operator who checks a deployment has the bucket's settings, but not the service's secret."""
     report = doctor("--url", service, ENVIRONMENT="production", AWS_S3_ENDPOINT_URL="https://127.0.0.1:1")
     assert report.failed == ["region"]
     assert report.state("health") == "ok"

@@ -136,7 +136,7 @@ def test_without_a_database_there_is_nothing_to_do(event: str, s3: EmbeddedS3) -
         {"a": 1},
     ],
 )
-def test_an_event_for_somebody_else_is_refused_with_what_would_do(event: dict[str, Any], s3: EmbeddedS3) -> None:
+def test_an_event_for_another_function_is_refused_with_what_would_do(event: dict[str, Any], s3: EmbeddedS3) -> None:
     with pytest.raises(UnknownEvent, match="Function URL, S3 event notifications"):
         received(event, s3, None)
 

@@ -234,7 +234,7 @@ def test_an_env_file_for_production_reaches_no_other_container_than_the_services
 # --- the example and the documents ----------------------------------------------------------------
 
 
-def test_the_example_names_only_what_somebody_reads_and_all_that_is_no_setting() -> None:
+def test_the_example_names_only_variables_that_are_read_and_all_that_are_no_settings() -> None:
     used = {variable.name for variable in variables()}
     named = set(example(all_lines=True))
     assert named - {"COMPOSE_PROFILES"} <= used

@@ -134,7 +134,7 @@ def test_rules_of_others_stay_and_ours_are_put_right(command: Command, store: St
     assert sorted(origins) == [[ORIGIN], ["https://other.example.com"]]
 
 
-def test_eventbridge_is_told_only_if_asked_for_and_whoever_is_told_already_stays(
+def test_eventbridge_is_added_only_with_events_and_other_notifications_stay(
     command: Command, store: Store, bucket: str
 ) -> None:
     def told() -> dict[str, Any]:

@@ -164,7 +164,7 @@ class TestPostgres:
 
         assert asyncio.run(most()) == 1
 
-    def test_the_server_ends_what_nobody_waits_for_any_more(self, place: Place) -> None:
+    def test_the_server_ends_abandoned_statements(self, place: Place) -> None:
         async def work(records: Records) -> list[str]:
             async def show(connection: Any) -> list[str]:
                 names = ("statement_timeout", "idle_in_transaction_session_timeout")

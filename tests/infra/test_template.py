@@ -348,7 +348,7 @@ def test_further_headers_reach_the_url() -> None:
     assert cors["AllowHeaders"] == ["X-Tenant", "Accept"]
 
 
-def test_without_origins_nobody_answers_cors() -> None:
+def test_without_origins_there_is_no_cors() -> None:
     stack = Stack()
     assert "Cors" not in stack.resources["Url"]["Properties"]
     assert "CorsConfiguration" not in stack.resources["Bucket"]["Properties"]
@@ -432,13 +432,13 @@ def test_every_purpose_ends_when_the_table_says() -> None:
     assert expiring == {each.prefix: each.kept_days for each in PURPOSES if each.kept_days is not None}
 
 
-def test_parts_that_nobody_put_together_go_after_a_day_wherever_they_are() -> None:
+def test_parts_that_were_not_completed_go_after_a_day_wherever_they_are() -> None:
     (rule,) = (rule for rule in lifecycle_of() if "AbortIncompleteMultipartUpload" in rule)
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
     assert "Prefix" not in rule
 
 
-def test_objects_cool_only_if_somebody_asks_and_only_those_kept_for_ever() -> None:
+def test_objects_cool_only_by_parameter_and_only_those_kept_for_ever() -> None:
     assert [rule for rule in lifecycle_of() if "Transitions" in rule] == []
     for wanted, expected in (
         ({"IaAfterDays": "40"}, [("STANDARD_IA", "40")]),
@@ -460,7 +460,7 @@ def test_a_lifecycle_rule_is_the_one_that_s3_is_told_elsewhere() -> None:
 # --- the CDN --------------------------------------------------------------------------------------
 
 
-def test_there_is_no_cdn_unless_somebody_asks() -> None:
+def test_there_is_no_cdn_unless_the_parameter_asks() -> None:
     stack = Stack(CdnBaseUrl="https://elsewhere.example.com")
     assert [name for name, each in stack.resources.items() if "CloudFront" in each["Type"]] == []
     assert "cloudfront" not in json.dumps(stack.resources["BucketPolicy"])

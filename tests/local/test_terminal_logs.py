@@ -72,7 +72,7 @@ def root() -> Iterator[logging.Logger]:
 
 
 @pytest.mark.parametrize(("terminal", "formatter"), [(True, TerminalFormatter), (False, logs.JsonFormatter)])
-def test_json_stays_where_nobody_reads_along(
+def test_json_stays_where_there_is_no_terminal(
     root: logging.Logger, monkeypatch: pytest.MonkeyPatch, terminal: bool, formatter: type[logging.Formatter]
 ) -> None:
     logs.configure(load_section(ServiceSettings, local_environ({}, {}), serving=False))

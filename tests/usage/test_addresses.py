@@ -47,7 +47,7 @@ def test_without_trusted_proxies_nothing_that_a_client_says_counts() -> None:
         (["10.2.3.4"], "10.2.3.4"),
         ([], "10.0.0.1"),
         ([""], "10.0.0.1"),
-        # What is no address ends the way: nobody but a client writes such things.
+        # What is not an address ends the search: only a client writes such things.
         (["198.51.100.1, unknown"], "10.0.0.1"),
         (["198.51.100.1, unknown, 10.2.3.4"], "10.2.3.4"),
         (["198.51.100.1, "], "10.0.0.1"),
@@ -67,7 +67,7 @@ def test_without_trusted_proxies_nothing_that_a_client_says_counts() -> None:
 )  # fmt: skip
 def test_behind_trusted_proxies_the_rightmost_other_address_counts(forwarded: list[str], address: str) -> None:
     assert found("10.0.0.1", *forwarded, TRUSTED_PROXIES=PROXIES) == address
-    # The same header from somebody who is no proxy of ours counts for nothing.
+    # The same header from an untrusted peer is ignored.
     assert found("203.0.113.7", *forwarded, TRUSTED_PROXIES=PROXIES) == "203.0.113.7"
 
 

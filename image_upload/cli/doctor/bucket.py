@@ -138,13 +138,13 @@ def _clock(response: httpx.Response, asked_at: datetime, answered_at: datetime, 
     except (KeyError, ValueError):
         return Finding("clock", "skip", "S3 did not say the time")
     ahead_s = ((asked_at + (answered_at - asked_at) / 2) - theirs).total_seconds()
-    return clock("clock", ahead_s, behind_max_s=settings.upload_url_expires_s, whose="S3's")
+    return clock("clock", ahead_s, behind_max_s=settings.upload_url_expires_s, other="S3's")
 
 
-def clock(check: str, ahead_s: float, *, behind_max_s: float, whose: str) -> Finding:
+def clock(check: str, ahead_s: float, *, behind_max_s: float, other: str) -> Finding:
     """Return the finding for a clock that is `ahead_s` seconds ahead of another one (negative: behind)."""
     if abs(ahead_s) < _SKEW_SEEN_S:
-        return Finding(check, "ok", f"within {_SKEW_SEEN_S} s of {whose}")
-    seen = f"this machine's clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} {whose}"
+        return Finding(check, "ok", f"within {_SKEW_SEEN_S} s of {other}")
+    seen = f"this machine's clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} {other}"
     fatal = ahead_s > CLOCK_SKEW_MAX_S or -ahead_s >= min(behind_max_s, CLOCK_SKEW_MAX_S)
     return Finding(check, "FAIL" if fatal else "warn", seen, "set it by NTP: signatures and tokens carry the time")

@@ -7,12 +7,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from image_upload.cli.import_files.journal import Journal, Row
-from image_upload.cli.import_files.patience import Storage
+from image_upload.cli.import_files.journal import Row
 from image_upload.cli.import_files.report import Report
-from image_upload.cli.import_files.walking import Tree
+from image_upload.cli.import_files.storage import Storage, in_parallel
+from image_upload.cli.import_files.tree import Tree
+from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
-from image_upload.s3.checksums import Digest, confirms, head
+from image_upload.s3.checksums import Digest, confirms
 from image_upload.s3.errors import S3Failure
 
 
@@ -48,43 +49,24 @@ def write_list(file: str, rows: Iterator[Row]) -> int:
 
 async def remove_files(rows: Iterator[Row], jobs: int, storage: Storage, tree: Tree, report: Report) -> None:
     """Remove each file that S3 confirms once more and that is still what was hashed. Raises `Stop`."""
-
-    async def worker() -> None:
-        for row in rows:
-            await _remove(row, storage, tree, report)
-
-    try:
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(jobs):
-                workers.create_task(worker())
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
+    await in_parallel(rows, jobs, lambda row: _remove(row, storage, tree, report))
 
 
 async def _remove(row: Row, storage: Storage, tree: Tree, report: Report) -> None:
     known = Digest(row.stat.size_bytes, row.sha256 or "", lambda: row.etag)
 
     async def confirmed(bucket: Bucket) -> bool:
-        found = await head(bucket, row.key)
+        found = await objects.head(bucket, row.key, checksums=True)
         return found is not None and await confirms(found, known)
 
     try:
         if not await storage.patiently(confirmed):
-            report.failed(row.path, f"kept here: S3 has no longer what was stored under {row.key}")
+            report.not_moved("failed", row.path, f"kept here: S3 has no longer what was stored under {row.key}")
         elif await asyncio.to_thread(tree.remove, row.path, row.stat):
             report.removed()
         else:
-            report.failed(row.path, "kept here: it has changed since it was sent. Repeat the command")
+            report.not_moved("failed", row.path, "kept here: it has changed since it was sent. Repeat the command")
     except FileNotFoundError:
         return
     except (S3Failure, OSError) as error:
-        report.failed(row.path, f"kept here: {error}")
-
-
-def forget_gone(journal: Journal, tree: Tree, report: Report) -> Iterator[Row]:
-    """Files of earlier runs that nobody sends any more; uploads begun for them are the caller's to abort."""
-    for row in journal.left_behind():
-        yield row
-        if not tree.exists(row.path):
-            report.failed(row.path, f"it is gone since the last run, before S3 confirmed it. Look for {row.key}")
-            journal.forget(row.id)
+        report.not_moved("failed", row.path, f"kept here: {error}")
