@@ -85,7 +85,7 @@ def _provider_routes(routes: APIRouter, settings: SignInSettings, sign_in: SignI
         ),
     )
     async def begin(request: Request, code_challenge: Challenge = None) -> RedirectResponse:
-        """For a browser to go to, not to fetch: answers 302 to the provider, with a cookie for the way back."""
+        """Open this URL in the browser; do not fetch it. Answers 302 to the provider, with a cookie."""
         location, sealed = await sign_in.begin(name, str(request.base_url), code_challenge)
         response = RedirectResponse(location, 302)
         response.set_cookie(cookie, sealed, max_age=SIGN_IN_EXPIRES_S, **kept)
@@ -151,7 +151,7 @@ def _token_routes(routes: APIRouter, sign_in: SignIn) -> None:
         openapi_extra=documented(*_JSON, *_DATABASE, body="auth.schemas:LogoutRequest"),
     )
     async def logout(request: Request) -> Response:
-        """Ends the session of a refresh token; an invalid one is no error. Its access token ends by itself, soon."""
+        """End the session: its refresh token stops working, the access token at its end. A wrong one is ignored."""
         await sign_in.end((await read_json(request, LogoutRequest)).refresh_token)
         return Response(status_code=204)
 
@@ -167,7 +167,7 @@ def _me_routes(routes: APIRouter, sign_in: SignIn, principal_of: PrincipalOf) ->
 
     @routes.post("/auth/verify", summary="Is this token good", operation_id="verifyToken", openapi_extra=dict(told))
     async def verify(principal: signed_in) -> JSONResponse:
-        """For a back end that has to know a token's user."""
+        """For a back end that has received a token and needs its user."""
         return JSONResponse(await sign_in.user(principal.user_id))
 
 
@@ -183,7 +183,7 @@ def _test_routes(routes: APIRouter, sign_in: SignIn) -> None:
     async def test_token(
         email: Annotated[str, Query(max_length=EMAIL_MAX_CHARS, pattern=r"^[!-?A-~]+@[!-?A-~]+$")],
     ) -> JSONResponse:
-        """A token of the user with this address. In production there is no such route."""
+        """Sign in as the user with this address, without a provider. In production the route does not exist."""
         return JSONResponse(await sign_in.test_token(email))
 
 

@@ -205,7 +205,7 @@ def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> No
         filename: str,
         content_type: Annotated[str, Query(alias="type")] = "",
     ) -> JSONResponse:
-        """What Uppy asks before it sends a file in one request. With `S3_FORM_POST=false` the answer is a PUT."""
+        """Uppy calls it before it sends a file in one request. With `S3_FORM_POST=false` the answer is a PUT."""
         metadata = {
             name[len("metadata[") : -1]: value
             for name, value in request.query_params.items()
@@ -259,7 +259,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
         openapi_extra=documented(*_TICKET, errors.PartsInvalid),
     )
     async def part(upload_id: str, number: int, principal: caller, key: str | None = None) -> JSONResponse:
-        """Asked for each part, and again before each new try. Uppy 5 takes `expires` for the part's time limit, too."""
+        """Uppy calls it for each part, and again before each retry. Uppy 5 also limits the part's time by `expires`."""
         urls, seconds = await companion.signed(companion.ticket(upload_id, key, principal), [number])
         return JSONResponse({"url": urls[str(number)], "expires": seconds})
 
@@ -270,7 +270,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
         openapi_extra=documented(*_TICKET, errors.SizeMismatch, errors.FileTooLarge, *_S3),
     )
     async def listed(upload_id: str, principal: caller, key: str | None = None) -> JSONResponse:
-        """Asked when an upload goes on after a pause. All parts are in one answer."""
+        """Uppy calls it when an upload continues after a pause."""
         progress = await companion.uploads.progress(companion.ticket(upload_id, key, principal))
         return JSONResponse(
             [
@@ -293,7 +293,7 @@ def _ends(routes: APIRouter, companion: Companion, caller: Any) -> None:
         openapi_extra=documented(*_TICKET, *_ENDS, *_S3, body="companion.routes:UppyComplete"),
     )
     async def complete(upload_id: str, request: Request, principal: caller, key: str | None = None) -> JSONResponse:
-        """Answers once S3 has the object with the right length. Uppy repeats it when an answer was lost."""
+        """Safe to repeat: Uppy repeats it if the answer was lost."""
         wanted = await read_json(request, UppyComplete)
         ticket = companion.ticket(upload_id, key, principal)
         await companion.uploads.complete(ticket, [(part.PartNumber, part.ETag) for part in wanted.parts])
@@ -306,7 +306,7 @@ def _ends(routes: APIRouter, companion: Companion, caller: Any) -> None:
         openapi_extra=documented(*_TICKET, *_S3),
     )
     async def abort(upload_id: str, principal: caller, key: str | None = None) -> JSONResponse:
-        """Uppy 5 sends it after every failure: an upload that S3 does not have is no error. A finished object stays."""
+        """Uppy 5 calls it after every failure, also if S3 has no such upload. A finished object stays."""
         ticket = companion.ticket(upload_id, key, principal)
         with contextlib.suppress(UploadNotFound):
             await companion.uploads.abort(ticket)

@@ -126,7 +126,7 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
         openapi_extra=documented(*_ASKING),
     )
     async def delete_image(key: str, principal: manager) -> Response:
-        """Safe to repeat: answers 204 also without an object. In a bucket with versions the earlier ones stay."""
+        """Safe to repeat. In a versioned bucket earlier versions stay."""
         key = await access.check(principal, "delete", key)
         audit.record("delete", key)
         await library.delete_file(key)
@@ -184,10 +184,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         as_download: _Download = False,
         filename: _Name = None,
     ) -> JSONResponse:
-        """Returns a presigned GET URL, also for a key without an object.
-
-        It ends with the service's credentials, if those end before.
-        """
+        """Returns a presigned GET URL, also without an object. It expires earlier if the service's credentials do."""
         key = await access.check(principal, "read", key)
         made = await library.get_file_url(key, expires_in, as_download=as_download, filename=filename)
         return JSONResponse({"url": made.url, "key": key, "expires_in": made.expires_s, "download": as_download})
@@ -210,7 +207,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         openapi_extra=documented(*_ASKING, answer="library.schemas:Exists"),
     )
     async def file_exists(key: str, principal: reader) -> JSONResponse:
-        """False only if S3 says so, never because it refused or did not answer."""
+        """False only if S3 answers that the object does not exist; an error of S3 is an error."""
         key = await access.check(principal, "read", key)
         return JSONResponse({"key": key, "exists": await library.file_exists(key)})
 
@@ -223,7 +220,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         openapi_extra=documented(*_ASKING),
     )
     async def delete_file(key: str, principal: manager) -> Response:
-        """Safe to repeat: answers 204 also without an object. In a bucket with versions the earlier ones stay."""
+        """Safe to repeat. In a versioned bucket earlier versions stay."""
         key = await access.check(principal, "delete", key)
         audit.record("delete", key)
         await library.delete_file(key)

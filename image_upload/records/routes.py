@@ -79,7 +79,7 @@ def _post_routes(
         ),
     )
     async def create_post(request: Request, principal: minter) -> JSONResponse:
-        """Writes the row, which is `pending`, and mints the upload in one go."""
+        """Writes the row, which is `pending`, and mints the upload in one call."""
         wanted = await read_json(request, UploadRequest)
         spec = spec_of(wanted, principal, upload_service)
         strategy = upload_service.strategy(spec, wanted.accepts)
@@ -94,7 +94,7 @@ def _post_routes(
         openapi_extra=documented(*_ROW_PROBLEMS, answer="records.schemas:Post"),
     )
     async def read_post(post_id: RowId, principal: reader) -> JSONResponse:
-        """Asks S3 while the row is not `stored`. Once it is, `url` is a presigned GET."""
+        """Asks S3 if the image's upload was not confirmed yet."""
         return await _post_answer(context, await _row(context, "post", post_id, principal, permissions.may_read))
 
     @routes.post(

@@ -183,7 +183,7 @@ def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any
         ),
     )
     async def complete(ticket: str, request: Request, principal: caller) -> JSONResponse:
-        """Makes the object of its parts: of those named, or of all that S3 has. Safe to repeat."""
+        """Joins the parts to the object: those named, or all that S3 has. Safe to repeat."""
         listed = (await read_json(request, CompleteRequest, empty=CompleteRequest(parts=None))).parts
         parts = None if listed is None else [(part.partNumber, part.etag) for part in listed]
         done = await upload_service.complete(upload_service.ticket(ticket, principal), parts)
@@ -198,6 +198,6 @@ def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any
         openapi_extra=documented(*_TICKET_PROBLEMS, *_S3_PROBLEMS),
     )
     async def abort(ticket: str, principal: caller) -> Response:
-        """Makes S3 delete the parts that were sent. A finished object stays."""
+        """Aborts the upload: S3 deletes the parts that were sent. A finished object stays."""
         await upload_service.abort(upload_service.ticket(ticket, principal))
         return Response(status_code=204)
