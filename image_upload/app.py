@@ -1,135 +1,74 @@
 """The table of contents: one line a room."""
 
-import functools
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
-from starlette.routing import BaseRoute
-
-from image_upload import __version__
 from image_upload.auth.dependencies import principal_of
-from image_upload.auth.principals import Principal
-from image_upload.companion.middleware import UppyPath
+from image_upload.auth.router import router as accounts
+from image_upload.companion.router import router as companion
 from image_upload.database.database import CompletionContext, Database
 from image_upload.database.values import ExpectedObject
 from image_upload.domain import purposes
-from image_upload.errors import Problem
-from image_upload.form_proxy import routes as proxy
+from image_upload.form_proxy import routes as forms
 from image_upload.form_proxy.proxy import Proxy
-from image_upload.library import routes as library
-from image_upload.limits import FORM_OVERHEAD_MAX_BYTES, JSON_BODY_MAX_BYTES, LAMBDA_FORM_MAX_BYTES
+from image_upload.library.routes import router as library
+from image_upload.limits import S3_PUT_MAX_BYTES
+from image_upload.records.router import router as records
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import map_s3_errors
-from image_upload.settings import Settings, origins
+from image_upload.settings import Settings
 from image_upload.telemetry.audit import Audit
-from image_upload.uploads import routes as mint
-from image_upload.uploads import v1_routes
 from image_upload.uploads.multipart import MultipartUploads
-from image_upload.uploads.requests import UploadRequest
+from image_upload.uploads.routes import router as uploads
 from image_upload.uploads.service import UploadService
 from image_upload.uploads.single_put import SinglePutPlanner
+from image_upload.uploads.v1_routes import router as version_1
 from image_upload.usage.addresses import address_of
+from image_upload.usage.admission import RateLimit
 from image_upload.usage.limiter import Limiter
-from image_upload.usage.middleware import RateLimit
-from image_upload.web import openapi
-from image_upload.web.health import routes as health
-from image_upload.web.json_body import read_json
-from image_upload.web.middleware import BodyLimit, Problems, RequestLog, TrailingSlash
+from image_upload.web.documentation.router import router as documentation
+from image_upload.web.health.routes import router as health
+from image_upload.web.middleware import middleware
+from image_upload.web.service import Service
 
 if TYPE_CHECKING:
     from image_upload.usage.quotas import Quotas
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings) -> Service:
     """The service as an ASGI application. Nothing is connected to before the first request that needs it."""
-    bucket, database = Bucket(settings), Database(settings)
-    quotas = _quotas(settings, bucket)
+    bucket, database, limiter = Bucket(settings), Database(settings), Limiter(settings)
+    quotas, address = _quotas(settings, bucket), address_of(settings)
     stores = CompletionContext(bucket, database, quotas.settle if quotas is not None else None)
-    limiter = Limiter(settings)
     principal = principal_of(settings, limiter.per_user)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await bucket.aclose()
-        await database.aclose()
-        await limiter.aclose()
-        if quotas is not None:
-            await quotas.aclose()
-
-    upload_service = _upload_service(settings, stores, quotas)
+    proxy = Proxy(settings, bucket, quotas)
+    service = _upload_service(settings, stores, quotas, proxy)
 
     async def keep_file(expected_object: ExpectedObject) -> int:
         return (await database.records.insert("file", expected_object)).id
 
-    async def plan_post(request: Request, principal: Principal) -> tuple[ExpectedObject, dict[str, Any]]:
-        return await upload_service.expected_object(await read_json(request, UploadRequest), principal)
-
-    def record_routes() -> Sequence[BaseRoute]:
-        from image_upload.records import routes as records  # see `LateRoutes`
-
-        return records.router(stores, plan_post, mint.PLAN_PROBLEMS, principal).routes
-
-    def account_routes() -> Sequence[BaseRoute]:
-        from image_upload.auth import routes as accounts  # the same
-        from image_upload.auth.sign_in import SignIn
-
-        return accounts.router(settings, SignIn(settings, database), principal).routes
-
-    @functools.cache
-    def open_uppy() -> None:
-        from image_upload.companion import routes  # see `UppyPath`
-
-        app.router.routes.extend(routes.router(routes.Companion(upload_service, bucket), principal).routes)
-
-    def openapi_document() -> dict[str, Any]:
-        open_uppy()
-        return openapi.describe(app)
-
-    app = FastAPI(
-        title=openapi.TITLE,
-        description=openapi.DESCRIPTION,
-        version=__version__,
-        docs_url=None,
-        redoc_url=None,
-        lifespan=lifespan,
-        redirect_slashes=False,  # see `TrailingSlash`
-        # Our own log has what is needed, redacted; FastAPI's instrumentation would export URLs as they are.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
-        middleware=_middleware(settings, limiter, open_uppy),
-        exception_handlers=dict.fromkeys((Problem, HTTPException, RequestValidationError), _leave_to_the_edge),
+    app = Service(
+        middleware(
+            settings,
+            Audit(settings, address),
+            RateLimit(limiter.per_address, address) if limiter.per_address is not None else None,
+        ),
+        [
+            # The first one is asked first: minting is what most requests want.
+            uploads(service, principal),
+            version_1(service, principal, keep_file if database.is_configured else None),
+            library(settings, bucket, principal),
+            forms.router(proxy, principal),
+            health(settings, bucket),
+            records(service, stores, principal),
+            accounts(settings, database, principal),
+            companion(service, bucket, principal),
+            documentation(),
+        ],
+        closing=[each.aclose for each in (bucket, database, limiter, quotas) if each is not None],
     )
-    for room in (
-        # The last one is asked first: minting is what most requests want.
-        health.router(settings, bucket),
-        proxy.router(Proxy(settings, bucket, quotas), principal),
-        library.router(settings, bucket, principal),
-        v1_routes.router(upload_service, principal, keep_file if database.is_configured else None),
-        mint.router(upload_service, principal),
-    ):
-        # Not include_router: it puts a router of its own around each, 10 to 20 us on every request.
-        app.router.routes[:0] = room.routes
-    app.router.routes.append(openapi.LateRoutes(("/posts", "/files/"), record_routes))
-    app.router.routes.append(openapi.LateRoutes(("/auth/",), account_routes))
-    read = functools.partial(_documentation_routes, openapi_document)
-    app.router.routes.append(openapi.LateRoutes(("/docs", "/llms.txt", "/favicon.ico"), read))
     # For what Lambda calls with beside HTTP: the same connections, and what they were made of.
     app.state.stores, app.state.settings = stores, settings
-    app.openapi = openapi_document  # type: ignore[method-assign]  # FastAPI documents no other way
     return app
-
-
-def _documentation_routes(describe: Callable[[], dict[str, Any]]) -> Sequence[BaseRoute]:
-    from image_upload.web.documentation import routes as documentation  # see `LateRoutes`
-
-    return documentation.router(describe).routes
 
 
 def _quotas(settings: Settings, bucket: Bucket) -> "Quotas | None":
@@ -147,7 +86,9 @@ def _quotas(settings: Settings, bucket: Bucket) -> "Quotas | None":
     return Quotas(settings, look)
 
 
-def _upload_service(settings: Settings, stores: CompletionContext, quotas: "Quotas | None") -> UploadService:
+def _upload_service(
+    settings: Settings, stores: CompletionContext, quotas: "Quotas | None", proxy: Proxy
+) -> UploadService:
     """The one mint, which every family of routes shares."""
 
     async def notice(key: str) -> None:
@@ -161,40 +102,6 @@ def _upload_service(settings: Settings, stores: CompletionContext, quotas: "Quot
         purposes.table(allow_gif=settings.allow_gif),
         form_post=settings.s3_form_post,
         sha256=settings.s3_checksums == "sha256",
-        form_path=proxy.RETRY_PATH,
-        form_max_bytes=(LAMBDA_FORM_MAX_BYTES if settings.on_lambda else proxy.FORM_MAX_BYTES[proxy.RETRY_PATH])
-        - FORM_OVERHEAD_MAX_BYTES,
+        form_path=forms.RETRY_PATH,
+        form_max_bytes=proxy.file_max_bytes(S3_PUT_MAX_BYTES),
     )
-
-
-def _middleware(settings: Settings, limiter: Limiter, open_uppy: Callable[[], None]) -> list[Middleware]:
-    """What surrounds every request, outermost first."""
-
-    def max_bytes_of(path: str) -> int:
-        most = proxy.FORM_MAX_BYTES.get(path, JSON_BODY_MAX_BYTES)
-        return min(most, LAMBDA_FORM_MAX_BYTES) if settings.on_lambda else most
-
-    address = address_of(settings)
-    middleware = [Middleware(RequestLog, auditor=Audit(settings, address))]
-    if settings.cors_allow_origins and not settings.on_lambda:
-        # Behind a Function URL the URL's own CORS settings answer; two answers make browsers refuse.
-        middleware.append(
-            Middleware(
-                CORSMiddleware,
-                allow_origins=origins.exact(settings.cors_allow_origins),
-                allow_origin_regex=origins.pattern(settings.cors_allow_origins),
-                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"],
-                allow_headers=list(settings.cors_allow_headers),
-                expose_headers=["X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy"],
-                max_age=86_400,
-            )
-        )
-    middleware += [Middleware(Problems), Middleware(UppyPath, open_room=open_uppy), Middleware(TrailingSlash)]
-    if limiter.per_address is not None:
-        middleware.append(Middleware(RateLimit, limit=limiter.per_address, address_of=address))
-    return [*middleware, Middleware(BodyLimit, max_bytes_of=max_bytes_of, forms=proxy.FORM_MAX_BYTES)]
-
-
-async def _leave_to_the_edge(_: Any, error: Exception) -> Any:
-    """The framework's own answers are not problem documents; `edge.Problems` gives ours."""
-    raise error

@@ -9,7 +9,7 @@ from image_upload.auth.tokens import Verifier
 from image_upload.errors import ScopeMissing, TokenInvalid, TokenMissing
 from image_upload.settings import Settings
 from image_upload.usage.limiter import Limit
-from image_upload.web.openapi import TokenDependency
+from image_upload.web.routing import TokenDependency
 
 # Where a middleware in front of the routes leaves a token that came in the path.
 PATH_TOKEN = "path_token"

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
-from fastapi.routing import APIRoute
 
 from image_upload import errors
 from image_upload.auth.dependencies import PrincipalOf
@@ -20,7 +19,7 @@ from image_upload.limits import EMAIL_MAX_CHARS, SIGN_IN_EXPIRES_S
 from image_upload.settings import Settings
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import invalid_request, read_json
-from image_upload.web.openapi import documented
+from image_upload.web.routing import DeclaredRoute, Routes, documented
 
 # These answers hold codes and tokens: no page may learn the address of the one before. `edge` keeps them out of caches.
 HEADERS = {"Referrer-Policy": "no-referrer"}
@@ -33,7 +32,7 @@ _JSON = (errors.ValidationFailed, errors.BodyTooLarge)
 Challenge = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{43}$")]
 
 
-class _WithoutReferrer(APIRoute):
+class _WithoutReferrer(DeclaredRoute):
     """A route whose answers carry `HEADERS`, those that are problems included."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -57,7 +56,7 @@ class _WithoutReferrer(APIRoute):
 
 def router(settings: Settings, sign_in: SignIn, principal_of: PrincipalOf) -> APIRouter:
     """Sign-in by provider, tokens, and who one is."""
-    routes = APIRouter(tags=["Accounts"], route_class=_WithoutReferrer)
+    routes = Routes(tags=["Accounts"], route_class=_WithoutReferrer)
     for name in PROVIDERS:
         _provider_routes(routes, settings, sign_in, name)
     _token_routes(routes, sign_in)
@@ -172,7 +171,7 @@ def _me_routes(routes: APIRouter, sign_in: SignIn, principal_of: PrincipalOf) ->
     # expects: a token
     # returns: 200 with user_id, email and name
     # codes: 401 · 503 where the database should answer and does not
-    @routes.get("/auth/me", summary="Who am I", operation_id="getCurrentUser", openapi_extra=dict(told))
+    @routes.get("/auth/me", summary="Who am I", operation_id="getCurrentUser", openapi_extra=told)
     async def me(principal: signed_in) -> JSONResponse:
         """Of a user who did not sign in here the id alone is known."""
         return JSONResponse(await sign_in.user(principal.user_id))
@@ -180,7 +179,7 @@ def _me_routes(routes: APIRouter, sign_in: SignIn, principal_of: PrincipalOf) ->
     # expects: a token
     # returns: 200 with user_id, email and name
     # codes: those of GET /auth/me
-    @routes.post("/auth/verify", summary="Is this token good", operation_id="verifyToken", openapi_extra=dict(told))
+    @routes.post("/auth/verify", summary="Is this token good", operation_id="verifyToken", openapi_extra=told)
     async def verify(principal: signed_in) -> JSONResponse:
         """For a back end that got a token and wants to know whose it is."""
         return JSONResponse(await sign_in.user(principal.user_id))

@@ -16,13 +16,19 @@ from image_upload.auth.principals import Principal
 from image_upload.domain import checks, keys, purposes
 from image_upload.errors import ChunksNotSupported, EmptyFile, Problem, UploadTimedOut, ValidationFailed
 from image_upload.form_proxy.min_rate import ConcurrencyLimit
-from image_upload.limits import RETRIES_MAX, STREAM_FROM_BYTES, SUCCESS_URL_MAX_CHARS
+from image_upload.limits import (
+    FORM_OVERHEAD_MAX_BYTES,
+    LAMBDA_FORM_MAX_BYTES,
+    RETRIES_MAX,
+    STREAM_FROM_BYTES,
+    SUCCESS_URL_MAX_CHARS,
+)
 from image_upload.outbound.budget import ByteBudget
 from image_upload.outbound.deadline import Deadline, upload_deadline
 from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings, origins
 from image_upload.usage.addresses import address_of
-from image_upload.web.middleware import length_of
+from image_upload.web.routing import length_of
 
 if TYPE_CHECKING:
     from image_upload.form_proxy.form import Incoming
@@ -74,6 +80,11 @@ class Proxy:
             hosts=self._settings.proxy_allowed_hosts,
             at_rest=self._bucket.at_rest,
         )
+
+    def file_max_bytes(self, stored_max_bytes: int) -> int:
+        """The largest file that a form may hold, where its store takes so many bytes. Lambda carries less."""
+        on_lambda = LAMBDA_FORM_MAX_BYTES - FORM_OVERHEAD_MAX_BYTES
+        return min(stored_max_bytes, on_lambda) if self._settings.on_lambda else stored_max_bytes
 
     async def handle(self, request: Request, *, retrying: bool) -> "Done":
         """The whole way of one request. Raises a problem before any byte leaves, or S3's own."""

@@ -40,17 +40,9 @@ from image_upload.errors import (
 from image_upload.form_proxy.proxy import RETRIES_DEFAULT, Done, Proxy
 from image_upload.limits import FORM_OVERHEAD_MAX_BYTES, RETRIES_MAX, S3_OBJECT_MAX_BYTES, S3_PUT_MAX_BYTES
 from image_upload.web.json_answer import JSONResponse
-from image_upload.web.openapi import documented
+from image_upload.web.routing import Routes, documented
 
-PLAIN_PATH = "/upload-with-presigned"
 RETRY_PATH = "/upload-with-presigned-retry"
-STORE_PATH = "/api/v1/s3/upload"
-# The largest form of each route: its file and what stands around it.
-FORM_MAX_BYTES = {
-    PLAIN_PATH: S3_PUT_MAX_BYTES + FORM_OVERHEAD_MAX_BYTES,
-    RETRY_PATH: S3_PUT_MAX_BYTES + FORM_OVERHEAD_MAX_BYTES,
-    STORE_PATH: S3_OBJECT_MAX_BYTES + FORM_OVERHEAD_MAX_BYTES,
-}
 
 _FORM_FIELDS: dict[str, Any] = {
     "file": {"type": "string", "format": "binary", "description": "The file, with its name and type."},
@@ -134,16 +126,26 @@ _STORE_FORM: dict[str, Any] = {
 
 def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
     """The form routes. The first two need no token: the presigned URL is the permission."""
-    routes = APIRouter(tags=["Proxy"])
+    routes = Routes(tags=["Proxy"])
+
+    def takes(file_max_bytes: int) -> dict[str, Any]:
+        """A form's limits: its file and what stands around it; `min_rate` watches the client's pace."""
+        most = proxy.file_max_bytes(file_max_bytes) + FORM_OVERHEAD_MAX_BYTES
+        return {"max_body_bytes": most, "body_timeout_s": None}
 
     # expects: form with file and uploadUrl, in either order; success_url
     # returns: 200 after S3's 2xx; one attempt; with success_url 303
     # codes: 400, 403 for the form and its URL · 413 · 415 · 422 · 400, 502, 504 for S3
     @routes.post(
-        PLAIN_PATH,
+        "/upload-with-presigned",
         summary="Store a form's file, one attempt",
         operation_id="forwardForm",
-        openapi_extra=documented(*_PROBLEMS, answer="form_proxy.schemas:Stored", form=_form(_FORM_FIELDS)),
+        openapi_extra=documented(
+            *_PROBLEMS,
+            answer="form_proxy.schemas:Stored",
+            form=_form(_FORM_FIELDS),
+            **takes(S3_PUT_MAX_BYTES),
+        ),
     )
     async def upload(request: Request) -> JSONResponse:
         """For clients that cannot talk to S3 themselves. Reports success only after S3 has confirmed the file."""
@@ -158,7 +160,10 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
         summary="Store a form's file, with retry",
         operation_id="forwardFormWithRetry",
         openapi_extra=documented(
-            *_PROBLEMS, answer="form_proxy.schemas:StoredWithRetry", form=_form(_FORM_FIELDS | _RETRY_FIELDS)
+            *_PROBLEMS,
+            answer="form_proxy.schemas:StoredWithRetry",
+            form=_form(_FORM_FIELDS | _RETRY_FIELDS),
+            **takes(S3_PUT_MAX_BYTES),
         ),
     )
     async def upload_with_retry(request: Request) -> JSONResponse:
@@ -171,10 +176,12 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
     # returns: 200 (with success_url 303) with key, size, type and ETag, once S3 has the whole file
     # codes: 400 for the form, its file and folder · 401 · 408 · 413 · 415 · 422 · 429 · 502, 503, 504
     @routes.post(
-        STORE_PATH,
+        "/api/v1/s3/upload",
         summary="Store a form's file in the service's bucket",
         operation_id="storeForm",
-        openapi_extra=documented(*_STORE_PROBLEMS, answer="form_proxy.schemas:KeptFile", form=_STORE_FORM),
+        openapi_extra=documented(
+            *_STORE_PROBLEMS, answer="form_proxy.schemas:KeptFile", form=_STORE_FORM, **takes(S3_OBJECT_MAX_BYTES)
+        ),
     )
     async def store(
         request: Request, principal: Annotated[Principal, Depends(principal_of.needs("mint"))]

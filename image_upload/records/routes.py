@@ -18,7 +18,7 @@ from image_upload.library.disposition import content_disposition
 from image_upload.library.routes import READ_URL_EXPIRES_S
 from image_upload.records.serializers import as_file, as_post, check_stored
 from image_upload.web.json_answer import JSONResponse
-from image_upload.web.openapi import documented
+from image_upload.web.routing import Routes, documented
 
 # Mints an upload for a request, as the app has it from another room.
 Planner = Callable[[Request, Principal], Awaitable[tuple[ExpectedObject, dict[str, Any]]]]
@@ -50,7 +50,7 @@ def router(
     stores: CompletionContext, plan: Planner, plan_problems: tuple[type[errors.Problem], ...], principal_of: PrincipalOf
 ) -> APIRouter:
     """Posts and file records. `plan_problems` are what `plan` can raise."""
-    routes = APIRouter(tags=["Records"])
+    routes = Routes(tags=["Records"])
     _post_routes(routes, stores, plan, plan_problems, principal_of)
     _file_routes(routes, stores, principal_of)
     return routes

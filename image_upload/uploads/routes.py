@@ -15,7 +15,7 @@ from image_upload.uploads.requests import BatchRequest, CompleteRequest, PartsRe
 from image_upload.uploads.service import UploadService
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import read_json
-from image_upload.web.openapi import DirectRoute, documented
+from image_upload.web.routing import DirectRoute, Routes, documented
 
 SIGNED_IN = (errors.TokenMissing, errors.TokenInvalid)
 SPEC_PROBLEMS = (
@@ -49,7 +49,7 @@ _TICKET_PROBLEMS = (
 
 def router(upload_service: UploadService, principal_of: PrincipalOf) -> APIRouter:
     """The minting routes."""
-    routes = APIRouter(tags=["Minting"])
+    routes = Routes(tags=["Minting"])
     minter = principal_of.needs("mint")
     caller = Annotated[Principal, Depends(minter)]
     _mint_routes(routes, upload_service, caller, minter)

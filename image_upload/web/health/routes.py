@@ -10,7 +10,7 @@ from image_upload.languages import negotiation
 from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings
 from image_upload.web.json_answer import JSONResponse
-from image_upload.web.openapi import documented
+from image_upload.web.routing import Routes, documented
 
 
 def _explain(language: negotiation.Language) -> dict[str, dict[str, Any]]:
@@ -24,7 +24,7 @@ def _explain(language: negotiation.Language) -> dict[str, dict[str, Any]]:
 
 def router(settings: Settings, bucket: Bucket) -> APIRouter:
     """Health and the error codes."""
-    routes = APIRouter(tags=["Service"])
+    routes = Routes(tags=["Service"])
 
     # expects: nothing
     # returns: 200, also when S3 is down; the state of the bucket is at most 5 s old
