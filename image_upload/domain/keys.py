@@ -65,7 +65,7 @@ def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filena
     """
     key = purpose.key.format(
         id=new_id(user_id),
-        yyyymmdd=now.astimezone(UTC).strftime("%Y%m%d"),
+        yyyymmdd=now.astimezone(UTC).strftime("%Y%m%d") if "{yyyymmdd}" in purpose.key else "",
         user=segment(user_id),
         class_id=segment(class_id) if class_id else "",
         ext=ext,
@@ -115,6 +115,9 @@ def check(key: str) -> str:
     return key
 
 
+_STEPS = frozenset({".", ".."})
+
+
 def _climbs(path: str) -> bool:
     """Whether a path leads elsewhere for somebody who reads it as one.
 
@@ -122,7 +125,7 @@ def _climbs(path: str) -> bool:
     `ENCODINGS_MAX` times over was made to be decoded, and counts as climbing.
     """
     for _ in range(ENCODINGS_MAX + 1):
-        if path.startswith("/") or "\\" in path or any(part in (".", "..") for part in path.split("/")):
+        if path.startswith("/") or "\\" in path or not _STEPS.isdisjoint(path.split("/")):
             return True
         decoded = unquote(path) if "%" in path else path
         if decoded == path:

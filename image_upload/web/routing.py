@@ -212,18 +212,24 @@ def bounded(scope: Scope, receive: Receive, limits: Declared) -> Receive:
         if name == b"content-length" and (length_of(value) or 0) > most:
             raise _too_large(most)
     received = 0
-    ends_at_s = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
+    # A Function URL hands over the whole body at once.
+    ends_at_s = None
+    if timeout_s is not None and "aws.event" not in scope:
+        ends_at_s = asyncio.get_running_loop().time() + timeout_s
 
     async def receive_bounded() -> Message:
         nonlocal received, ends_at_s
-        try:
-            async with asyncio.timeout_at(ends_at_s):
-                message = await receive()
-        except TimeoutError:
-            raise ClientTooSlow(
-                "The body did not arrive within {seconds} s. Send it again over a faster line.",
-                facts={"seconds": f"{timeout_s:g}"},
-            ) from None
+        if ends_at_s is None:
+            message = await receive()
+        else:
+            try:
+                async with asyncio.timeout_at(ends_at_s):
+                    message = await receive()
+            except TimeoutError:
+                raise ClientTooSlow(
+                    "The body did not arrive within {seconds} s. Send it again over a faster line.",
+                    facts={"seconds": f"{timeout_s:g}"},
+                ) from None
         if not message.get("more_body", False):
             # Behind the body's end a message tells that the client has gone, whenever that may be.
             ends_at_s = None
