@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ISOLATED := unshare --net --mount --pid --fork --mount-proc
 
 .DEFAULT_GOAL := help
-.PHONY: help dev infra bench bench-proxy bench-memory bench-cold e2e load smoke test test-all test-rest \
+.PHONY: help dev generate bench bench-proxy bench-memory bench-cold e2e load smoke test test-all test-rest \
 	lint types unit containers format pins clean
 # Else every process compiles all that it imports, where the environment says so, as many containers' does.
 export PYTHONDONTWRITEBYTECODE :=
@@ -50,8 +50,8 @@ types: $(READY) ## mypy, strict
 	@echo "types"
 	@$(BIN)/mypy --no-error-summary
 
-infra: $(READY) ## write what the code knows into infra/template.yaml
-	@$(BIN)/python -m infra.generate
+generate: $(READY) ## write what documents, .env.example, compose file and template repeat of the code
+	@$(BIN)/python -m generate
 
 bench: $(READY) ## measure minting against its peers, side by side (2 minutes)
 	@$(BIN)/python -m bench.mint

@@ -211,7 +211,7 @@ Version $version is live$([ -z "$before" ] || [ "$before" = "$version" ] || say 
   Bucket        $(output BucketName)$(cdn=$(output CdnUrl); [ -z "$cdn" ] || printf '\n  CDN           %s' "$cdn")
   Logs          aws logs tail $(output LogGroupName) --follow --region $region
 
-Next.js: put this line into .env.local. The page's ten lines are in README.md, "From Next.js".
+Next.js: put this line into .env.local. The code for your page is in README.md, "Your page".
 
   NEXT_PUBLIC_UPLOAD_SERVICE_URL=${url%/}
 END

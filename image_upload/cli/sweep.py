@@ -14,7 +14,7 @@ from image_upload.settings import Settings, SettingsError, load, read_dotenv
 from image_upload.telemetry import logs
 
 if TYPE_CHECKING:
-    from image_upload.database.database import CompletionContext
+    from image_upload.completion.context import CompletionContext
     from image_upload.s3.objects import Listed
 
 
@@ -55,7 +55,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     what.add_argument(
         "--multiparts",
         action="store_true",
-        help="multipart uploads of this service that were neither completed nor aborted; for stores without a "
+        help="multipart uploads of this service that were neither completed nor aborted; for context without a "
         "lifecycle rule",
     )
     what.add_argument(
@@ -72,22 +72,20 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
-    from image_upload.database.database import CompletionContext, Database  # the same
-    from image_upload.s3.bucket import Bucket  # the same
+    from image_upload.completion.context import CompletionContext  # the same
 
-    stores = CompletionContext(Bucket(settings), Database(settings))
+    context = CompletionContext(settings)
     try:
-        yield stores
+        yield context
     finally:
-        await stores.bucket.aclose()
-        await stores.database.aclose()
+        await context.aclose()
 
 
 async def _sweep(settings: Settings, within_s: float) -> int:
     from image_upload.completion.sweep import FAILED, sweep  # the same
 
-    async with _opened(settings) as stores:
-        tally = await sweep(stores, within_s, lambda tally: print(f"  {told(tally)}", flush=True))
+    async with _opened(settings) as context:
+        tally = await sweep(context, within_s, lambda tally: print(f"  {told(tally)}", flush=True))
     print(f"Swept: {told(tally)}.")
     if tally[FAILED]:
         print("What failed stays pending; the log above says why. Run it again later.", file=sys.stderr)
@@ -106,11 +104,11 @@ async def _abort_uploads(settings: Settings, asked: argparse.Namespace) -> int:
 
     count = 0
     before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings)))
-    async with _opened(settings) as stores, map_s3_errors():
-        async for upload in leftovers.open_uploads(stores.bucket, before):
+    async with _opened(settings) as context, map_s3_errors():
+        async for upload in leftovers.open_uploads(context.bucket, before):
             print(f"  begun {upload.began_at:%Y-%m-%d %H:%M}  {_printable(upload.key)}", flush=True)
             if asked.apply:
-                await multipart.abort_each(stores.bucket, upload.key, [upload.upload_id])
+                await multipart.abort_each(context.bucket, upload.key, [upload.upload_id])
             count += 1
     print(f"{count} open uploads {'aborted' if asked.apply else 'found'}.{_hint(count, asked)}")
     return 0
@@ -122,8 +120,8 @@ async def _remove_unrecorded(settings: Settings, asked: argparse.Namespace) -> i
 
     found: list[Listed] = []
     before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings)))
-    async with _opened(settings) as stores, map_s3_errors():
-        async for each in leftovers.unrecorded(stores, before):
+    async with _opened(settings) as context, map_s3_errors():
+        async for each in leftovers.unrecorded(context, before):
             print(f"  {each.last_modified}  {human_bytes(each.size_bytes):>10}  {_printable(each.key)}", flush=True)
             found.append(each)
         print(f"{len(found)} files found that no record names.{_hint(len(found), asked)}")
@@ -132,12 +130,12 @@ async def _remove_unrecorded(settings: Settings, asked: argparse.Namespace) -> i
         if not asked.yes and not sys.stdin.isatty():
             print("No terminal to confirm on. Add --yes.", file=sys.stderr)
             return 2
-        question = f"Remove them from {stores.bucket.name}? [y/N] "
+        question = f"Remove them from {context.bucket.name}? [y/N] "
         if not asked.yes and (await asyncio.to_thread(input, question)).strip().lower() != "y":
             print("Nothing was removed.")
             return 0
         for each in found:
-            await leftovers.remove(stores, each)
+            await leftovers.remove(context, each)
     print(f"{len(found)} files removed.")
     return 0
 

@@ -21,10 +21,9 @@ from image_upload.auth.principals import Principal
 from image_upload.domain import checks
 from image_upload.domain.purposes import Purpose
 from image_upload.errors import TicketInvalid, UploadNotFound, ValidationFailed
-from image_upload.limits import MEMBERS_MAX, S3_OBJECT_MAX_BYTES, S3_PART_MAX_BYTES, S3_PART_MIN_BYTES, S3_PARTS_MAX
+from image_upload.limits import MEMBERS_MAX, S3_PART_MAX_BYTES, S3_PART_MIN_BYTES, S3_PARTS_MAX
 from image_upload.s3.bucket import Bucket
-from image_upload.uploads.multipart import MultipartUploads
-from image_upload.uploads.plans import UploadSpec
+from image_upload.uploads.plans import PostPlan, PutPlan, UploadSpec
 from image_upload.uploads.service import UploadService
 from image_upload.uploads.tickets import Ticket
 from image_upload.web.json_answer import JSONResponse
@@ -62,6 +61,7 @@ _ENDS = (
     errors.SizeMismatch,
     errors.FileTooLarge,
     errors.AlreadyExists,
+    errors.UploadRejected,
     errors.BodyTooLarge,
 )
 
@@ -96,16 +96,11 @@ class UppyComplete(BaseModel):
 
 
 class Companion:
-    """The protocol over one mint."""
+    """Uppy's words over the upload core. `bucket` says where a finished object is."""
 
-    def __init__(self, upload_service: UploadService, bucket: Bucket) -> None:
-        self._upload_service = upload_service
+    def __init__(self, uploads: UploadService, bucket: Bucket) -> None:
+        self.uploads = uploads
         self._bucket = bucket
-
-    @property
-    def uploads(self) -> MultipartUploads:
-        """The multipart uploads behind the protocol."""
-        return self._upload_service.uploads
 
     def spec(self, filename: str, content_type: str, metadata: Mapping[str, Any], principal: Principal) -> UploadSpec:
         """What Uppy says of a file, as a specification."""
@@ -113,7 +108,7 @@ class Companion:
             name: str(value) for name, value in metadata.items() if str(value) not in _NOTHING and value is not None
         }
         class_id = told.get("class_id")
-        purpose = self._upload_service.purpose(told.get("purpose", "upload"))
+        purpose = self.uploads.purpose(told.get("purpose", "upload"))
         return UploadSpec(
             filename=filename,
             content_type=_type(content_type, purpose, filename),
@@ -125,23 +120,17 @@ class Companion:
 
     async def params(self, spec: UploadSpec) -> dict[str, Any]:
         """One request straight to S3: a form POST, or a PUT where the store takes no forms (Uppy 3 to 5 do both)."""
-        if not self._upload_service.form_post:
-            put = await self._upload_service.mint.put(spec)
-            return {
-                "method": "PUT",
-                "url": put.url,
-                "fields": {},
-                "headers": dict(put.headers),
-                "expires": put.valid.seconds,
-            }
-        plan = await self._upload_service.mint.post(spec)
-        return {"method": "POST", "url": plan.url, "fields": dict(plan.fields), "expires": plan.valid.seconds}
+        plan = await self.uploads.plan(spec, "post" if self.uploads.form_post else "put")
+        assert isinstance(plan, PostPlan | PutPlan)
+        told = {"url": plan.url, "expires": plan.valid.seconds}
+        if isinstance(plan, PostPlan):
+            return {**told, "method": "POST", "fields": dict(plan.fields)}
+        return {**told, "method": "PUT", "fields": {}, "headers": dict(plan.headers)}
 
     async def create(self, spec: UploadSpec, metadata: Mapping[str, Any]) -> dict[str, str]:
         """Begin a multipart upload."""
         part_bytes = S3_PART_MIN_BYTES
         if spec.size_bytes is not None:
-            checks.size(spec.purpose, spec.size_bytes, most_bytes=S3_OBJECT_MAX_BYTES)
             told = {name: str(value) for name, value in metadata.items() if value is not None}
             part_bytes = _uppy_part_bytes(spec.size_bytes, _count(told, "chunkSize"))
         ticket, text = await self.uploads.begin(spec, part_bytes)
@@ -160,12 +149,8 @@ class Companion:
 
     async def signed(self, ticket: Ticket, numbers: list[int]) -> tuple[dict[str, str], int]:
         """URLs by part number, and how long they live."""
-        page = await self.uploads.sign(ticket, numbers)
-        urls = page.urls
-        return {
-            str(number): f"{urls.head}{number}{urls.tail}{signature}"
-            for number, signature in zip(page.numbers, urls.signatures, strict=True)
-        }, page.valid.seconds
+        page = await self.uploads.part_urls(ticket, numbers)
+        return {str(number): url for number, url in page.by_number()}, page.valid.seconds
 
 
 def _type(told: str, purpose: Purpose, filename: str) -> str:
@@ -191,7 +176,7 @@ def _count(told: Mapping[str, str], name: str, least: int = 1) -> int | None:
 def _uppy_part_bytes(size_bytes: int, chunk_bytes: int | None) -> int:
     """The part length that @uppy/aws-s3 will use: its default getChunkSize, or what the client says it set."""
     part = max(chunk_bytes or -(-size_bytes // S3_PARTS_MAX), S3_PART_MIN_BYTES)
-    if part > S3_PART_MAX_BYTES or part * S3_PARTS_MAX < size_bytes:
+    if chunk_bytes is not None and (part > S3_PART_MAX_BYTES or part * S3_PARTS_MAX < size_bytes):
         raise ValidationFailed(
             "metadata.chunkSize gives parts that S3 does not take: 5 MiB to 5 GiB each, 10,000 at most.",
             errors=[{"field": "metadata.chunkSize", "message": "out of range"}],
@@ -328,8 +313,8 @@ def _ends(routes: APIRouter, companion: Companion, caller: Any) -> None:
         """Safe to repeat: Uppy does when an answer was lost."""
         wanted = await read_json(request, UppyComplete)
         ticket = companion.ticket(upload_id, key, principal)
-        done = await companion.uploads.complete(ticket, [(part.PartNumber, part.ETag) for part in wanted.parts])
-        return JSONResponse(companion.location(done.ticket))
+        await companion.uploads.complete(ticket, [(part.PartNumber, part.ETag) for part in wanted.parts])
+        return JSONResponse(companion.location(ticket))
 
     # expects: uploadId, key
     # returns: 200 with {}, also when the upload is not there any more; a finished object stays

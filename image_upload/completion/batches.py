@@ -16,10 +16,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from image_upload.completion.confirmation import finish_key
+from image_upload.completion.confirmation import confirm
+from image_upload.completion.context import CompletionContext
 from image_upload.completion.news import NotFromS3, created
 from image_upload.completion.sweep import FAILED
-from image_upload.database.database import CompletionContext
 from image_upload.domain import keys
 from image_upload.errors import InvalidKey, Problem
 from image_upload.limits import ARRIVAL_MAX_CHARS, SWEEP_BATCH
@@ -53,7 +53,7 @@ def messages_of(records: Sequence[Any]) -> list[Message] | None:
     return messages
 
 
-async def settle(messages: Sequence[Message], stores: CompletionContext, within_s: float) -> dict[str, Any]:
+async def settle(messages: Sequence[Message], context: CompletionContext, within_s: float) -> dict[str, Any]:
     """Handle each message, several at once, until the time is over; the answer names those that must come again.
 
     Never raises for one message: an exception would bring back the whole batch.
@@ -64,12 +64,12 @@ async def settle(messages: Sequence[Message], stores: CompletionContext, within_
 
     async def handle(message: Message) -> None:
         async with at_once:
-            ends = await _ends(message, stores)
+            ends = await _ends(message, context)
         tally.update(ends)
         if FAILED not in ends:
             done.add(message.id)
 
-    if not stores.database.is_configured:
+    if not context.database.is_configured:
         log.error("messages came, and there is no database to note them in: set DATABASE_URL, or Database=false")
     elif within_s > 0:
         try:
@@ -83,10 +83,10 @@ async def settle(messages: Sequence[Message], stores: CompletionContext, within_
     return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}
 
 
-async def _ends(message: Message, stores: CompletionContext) -> list[str]:
+async def _ends(message: Message, context: CompletionContext) -> list[str]:
     """How the records of a message ended; `FAILED` among them where the message must come again."""
     try:
-        return [await finished(stores, key) for key in _keys_of(message.body, stores.bucket.name)]
+        return [await finished(context, key) for key in _keys_of(message.body, context.bucket.name)]
     except Poisoned as reason:
         log.warning("a message cannot be handled", extra={"fields": {"message": message.id, "reason": str(reason)}})
     except Problem as problem:
@@ -96,13 +96,13 @@ async def _ends(message: Message, stores: CompletionContext) -> list[str]:
     return [FAILED]
 
 
-async def finished(stores: CompletionContext, key: str) -> str:
-    """The state of an object's record after another look at S3. Raises what `finish_key` raises."""
+async def finished(context: CompletionContext, key: str) -> str:
+    """The state of an object's record after S3 was asked. Raises what `confirm` raises."""
     try:
         keys.check(key)
     except InvalidKey:
         return UNKNOWN  # no row has a key that the service would never make, and not every database takes one
-    record = await finish_key(stores, key)
+    record = (await confirm(context, key)).record
     return UNKNOWN if record is None else record.state
 
 

@@ -1,77 +1,166 @@
-"""The one place where a record learns from S3 what has become of its upload.
+"""The one door for an upload that may have ended: ask S3, verify, settle row and quota.
 
-The client that completes, a later GET, an event of S3, the end of a multipart upload and the sweep all come
-here. S3 is asked before the row is touched, and no transaction is open while S3 is asked. A failure of S3
-(403, time-out, 5xx) changes no row.
+The client that completes, a reader, an event of S3, the end of a multipart upload or of a form, a quota and the sweep
+all call `confirm`. No transaction is open while S3 is asked. A failure of S3 (403, time-out, 5xx) changes nothing.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, NamedTuple, Protocol
 
-from image_upload.database.database import CompletionContext
+from image_upload.database.database import Database
 from image_upload.database.values import ExpectedObject, Fault, Record
-from image_upload.errors import Problem
+from image_upload.errors import DatabaseUnavailable
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import map_s3_errors
 from image_upload.s3.inspection import Inspected, inspect, remove, sha256_of
+from image_upload.usage.quotas import Quotas
 
 log = logging.getLogger(__name__)
 
 UNTYPED = "application/octet-stream"
 
+# What a database that fails means: an error; a log line, and the row is left to the next call; or that the upload has
+# no row, so that the database is not asked.
+RowPolicy = Literal["required", "if_reachable", "none"]
 
-async def finish(stores: CompletionContext, record: Record) -> Record:
-    """Ask S3 about a record's object and settle the row; the row as it is now. Safe to repeat, at any time, at once.
 
-    A row that S3 has nothing for stays as it is. What is not what was promised is rejected and removed.
-    Raises `StorageDenied`, `StorageUnavailable`, `DatabaseUnavailable`.
+class Context(Protocol):
+    """Where an upload and what belongs to it are kept; `CompletionContext` is one."""
+
+    bucket: Bucket
+    database: Database
+    quotas: Quotas
+
+
+class AllowedSize(NamedTuple):
+    """How long an object may be. `exact_bytes` None: any length up to `max_bytes`."""
+
+    exact_bytes: int | None
+    max_bytes: int
+
+
+class Confirmation(NamedTuple):
+    """What became of an upload.
+
+    `stored` is the object as S3 has it, None where there is none or nothing was left to settle. `fault` says why it was
+    removed again.
     """
-    if record.state == "stored":
-        return record
-    async with map_s3_errors():
-        found = await inspect(stores.bucket, record.expected_object.key)
-        if found is None:
-            return record
-        records = stores.database.records
-        if record.state != "rejected":
-            fault = await _fault(stores.bucket, record.expected_object, found)
-            if fault is None:
-                stored = await records.store(record, found.size_bytes, found.etag)
-                await _settle(stores, stored, found.size_bytes)
-                return stored
-            record = await records.reject(record, fault, found.size_bytes, found.etag)
+
+    stored: Inspected | None
+    record: Record | None
+    fault: Fault | None = None
+
+
+async def confirm(
+    context: Context,
+    key: str,
+    *,
+    record: Record | None = None,
+    row: RowPolicy = "required",
+    allowed: AllowedSize | None = None,
+    found: Inspected | None = None,
+    is_over: bool = False,
+) -> Confirmation:
+    """Ask S3 once about a key, verify the object, and settle its row and quota. Safe to repeat, at any time, at once.
+
+    `record` is the key's row where the caller has it, `allowed` what the caller's ticket allows, `found` the object
+    where S3 has just described it. An object that is not as expected is removed, and its row rejected. Where S3 has
+    nothing, everything stays as it is, or with `is_over`, when nothing can come any more, the row expires and the room
+    in the quota is released.
+
+    Raises `StorageDenied`, `StorageUnavailable`, `StorageTimedOut`; with row="required" `DatabaseUnavailable`.
+    """
+    if record is None and row != "none" and context.database.is_configured:
+        with _postponed(row):
+            record = await context.database.records.by_key(key)
+    if found is None:
+        if _is_settled(context, record, allowed):
+            return Confirmation(None, record)
+        async with map_s3_errors():
+            found = await inspect(context.bucket, key)
+    if found is None:
+        if is_over:
+            if record is not None:
+                with _postponed(row):
+                    record = await context.database.records.expire(record)
+            await context.quotas.settle(key, None)
+        return Confirmation(None, record)
+    return await _settle(context, found, record, row, allowed)
+
+
+async def confirm_record(context: Context, record: Record, *, is_over: bool = False) -> Record:
+    """`confirm` for a caller that has the row: the row as it is afterwards."""
+    return (await confirm(context, record.expected_object.key, record=record, is_over=is_over)).record or record
+
+
+def _is_settled(context: Context, record: Record | None, allowed: AllowedSize | None) -> bool:
+    """Whether S3 need not be asked: the caller wants no object, and neither row nor quota can change by it."""
+    if allowed is not None:
+        return False
+    return not context.quotas.enabled if record is None else record.state == "stored"
+
+
+async def _settle(
+    context: Context,
+    found: Inspected,
+    record: Record | None,
+    row: RowPolicy,
+    allowed: AllowedSize | None,
+) -> Confirmation:
+    """Row, object and quota, by what S3 has."""
+    fault = None
+    if record is None or record.state != "rejected":
+        async with map_s3_errors():
+            fault = await _mismatch(context.bucket, found, None if record is None else record.expected_object, allowed)
+    if record is not None:
+        records = context.database.records
+        if record.state in ("pending", "expired"):
+            with _postponed(row):
+                if fault is None:
+                    record = await records.store(record, found.size_bytes, found.etag)
+                else:
+                    record = await records.reject(record, fault, found.size_bytes, found.etag)
+        # Another call may have settled the row; then its word counts.
         if record.state == "rejected":
-            # Row first: whoever is interrupted here comes back, and removes what is still there.
-            await remove(stores.bucket, found)
-            await _settle(stores, record, None)
-    return record
+            fault = record.fault
+        elif record.state == "stored":
+            fault = None
+    if fault is not None:
+        # Row first: a call that is interrupted here is repeated, and removes what is still there.
+        async with map_s3_errors():
+            await remove(context.bucket, found)
+    await context.quotas.settle(found.key, found.size_bytes if fault is None else None)
+    return Confirmation(found, record, fault)
 
 
-async def _settle(stores: CompletionContext, record: Record, stored_bytes: int | None) -> None:
-    if stores.settled is not None:
-        await stores.settled(record.expected_object.key, stored_bytes)
-
-
-async def finish_key(stores: CompletionContext, key: str) -> Record | None:
-    """The same for whoever knows only the object's key; None where no record has it."""
-    record = await stores.database.records.by_key(key)
-    return None if record is None else await finish(stores, record)
-
-
-async def notice(stores: CompletionContext, key: str) -> None:
-    """The same for whoever has already succeeded: a failure is logged, and left to the next one who looks."""
+@contextmanager
+def _postponed(row: RowPolicy) -> Iterator[None]:
+    """Leave the row to a later call where the database fails and the caller can do without it."""
     try:
-        await finish_key(stores, key)
-    except Problem as problem:
-        log.warning("a record could not be finished yet", extra={"fields": {"code": problem.code}})
+        yield
+    except DatabaseUnavailable as problem:
+        if row == "required":
+            raise
+        log.warning("a record could not be settled yet", extra={"fields": {"code": problem.code}})
 
 
-async def _fault(bucket: Bucket, expected_object: ExpectedObject, found: Inspected) -> Fault | None:
-    """What of the promise was not kept."""
-    if expected_object.size_bytes not in (None, found.size_bytes):
+async def _mismatch(
+    bucket: Bucket, found: Inspected, expected: ExpectedObject | None, allowed: AllowedSize | None
+) -> Fault | None:
+    """What of the object is not as it was signed or recorded; None if it may stay."""
+    if allowed is not None and (
+        allowed.exact_bytes not in (None, found.size_bytes) or found.size_bytes > allowed.max_bytes
+    ):
+        return "size"
+    if expected is None:
+        return None
+    if expected.size_bytes not in (None, found.size_bytes):
         return "size"
     # "No particular type" (RFC 2046, section 4.5.1): SeaweedFS names the one of the key's extension.
-    if expected_object.content_type.lower() not in (found.content_type.lower(), UNTYPED):
+    if expected.content_type.lower() not in (found.content_type.lower(), UNTYPED):
         return "type"
-    if expected_object.sha256 is not None and expected_object.sha256 != await sha256_of(bucket, found):
+    if expected.sha256 is not None and expected.sha256 != await sha256_of(bucket, found):
         return "checksum"
     return None

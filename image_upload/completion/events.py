@@ -2,7 +2,7 @@
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 
-Without a queue Lambda calls again, twice, after an exception. Events repeat, come late and in any order; `finish` does
+Without a queue Lambda calls again, twice, after an exception. Events repeat, come late and in any order; `confirm` does
 not mind.
 """
 
@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from image_upload.completion import batches
+from image_upload.completion.context import CompletionContext
 from image_upload.completion.news import NotFromS3, created
 from image_upload.completion.sweep import FAILED, sweep
-from image_upload.database.database import CompletionContext
 from image_upload.errors import Problem
 from image_upload.limits import LAMBDA_DEADLINE_MARGIN_S
 from image_upload.outbound import deadline
@@ -31,32 +31,32 @@ class Incomplete(Exception):
     """Some of the work could not be done now. Raised so that Lambda counts it, and calls again."""
 
 
-def receive(event: Mapping[str, Any], context: Any, stores: CompletionContext) -> dict[str, Any]:
-    """Handle one event; how many records ended how, for a queue's batch the messages that must come again.
+def receive(event: Mapping[str, Any], invocation: Any, context: CompletionContext) -> dict[str, Any]:
+    """Handle one event: how many records ended how, or for a queue's batch the messages that must come again.
 
-    Raises `UnknownEvent`, `Incomplete`, `DatabaseUnavailable`.
+    `invocation` is what Lambda itself calls the context. Raises `UnknownEvent`, `Incomplete`, `DatabaseUnavailable`.
 
     It runs on the loop that Mangum uses, because connections to S3 and the database belong to their loop.
     """
-    return asyncio.get_event_loop().run_until_complete(_receive(event, context, stores))
+    return asyncio.get_event_loop().run_until_complete(_receive(event, invocation, context))
 
 
-async def _receive(event: Mapping[str, Any], context: Any, stores: CompletionContext) -> dict[str, Any]:
-    deadline.enter(context)
-    within_s = context.get_remaining_time_in_millis() / 1000 - LAMBDA_DEADLINE_MARGIN_S
+async def _receive(event: Mapping[str, Any], invocation: Any, context: CompletionContext) -> dict[str, Any]:
+    deadline.enter(invocation)
+    within_s = invocation.get_remaining_time_in_millis() / 1000 - LAMBDA_DEADLINE_MARGIN_S
     match event:
         case {"source": "aws.events" | "aws.scheduler", "detail-type": "Scheduled Event"}:
             keys = None
         case {"Records": [{"eventSource": "aws:sqs"}, *_] as records}:
             if (messages := batches.messages_of(records)) is None:
                 raise UnknownEvent(_EXPECTED)
-            return await batches.settle(messages, stores, within_s)
+            return await batches.settle(messages, context, within_s)
         case _:
-            keys = _keys_of(event, stores.bucket.name)
-    if not stores.database.is_configured:
+            keys = _keys_of(event, context.bucket.name)
+    if not context.database.is_configured:
         log.info("an event came, and there is no database to note it in: set DATABASE_URL or remove the trigger")
         return {}
-    tally = await sweep(stores, within_s) if keys is None else await _finish_all(stores, keys)
+    tally = await sweep(context, within_s) if keys is None else await _confirm_all(context, keys)
     log.info("event", extra={"fields": dict(tally)})
     if tally[FAILED]:
         raise Incomplete(f"{tally[FAILED]} of {tally.total()} records could not be settled. The log says why.")
@@ -81,11 +81,11 @@ def _keys_of(event: Mapping[str, Any], own: str) -> list[str]:
     return found
 
 
-async def _finish_all(stores: CompletionContext, keys: list[str]) -> Counter[str]:
+async def _confirm_all(context: CompletionContext, keys: list[str]) -> Counter[str]:
     tally: Counter[str] = Counter()
     for key in keys:
         try:
-            tally[await batches.finished(stores, key)] += 1
+            tally[await batches.finished(context, key)] += 1
         except Problem as problem:
             log.warning("a record could not be finished", extra={"fields": {"code": problem.code}})
             tally[FAILED] += 1

@@ -6,7 +6,7 @@ AWS's lifecycle rule `abort-unfinished` (`s3.rules`) ends the first within a day
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-from image_upload.database.database import CompletionContext
+from image_upload.completion.context import CompletionContext
 from image_upload.domain import keys
 from image_upload.domain.purposes import USER_FILE
 from image_upload.limits import LIST_MAX_KEYS, MULTIPART_URL_EXPIRES_S, TICKET_EXPIRES_S
@@ -30,20 +30,20 @@ async def open_uploads(bucket: Bucket, before: datetime) -> AsyncIterator[OpenUp
             yield upload
 
 
-async def unrecorded(stores: CompletionContext, before: datetime) -> AsyncIterator[Listed]:
+async def unrecorded(context: CompletionContext, before: datetime) -> AsyncIterator[Listed]:
     """Objects of `POST /files/upload-url` that were stored before a moment, and that no file record names.
 
     Only their keys tell that there must be a record: the row is written before the URL is given out. The image of a
     post has the same kind of key as an upload without a record. What is older than the oldest row was stored before
     there was a database, or the database is another one: it is left alone. Raises `S3Failure`, `DatabaseUnavailable`.
     """
-    records = stores.database.records
+    records = context.database.records
     since = await records.oldest("file")
     if since is None:
         return
     after, more = "", True
     while more:
-        page = await objects.page(stores.bucket, USER_FILE.prefix, after=after, max_keys=LIST_MAX_KEYS)
+        page = await objects.page(context.bucket, USER_FILE.prefix, after=after, max_keys=LIST_MAX_KEYS)
         known = await records.known("file", [each.key for each in page.objects])
         for each in page.objects:
             stored_at = datetime.fromisoformat(each.last_modified)
@@ -55,10 +55,10 @@ async def unrecorded(stores: CompletionContext, before: datetime) -> AsyncIterat
         after = page.objects[-1].key if page.objects else ""
 
 
-async def remove(stores: CompletionContext, found: Listed) -> None:
+async def remove(context: CompletionContext, found: Listed) -> None:
     """Remove an object of `unrecorded`, if it is still that one and still without a record."""
-    if not await stores.database.records.known("file", [found.key]):
-        await inspection.remove(stores.bucket, Inspected(found.key, found.size_bytes, "", found.etag, None))
+    if not await context.database.records.known("file", [found.key]):
+        await inspection.remove(context.bucket, Inspected(found.key, found.size_bytes, "", found.etag, None))
 
 
 def before(age_s: float) -> datetime:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from image_upload.completion.confirmation import finish
-from image_upload.database.database import CompletionContext
+from image_upload.completion.confirmation import confirm_record
+from image_upload.completion.context import CompletionContext
 from image_upload.database.values import Record
 from image_upload.errors import Problem
 from image_upload.limits import SWEEP_BATCH
@@ -19,7 +19,7 @@ FAILED = "failed"
 
 
 async def sweep(
-    stores: CompletionContext, within_s: float, report: Callable[[Counter[str]], None] | None = None
+    context: CompletionContext, within_s: float, report: Callable[[Counter[str]], None] | None = None
 ) -> Counter[str]:
     """Look after every row whose time is over, in batches, until none is left or the time is; how many ended how.
 
@@ -31,8 +31,8 @@ async def sweep(
         return tally
     try:
         async with asyncio.timeout(within_s):
-            while batch := await stores.database.records.claim(datetime.now(UTC), SWEEP_BATCH):
-                ends = await asyncio.gather(*(_end(stores, record) for record in batch))
+            while batch := await context.database.records.claim(datetime.now(UTC), SWEEP_BATCH):
+                ends = await asyncio.gather(*(_end(context, record) for record in batch))
                 tally.update(ends)
                 if report is not None:
                     report(tally)
@@ -43,11 +43,9 @@ async def sweep(
     return tally
 
 
-async def _end(stores: CompletionContext, record: Record) -> str:
+async def _end(context: CompletionContext, record: Record) -> str:
     try:
-        record = await finish(stores, record)
-        if record.state == "pending":
-            record = await stores.database.records.expire(record)
+        record = await confirm_record(context, record, is_over=True)
     except Problem as problem:
         log.warning("a row could not be swept", extra={"fields": {"code": problem.code, "id": record.id}})
         return FAILED

@@ -1,10 +1,8 @@
 """The database as the rest of the service holds it: opened by the first call that needs it, or never."""
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from image_upload.errors import DatabaseNotConfigured
-from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,14 +58,3 @@ class Database:
         """Close the connections."""
         if self._records is not None:
             await self._records.aclose()
-
-
-class CompletionContext(NamedTuple):
-    """The two places that a record and its object are in.
-
-    `settled` is told of each upload whose end was learned: how many bytes S3 has, None if it is to have none.
-    """
-
-    bucket: Bucket
-    database: Database
-    settled: Callable[[str, int | None], Awaitable[None]] | None = None

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, closing
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from image_upload.completion.confirmation import confirm
+from image_upload.completion.context import CompletionContext
 from image_upload.domain import checks, keys, metadata, purposes
 from image_upload.domain.purposes import Purpose
 from image_upload.errors import (
@@ -21,13 +23,10 @@ from image_upload.form_proxy.spool import Room, pieces, receive
 from image_upload.languages.wording import human_bytes
 from image_upload.limits import MULTIPART_URL_EXPIRES_S, S3_OBJECT_MAX_BYTES
 from image_upload.s3 import objects, transfer
-from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import map_s3_errors
+from image_upload.s3.inspection import Inspected
 from image_upload.s3.objects import StoredObject
 from image_upload.telemetry import audit
-
-if TYPE_CHECKING:
-    from image_upload.usage.quotas import Quotas
 
 # What decides the key and the object's headers; all of it must be known before the first byte leaves.
 _DECISIVE = frozenset({FOLDER_FIELD, PURPOSE_FIELD, CLASS_FIELD})
@@ -46,16 +45,10 @@ class StoredFile(NamedTuple):
 
 
 class FormStore(NamedTuple):
-    """Where files are kept, for what purposes, and how many; `quotas` None: as many as come."""
+    """Where files are kept, and for what purposes."""
 
-    bucket: Bucket
+    context: CompletionContext
     table: Mapping[str, Purpose]
-    quotas: "Quotas | None" = None
-
-    async def settle(self, key: str, stored_bytes: int | None) -> None:
-        """The end of a file that was to be stored, for its user's quota."""
-        if self.quotas is not None:
-            await self.quotas.settle(key, stored_bytes)
 
 
 class _Place(NamedTuple):
@@ -66,7 +59,7 @@ class _Place(NamedTuple):
     max_bytes: int
 
 
-async def keep(form_store: FormStore, incoming: Incoming, user_id: str, room: Room | None) -> StoredFile:
+async def store_form(form_store: FormStore, incoming: Incoming, user_id: str, room: Room | None) -> StoredFile:
     """Store the form's file under its purpose's key, or under `{folder}/{user}/{id}.{ext}`.
 
     With `purpose` or `folder` in front of the file its bytes go straight on; else they are spooled until it is known.
@@ -86,8 +79,7 @@ async def keep(form_store: FormStore, incoming: Incoming, user_id: str, room: Ro
         assert form.file is not None  # it was reached
         with closing(form):
             kept = await _store(form_store, incoming, user_id, pieces(form.file), expected_bytes=form.size_bytes)
-        await form_store.settle(kept.key, kept.stored.size_bytes)
-        return kept
+        return await _confirmed(form_store, kept)
     length = incoming.length_if_last()
     kept = await _store(form_store, incoming, user_id, incoming.chunks(), expected_bytes=length)
     try:
@@ -96,10 +88,16 @@ async def keep(form_store: FormStore, incoming: Incoming, user_id: str, room: Ro
             raise MalformedForm(f"Put {' and '.join(sorted(late))} in front of the file; nothing was stored.")
     except Exception:
         async with map_s3_errors():
-            await objects.delete(form_store.bucket, kept.key)
-        await form_store.settle(kept.key, None)
+            await objects.delete(form_store.context.bucket, kept.key)
+        await form_store.context.quotas.settle(kept.key, None)
         raise
-    await form_store.settle(kept.key, kept.stored.size_bytes)
+    return await _confirmed(form_store, kept)
+
+
+async def _confirmed(form_store: FormStore, kept: StoredFile) -> StoredFile:
+    stored = kept.stored
+    found = Inspected(kept.key, stored.size_bytes, kept.content_type, stored.etag, stored.sha256)
+    await confirm(form_store.context, kept.key, row="none", found=found)
     return kept
 
 
@@ -112,16 +110,16 @@ async def _store(
     expected_bytes: int | None,
 ) -> StoredFile:
     place = _place(form_store, incoming, user_id)
-    if form_store.quotas is not None:
-        most_bytes = place.max_bytes if expected_bytes is None else expected_bytes
-        await form_store.quotas.reserve(place.key, most_bytes, datetime.now(UTC) + timedelta(seconds=_RESERVED_S))
+    context = form_store.context
+    most_bytes = place.max_bytes if expected_bytes is None else expected_bytes
+    await context.quotas.reserve(place.key, most_bytes, datetime.now(UTC) + timedelta(seconds=_RESERVED_S))
     try:
         async with aclosing(chunks), aclosing(_up_to(place.max_bytes, chunks)) as stream, map_s3_errors():  # type: ignore[type-var]
             stored = await transfer.store(
-                form_store.bucket, place.key, stream, place.headers, expected_bytes=expected_bytes
+                context.bucket, place.key, stream, place.headers, expected_bytes=expected_bytes
             )
     except BaseException as error:
-        await asyncio.shield(form_store.settle(place.key, None))
+        await asyncio.shield(context.quotas.settle(place.key, None))
         if isinstance(error, transfer.NothingSent):
             raise EmptyFile from None
         if isinstance(error, transfer.TooManyParts):
@@ -159,7 +157,7 @@ def _place(form_store: FormStore, incoming: Incoming, user_id: str) -> _Place:
             now=now,
         )
     told = metadata.headers_of(given, user_id=user_id, filename=incoming.filename, content_type=content_type, now=now)
-    return _Place(key, {"Content-Type": content_type, **told, **form_store.bucket.at_rest(key)}, max_bytes)
+    return _Place(key, {"Content-Type": content_type, **told, **form_store.context.bucket.at_rest(key)}, max_bytes)
 
 
 def _folder(form_store: FormStore, named: str, content_type: str, filename: str) -> str:

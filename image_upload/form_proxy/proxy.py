@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from starlette.requests import Request
 
 from image_upload.auth.principals import Principal
+from image_upload.completion.context import CompletionContext
 from image_upload.domain import checks, keys, purposes
 from image_upload.errors import ChunksNotSupported, EmptyFile, Problem, UploadTimedOut, ValidationFailed
 from image_upload.form_proxy.min_rate import ConcurrencyLimit
@@ -25,7 +26,6 @@ from image_upload.limits import (
 )
 from image_upload.outbound.budget import ByteBudget
 from image_upload.outbound.deadline import Deadline, upload_deadline
-from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings, origins
 from image_upload.usage.addresses import address_of
 from image_upload.web.routing import length_of
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from image_upload.form_proxy.sender import Sender, Sent
     from image_upload.form_proxy.spool import Form, Room
     from image_upload.form_proxy.target import Target, TargetRule
-    from image_upload.usage.quotas import Quotas
 
 RETRIES_DEFAULT = 3
 
@@ -58,9 +57,9 @@ class Done(NamedTuple):
 class Proxy:
     """Takes a form, checks it and its target, and sends the file."""
 
-    def __init__(self, settings: Settings, bucket: Bucket, quotas: "Quotas | None" = None) -> None:
-        self._bucket = bucket
-        self._quotas = quotas
+    def __init__(self, settings: Settings, context: CompletionContext) -> None:
+        self._context = context
+        self._bucket = context.bucket
         self._settings = settings
         self._places = ConcurrencyLimit(settings.uploads_per_address)
         self._address_of = address_of(settings)
@@ -104,8 +103,8 @@ class Proxy:
         return self._bucket.cdn_url(key)
 
     async def keep(self, request: Request, principal: Principal) -> "StoredFile":
-        """The form's file into our own bucket; see `storing.keep`."""
-        from image_upload.form_proxy.form_store import FormStore, keep
+        """The form's file into our own bucket; see `form_store.store_form`."""
+        from image_upload.form_proxy.form_store import FormStore, store_form
 
         # A number of accounts cannot look like an address.
         whose = f"user {principal.user_id}" if principal.signed_in else self._address_of(request.scope)
@@ -113,8 +112,8 @@ class Proxy:
             deadline, incoming = self._arriving(request)
             async with _until(deadline):
                 table = purposes.table(allow_gif=self._settings.allow_gif)
-                form_store = FormStore(self._bucket, table, self._quotas)
-                kept = await keep(form_store, incoming, principal.user_id, self._room())
+                form_store = FormStore(self._context, table)
+                kept = await store_form(form_store, incoming, principal.user_id, self._room())
                 return kept._replace(success_url=_success_url(incoming))
 
     def _sender(self) -> "Sender":

@@ -1,7 +1,7 @@
 """Routes of posts and file records: rows in the database beside objects in S3."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
 
@@ -9,19 +9,21 @@ from image_upload import errors
 from image_upload.auth import permissions
 from image_upload.auth.dependencies import PrincipalOf
 from image_upload.auth.principals import Principal
-from image_upload.completion.confirmation import finish
-from image_upload.database.database import CompletionContext
-from image_upload.database.values import ExpectedObject, Kind, Record
+from image_upload.completion.confirmation import confirm_record
+from image_upload.completion.context import CompletionContext
+from image_upload.database.values import Kind, Record
 from image_upload.errors import NotFound
 from image_upload.languages.wording import Sentence
 from image_upload.library.disposition import content_disposition
 from image_upload.library.routes import READ_URL_EXPIRES_S
 from image_upload.records.serializers import as_file, as_post, check_stored
+from image_upload.uploads.requests import UploadRequest, spec_of
+from image_upload.uploads.routes import PLAN_PROBLEMS
+from image_upload.uploads.serializers import as_plan
+from image_upload.uploads.service import UploadService
 from image_upload.web.json_answer import JSONResponse
+from image_upload.web.json_body import read_json
 from image_upload.web.routing import Routes, documented
-
-# Mints an upload for a request, as the app has it from another room.
-Planner = Callable[[Request, Principal], Awaitable[tuple[ExpectedObject, dict[str, Any]]]]
 
 # Whether a principal may do what a route does with what is this owner's: one of `rights`.
 May = Callable[[Principal, str], bool]
@@ -46,21 +48,18 @@ _ROW_PROBLEMS = (
 _UNFINISHED = (errors.NotArrived, errors.UploadRejected)
 
 
-def router(
-    stores: CompletionContext, plan: Planner, plan_problems: tuple[type[errors.Problem], ...], principal_of: PrincipalOf
-) -> APIRouter:
-    """Posts and file records. `plan_problems` are what `plan` can raise."""
+def router(context: CompletionContext, upload_service: UploadService, principal_of: PrincipalOf) -> APIRouter:
+    """Posts and file records."""
     routes = Routes(tags=["Records"])
-    _post_routes(routes, stores, plan, plan_problems, principal_of)
-    _file_routes(routes, stores, principal_of)
+    _post_routes(routes, context, upload_service, principal_of)
+    _file_routes(routes, context, principal_of)
     return routes
 
 
 def _post_routes(
     routes: APIRouter,
-    stores: CompletionContext,
-    plan: Planner,
-    plan_problems: tuple[type[errors.Problem], ...],
+    context: CompletionContext,
+    upload_service: UploadService,
     principal_of: PrincipalOf,
 ) -> None:
     minter = Annotated[Principal, Depends(principal_of.needs("mint"))]
@@ -75,7 +74,7 @@ def _post_routes(
         operation_id="createPost",
         status_code=201,
         openapi_extra=documented(
-            *plan_problems,
+            *PLAN_PROBLEMS,
             errors.DatabaseNotConfigured,
             errors.DatabaseUnavailable,
             answer=("records.schemas:PostRow", "uploads.schemas:MintedUpload"),
@@ -84,9 +83,11 @@ def _post_routes(
     )
     async def create_post(request: Request, principal: minter) -> JSONResponse:
         """Writes the row and mints the upload in one go."""
-        records = stores.database.records
-        expected_object, minted = await plan(request, principal)
-        record = await records.insert("post", expected_object)
+        wanted = await read_json(request, UploadRequest)
+        spec = spec_of(wanted, principal, upload_service)
+        strategy = upload_service.strategy(spec, wanted.accepts)
+        plan, record = await upload_service.plan_recorded("post", spec, strategy, compact=wanted.compact)
+        minted = as_plan(plan, compact=wanted.compact)
         return JSONResponse({**minted, **as_post(record)}, 201, {"Location": f"/posts/{record.id}"})
 
     # expects: an id
@@ -100,7 +101,7 @@ def _post_routes(
     )
     async def read_post(post_id: RowId, principal: reader) -> JSONResponse:
         """Asks S3 itself where nobody has reported the image yet."""
-        return await _post_answer(stores, await _row(stores, "post", post_id, principal, permissions.may_read))
+        return await _post_answer(context, await _row(context, "post", post_id, principal, permissions.may_read))
 
     # expects: an id
     # returns: 200 with the row, once S3 has confirmed the image; the same when called again
@@ -114,11 +115,11 @@ def _post_routes(
     async def complete_post(post_id: RowId, principal: minter) -> JSONResponse:
         """Safe to repeat."""
         return await _post_answer(
-            stores, check_stored(await _row(stores, "post", post_id, principal, permissions.may_go_on))
+            context, check_stored(await _row(context, "post", post_id, principal, permissions.may_go_on))
         )
 
 
-def _file_routes(routes: APIRouter, stores: CompletionContext, principal_of: PrincipalOf) -> None:
+def _file_routes(routes: APIRouter, context: CompletionContext, principal_of: PrincipalOf) -> None:
     minter = Annotated[Principal, Depends(principal_of.needs("mint"))]
     reader = Annotated[Principal, Depends(principal_of.needs("read"))]
 
@@ -133,9 +134,9 @@ def _file_routes(routes: APIRouter, stores: CompletionContext, principal_of: Pri
     )
     async def download_url(file_id: RowId, principal: reader) -> JSONResponse:
         """Valid for 15 minutes."""
-        record = check_stored(await _row(stores, "file", file_id, principal, permissions.may_read))
+        record = check_stored(await _row(context, "file", file_id, principal, permissions.may_read))
         disposition = content_disposition(record.expected_object.filename, attachment=True) or ""
-        presigner = await stores.bucket.presigner(READ_URL_EXPIRES_S)
+        presigner = await context.bucket.presigner(READ_URL_EXPIRES_S)
         url = presigner.url("GET", record.expected_object.key, query={"response-content-disposition": disposition})
         return JSONResponse({"download_url": url, "expires_in": presigner.validity.seconds, **as_file(record)})
 
@@ -151,13 +152,13 @@ def _file_routes(routes: APIRouter, stores: CompletionContext, principal_of: Pri
     async def complete_file(file_id: RowId, principal: minter) -> JSONResponse:
         """Safe to repeat."""
         return JSONResponse(
-            as_file(check_stored(await _row(stores, "file", file_id, principal, permissions.may_go_on)))
+            as_file(check_stored(await _row(context, "file", file_id, principal, permissions.may_go_on)))
         )
 
 
-async def _row(stores: CompletionContext, kind: Kind, row_id: int, principal: Principal, may: May) -> Record:
+async def _row(context: CompletionContext, kind: Kind, row_id: int, principal: Principal, may: May) -> Record:
     """The caller's own row, after S3 was asked where that can change it. Somebody else's is as missing as none."""
-    record = await stores.database.records.find(kind, row_id)
+    record = await context.database.records.find(kind, row_id)
     if record is None or not may(principal, record.expected_object.user_id):
         hides = None if record is None else record.expected_object.key
         raise NotFound(
@@ -165,13 +166,13 @@ async def _row(stores: CompletionContext, kind: Kind, row_id: int, principal: Pr
             facts={"kind": Sentence(kind)},
             hides=hides,
         )
-    return await finish(stores, record)
+    return await confirm_record(context, record)
 
 
-async def _post_answer(stores: CompletionContext, record: Record) -> JSONResponse:
+async def _post_answer(context: CompletionContext, record: Record) -> JSONResponse:
     url, seconds = None, None
     if record.state == "stored":
-        presigner = await stores.bucket.presigner(READ_URL_EXPIRES_S)
+        presigner = await context.bucket.presigner(READ_URL_EXPIRES_S)
         url, seconds = presigner.url("GET", record.expected_object.key), presigner.validity.seconds
-    cdn_url = stores.bucket.cdn_url(record.expected_object.key)
+    cdn_url = context.bucket.cdn_url(record.expected_object.key)
     return JSONResponse({**as_post(record), "url": url, "expiresIn": seconds, "cdnUrl": cdn_url})

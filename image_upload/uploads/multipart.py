@@ -3,12 +3,13 @@
 import asyncio
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from image_upload.auth import permissions
 from image_upload.auth.principals import Principal
+from image_upload.completion.confirmation import AllowedSize, RowPolicy, confirm
+from image_upload.completion.context import CompletionContext
 from image_upload.errors import (
     AlreadyExists,
     FileTooLarge,
@@ -17,30 +18,26 @@ from image_upload.errors import (
     SizeMismatch,
     TicketsNotConfigured,
     UploadNotFound,
+    UploadRejected,
 )
-from image_upload.languages.wording import human_bytes
+from image_upload.languages.wording import Sentence, human_bytes
 from image_upload.limits import (
     MULTIPART_URL_EXPIRES_S,
     RESPONSE_PAGE_BYTES,
     S3_LOOK_TIMEOUT_S,
-    S3_OBJECT_MAX_BYTES,
     S3_PARTS_MAX,
 )
 from image_upload.s3 import multipart as s3
 from image_upload.s3 import objects
-from image_upload.s3.bucket import Bucket, PartUrls, Presigner
+from image_upload.s3.bucket import PartUrls, Presigner
 from image_upload.s3.errors import S3Failure, map_s3_errors
 from image_upload.s3.multipart import StoredPart
-from image_upload.s3.objects import StoredObject
 from image_upload.settings import Settings
 from image_upload.telemetry import audit
 from image_upload.uploads import tickets
-from image_upload.uploads.plans import MultipartPlan, PartPage, SignedRequest, UploadSpec
-from image_upload.uploads.single_put import approve, most_bytes
+from image_upload.uploads.plans import BegunUpload, MultipartPlan, PartPage, SignedRequest
 from image_upload.uploads.tickets import Ticket, TicketSigner
-
-if TYPE_CHECKING:
-    from image_upload.usage.quotas import Quotas
+from image_upload.uploads.validation import ValidatedUpload
 
 _ETAG = re.compile(r'"?[A-Za-z0-9-]{1,128}"?', re.ASCII)
 # What a part costs in an answer beside its URL: names, number, length, and Lambda's escapes of its quotes.
@@ -49,38 +46,28 @@ _REFUSED_PARTS = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall",
 
 
 class Progress(NamedTuple):
-    """What S3 has of an upload: its parts, or the finished object."""
+    """What S3 has of an upload: its parts, or with `is_complete` the finished object."""
 
     ticket: Ticket
     parts: Sequence[StoredPart]
-    stored: StoredObject | None
+    is_complete: bool
 
 
 class Completed(NamedTuple):
     """A stored object, as S3 confirmed it."""
 
-    ticket: Ticket
+    key: str
     size_bytes: int
     etag: str
     cdn_url: str | None
 
 
 class MultipartUploads:
-    """Starts, goes on with, and ends multipart uploads in one bucket.
+    """Starts, goes on with, and ends multipart uploads in one bucket."""
 
-    `notice` is told the key of each completed upload that has a record.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        bucket: Bucket,
-        notice: Callable[[str], Awaitable[None]] | None = None,
-        quotas: "Quotas | None" = None,
-    ) -> None:
-        self._bucket = bucket
-        self._quotas = quotas
-        self._notice = notice
+    def __init__(self, settings: Settings, context: CompletionContext) -> None:
+        self._context = context
+        self._bucket = context.bucket
         self._expires_s = max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
         secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
         if secret is None and settings.environment != "production":
@@ -108,45 +95,38 @@ class MultipartUploads:
             raise _gone(hides=ticket.key)
         return tickets.check_time(ticket)
 
-    async def begin(self, spec: UploadSpec, part_bytes: int) -> tuple[Ticket, str]:
-        """Begin an upload in S3: its ticket, and the ticket's text. Nothing is begun if the upload is not allowed."""
-        ticket_signer = self._tickets
-        approved = approve(spec, S3_OBJECT_MAX_BYTES)
-        # Storage class and encryption are the whole upload's: its parts sign nothing of them.
-        headers = approved.headers | self._bucket.at_rest(approved.key)
-        ends_at_s = tickets.expiry()
-        if self._quotas is not None:
-            ends_at = datetime.fromtimestamp(ends_at_s, UTC)
-            await self._quotas.reserve(approved.key, most_bytes(spec, S3_OBJECT_MAX_BYTES), ends_at)
-        try:
-            async with map_s3_errors():
-                upload_id = await s3.create(self._bucket, approved.key, headers)
-        except BaseException:
-            await self._settle_quota(approved.key, None)
-            raise
+    async def begin(self, upload: ValidatedUpload, part_bytes: int) -> BegunUpload:
+        """Begin an upload in S3."""
+        ticket_signer, spec = self._tickets, upload.spec
         ticket = Ticket(
-            key=approved.key,
-            upload_id=upload_id,
+            key=upload.key,
+            upload_id="",
             user_id=spec.user_id,
             purpose=spec.purpose.name,
             content_type=spec.content_type,
             size_bytes=spec.size_bytes,
             part_bytes=part_bytes,
             max_bytes=spec.purpose.max_bytes,
-            once=spec.once,
-            expires_at_s=ends_at_s,
-            recorded=spec.recorded,
+            no_overwrite=spec.no_overwrite,
+            expires_at_s=tickets.expiry(),
+            recorded=upload.recorded,
         )
+        await self._context.quotas.reserve(ticket.key, upload.most_bytes, ticket.ends_at)
+        # Storage class and encryption are the whole upload's: its parts sign nothing of them.
+        headers = upload.headers | self._bucket.at_rest(upload.key)
+        try:
+            async with map_s3_errors():
+                upload_id = await s3.create(self._bucket, ticket.key, headers)
+        except BaseException:
+            await self._context.quotas.settle(ticket.key, None)
+            raise
+        ticket = ticket._replace(upload_id=upload_id)
         audit.note("mint", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
-        return ticket, ticket_signer.issue(ticket)
+        return BegunUpload(ticket, ticket_signer.issue(ticket))
 
-    async def _settle_quota(self, key: str, stored_bytes: int | None) -> None:
-        if self._quotas is not None:
-            await self._quotas.settle(key, stored_bytes)
-
-    async def plan(self, spec: UploadSpec, part_bytes: int, *, compact: bool) -> MultipartPlan:
+    async def plan(self, upload: ValidatedUpload, part_bytes: int, *, compact: bool) -> MultipartPlan:
         """Begin an upload of known size and sign everything a client needs to do it without us."""
-        ticket, text = await self.begin(spec, part_bytes)
+        ticket, text = await self.begin(upload, part_bytes)
         presigner = await self._presigner()
         query = {"uploadId": ticket.upload_id}
         complete = completion_headers(ticket)
@@ -182,22 +162,24 @@ class MultipartUploads:
 
     async def progress(self, ticket: Ticket) -> Progress:
         """What S3 has of the upload. Raises `UploadNotFound` if neither upload nor object is there, `SizeMismatch`."""
-        progress = await self._look(ticket)
-        if progress.stored is not None:
-            _check_length(ticket, progress.stored.size_bytes)
-        return progress
-
-    async def _look(self, ticket: Ticket) -> Progress:
         async with map_s3_errors():
-            try:
-                return Progress(ticket, await s3.list_parts(self._bucket, ticket.key, ticket.upload_id), None)
-            except S3Failure as failure:
-                if not failure.is_missing:
-                    raise
-                stored = await objects.head(self._bucket, ticket.key)
-                if stored is None:
-                    raise _gone() from None
-                return Progress(ticket, (), stored)
+            parts = await self._parts(ticket)
+            if parts is not None:
+                return Progress(ticket, parts, is_complete=False)
+            stored = await objects.head(self._bucket, ticket.key)
+        if stored is None:
+            raise _gone()
+        _check_length(ticket, stored.size_bytes)
+        return Progress(ticket, (), is_complete=True)
+
+    async def _parts(self, ticket: Ticket) -> Sequence[StoredPart] | None:
+        """The parts that S3 has; None where it has no such upload, so that it ended or was aborted."""
+        try:
+            return await s3.list_parts(self._bucket, ticket.key, ticket.upload_id)
+        except S3Failure as failure:
+            if not failure.is_missing:
+                raise
+            return None
 
     async def complete(self, ticket: Ticket, parts: Sequence[tuple[int, str]] | None) -> Completed:
         """Make the object of the parts (number, etag), or of all that S3 has where none are given.
@@ -205,17 +187,17 @@ class MultipartUploads:
         Done once more, it gives the same answer: where S3 knows no such upload any more, the object is
         there with the right length or the upload is lost.
         """
-        if parts is None:
-            progress = await self._look(ticket)
-            parts = [(part.number, part.etag) for part in progress.parts]
-            if progress.stored is not None:
-                return await self._confirmed(ticket)
-        listed = _check_parts(parts, ticket)
         async with map_s3_errors():
+            if parts is None:
+                sent = await self._parts(ticket)
+                if sent is None:
+                    return await self._confirmed(ticket)
+                parts = [(part.number, part.etag) for part in sent]
+            listed = _check_parts(parts, ticket)
             try:
                 await s3.complete(self._bucket, ticket.key, ticket.upload_id, listed, completion_headers(ticket))
             except S3Failure as failure:
-                await self._settle(failure, ticket)
+                return await self._confirmed_after(failure, ticket)
         return await self._confirmed(ticket)
 
     async def abort(self, ticket: Ticket) -> None:
@@ -228,9 +210,9 @@ class MultipartUploads:
                 if failure.is_missing:
                     raise _gone() from None
                 raise
+        if self._context.quotas.enabled:
             # Some stores answer 204 also for an upload that was completed with its presigned URL.
-            stored = await objects.head(self._bucket, ticket.key) if self._quotas is not None else None
-        await self._settle_quota(ticket.key, None if stored is None else stored.size_bytes)
+            await confirm(self._context, ticket.key, row="none", is_over=True)
 
     async def _presigner(self) -> Presigner:
         return await self._bucket.presigner(self._expires_s)
@@ -254,8 +236,8 @@ class MultipartUploads:
         following = last + 1 if last < count else None
         return PartPage(numbers, self._urls(ticket, presigner, numbers), presigner.validity, following)
 
-    async def _settle(self, failure: S3Failure, ticket: Ticket) -> None:
-        """A completion that failed, or only seems to: returns if the object is there after all."""
+    async def _confirmed_after(self, failure: S3Failure, ticket: Ticket) -> Completed:
+        """The object, if it is there after a completion that failed, or only seems to. Raises what S3 refused."""
         if failure.code in _REFUSED_PARTS:
             raise PartsRefused(
                 f"S3 refused the parts ({failure.code}). GET /uploads/{{ticket}} lists those it has; send the "
@@ -265,32 +247,30 @@ class MultipartUploads:
         # Whatever else S3 said, or if it said nothing: what is there now is the truth.
         try:
             async with asyncio.timeout(S3_LOOK_TIMEOUT_S):
-                looked = await self._look(ticket)
+                if await self._parts(ticket) is None:
+                    return await self._confirmed(ticket)
         except TimeoutError:
             raise failure from None
-        if looked.stored is not None:
-            return
         if failure.status in (409, 412):
             raise AlreadyExists("There is an object under this key, and it is not overwritten. Start a new upload.")
         raise failure
 
     async def _confirmed(self, ticket: Ticket) -> Completed:
         """Success is what S3 has: an object of another length than allowed is removed again."""
-        async with map_s3_errors():
-            stored = await objects.head(self._bucket, ticket.key)
-            if stored is None:
-                raise _gone()
-            try:
-                _check_length(ticket, stored.size_bytes)
-            except (SizeMismatch, FileTooLarge):
-                await objects.delete(self._bucket, ticket.key)
-                await self._settle_quota(ticket.key, None)
-                raise
-        await self._settle_quota(ticket.key, stored.size_bytes)
+        row: RowPolicy = "if_reachable" if ticket.recorded else "none"
+        allowed = AllowedSize(ticket.size_bytes, ticket.max_bytes)
+        stored, _, fault = await confirm(self._context, ticket.key, row=row, allowed=allowed)
+        if stored is None:
+            raise _gone()
+        _check_length(ticket, stored.size_bytes)
+        if fault is not None:
+            raise UploadRejected(
+                "What arrived is not what was promised: its {fault} differs. It was removed. Start a new upload.",
+                facts={"fault": Sentence(fault)},
+                fault=fault,
+            )
         audit.note("complete", ticket.key, purpose=ticket.purpose, size_bytes=stored.size_bytes)
-        if ticket.recorded and self._notice is not None:
-            await self._notice(ticket.key)
-        return Completed(ticket, stored.size_bytes, stored.etag, self._bucket.cdn_url(ticket.key))
+        return Completed(ticket.key, stored.size_bytes, stored.etag, self._bucket.cdn_url(ticket.key))
 
 
 def completion_headers(ticket: Ticket) -> dict[str, str]:
@@ -301,7 +281,7 @@ def completion_headers(ticket: Ticket) -> dict[str, str]:
     headers = {}
     if ticket.size_bytes is not None:
         headers["x-amz-mp-object-size"] = str(ticket.size_bytes)
-    if ticket.once:
+    if ticket.no_overwrite:
         headers["If-None-Match"] = "*"
     return headers
 

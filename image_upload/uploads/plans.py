@@ -1,6 +1,7 @@
-"""What a client asks for and what it gets, as values. Routes turn a plan into their family's JSON."""
+"""What a client asks for and what it gets, as values. Each protocol turns a plan into its own JSON."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 from image_upload.domain.purposes import Purpose
@@ -16,8 +17,8 @@ class UploadSpec(NamedTuple):
     `filename` None: the client named none, and the extension follows the type. `size_bytes` None: not
     known; then S3 enforces the purpose's limit where the strategy can carry one, and no length.
     `metadata` None asks for none; a mapping, also an empty one, asks for the standard metadata too.
-    `sha256` is the file's digest in hexadecimal or base64. `once`: never overwrite an object.
-    `recorded`: there will be a row in the database that wants to know of its end.
+    `sha256` is the file's digest in hexadecimal or base64. `no_overwrite`: S3 refuses to replace an object.
+    `expires_s`: how long a single request may be sent, None as the settings say.
     """
 
     content_type: str
@@ -27,8 +28,8 @@ class UploadSpec(NamedTuple):
     size_bytes: int | None = None
     sha256: str | None = None
     metadata: Mapping[str, str] | None = None
-    once: bool = False
-    recorded: bool = False
+    no_overwrite: bool = False
+    expires_s: int | None = None
 
 
 class PutPlan(NamedTuple):
@@ -45,6 +46,11 @@ class PutPlan(NamedTuple):
     valid: Validity
     cdn_url: str | None
 
+    @property
+    def ends_at(self) -> datetime:
+        """When the permission to upload ends."""
+        return self.valid.ends_at
+
 
 class PostPlan(NamedTuple):
     """One presigned form POST. Send `fields` as they are, then the file as `file`, last."""
@@ -55,12 +61,27 @@ class PostPlan(NamedTuple):
     valid: Validity
     cdn_url: str | None
 
+    @property
+    def ends_at(self) -> datetime:
+        """When the permission to upload ends."""
+        return self.valid.ends_at
+
 
 class ProxyPlan(NamedTuple):
-    """A form POST to this service, which carries `upload_url` beside the file."""
+    """A form POST to this service at `path`, which carries `put.url` beside the file."""
 
     put: PutPlan
     path: str
+
+    @property
+    def key(self) -> str:
+        """The object's key."""
+        return self.put.key
+
+    @property
+    def ends_at(self) -> datetime:
+        """When the permission to upload ends."""
+        return self.put.ends_at
 
 
 class SignedRequest(NamedTuple):
@@ -79,6 +100,20 @@ class PartPage(NamedTuple):
     valid: Validity
     following: int | None = None
 
+    def by_number(self) -> list[tuple[int, str]]:
+        """Each part's number and whole URL."""
+        return [
+            (number, f"{self.urls.head}{number}{self.urls.tail}{signature}")
+            for number, signature in zip(self.numbers, self.urls.signatures, strict=True)
+        ]
+
+
+class BegunUpload(NamedTuple):
+    """A multipart upload that S3 has begun; `ticket_text` is what the client goes on with."""
+
+    ticket: Ticket
+    ticket_text: str
+
 
 class MultipartPlan(NamedTuple):
     """A multipart upload that S3 has begun: its parts, and how to end it."""
@@ -90,3 +125,16 @@ class MultipartPlan(NamedTuple):
     abort: SignedRequest
     list_parts: SignedRequest
     cdn_url: str | None
+
+    @property
+    def key(self) -> str:
+        """The object's key."""
+        return self.ticket.key
+
+    @property
+    def ends_at(self) -> datetime:
+        """When the permission to upload ends."""
+        return self.ticket.ends_at
+
+
+Plan = PutPlan | PostPlan | ProxyPlan | MultipartPlan

@@ -4,7 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from image_upload.auth.principals import Principal
+from image_upload.domain import checks
 from image_upload.limits import ACCEPTS_MAX, BATCH_MAX, MEMBERS_MAX, S3_PARTS_MAX
+from image_upload.uploads.plans import UploadSpec
+from image_upload.uploads.service import UploadService
 from image_upload.web.json_body import at_most
 
 # The contract's JSON names are camelCase in one family and snake_case in the other; the code is not.
@@ -50,6 +54,24 @@ class UploadRequest(BaseModel):
     )
     compact: bool = Field(
         default=False, description="Multipart: one URL template and a signature a part in place of whole URLs."
+    )
+
+
+def spec_of(wanted: UploadRequest, principal: Principal, upload_service: UploadService) -> UploadSpec:
+    """The request as a specification. Raises `ValidationFailed` for an unknown purpose.
+
+    Raises `UnsupportedFileType` if it has no type and its name does not say one.
+    """
+    purpose = upload_service.purpose(wanted.purpose)
+    return UploadSpec(
+        filename=wanted.filename,
+        content_type=checks.content_type(purpose, wanted.contentType, wanted.filename),
+        size_bytes=wanted.size,
+        purpose=purpose,
+        user_id=principal.user_id,
+        sha256=wanted.sha256,
+        metadata=wanted.metadata,
+        no_overwrite=wanted.ifNoneMatch,
     )
 
 

@@ -9,9 +9,9 @@ from image_upload.auth.dependencies import PrincipalOf
 from image_upload.auth.principals import Principal
 from image_upload.errors import BatchRefused
 from image_upload.limits import RESPONSE_PAGE_BYTES, S3_PARTS_MAX
-from image_upload.uploads import serializers
-from image_upload.uploads.multipart import MultipartUploads
-from image_upload.uploads.requests import BatchRequest, CompleteRequest, PartsRequest, UploadRequest
+from image_upload.uploads.batch import plan_batch
+from image_upload.uploads.requests import BatchRequest, CompleteRequest, PartsRequest, UploadRequest, spec_of
+from image_upload.uploads.serializers import as_page, as_plan, as_progress, bytes_on_lambda
 from image_upload.uploads.service import UploadService
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import read_json
@@ -53,7 +53,7 @@ def router(upload_service: UploadService, principal_of: PrincipalOf) -> APIRoute
     minter = principal_of.needs("mint")
     caller = Annotated[Principal, Depends(minter)]
     _mint_routes(routes, upload_service, caller, minter)
-    _ticket_routes(routes, upload_service.uploads, caller)
+    _ticket_routes(routes, upload_service, caller)
     return routes
 
 
@@ -65,7 +65,9 @@ def _mint_routes(routes: APIRouter, upload_service: UploadService, caller: Any, 
         """Returns a presigned PUT, or another plan the client `accepts`. Nothing is stored until the file is sent."""
         principal = await minter(request)
         wanted = await read_json(request, UploadRequest)
-        return JSONResponse(await upload_service.plan(wanted, principal))
+        spec = spec_of(wanted, principal, upload_service)
+        plan = await upload_service.plan(spec, upload_service.strategy(spec, wanted.accepts), compact=wanted.compact)
+        return JSONResponse(as_plan(plan, compact=wanted.compact))
 
     routes.routes.append(
         DirectRoute(
@@ -104,15 +106,15 @@ def _mint_routes(routes: APIRouter, upload_service: UploadService, caller: Any, 
     async def mint_batch(request: Request, principal: caller) -> JSONResponse:
         """Returns one plan a file, in the order of the request."""
         wanted = await read_json(request, BatchRequest)
-        plans = await upload_service.batch(wanted.uploads, principal)
-        answer = JSONResponse({"uploads": plans})
-        if serializers.bytes_on_lambda(answer.body) > RESPONSE_PAGE_BYTES:
-            await upload_service.forget(plans)
+        plans = await plan_batch(upload_service, wanted.uploads, principal)
+        answer = JSONResponse({"uploads": [as_plan(plan) for plan in plans]})
+        if bytes_on_lambda(answer.body) > RESPONSE_PAGE_BYTES:
+            await upload_service.release(plans)
             raise BatchRefused("The plans of so many files do not fit one answer. Send fewer at a time.", errors=[])
         return answer
 
 
-def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) -> None:
+def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any) -> None:
     # expects: a ticket
     # returns: 200 with the parts S3 has and the numbers it lacks
     # codes: 400 size-mismatch, file-too-large · 401 · 403, 410 for the ticket · 404 upload-not-found · 502, 503
@@ -130,7 +132,8 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
     )
     async def progress(ticket: str, principal: caller) -> JSONResponse:
         """For going on after an interruption, also on another device."""
-        return JSONResponse(serializers.as_progress(await uploads.progress(uploads.ticket(ticket, principal))))
+        known = upload_service.ticket(ticket, principal)
+        return JSONResponse(as_progress(await upload_service.progress(known)))
 
     # expects: a ticket; from, compact
     # returns: 200 with URLs from that part on, and `next` where they do not fit one answer
@@ -151,9 +154,9 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
         compact: bool = False,
     ) -> JSONResponse:
         """The pages that `next` links lead through."""
-        known = uploads.ticket(ticket, principal)
-        page = await uploads.page(known, first, compact=compact)
-        return JSONResponse(serializers.as_page(page, known, ticket, compact=compact))
+        known = upload_service.ticket(ticket, principal)
+        page = await upload_service.part_page(known, first, compact=compact)
+        return JSONResponse(as_page(page, known, ticket, compact=compact))
 
     # expects: a ticket; JSON partNumbers
     # returns: 200 with fresh URLs of exactly these parts
@@ -173,13 +176,14 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
     async def sign_parts(ticket: str, request: Request, principal: caller) -> JSONResponse:
         """For URLs that have expired, and for going on where an upload stopped."""
         wanted = await read_json(request, PartsRequest)
-        known = uploads.ticket(ticket, principal)
-        page = await uploads.sign(known, wanted.partNumbers)
-        return JSONResponse(serializers.as_page(page, known, ticket, compact=False))
+        known = upload_service.ticket(ticket, principal)
+        page = await upload_service.part_urls(known, wanted.partNumbers)
+        return JSONResponse(as_page(page, known, ticket, compact=False))
 
     # expects: a ticket; JSON parts (partNumber, etag), or nothing: then all that S3 has
     # returns: 200 once S3 has the object with the right length; the same when called again
-    # codes: 400 parts-invalid, parts-refused, size-mismatch, file-too-large · 401 · 403, 410 · 404 · 412 · 502, 503
+    # codes: 400 parts-invalid, parts-refused, size-mismatch, file-too-large · 401 · 403, 410 · 404
+    # 409 upload-rejected · 412 · 502, 503
     @routes.post(
         "/uploads/{ticket}/complete",
         summary="End an upload",
@@ -191,6 +195,7 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
             errors.SizeMismatch,
             errors.FileTooLarge,
             errors.AlreadyExists,
+            errors.UploadRejected,
             errors.BodyTooLarge,
             *_S3_PROBLEMS,
             answer="uploads.schemas:CompletedUpload",
@@ -200,15 +205,8 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
         """Makes the object of its parts. Safe to repeat."""
         listed = (await read_json(request, CompleteRequest, empty=CompleteRequest(parts=None))).parts
         parts = None if listed is None else [(part.partNumber, part.etag) for part in listed]
-        done = await uploads.complete(uploads.ticket(ticket, principal), parts)
-        return JSONResponse(
-            {
-                "objectKey": done.ticket.key,
-                "size": done.size_bytes,
-                "etag": done.etag,
-                "cdnUrl": done.cdn_url,
-            }
-        )
+        done = await upload_service.complete(upload_service.ticket(ticket, principal), parts)
+        return JSONResponse({"objectKey": done.key, "size": done.size_bytes, "etag": done.etag, "cdnUrl": done.cdn_url})
 
     # expects: a ticket
     # returns: 204; the parts are gone, a finished object stays
@@ -223,5 +221,5 @@ def _ticket_routes(routes: APIRouter, uploads: MultipartUploads, caller: Any) ->
     )
     async def abort(ticket: str, principal: caller) -> Response:
         """Makes S3 forget the parts that were sent."""
-        await uploads.abort(uploads.ticket(ticket, principal))
+        await upload_service.abort(upload_service.ticket(ticket, principal))
         return Response(status_code=204)

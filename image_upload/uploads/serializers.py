@@ -1,15 +1,24 @@
-"""Plans as the JSON of their routes. `answers.py` describes the same for the OpenAPI document."""
+"""Plans as the JSON of their routes. `schemas.py` describes the same for the OpenAPI document."""
 
 from typing import Any
 
 from image_upload.s3.bucket import Validity
 from image_upload.uploads.multipart import Progress
-from image_upload.uploads.plans import MultipartPlan, PartPage, PostPlan, ProxyPlan, PutPlan, SignedRequest, Strategy
+from image_upload.uploads.plans import (
+    MultipartPlan,
+    PartPage,
+    Plan,
+    PostPlan,
+    ProxyPlan,
+    PutPlan,
+    SignedRequest,
+    Strategy,
+)
 from image_upload.uploads.tickets import Ticket
 
 
-def as_upload(plan: PutPlan | PostPlan | ProxyPlan) -> dict[str, Any]:
-    """A plan of one request in the JSON of `POST /uploads`."""
+def as_plan(plan: Plan, *, compact: bool = False) -> dict[str, Any]:
+    """A plan in the JSON of `POST /uploads`. `compact`: part URLs as a template and a signature each."""
     match plan:
         case PutPlan():
             return _one(plan, "put", "PUT") | {"headers": dict(plan.headers), "contentLength": plan.content_length}
@@ -18,6 +27,8 @@ def as_upload(plan: PutPlan | PostPlan | ProxyPlan) -> dict[str, Any]:
         case ProxyPlan():
             form = {"formUrl": plan.path, "fields": {"uploadUrl": plan.put.url}}
             return _one(plan.put, "proxy", "POST") | form
+        case MultipartPlan():
+            return _multipart(plan, compact=compact)
 
 
 def _one(plan: PutPlan | PostPlan, strategy: Strategy, method: str) -> dict[str, Any]:
@@ -32,8 +43,7 @@ def _one(plan: PutPlan | PostPlan, strategy: Strategy, method: str) -> dict[str,
     }
 
 
-def as_multipart(plan: MultipartPlan, *, compact: bool) -> dict[str, Any]:
-    """A multipart plan in the JSON of `POST /uploads`."""
+def _multipart(plan: MultipartPlan, *, compact: bool) -> dict[str, Any]:
     ticket = plan.ticket
     return {
         **as_page(plan.page, ticket, plan.ticket_text, compact=compact),
@@ -74,12 +84,8 @@ def as_page(page: PartPage, ticket: Ticket, text: str, *, compact: bool) -> dict
     else:
         listed = {
             "parts": [
-                {
-                    "partNumber": number,
-                    "url": f"{urls.head}{number}{urls.tail}{signature}",
-                    "size": ticket.part_length(number),
-                }
-                for number, signature in zip(page.numbers, urls.signatures, strict=True)
+                {"partNumber": number, "url": url, "size": ticket.part_length(number)}
+                for number, url in page.by_number()
             ]
         }
     following = f"/uploads/{text}/parts?from={page.following}" if page.following else None
@@ -90,10 +96,10 @@ def as_progress(progress: Progress) -> dict[str, Any]:
     """What S3 has of an upload, and what it lacks."""
     ticket = progress.ticket
     stored = {part.number for part in progress.parts}
-    wanted = range(1, (ticket.part_count or 0) + 1) if progress.stored is None else ()
+    wanted = () if progress.is_complete else range(1, (ticket.part_count or 0) + 1)
     return {
         "objectKey": ticket.key,
-        "completed": progress.stored is not None,
+        "completed": progress.is_complete,
         "size": ticket.size_bytes,
         "partSize": ticket.part_bytes,
         "partCount": ticket.part_count,

@@ -1,168 +1,152 @@
-"""What every minting route calls: the specification of an upload, the strategy it gets, the plan as JSON."""
+"""The upload core: plan, begin, complete, abort. Protocols call it with values, and turn values into their answers."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
 
 from image_upload.auth.principals import Principal
-from image_upload.database.values import ExpectedObject
-from image_upload.domain import checks, keys
+from image_upload.completion.context import CompletionContext
+from image_upload.database.values import Kind, Record
+from image_upload.domain import checks
 from image_upload.domain.purposes import Purpose
-from image_upload.errors import BatchRefused, Problem, QuotaExceeded, ValidationFailed
-from image_upload.limits import FAULTS_LISTED_MAX, S3_OBJECT_MAX_BYTES
-from image_upload.uploads import serializers
-from image_upload.uploads.multipart import MultipartUploads
-from image_upload.uploads.plans import MultipartPlan, PostPlan, ProxyPlan, PutPlan, Strategy, UploadSpec
-from image_upload.uploads.requests import UploadRequest
-from image_upload.uploads.single_put import SinglePutPlanner, approve
+from image_upload.errors import ValidationFailed
+from image_upload.settings import Settings
+from image_upload.uploads.multipart import Completed, MultipartUploads, Progress
+from image_upload.uploads.plans import BegunUpload, PartPage, Plan, Strategy, UploadSpec
+from image_upload.uploads.single_put import SinglePutPlanner
 from image_upload.uploads.strategy import choose, part_length
-
-Plan = PutPlan | PostPlan | ProxyPlan | MultipartPlan
+from image_upload.uploads.tickets import Ticket
+from image_upload.uploads.validation import ValidatedUpload, validate
 
 
 class UploadService:
-    """Turns requests into specifications and plans. `form_path` is the route that a proxy plan leads to.
+    """The only way to plan, go on with and end an upload.
 
-    `form_post` and `sha256`: whether the store takes presigned forms, and compares a SHA-256.
+    `table` holds the purposes by name. `form_path` is the route of this service that a proxy plan leads to, and
+    `form_max_bytes` the longest file that it takes.
     """
 
     def __init__(
         self,
-        mint: SinglePutPlanner,
-        uploads: MultipartUploads,
+        settings: Settings,
+        context: CompletionContext,
         table: Mapping[str, Purpose],
         *,
         form_path: str,
         form_max_bytes: int,
-        form_post: bool = True,
-        sha256: bool = True,
     ) -> None:
-        self.mint = mint
-        self.uploads = uploads
-        self.table = table
+        self._context = context
+        self._table = table
         self._form_path = form_path
         self._form_max_bytes = form_max_bytes
-        self.form_post = form_post
-        self._sha256 = sha256
+        self._sha256 = settings.s3_checksums == "sha256"
+        self._single = SinglePutPlanner(settings, context.bucket, context.quotas)
+        self._multipart = MultipartUploads(settings, context)
+        # Whether the store takes presigned forms.
+        self.form_post = settings.s3_form_post
+
+    @property
+    def keeps_records(self) -> bool:
+        """Whether `plan_recorded` has a database to write to."""
+        return self._context.database.is_configured
 
     def purpose(self, name: str, among: Sequence[str] | None = None) -> Purpose:
         """The purpose of a name. Raises `ValidationFailed`."""
-        return checks.purpose(name, {each: self.table[each] for each in among} if among else self.table)
+        return checks.purpose(name, {each: self._table[each] for each in among} if among else self._table)
 
-    def spec(self, wanted: UploadRequest, principal: Principal) -> UploadSpec:
-        """The request as a specification. Raises `UnsupportedFileType` if it has no type and its name does not say one.
+    def strategy(self, spec: UploadSpec, accepts: Sequence[Strategy] | None) -> Strategy:
+        """How a file of known size will go, of the strategies that the client accepts (None: a client of version 1).
 
-        Raises `ValidationFailed` for a SHA-256 that the store would not compare.
+        Raises `NoStrategy`, and `ValidationFailed` for a SHA-256 that the store would not compare.
         """
-        if wanted.sha256 is not None and not self._sha256:
+        if spec.sha256 is not None and not self._sha256:
             raise ValidationFailed(
                 "The store of this service compares no SHA-256. Leave sha256 out.",
                 errors=[{"field": "sha256", "message": "not possible here"}],
             )
-        purpose = self.purpose(wanted.purpose)
-        return UploadSpec(
-            filename=wanted.filename,
-            content_type=checks.content_type(purpose, wanted.contentType, wanted.filename),
-            size_bytes=wanted.size,
-            purpose=purpose,
-            user_id=principal.user_id,
-            sha256=wanted.sha256,
-            metadata=wanted.metadata,
-            once=wanted.ifNoneMatch,
-        )
-
-    def strategy(self, wanted: UploadRequest) -> Strategy:
-        """How the file will go."""
         return choose(
-            wanted.size,
-            wanted.accepts,
+            spec.size_bytes or 0,
+            accepts,
             form_max_bytes=self._form_max_bytes,
-            has_sha256=wanted.sha256 is not None,
-            has_metadata=wanted.metadata is not None,
-            once=wanted.ifNoneMatch,
+            has_sha256=spec.sha256 is not None,
+            has_metadata=spec.metadata is not None,
+            no_overwrite=spec.no_overwrite,
             form_post=self.form_post,
         )
 
-    async def plan(self, wanted: UploadRequest, principal: Principal) -> dict[str, Any]:
-        """The plan of one upload as JSON."""
-        return _json(await self._plan(wanted, self.spec(wanted, principal)), wanted)
+    async def plan(self, spec: UploadSpec, strategy: Strategy, *, compact: bool = False) -> Plan:
+        """Everything a client needs to upload one file. A multipart upload has been begun in S3.
 
-    async def expected_object(
-        self, wanted: UploadRequest, principal: Principal
-    ) -> tuple[ExpectedObject, dict[str, Any]]:
-        """The same, and what a record has to remember of it."""
-        spec = self.spec(wanted, principal)._replace(recorded=True)
-        plan = await self._plan(wanted, spec)
-        key, ends_at = _key_and_end(plan)
-        return expected_object_of(spec, key, ends_at), _json(plan, wanted)
+        `compact`: the client takes part URLs as a template, so that all of them fit one answer.
 
-    async def _plan(self, wanted: UploadRequest, spec: UploadSpec) -> Plan:
-        match self.strategy(wanted):
+        Raises the problems of `validate`, `QuotaExceeded`, `CredentialsUnavailable`; for multipart also
+        `TicketsNotConfigured` and those of S3.
+        """
+        return await self._plan(validate(spec, strategy), strategy, compact=compact)
+
+    async def plan_recorded(
+        self, kind: Kind, spec: UploadSpec, strategy: Strategy, *, compact: bool = False
+    ) -> tuple[Plan, Record]:
+        """The same with a row in the database, which `completion.confirm` settles.
+
+        Raises also `DatabaseNotConfigured`, `DatabaseUnavailable`.
+        """
+        records = self._context.database.records
+        upload = validate(spec, strategy, recorded=True)
+        plan = await self._plan(upload, strategy, compact=compact)
+        try:
+            return plan, await records.insert(kind, upload.expected(plan.ends_at))
+        except BaseException:
+            await self.release([plan])
+            raise
+
+    async def _plan(self, upload: ValidatedUpload, strategy: Strategy, *, compact: bool) -> Plan:
+        match strategy:
             case "put":
-                return await self.mint.put(spec)
+                return await self._single.put(upload)
             case "post":
-                return await self.mint.post(spec)
+                return await self._single.post(upload)
             case "proxy":
-                return await self.mint.proxy(spec, self._form_path)
+                return await self._single.proxy(upload, self._form_path)
             case "multipart":
-                return await self.uploads.plan(spec, part_length(wanted.size), compact=wanted.compact)
+                part_bytes = part_length(upload.spec.size_bytes or 0)
+                return await self._multipart.plan(upload, part_bytes, compact=compact)
 
-    async def batch(self, wanted: Sequence[UploadRequest], principal: Principal) -> list[dict[str, Any]]:
-        """The plans of many uploads, all of them or none. A multipart upload is minted alone."""
-        plans: list[dict[str, Any]] = []
-        refused = []
-        for index, each in enumerate(wanted):
-            try:
-                if self.strategy(each) == "multipart":
-                    approve(self.spec(each, principal), S3_OBJECT_MAX_BYTES)
-                    raise ValidationFailed("This file needs a multipart upload. Mint it alone with POST /uploads.")
-                plans.append(await self.plan(each, principal))
-            except Problem as problem:
-                if problem.status >= 500 or isinstance(problem, QuotaExceeded):
-                    await self.forget(plans)
-                    raise
-                refused.append({"index": index, "code": problem.code, "detail": problem.detail})
-        if refused:
-            await self.forget(plans)
-            raise BatchRefused(
-                "{count} of {total} files are not allowed, so nothing was minted. Correct or drop them. "
-                "File {index}: {detail}",
-                facts={"count": len(refused), "total": len(wanted), **refused[0]},
-                errors=refused[:FAULTS_LISTED_MAX],
-            )
-        return plans
+    async def release(self, plans: Sequence[Plan]) -> None:
+        """Release the quota of plans that were not returned to the client."""
+        for plan in plans:
+            await self._context.quotas.settle(plan.key, None)
 
-    async def forget(self, plans: Sequence[Mapping[str, Any]]) -> None:
-        """Plans that nobody gets hold no quota."""
-        if self.mint.quotas is not None:
-            for plan in plans:
-                await self.mint.quotas.settle(plan["objectKey"], None)
+    async def begin(self, spec: UploadSpec, part_bytes: int) -> BegunUpload:
+        """Begin a multipart upload whose parts the client asks for one by one. Raises what `plan` raises."""
+        return await self._multipart.begin(validate(spec, "multipart"), part_bytes)
 
+    def ticket(self, text: str, principal: Principal) -> Ticket:
+        """The ticket behind a text, if the principal may go on with its upload.
 
-def expected_object_of(spec: UploadSpec, key: str, ends_at: datetime) -> ExpectedObject:
-    """What a record has to remember of an upload that was planned."""
-    return ExpectedObject(
-        user_id=spec.user_id,
-        key=key,
-        filename=keys.check_filename(spec.filename or ""),
-        content_type=spec.content_type,
-        size_bytes=spec.size_bytes,
-        sha256=None if spec.sha256 is None else checks.sha256(spec.sha256),
-        ends_at=ends_at,
-    )
+        Raises `TicketInvalid`, `TicketExpired`, `TicketsNotConfigured`, and for another user's ticket the
+        `UploadNotFound` of an upload that is gone.
+        """
+        return self._multipart.ticket(text, principal)
 
+    async def progress(self, ticket: Ticket) -> Progress:
+        """What S3 has of the upload. Raises `UploadNotFound`, `SizeMismatch`, `FileTooLarge`, the problems of S3."""
+        return await self._multipart.progress(ticket)
 
-def _key_and_end(plan: Plan) -> tuple[str, datetime]:
-    match plan:
-        case MultipartPlan():
-            return plan.ticket.key, datetime.fromtimestamp(plan.ticket.expires_at_s, UTC)
-        case ProxyPlan():
-            return plan.put.key, plan.put.valid.ends_at
-        case _:
-            return plan.key, plan.valid.ends_at
+    async def part_page(self, ticket: Ticket, first: int, *, compact: bool) -> PartPage:
+        """URLs of the parts from `first` on, as many as one answer holds. Raises `PartsInvalid`."""
+        return await self._multipart.page(ticket, first, compact=compact)
 
+    async def part_urls(self, ticket: Ticket, numbers: Sequence[int]) -> PartPage:
+        """Fresh URLs of the parts named, each once. Raises `PartsInvalid`."""
+        return await self._multipart.sign(ticket, numbers)
 
-def _json(plan: Plan, wanted: UploadRequest) -> dict[str, Any]:
-    if isinstance(plan, MultipartPlan):
-        return serializers.as_multipart(plan, compact=wanted.compact)
-    return serializers.as_upload(plan)
+    async def complete(self, ticket: Ticket, parts: Sequence[tuple[int, str]] | None) -> Completed:
+        """Make the object of its parts (number, ETag), or of all that S3 has. Safe to repeat.
+
+        Raises `PartsInvalid`, `PartsRefused`, `SizeMismatch`, `FileTooLarge`, `AlreadyExists`, `UploadNotFound`,
+        `UploadRejected`, the problems of S3.
+        """
+        return await self._multipart.complete(ticket, parts)
+
+    async def abort(self, ticket: Ticket) -> None:
+        """Forget the upload and its parts. A finished object stays. Raises `UploadNotFound`, the problems of S3."""
+        await self._multipart.abort(ticket)

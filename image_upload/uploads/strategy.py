@@ -23,18 +23,18 @@ def choose(
     form_max_bytes: int,
     has_sha256: bool = False,
     has_metadata: bool = False,
-    once: bool = False,
+    no_overwrite: bool = False,
     form_post: bool = True,
 ) -> Strategy:
     """The best strategy that can carry the file and all that is asked for, and that the client accepts.
 
-    A client that says nothing is one of the documents' own, which knows a presigned PUT only; it gets
-    another plan where no PUT can carry the file. `form_post` False: the store takes no presigned form.
+    A client that says nothing is one of version 1, which knows a presigned PUT only; it gets another plan where
+    no PUT can carry the file. `form_post` False: the store takes no presigned form.
     Raises `NoStrategy`.
     """
     in_one = size_bytes <= S3_PUT_MAX_BYTES
     possible: list[Strategy] = ["put"] if in_one else []
-    if in_one and form_post and not once:
+    if in_one and form_post and not no_overwrite:
         possible.append("post")  # a policy knows no If-None-Match
     if not has_sha256:  # S3 checks the digest of a whole file in a single request only
         large = size_bytes >= MULTIPART_FROM_BYTES

@@ -8,6 +8,7 @@ import base64
 import hmac
 import json
 import time
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from image_upload.errors import TicketExpired, TicketInvalid
@@ -34,9 +35,14 @@ class Ticket(NamedTuple):
     size_bytes: int | None
     part_bytes: int
     max_bytes: int
-    once: bool
+    no_overwrite: bool
     expires_at_s: int
     recorded: bool = False
+
+    @property
+    def ends_at(self) -> datetime:
+        """When the permission to upload ends."""
+        return datetime.fromtimestamp(self.expires_at_s, UTC)
 
     @property
     def part_count(self) -> int | None:

@@ -1,6 +1,5 @@
 """The routes of version 1 clients, images and files: thin skins over the same plan."""
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -8,13 +7,12 @@ from fastapi import APIRouter, Depends, Query, Request
 from image_upload import errors
 from image_upload.auth.dependencies import PrincipalOf
 from image_upload.auth.principals import Principal
-from image_upload.database.values import ExpectedObject
 from image_upload.domain import checks, purposes
 from image_upload.limits import MULTIPART_URL_EXPIRES_S
-from image_upload.uploads.plans import UploadSpec
+from image_upload.uploads.plans import PutPlan, UploadSpec
 from image_upload.uploads.requests import ImageRequest
 from image_upload.uploads.routes import SIGNED_IN, SPEC_PROBLEMS
-from image_upload.uploads.service import UploadService, expected_object_of
+from image_upload.uploads.service import UploadService
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import read_json
 from image_upload.web.routing import Routes, documented
@@ -25,23 +23,22 @@ IMAGE_PURPOSES = ("upload", "scan", "profile", "chat")
 def router(
     upload_service: UploadService,
     principal_of: PrincipalOf,
-    keep_file: Callable[[ExpectedObject], Awaitable[int]] | None = None,
 ) -> APIRouter:
-    """The images and files routes. `keep_file` writes a file record and returns its id; None: there are no records."""
+    """The images and files routes."""
     routes = Routes(tags=["Minting"])
     caller = Annotated[Principal, Depends(principal_of.needs("mint"))]
 
     async def image_url(request: Request, purpose: str | None, principal: Principal) -> JSONResponse:
         wanted = await read_json(request, ImageRequest)
         fixed = upload_service.purpose(purpose or wanted.purpose, IMAGE_PURPOSES)
-        plan = await upload_service.mint.put(
-            UploadSpec(
-                content_type=checks.content_type(fixed, wanted.content_type, ""),
-                size_bytes=wanted.size,
-                purpose=fixed,
-                user_id=principal.user_id,
-            )
+        spec = UploadSpec(
+            content_type=checks.content_type(fixed, wanted.content_type, ""),
+            size_bytes=wanted.size,
+            purpose=fixed,
+            user_id=principal.user_id,
         )
+        plan = await upload_service.plan(spec, "put")
+        assert isinstance(plan, PutPlan)
         return JSONResponse(
             {
                 "upload_url": plan.url,
@@ -109,14 +106,15 @@ def router(
             content_type="application/octet-stream",
             purpose=purposes.USER_FILE,
             user_id=principal.user_id,
-            recorded=keep_file is not None,
+            expires_s=MULTIPART_URL_EXPIRES_S,
         )
-        plan = await upload_service.mint.put(spec, MULTIPART_URL_EXPIRES_S)
-        kept = (
-            {}
-            if keep_file is None
-            else {"file_id": await keep_file(expected_object_of(spec, plan.key, plan.valid.ends_at))}
-        )
+        recorded = {}
+        if upload_service.keeps_records:
+            plan, record = await upload_service.plan_recorded("file", spec, "put")
+            recorded = {"file_id": record.id}
+        else:
+            plan = await upload_service.plan(spec, "put")
+        assert isinstance(plan, PutPlan)
         return JSONResponse(
             {
                 "presigned_url": plan.url,
@@ -124,7 +122,7 @@ def router(
                 "expires_in": plan.valid.seconds,
                 "headers": dict(plan.headers),
                 "content_length": plan.content_length,
-                **kept,
+                **recorded,
             }
         )
 

@@ -1,5 +1,6 @@
 """Count requests by address, before anything of a request is read."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.types import Scope
@@ -11,16 +12,18 @@ from image_upload.usage.limiter import Limit
 EXEMPT: Final = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
 
 
-class RateLimit:
-    """Refuses what is above the limit of an address; see `Limit`."""
+def admission(limit: Limit | None, address_of: AddressOf) -> Callable[[Scope], Awaitable[None]] | None:
+    """What every request is counted by, None without a limit of an address.
 
-    def __init__(self, limit: Limit, address_of: AddressOf) -> None:
-        self._limit = limit
-        self._address_of = address_of
+    It raises `TooManyRequests` and `RateLimitUnavailable`.
+    """
+    if limit is None:
+        return None
 
-    async def __call__(self, scope: Scope) -> None:
-        """Count a request. Raises `TooManyRequests` and `RateLimitUnavailable`."""
+    async def count(scope: Scope) -> None:
         # A slash at the end leads to the same route.
         path = scope["path"].removesuffix("/") or "/"
         if path not in EXEMPT:
-            await self._limit.hit(self._address_of(scope), path)
+            await limit.hit(address_of(scope), path)
+
+    return count

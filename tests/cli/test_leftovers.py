@@ -13,7 +13,7 @@ import pytest
 from image_upload.cli import sweep
 from image_upload.cli.doctor import rules
 from image_upload.completion import leftovers
-from image_upload.database.database import CompletionContext
+from image_upload.completion.context import CompletionContext
 from image_upload.domain import keys
 from image_upload.s3 import multipart, objects
 from image_upload.s3.bucket import Bucket
@@ -131,21 +131,21 @@ def user_file(name: str) -> str:
 
 
 def test_only_files_that_must_have_a_record_and_have_none_are_found_and_removed(s3: EmbeddedS3, place: Place) -> None:
-    async def work(stores: CompletionContext) -> tuple[list[str], list[str], list[str]]:
+    async def work(context: CompletionContext) -> tuple[list[str], list[str], list[str]]:
         recorded, lost, imported = user_file("a.bin"), user_file("잃은 것.bin"), f"users/{secrets.token_hex(4)}.bin"
         plain = f"uploads/{keys.new_id('user-1')}.jpg"
-        await put(stores, user_file("without-any-row.bin"))
+        await put(context, user_file("without-any-row.bin"))
         soon = datetime.now(UTC) + timedelta(hours=1)
-        nothing = [each.key async for each in leftovers.unrecorded(stores, soon)]
+        nothing = [each.key async for each in leftovers.unrecorded(context, soon)]
         assert nothing == [], "an empty database says nothing about any file"
-        await stores.database.records.insert("file", expected_object(key=recorded))
+        await context.database.records.insert("file", expected_object(key=recorded))
         for key in (recorded, lost, imported, plain):
-            await put(stores, key)
-        young = [each.key async for each in leftovers.unrecorded(stores, leftovers.before(3600))]
-        found = [each async for each in leftovers.unrecorded(stores, soon)]
+            await put(context, key)
+        young = [each.key async for each in leftovers.unrecorded(context, leftovers.before(3600))]
+        found = [each async for each in leftovers.unrecorded(context, soon)]
         for each in found:
-            await leftovers.remove(stores, each)
-        left = [key for key in (recorded, imported, plain, lost) if await objects.head(stores.bucket, key) is not None]
+            await leftovers.remove(context, each)
+        left = [key for key in (recorded, imported, plain, lost) if await objects.head(context.bucket, key) is not None]
         assert lost in [each.key for each in found]
         assert not {recorded, imported, plain} & {each.key for each in found}
         return young, left, [recorded, imported, plain]
@@ -156,18 +156,18 @@ def test_only_files_that_must_have_a_record_and_have_none_are_found_and_removed(
 
 
 def test_what_was_stored_before_the_oldest_record_is_left_alone(s3: EmbeddedS3, place: Place) -> None:
-    async def work(stores: CompletionContext) -> list[str]:
+    async def work(context: CompletionContext) -> list[str]:
         key = user_file("older.bin")
-        await put(stores, key)
-        await stores.database.records.insert("file", expected_object(key=user_file("b.bin")))
-        return [each.key async for each in leftovers.unrecorded(stores, datetime.now(UTC) + timedelta(hours=1))]
+        await put(context, key)
+        await context.database.records.insert("file", expected_object(key=user_file("b.bin")))
+        return [each.key async for each in leftovers.unrecorded(context, datetime.now(UTC) + timedelta(hours=1))]
 
     do(s3, place, work)
     later = (datetime.now(UTC) + timedelta(days=1)).replace(tzinfo=None)
     place.sql(f"UPDATE file_records SET created_at = '{later}'")  # a time of ours
 
-    async def again(stores: CompletionContext) -> list[str]:
-        return [each.key async for each in leftovers.unrecorded(stores, datetime.now(UTC) + timedelta(days=3))]
+    async def again(context: CompletionContext) -> list[str]:
+        return [each.key async for each in leftovers.unrecorded(context, datetime.now(UTC) + timedelta(days=3))]
 
     assert do(s3, place, again) == []
 
@@ -177,12 +177,12 @@ def test_without_a_terminal_or_yes_nothing_is_removed(
 ) -> None:
     key = user_file("c.bin")
 
-    async def work(stores: CompletionContext) -> None:
-        await stores.database.records.insert("file", expected_object(key=user_file("d.bin")))
-        await put(stores, key)
+    async def work(context: CompletionContext) -> None:
+        await context.database.records.insert("file", expected_object(key=user_file("d.bin")))
+        await put(context, key)
 
-    async def is_there(stores: CompletionContext) -> bool:
-        return await objects.head(stores.bucket, key) is not None
+    async def is_there(context: CompletionContext) -> bool:
+        return await objects.head(context.bucket, key) is not None
 
     do(s3, place, work)
     long_ago = (datetime.now(UTC) - timedelta(days=3)).replace(tzinfo=None)

@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from image_upload.database.database import CompletionContext, Database
+from image_upload.completion.context import CompletionContext
 from image_upload.database.values import ExpectedObject
-from image_upload.s3.bucket import Bucket
 from local.embedded_s3 import EmbeddedS3
 from tests.conftest import settings_for
 from tests.database.databases import Place
@@ -35,15 +34,14 @@ def do(s3: EmbeddedS3, place: Place, work: Callable[[CompletionContext], Awaitab
 
     async def whole() -> Answer:
         settings = settings_for(s3, DATABASE_URL=place.url, **environ)
-        stores = CompletionContext(Bucket(settings), Database(settings))
+        context = CompletionContext(settings)
         try:
-            return await work(stores)
+            return await work(context)
         finally:
-            await stores.bucket.aclose()
-            await stores.database.aclose()
+            await context.aclose()
 
     return asyncio.run(whole())
 
 
-async def put(stores: CompletionContext, key: str, content: bytes = CONTENT, content_type: str = "image/jpeg") -> None:
-    await stores.bucket.call("PutObject", "PUT", key, headers={"Content-Type": content_type}, body=content)
+async def put(context: CompletionContext, key: str, content: bytes = CONTENT, content_type: str = "image/jpeg") -> None:
+    await context.bucket.call("PutObject", "PUT", key, headers={"Content-Type": content_type}, body=content)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from image_upload.completion.context import CompletionContext
 from image_upload.completion.events import UnknownEvent
-from image_upload.database.database import CompletionContext
 from image_upload.database.values import Record
 from image_upload.limits import ARRIVAL_MAX_CHARS
 from image_upload.outbound import retry
@@ -196,8 +196,8 @@ def test_repeated_messages_at_once_and_later_change_nothing(s3: EmbeddedS3, plac
 
 
 def test_a_message_that_overtakes_its_object_leaves_the_row_to_the_next_one(s3: EmbeddedS3, place: Place) -> None:
-    async def work(stores: CompletionContext) -> Record:
-        return await stores.database.records.insert("post", expected_object())
+    async def work(context: CompletionContext) -> Record:
+        return await context.database.records.insert("post", expected_object())
 
     row = do(s3, place, work)
     assert failures(received(batch(created(row.expected_object.key)), s3, place)) == []

@@ -11,11 +11,10 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from image_upload.completion.context import CompletionContext
 from image_upload.completion.events import Incomplete, UnknownEvent, receive
-from image_upload.database.database import CompletionContext, Database
 from image_upload.database.values import Record
 from image_upload.outbound import retry
-from image_upload.s3.bucket import Bucket
 from local.embedded_s3 import BUCKET, EmbeddedS3
 from local.replay import Context
 from tests.completion.stores import do, expected_object, put
@@ -54,14 +53,13 @@ def created(key: str) -> dict[str, Any]:
 def received(event: dict[str, Any], s3: EmbeddedS3, place: Place | None, remaining_ms: int = 30_000) -> dict[str, int]:
     """`receive` on a loop of its own, as the main thread of Lambda has it."""
     settings = settings_for(s3, **({"DATABASE_URL": place.url} if place else {}))
-    stores = CompletionContext(Bucket(settings), Database(settings))
+    context = CompletionContext(settings)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        return receive(event, Context("id", remaining_ms), stores)
+        return receive(event, Context("id", remaining_ms), context)
     finally:
-        loop.run_until_complete(stores.bucket.aclose())
-        loop.run_until_complete(stores.database.aclose())
+        loop.run_until_complete(context.aclose())
         asyncio.set_event_loop(None)
         loop.close()
 
@@ -69,10 +67,10 @@ def received(event: dict[str, Any], s3: EmbeddedS3, place: Place | None, remaini
 def stored_rows(s3: EmbeddedS3, place: Place, count: int = 1) -> list[Record]:
     """Pending rows whose objects are there; the keys hold what has to be encoded."""
 
-    async def work(stores: CompletionContext) -> list[Record]:
-        found = [await stores.database.records.insert("post", expected_object()) for _ in range(count)]
+    async def work(context: CompletionContext) -> list[Record]:
+        found = [await context.database.records.insert("post", expected_object()) for _ in range(count)]
         for row in found:
-            await put(stores, row.expected_object.key)
+            await put(context, row.expected_object.key)
         return found
 
     return do(s3, place, work)
@@ -99,8 +97,8 @@ def test_eventbridge_names_the_key_as_it_is(s3: EmbeddedS3, place: Place) -> Non
 def test_an_event_that_comes_before_its_row_or_after_the_object_has_gone_does_no_harm(
     s3: EmbeddedS3, place: Place
 ) -> None:
-    async def work(stores: CompletionContext) -> Record:
-        return await stores.database.records.insert("post", expected_object())
+    async def work(context: CompletionContext) -> Record:
+        return await context.database.records.insert("post", expected_object())
 
     row = do(s3, place, work)
     assert received(created(row.expected_object.key), s3, place) == {"pending": 1}
@@ -115,8 +113,8 @@ def test_other_buckets_and_other_news_are_left_alone(s3: EmbeddedS3, place: Plac
 
 
 def test_a_schedule_sweeps(s3: EmbeddedS3, place: Place) -> None:
-    async def work(stores: CompletionContext) -> None:
-        await rows(stores, 2)
+    async def work(context: CompletionContext) -> None:
+        await rows(context, 2)
 
     do(s3, place, work)
     assert received(sample("schedule.json"), s3, place) == {"expired": 2}
@@ -158,8 +156,8 @@ def test_what_could_not_be_settled_is_raised_so_that_lambda_calls_again(
 
 
 def test_a_scheduled_sweep_ends_before_lambdas_deadline(s3: EmbeddedS3, place: Place) -> None:
-    async def work(stores: CompletionContext) -> None:
-        await rows(stores, 2)
+    async def work(context: CompletionContext) -> None:
+        await rows(context, 2)
 
     do(s3, place, work)
     assert received(sample("schedule.json"), s3, place, remaining_ms=2_000) == {}

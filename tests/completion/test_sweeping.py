@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from image_upload.completion.confirmation import finish
+from image_upload.completion.confirmation import confirm_record
+from image_upload.completion.context import CompletionContext
 from image_upload.completion.sweep import sweep
-from image_upload.database.database import CompletionContext
 from image_upload.database.values import Record
 from image_upload.limits import SWEEP_BATCH
 from image_upload.outbound import retry
@@ -26,19 +26,19 @@ ROOT = Path(__file__).resolve().parents[2]
 OVER = datetime.now(UTC) - timedelta(minutes=1)
 
 
-async def rows(stores: CompletionContext, count: int) -> list[Record]:
-    return [await stores.database.records.insert("post", expected_object(ends_at=OVER)) for _ in range(count)]
+async def rows(context: CompletionContext, count: int) -> list[Record]:
+    return [await context.database.records.insert("post", expected_object(ends_at=OVER)) for _ in range(count)]
 
 
 def test_each_row_ends_as_s3_says(s3: EmbeddedS3, place: Place) -> None:
-    async def work(stores: CompletionContext) -> tuple[Counter[str], list[str]]:
-        came, wrong, never = await rows(stores, 3)
-        file = await stores.database.records.insert("file", expected_object(ends_at=OVER, size_bytes=None))
-        fresh = await stores.database.records.insert("post", expected_object())
-        await put(stores, came.expected_object.key)
-        await put(stores, wrong.expected_object.key, b"too long for this")
-        tally = await sweep(stores, 30)
-        every = [await stores.database.records.again(row) for row in (came, wrong, never, file, fresh)]
+    async def work(context: CompletionContext) -> tuple[Counter[str], list[str]]:
+        came, wrong, never = await rows(context, 3)
+        file = await context.database.records.insert("file", expected_object(ends_at=OVER, size_bytes=None))
+        fresh = await context.database.records.insert("post", expected_object())
+        await put(context, came.expected_object.key)
+        await put(context, wrong.expected_object.key, b"too long for this")
+        tally = await sweep(context, 30)
+        every = [await context.database.records.again(row) for row in (came, wrong, never, file, fresh)]
         return tally, [row.state for row in every]
 
     tally, states = do(s3, place, work)
@@ -47,9 +47,9 @@ def test_each_row_ends_as_s3_says(s3: EmbeddedS3, place: Place) -> None:
 
 
 def test_several_batches_and_sweeps_at_once_end_each_row_once(s3: EmbeddedS3, place: Place) -> None:
-    async def work(stores: CompletionContext) -> list[Counter[str]]:
-        await rows(stores, SWEEP_BATCH * 2 + 5)
-        return await asyncio.gather(*(sweep(stores, 60) for _ in range(3)))
+    async def work(context: CompletionContext) -> list[Counter[str]]:
+        await rows(context, SWEEP_BATCH * 2 + 5)
+        return await asyncio.gather(*(sweep(context, 60) for _ in range(3)))
 
     tallies = do(s3, place, work)
     assert sum(tally.total() for tally in tallies) == SWEEP_BATCH * 2 + 5
@@ -58,12 +58,12 @@ def test_several_batches_and_sweeps_at_once_end_each_row_once(s3: EmbeddedS3, pl
 
 
 def test_what_comes_after_the_sweep_is_stored_after_all(s3: EmbeddedS3, place: Place) -> None:
-    async def work(stores: CompletionContext) -> list[str]:
-        (row,) = await rows(stores, 1)
-        await sweep(stores, 30)
-        expired = await stores.database.records.again(row)
-        await put(stores, row.expected_object.key)
-        return [expired.state, (await finish(stores, expired)).state]
+    async def work(context: CompletionContext) -> list[str]:
+        (row,) = await rows(context, 1)
+        await sweep(context, 30)
+        expired = await context.database.records.again(row)
+        await put(context, row.expected_object.key)
+        return [expired.state, (await confirm_record(context, expired)).state]
 
     assert do(s3, place, work) == ["expired", "stored"]
 
@@ -73,9 +73,9 @@ def test_where_s3_is_down_nothing_expires_and_the_sweep_stops_early(
 ) -> None:
     monkeypatch.setattr(retry, "BACKOFF_FIRST_S", 0.01)
 
-    async def work(stores: CompletionContext) -> Counter[str]:
-        await rows(stores, SWEEP_BATCH + 1)
-        return await sweep(stores, 30)
+    async def work(context: CompletionContext) -> Counter[str]:
+        await rows(context, SWEEP_BATCH + 1)
+        return await sweep(context, 30)
 
     with hostile_store() as store:
         store.play(*[answering(raw(503))] * 500)
@@ -84,10 +84,10 @@ def test_where_s3_is_down_nothing_expires_and_the_sweep_stops_early(
 
 
 def test_a_sweep_ends_with_its_time_also_where_s3_never_answers(place: Place) -> None:
-    async def work(stores: CompletionContext) -> float:
-        await rows(stores, 3)
+    async def work(context: CompletionContext) -> float:
+        await rows(context, 3)
         started = time.monotonic()
-        assert await sweep(stores, 0.5) == {}
+        assert await sweep(context, 0.5) == {}
         return time.monotonic() - started
 
     with hostile_store() as store:
@@ -97,9 +97,9 @@ def test_a_sweep_ends_with_its_time_also_where_s3_never_answers(place: Place) ->
 
 
 def test_the_command_says_how_many_ended_how(s3: EmbeddedS3, place: Place) -> None:
-    async def work(stores: CompletionContext) -> None:
-        came, *_ = await rows(stores, 3)
-        await put(stores, came.expected_object.key)
+    async def work(context: CompletionContext) -> None:
+        came, *_ = await rows(context, 3)
+        await put(context, came.expected_object.key)
 
     do(s3, place, work)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "DATABASE_"))}

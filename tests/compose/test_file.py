@@ -134,7 +134,7 @@ def test_every_setting_of_an_env_file_reaches_the_service() -> None:
     # Lambda alone sets its own.
     fields = set(Settings.model_fields) - {"lambda_function_name"}
     every = {alias for field in fields for alias in aliases(field)}
-    assert every - set(given) == set(), "add it to x-settings in docker-compose.yml"
+    assert every - set(given) == set()
     assert {name for name in given if name != "PORT" and not given[name].startswith(f"${{{name}:")} == set()
 
 

@@ -1,4 +1,4 @@
-"""The README's deployment chapter word by word, against an emulated AWS, with the real AWS CLI. One story, in order.
+"""Run the shell blocks of README.md and docs/deploy.md, in order, against an emulated AWS with the real AWS CLI.
 
 What the emulator cannot show is in docs/unverified.md.
 """
@@ -29,15 +29,13 @@ ORIGIN = "https://app.example.com"
 PICTURE = (ROOT / "examples/photo.jpg").read_bytes()
 
 
-def chapter() -> list[str]:
-    """The shell blocks of "Deploy to AWS"."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.search(r"^## Deploy to AWS\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)
-    assert found
-    return re.findall(r"^```sh\n(.*?)^```", found[1], re.MULTILINE | re.DOTALL)
+def blocks(document: str) -> list[str]:
+    """The shell blocks of a document, in order."""
+    return re.findall(r"^```sh\n(.*?)^```", (ROOT / document).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-DRY_RUN, DEPLOY, UPLOAD, AGAIN, DESTROY = chapter()
+DRY_RUN, DEPLOY = blocks("README.md")
+UPLOAD, AGAIN, DESTROY = blocks("docs/deploy.md")
 
 
 def shell(aws: World, block: str, *, fails: bool = False) -> str:

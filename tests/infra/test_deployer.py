@@ -8,9 +8,9 @@ from typing import Any, Final
 import pytest
 
 from infra import scan_gate
+from tests.generate.test_template import lint
 from tests.infra.rights import ONLY_FOR, allows, exists, has_resources, of_handlers, of_resource, of_script
 from tests.infra.template import PSEUDO, TEMPLATE, Stack, parse
-from tests.infra.test_generate import lint
 from tests.test_docs import code_in, table
 
 ROOT: Final = Path(__file__).parents[2]

@@ -13,14 +13,14 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
+from generate.template import NOT_PARAMETERS, setting_parameters
 from image_upload.settings import Settings, aliases
-from infra.generate import NOT_PARAMETERS, setting_parameters
+from tests.generate.test_template import lint
 from tests.infra import readers
 from tests.infra.ministack import REGION, ministack
 from tests.infra.template import TEMPLATE, Stack, parse
 from tests.infra.test_deployer import DEPLOYER
 from tests.infra.test_deployer_enforced import finished
-from tests.infra.test_generate import lint
 
 ROOT: Final = Path(__file__).parents[2]
 GITHUB: Final = parse((ROOT / "infra/github.yaml").read_text(encoding="utf-8"))

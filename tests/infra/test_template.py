@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
+from generate.template import NOT_PARAMETERS, parameter_of
 from image_upload.app import create_app
 from image_upload.bucket_config import rules
 from image_upload.cli import bucket_rules
@@ -21,7 +22,6 @@ from image_upload.settings import Settings, aliases, load, secret_reference, sec
 from image_upload.telemetry.audit import Audit
 from image_upload.telemetry.logs import JsonFormatter
 from image_upload.web.middleware import Problems, RequestLog
-from infra.generate import NOT_PARAMETERS, parameter_of
 from tests.infra.template import IMAGE, TEMPLATE, Stack
 
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,8 @@ from typing import Final, NamedTuple
 from image_upload.domain import keys
 from image_upload.domain.purposes import DOCUMENT_TYPES, GIF_TYPES, IMAGE_TYPES, Purpose
 from image_upload.errors import InvalidFilename
-from image_upload.limits import S3_OBJECT_MAX_BYTES
 from image_upload.uploads.plans import UploadSpec
-from image_upload.uploads.single_put import ValidatedUpload, approve
+from image_upload.uploads.validation import ValidatedUpload, validate
 
 # https://www.iana.org/assignments/media-types/media-types.xhtml#audio, and what browsers play.
 _AUDIO: Final[Mapping[str, str]] = {
@@ -68,7 +67,7 @@ def fit(rules: Rules, path: bytes, size_bytes: int) -> ValidatedUpload:
             "The name is no UTF-8. Rename the file; convmv does it for whole folders: convmv -f cp949 -t utf8 -r DIR."
         ) from None
     name = text.rpartition("/")[2]
-    approved = approve(
+    upload = validate(
         UploadSpec(
             content_type=content_type(rules.purpose, keys.extension(name)),
             purpose=rules.purpose,
@@ -77,10 +76,10 @@ def fit(rules: Rules, path: bytes, size_bytes: int) -> ValidatedUpload:
             size_bytes=size_bytes,
             metadata={"class_id": rules.class_id} if rules.class_id else {},
         ),
-        S3_OBJECT_MAX_BYTES,
+        "multipart",
     )
     if rules.prefix is None:
-        return approved
+        return upload
     # Composed, as file names are everywhere here: macOS writes Hangul decomposed, browsers ask for it composed.
     key = unicodedata.normalize("NFC", f"{rules.prefix}/{text}" if rules.prefix else text)
-    return approved._replace(key=keys.check(key))
+    return upload._replace(key=keys.check(key))

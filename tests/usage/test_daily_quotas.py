@@ -18,10 +18,10 @@ from image_upload.domain import keys
 from image_upload.errors import QuotaExceeded, RateLimitUnavailable, StorageUnavailable
 from image_upload.limits import QUOTA_GRACE_S, REDIS_REST_S
 from image_upload.settings import SettingsError, load
+from image_upload.usage import daily_quotas as module
 from image_upload.usage import quota_store
-from image_upload.usage import quotas as module
+from image_upload.usage.daily_quotas import DailyQuotas
 from image_upload.usage.quota_store import Allowance, MemoryQuotaStore, Usage, UsageDay
-from image_upload.usage.quotas import Quotas
 from tests.conftest import Start, problem
 from tests.database.databases import Place
 from tests.usage.redis_server import Redis
@@ -74,15 +74,18 @@ def key_of(user: str = "alice") -> str:
 
 
 @asynccontextmanager
-async def opened(environ: dict[str, str], s3: S3) -> AsyncIterator[Quotas]:
-    quotas = Quotas(load(GIVEN | environ), s3.look)
+async def opened(environ: dict[str, str], s3: S3) -> AsyncIterator[DailyQuotas]:
+    async def confirm(key: str) -> None:
+        await quotas.settle(key, await s3.look(key))
+
+    quotas = DailyQuotas(load(GIVEN | environ), confirm)
     try:
         yield quotas
     finally:
         await quotas.aclose()
 
 
-def run(environ: dict[str, str], work: Callable[[Quotas, S3], Awaitable[Any]]) -> Any:
+def run(environ: dict[str, str], work: Callable[[DailyQuotas, S3], Awaitable[Any]]) -> Any:
     async def inside() -> Any:
         s3 = S3()
         async with opened(environ, s3) as quotas:
@@ -95,7 +98,7 @@ def ends(clock: Clock, in_s: int = 300) -> datetime:
     return datetime.fromtimestamp(clock.now + in_s, UTC)
 
 
-async def granted(quotas: Quotas, clock: Clock, size: int, user: str = "alice", in_s: int = 300) -> str | None:
+async def granted(quotas: DailyQuotas, clock: Clock, size: int, user: str = "alice", in_s: int = 300) -> str | None:
     """The key if there was room."""
     key = key_of(user)
     try:
@@ -106,7 +109,7 @@ async def granted(quotas: Quotas, clock: Clock, size: int, user: str = "alice", 
 
 
 def test_a_thousand_mints_at_once_hold_no_more_than_the_quota(kept_in: dict[str, str], clock: Clock) -> None:
-    async def work(quotas: Quotas, s3: S3) -> tuple[int, int]:
+    async def work(quotas: DailyQuotas, s3: S3) -> tuple[int, int]:
         many = await asyncio.gather(*(granted(quotas, clock, 7) for _ in range(1000)))
         other = await asyncio.gather(*(granted(quotas, clock, 7, "bob") for _ in range(20)))
         assert s3.asked == [], "no plan's time is over"
@@ -127,7 +130,7 @@ def test_two_processes_share_what_redis_counts(store: Redis, clock: Clock) -> No
 
 
 def test_a_refusal_says_what_is_left_and_until_when(kept_in: dict[str, str], clock: Clock) -> None:
-    async def work(quotas: Quotas, _: S3) -> QuotaExceeded:
+    async def work(quotas: DailyQuotas, _: S3) -> QuotaExceeded:
         await quotas.reserve(key_of(), 60, ends(clock))
         with pytest.raises(QuotaExceeded) as refused:
             await quotas.reserve(key_of(), 41, ends(clock))
@@ -141,7 +144,7 @@ def test_a_refusal_says_what_is_left_and_until_when(kept_in: dict[str, str], clo
 
 
 def test_what_is_settled_counts_as_it_is_and_once(kept_in: dict[str, str], clock: Clock) -> None:
-    async def work(quotas: Quotas, _: S3) -> list[bool]:
+    async def work(quotas: DailyQuotas, _: S3) -> list[bool]:
         first, second = await granted(quotas, clock, 50), await granted(quotas, clock, 50)
         assert first
         assert second
@@ -160,7 +163,7 @@ def test_what_is_settled_counts_as_it_is_and_once(kept_in: dict[str, str], clock
 
 
 def test_what_was_never_sent_is_free_again_when_its_time_is_over(kept_in: dict[str, str], clock: Clock) -> None:
-    async def work(quotas: Quotas, s3: S3) -> None:
+    async def work(quotas: DailyQuotas, s3: S3) -> None:
         sent, given_up = await granted(quotas, clock, 50), await granted(quotas, clock, 50)
         assert sent
         assert given_up
@@ -187,7 +190,7 @@ def test_only_the_oldest_are_asked_about_and_no_more_than_enough(
 ) -> None:
     monkeypatch.setattr(module, "QUOTA_LOOKS_MAX", 2)
 
-    async def work(quotas: Quotas, s3: S3) -> None:
+    async def work(quotas: DailyQuotas, s3: S3) -> None:
         made = [await granted(quotas, clock, 1, in_s=10 * (3 - number)) for number in range(3)]
         clock.now += 1000
         assert await granted(quotas, clock, 1) is not None
@@ -197,7 +200,7 @@ def test_only_the_oldest_are_asked_about_and_no_more_than_enough(
 
 
 def test_a_new_day_begins_at_midnight_utc_and_owes_the_old_one_nothing(kept_in: dict[str, str], clock: Clock) -> None:
-    async def work(quotas: Quotas, _: S3) -> None:
+    async def work(quotas: DailyQuotas, _: S3) -> None:
         clock.now = datetime(2026, 11, 20, 23, 59, 59, tzinfo=UTC).timestamp()
         old = await granted(quotas, clock, 100)
         assert old is not None
@@ -224,7 +227,7 @@ def test_a_new_day_begins_at_midnight_utc_and_owes_the_old_one_nothing(kept_in: 
 def test_either_quota_holds_alone_up_to_the_largest_number(
     kept_in: dict[str, str], clock: Clock, given_: dict[str, str], sizes: list[int], passed: list[bool]
 ) -> None:
-    async def work(quotas: Quotas, _: S3) -> list[bool]:
+    async def work(quotas: DailyQuotas, _: S3) -> list[bool]:
         return [await granted(quotas, clock, size) is not None for size in sizes]
 
     assert run(kept_in | given_, work) == passed
@@ -235,7 +238,7 @@ def test_a_broken_redis_opens_to_what_this_process_counts_or_closes(store: Redis
     environ = {"REDIS_URL": store.url, "QUOTA_FILES_PER_DAY": "2"}
     store.kill()
 
-    async def work(quotas: Quotas, _: S3) -> list[bool]:
+    async def work(quotas: DailyQuotas, _: S3) -> list[bool]:
         made = [await granted(quotas, clock, 1) for _ in range(3)]
         assert made[0] is not None
         await quotas.settle(made[0], None)
@@ -243,7 +246,7 @@ def test_a_broken_redis_opens_to_what_this_process_counts_or_closes(store: Redis
 
     assert run(environ, work) == [True, True, False, True]
 
-    async def refused(quotas: Quotas, _: S3) -> None:
+    async def refused(quotas: DailyQuotas, _: S3) -> None:
         with pytest.raises(RateLimitUnavailable) as closed:
             await granted(quotas, clock, 1)
         assert closed.value.headers == {"Retry-After": f"{REDIS_REST_S:.0f}"}
@@ -253,7 +256,7 @@ def test_a_broken_redis_opens_to_what_this_process_counts_or_closes(store: Redis
 
 @pytest.mark.needs("redis")
 def test_redis_forgets_a_day_and_holds_no_user_id(store: Redis, clock: Clock) -> None:
-    async def work(quotas: Quotas, _: S3) -> None:
+    async def work(quotas: DailyQuotas, _: S3) -> None:
         await quotas.reserve(f"uploads/{keys.new_id('jane@example.com')}.jpg", 1, ends(clock))
 
     run({"REDIS_URL": store.url, "QUOTA_FILES_PER_DAY": "2"}, work)
@@ -394,7 +397,7 @@ def test_strangers_share_one_quota_and_no_user_has_anothers(post: Post, start: S
 
 def test_without_quotas_there_are_none() -> None:
     app = create_app(load(GIVEN))
-    assert app.state.stores.settled is None
+    assert not app.state.context.quotas.enabled
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", str(2**53)])

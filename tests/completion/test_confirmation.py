@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from image_upload.completion.confirmation import finish, finish_key, notice
-from image_upload.database.database import CompletionContext
+from image_upload.completion.confirmation import confirm, confirm_record
+from image_upload.completion.context import CompletionContext
 from image_upload.database.values import Record
 from image_upload.errors import StorageDenied, StorageUnavailable
 from image_upload.outbound import retry
@@ -17,12 +17,16 @@ from tests.faults.hostile import Act, Exchange, answering, hostile_store, raw, r
 
 
 def test_twenty_that_finish_at_once_agree(s3: EmbeddedS3, place: Place) -> None:
-    async def work(stores: CompletionContext) -> list[Record]:
-        row = await stores.database.records.insert("post", expected_object())
-        await put(stores, row.expected_object.key)
-        by_row = (finish(stores, row) for _ in range(10))
-        by_key = (finish_key(stores, row.expected_object.key) for _ in range(10))
-        return [end for end in await asyncio.gather(*by_row, *by_key) if end is not None]
+    async def work(context: CompletionContext) -> list[Record]:
+        row = await context.database.records.insert("post", expected_object())
+        await put(context, row.expected_object.key)
+
+        async def by_key() -> Record:
+            found = (await confirm(context, row.expected_object.key)).record
+            assert found is not None
+            return found
+
+        return await asyncio.gather(*(confirm_record(context, row) for _ in range(10)), *(by_key() for _ in range(10)))
 
     ends = do(s3, place, work)
     assert len(ends) == 20
@@ -31,27 +35,27 @@ def test_twenty_that_finish_at_once_agree(s3: EmbeddedS3, place: Place) -> None:
 
 
 def test_what_has_not_come_leaves_the_row_as_it_is(s3: EmbeddedS3, place: Place) -> None:
-    async def work(stores: CompletionContext) -> tuple[Record, Record, Record]:
-        row = await stores.database.records.insert("post", expected_object())
-        return row, await finish(stores, row), await stores.database.records.again(row)
+    async def work(context: CompletionContext) -> tuple[Record, Record, Record]:
+        row = await context.database.records.insert("post", expected_object())
+        return row, await confirm_record(context, row), await context.database.records.again(row)
 
     row, finished, again = do(s3, place, work)
     assert row == finished == again
 
 
 def test_a_key_without_a_record_is_nobodys(s3: EmbeddedS3, place: Place) -> None:
-    async def work(stores: CompletionContext) -> Record | None:
-        await put(stores, "uploads/nobody.jpg")
-        return await finish_key(stores, "uploads/nobody.jpg")
+    async def work(context: CompletionContext) -> Record | None:
+        await put(context, "uploads/nobody.jpg")
+        return (await confirm(context, "uploads/nobody.jpg")).record
 
     assert do(s3, place, work) is None
 
 
 def test_a_length_that_was_not_promised_may_be_any(s3: EmbeddedS3, place: Place) -> None:
-    async def work(stores: CompletionContext) -> Record:
-        row = await stores.database.records.insert("file", expected_object(size_bytes=None))
-        await put(stores, row.expected_object.key, b"")
-        return await finish(stores, row)
+    async def work(context: CompletionContext) -> Record:
+        row = await context.database.records.insert("file", expected_object(size_bytes=None))
+        await put(context, row.expected_object.key, b"")
+        return await confirm_record(context, row)
 
     end = do(s3, place, work)
     assert (end.state, end.size_bytes) == ("stored", 0)
@@ -60,19 +64,19 @@ def test_a_length_that_was_not_promised_may_be_any(s3: EmbeddedS3, place: Place)
 def test_what_was_replaced_since_it_was_looked_at_is_not_removed(s3: EmbeddedS3, place: Place) -> None:
     """The loser of a race sees a stored row, and touches nothing."""
 
-    async def work(stores: CompletionContext) -> tuple[Record, bytes]:
-        row = await stores.database.records.insert("post", expected_object())
-        await put(stores, row.expected_object.key, b"too long for this")
-        stores.database.records.reject = _slow_reject(stores, row)  # type: ignore[method-assign]
-        end = await finish(stores, row)
-        return end, (await stores.bucket.call("GetObject", "GET", row.expected_object.key)).content
+    async def work(context: CompletionContext) -> tuple[Record, bytes]:
+        row = await context.database.records.insert("post", expected_object())
+        await put(context, row.expected_object.key, b"too long for this")
+        context.database.records.reject = _slow_reject(context, row)  # type: ignore[method-assign]
+        end = await confirm_record(context, row)
+        return end, (await context.bucket.call("GetObject", "GET", row.expected_object.key)).content
 
-    def _slow_reject(stores: CompletionContext, row: Record) -> Any:
-        reject = stores.database.records.reject
+    def _slow_reject(context: CompletionContext, row: Record) -> Any:
+        reject = context.database.records.reject
 
         async def slowly(*arguments: Any) -> Record:
-            await put(stores, row.expected_object.key)
-            assert (await finish(stores, row)).state == "stored"
+            await put(context, row.expected_object.key)
+            assert (await confirm_record(context, row)).state == "stored"
             return await reject(*arguments)
 
         return slowly
@@ -98,15 +102,14 @@ def test_a_failure_of_s3_changes_no_row(
 ) -> None:
     monkeypatch.setattr(retry, "BACKOFF_FIRST_S", 0.01)
 
-    async def work(stores: CompletionContext) -> list[Record]:
-        rows = [await stores.database.records.insert("post", expected_object()) for _ in range(2)]
-        await stores.database.records.expire(rows[1])
-        rows[1] = await stores.database.records.again(rows[1])
+    async def work(context: CompletionContext) -> list[Record]:
+        rows = [await context.database.records.insert("post", expected_object()) for _ in range(2)]
+        await context.database.records.expire(rows[1])
+        rows[1] = await context.database.records.again(rows[1])
         for row in rows:
             with pytest.raises(expected):
-                await finish(stores, row)
-            await notice(stores, row.expected_object.key)  # no caller waits for it: it raises nothing
-            assert await stores.database.records.again(row) == row
+                await confirm_record(context, row)
+            assert await context.database.records.again(row) == row
         return rows
 
     with hostile_store() as store:
@@ -117,8 +120,8 @@ def test_a_failure_of_s3_changes_no_row(
 
 @pytest.mark.parametrize("answer", [raw(204), raw(412), raw(404)], ids=["removed", "changed since", "gone"])
 def test_only_the_object_that_was_looked_at_is_removed(answer: bytes, place: Place) -> None:
-    async def work(stores: CompletionContext) -> Record:
-        return await finish(stores, await stores.database.records.insert("post", expected_object()))
+    async def work(context: CompletionContext) -> Record:
+        return await confirm_record(context, await context.database.records.insert("post", expected_object()))
 
     def describing(exchange: Exchange) -> None:
         exchange.read_head()

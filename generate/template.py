@@ -1,22 +1,10 @@
-"""Write what the code knows into infra/template.yaml: `python -m infra.generate`, with `--check` only compare.
+"""The blocks of infra/template.yaml: settings, rights of the role, rules of the bucket, CORS of the Function URL."""
 
-The template is written by hand, except between marks:
-
-    # >>> setting-parameters: where it comes from
-    # <<< setting-parameters
-
-Each name is a function here. So the settings, the purposes, the bucket's rules and the rights of the
-role have one home, and it is not the template.
-"""
-
-import argparse
-import re
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
+from generate.blocks import fill
 from image_upload.app import create_app
 from image_upload.bucket_config import rules
 from image_upload.domain import purposes
@@ -34,8 +22,6 @@ from infra.cloudformation import (
     substituted,
 )
 from infra.events import event_conditions, events
-
-TEMPLATE: Final = Path(__file__).with_name("template.yaml")
 
 # CloudFormation takes a longer one only from a bucket.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
@@ -89,7 +75,7 @@ def _settings() -> dict[str, str]:
     """Environment variable → field of `Settings`, in the order of the fields. No secret: the stack never has one."""
     named = {aliases(field)[0]: field for field in Settings.model_fields}
     if gone := NOT_PARAMETERS.keys() - named.keys():
-        raise SystemExit(f"infra/generate.py: NOT_PARAMETERS names settings that are gone: {sorted(gone)}")
+        raise SystemExit(f"generate/template.py: NOT_PARAMETERS names settings that are gone: {sorted(gone)}")
     left_out = {*NOT_PARAMETERS, *secret_settings()}
     return {variable: field for variable, field in named.items() if variable not in left_out}
 
@@ -231,41 +217,8 @@ REGIONS: Final[Mapping[str, Callable[[], Any]]] = {
     "bucket-rules": bucket_rules,
     "bucket-policy": bucket_policy,
 }
-_REGION: Final = re.compile(r"^( *)# >>> ([\w-]+)(:.*)?\n(?s:.*?)^ *# <<< \2\n", re.MULTILINE)
 
 
 def generated(template: str) -> str:
-    """The template with every region written anew."""
-    found = [match[2] for match in _REGION.finditer(template)]
-    if sorted(found) != sorted(REGIONS):
-        raise SystemExit(f"infra/template.yaml must have each of these regions once: {', '.join(REGIONS)}")
-
-    def write(match: re.Match[str]) -> str:
-        indent, name, source = match[1], match[2], match[3] or ""
-        value = REGIONS[name]()
-        lines = as_yaml(value, len(indent)) if value else ""
-        return f"{indent}# >>> {name}{source}\n{lines}{indent}# <<< {name}\n"
-
-    return _REGION.sub(write, template)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Write or check the template; 1 if a check finds it stale."""
-    parser = argparse.ArgumentParser(prog="python -m infra.generate", description="Derive infra/template.yaml.")
-    parser.add_argument("--check", action="store_true", help="change nothing, fail if the template is stale")
-    check = parser.parse_args(arguments).check
-    before = TEMPLATE.read_text(encoding="utf-8")
-    after = generated(before)
-    if before == after:
-        print("infra/template.yaml is what the code says")
-        return 0
-    if check:
-        print("infra/template.yaml is stale: run `make infra` and commit what it changes", file=sys.stderr)
-        return 1
-    TEMPLATE.write_text(after, encoding="utf-8")
-    print("infra/template.yaml is written")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    """The template with every block written anew."""
+    return fill(template, {name: as_yaml(value) if (value := region()) else "" for name, region in REGIONS.items()})

@@ -1,0 +1,43 @@
+"""The blocks of a file that are generated; everything around them is written by hand.
+
+<!-- generated: errors -->          # generated: environment
+<!-- end -->                        # end
+"""
+
+import re
+import textwrap
+from collections.abc import Mapping
+from typing import Final
+
+_BLOCK: Final = re.compile(r"^( *)(<!--|#) generated: (.+?)( -->)?\n(?s:.*?)^\1\2 end(?: -->)?\n", re.MULTILINE)
+
+
+class BlockError(Exception):
+    """A file lacks a block, or has one that the code knows nothing of."""
+
+
+def names(text: str) -> list[str]:
+    """The names of a file's blocks, in their order."""
+    return [match[3] for match in _BLOCK.finditer(text)]
+
+
+def fill(text: str, blocks: Mapping[str, str]) -> str:
+    """A file with each of its blocks written anew, indented as its marks are.
+
+    Raises `BlockError` unless the file has exactly these blocks, each once.
+    """
+    if sorted(names(text)) != sorted(blocks):
+        raise BlockError(f"it has the blocks {sorted(names(text))}, and must have {sorted(blocks)}")
+
+    def write(match: re.Match[str]) -> str:
+        indent, mark, name, end = match[1], match[2], match[3], match[4] or ""
+        body = textwrap.indent(blocks[name], indent)
+        return f"{indent}{mark} generated: {name}{end}\n{body}{indent}{mark} end{end}\n"
+
+    return _BLOCK.sub(write, text)
+
+
+def table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table in Markdown; a blank line stands around it, because a comment would else be part of its paragraph."""
+    head, *body = (f"| {' | '.join(cells)} |\n" for cells in (titles, *rows))
+    return "".join(["\n", head, "|---" * len(titles), "|\n", *body, "\n"])

@@ -1,0 +1,44 @@
+"""What stands below an assignment in a source file: the text that says what the name means."""
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+_SECTION: Final = re.compile(r"# --- (.+?) -+")
+_LINK: Final = re.compile(r"(?<![(/\w])docs/([\w/-]+\.md(?:#[\w-]+)?)")
+
+
+class Declaration(NamedTuple):
+    """A name, the paragraphs below it (none, if there is no text), and the section (`# --- S3 ---`) that it is in."""
+
+    name: str
+    paragraphs: list[str]
+    section: str
+
+
+def declarations(source: str) -> Iterator[Declaration]:
+    """Every annotated name of a module and of its classes, in their order."""
+    sections = [
+        (number, match[1]) for number, line in enumerate(source.splitlines(), 1) if (match := _SECTION.match(line))
+    ]
+    tree = ast.parse(source)
+    for body in [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]:
+        for node, below in zip(body, [*body[1:], None], strict=True):
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                above = [title for number, title in sections if number < node.lineno]
+                yield Declaration(node.target.id, paragraphs(_text(below)), above[-1] if above else "")
+
+
+def _text(node: ast.stmt | None) -> str:
+    """A statement that is nothing but a text."""
+    match node:
+        case ast.Expr(value=ast.Constant(value=str(text))):
+            return text
+    return ""
+
+
+def paragraphs(text: str) -> list[str]:
+    """A docstring as lines of a document, one a paragraph; `docs/records.md#set-up` becomes a link."""
+    found = [" ".join(each.split()) for each in re.split(r"\n\s*\n", text)]
+    return [_LINK.sub(r"[\1](\1)", each) for each in found if each]

@@ -1,0 +1,12 @@
+"""Every number that S3, Lambda or HTTP imposes, with what breaks on either side of it and its source.
+
+The unit is the last part of each name. The text below a number says what it means; the source is its second paragraph,
+and a number without one is our own choice. docs/limits.md is made of both: `make generate`.
+
+A number that an operator may change is a setting (`settings`), one that belongs to a purpose is in `domain.purposes`.
+"""
+
+from image_upload.limits.accounts import *
+from image_upload.limits.http import *
+from image_upload.limits.storage import *
+from image_upload.limits.units import *

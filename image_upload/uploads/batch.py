@@ -1,0 +1,50 @@
+"""Many uploads in one call: all of them are planned, or none."""
+
+from collections.abc import Sequence
+
+from image_upload.auth.principals import Principal
+from image_upload.errors import BatchRefused, Problem, QuotaExceeded, ValidationFailed
+from image_upload.limits import FAULTS_LISTED_MAX
+from image_upload.uploads.plans import Plan
+from image_upload.uploads.requests import UploadRequest, spec_of
+from image_upload.uploads.service import UploadService
+from image_upload.uploads.validation import validate
+
+
+async def plan_batch(
+    upload_service: UploadService, wanted: Sequence[UploadRequest], principal: Principal
+) -> list[Plan]:
+    """The plans in the order of the requests. Raises `BatchRefused` with the faults of all that are not allowed.
+
+    A fault of the service, and an exceeded quota, is raised as it is. A multipart upload is planned alone.
+    """
+    plans: list[Plan] = []
+    refused = []
+    try:
+        for index, each in enumerate(wanted):
+            try:
+                plans.append(await _plan(upload_service, each, principal))
+            except Problem as problem:
+                if problem.status >= 500 or isinstance(problem, QuotaExceeded):
+                    raise
+                refused.append({"index": index, "code": problem.code, "detail": problem.detail})
+        if refused:
+            raise BatchRefused(
+                "{count} of {total} files are not allowed, so nothing was minted. Correct or drop them. "
+                "File {index}: {detail}",
+                facts={"count": len(refused), "total": len(wanted), **refused[0]},
+                errors=refused[:FAULTS_LISTED_MAX],
+            )
+    except Problem:
+        await upload_service.release(plans)
+        raise
+    return plans
+
+
+async def _plan(upload_service: UploadService, wanted: UploadRequest, principal: Principal) -> Plan:
+    spec = spec_of(wanted, principal, upload_service)
+    strategy = upload_service.strategy(spec, wanted.accepts)
+    if strategy == "multipart":
+        validate(spec, strategy)
+        raise ValidationFailed("This file needs a multipart upload. Mint it alone with POST /uploads.")
+    return await upload_service.plan(spec, strategy)

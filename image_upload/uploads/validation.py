@@ -1,0 +1,71 @@
+"""From a specification to a checked one with a key. Nothing behind it checks again."""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from image_upload.database.values import ExpectedObject
+from image_upload.domain import checks, keys, metadata
+from image_upload.limits import S3_OBJECT_MAX_BYTES, S3_PUT_MAX_BYTES
+from image_upload.uploads.plans import Strategy, UploadSpec
+
+# The longest object that a strategy can carry.
+CARRIES_BYTES: dict[Strategy, int] = {
+    "put": S3_PUT_MAX_BYTES,
+    "post": S3_PUT_MAX_BYTES,
+    "proxy": S3_PUT_MAX_BYTES,
+    "multipart": S3_OBJECT_MAX_BYTES,
+}
+
+
+class ValidatedUpload(NamedTuple):
+    """A specification that was checked: the key it gets and the headers its object will have.
+
+    `most_bytes` is how long the file can be, as far as is known. `sha256` is in base64. `recorded`: there will be a row
+    in the database.
+    """
+
+    spec: UploadSpec
+    key: str
+    headers: dict[str, str]
+    most_bytes: int
+    sha256: str | None
+    recorded: bool
+
+    def expected(self, ends_at: datetime) -> ExpectedObject:
+        """What a row has to remember of it. `ends_at` is when the permission to upload ends."""
+        spec = self.spec
+        return ExpectedObject(
+            user_id=spec.user_id,
+            key=self.key,
+            filename=spec.filename or "",
+            content_type=spec.content_type,
+            size_bytes=spec.size_bytes,
+            sha256=self.sha256,
+            ends_at=ends_at,
+        )
+
+
+def validate(spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) -> ValidatedUpload:
+    """Check a specification for a strategy and give it a key.
+
+    Raises one of the 400 problems of `checks` and `keys`; nothing was signed.
+    """
+    now = datetime.now(UTC)
+    purpose, filename, carries_bytes = spec.purpose, spec.filename, CARRIES_BYTES[strategy]
+    if filename is not None:
+        filename = keys.check_filename(filename)
+        spec = spec._replace(filename=filename)
+    ext = checks.file_type(purpose, spec.content_type, filename)
+    checks.size(purpose, spec.size_bytes, most_bytes=carries_bytes)
+    headers = {"Content-Type": spec.content_type}
+    sha256 = None
+    if spec.sha256 is not None:
+        sha256 = headers["x-amz-checksum-sha256"] = checks.sha256(spec.sha256)
+    if spec.metadata is not None:
+        headers |= metadata.headers_of(
+            spec.metadata, user_id=spec.user_id, filename=filename, content_type=spec.content_type, now=now
+        )
+    class_id = checks.class_id(purpose, spec.metadata or {})
+    key = keys.make(purpose, user_id=spec.user_id, ext=ext, class_id=class_id, filename=filename or "", now=now)
+    most_bytes = min(purpose.max_bytes, carries_bytes) if spec.size_bytes is None else spec.size_bytes
+    return ValidatedUpload(spec, key, headers, most_bytes, sha256, recorded)

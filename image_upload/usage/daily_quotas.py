@@ -1,0 +1,140 @@
+"""Quotas: how many bytes and files a user may store in a day, counted in UTC. docs/decisions/quotas.md says why so.
+
+Minting reserves the size that is signed, so that plans alone can hold no more than the quota. `completion.confirm`
+settles it. It is called for a plan whose time is over too, but only when its user needs the room.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from image_upload.domain import keys
+from image_upload.errors import Problem, QuotaExceeded, RateLimitUnavailable
+from image_upload.languages.wording import human_bytes
+from image_upload.limits import QUOTA_GRACE_S, QUOTA_LOOKS_MAX, REDIS_REST_S
+from image_upload.settings import Settings
+from image_upload.usage.quota_store import Allowance, MemoryQuotaStore, Usage, UsageDay
+
+if TYPE_CHECKING:
+    from image_upload.usage.redis_quota_store import RedisQuotaStore
+
+log = logging.getLogger(__name__)
+
+_DAY_S = 86_400
+
+# What is told by whether bytes and files are limited.
+_MORE = "This is more than your quota for today allows. Left of it: "
+_LEFT = {
+    (True, True): _MORE + "{size}, number of files: {files}. A new day begins at {resets_at}. Try again then.",
+    (True, False): _MORE + "{size}. A new day begins at {resets_at}. Try again then.",
+    (False, True): _MORE + "number of files: {files}. A new day begins at {resets_at}. Try again then.",
+}
+
+
+class DailyQuotas:
+    """One allowance for each user and day. The owner tag in a key says whose it is.
+
+    `confirm` is called with the key of an upload whose permission is over, and settles its end. It raises the problems
+    of S3.
+    """
+
+    enabled: ClassVar[bool] = True
+
+    def __init__(self, settings: Settings, confirm: Callable[[str], Awaitable[None]]) -> None:
+        self._allowance = Allowance(settings.quota_bytes_per_day, settings.quota_files_per_day)
+        self._confirm = confirm
+        self._closes = settings.rate_limit_fails == "closed"
+        self._url = settings.redis_url
+        self._own = MemoryQuotaStore()
+        self._opened: RedisQuotaStore | None = None
+
+    async def reserve(self, key: str, most_bytes: int, ends_at: datetime) -> None:
+        """Take room for a file under this key, which may be stored until then. Raises `QuotaExceeded`.
+
+        Raises `RateLimitUnavailable` where Redis does not answer and the limits close.
+        """
+        now = time.time()
+        taken = await self._reserve(now, key, most_bytes, int(ends_at.timestamp()))
+        if taken is not None and await self._free(now, key):
+            taken = await self._reserve(now, key, most_bytes, int(ends_at.timestamp()))
+        if taken is not None:
+            raise self._exceeded(taken, now)
+
+    async def settle(self, key: str, stored_bytes: int | None) -> None:
+        """S3 has this many bytes under the key, or will never have any. Safe to repeat; never fails."""
+        account = _account(time.time(), key)
+        counted = stored_bytes if self._allowance.max_bytes is not None or stored_bytes is None else 0
+        for store in (self._own, self._shared):
+            if store is not None:
+                await store.settle(account, key, counted)
+
+    async def _reserve(self, now: float, key: str, most_bytes: int, ends_at_s: int) -> Usage | None:
+        """None if there was room."""
+        # Sums of sizes that nobody limits could outgrow a number.
+        wanted = (_account(now, key), key, most_bytes if self._allowance.max_bytes is not None else 0, ends_at_s)
+        answer = await self._shared.reserve(*wanted, self._allowance) if self._shared is not None else None
+        if answer is None and self._shared is not None and self._closes:
+            raise RateLimitUnavailable(
+                "The store of the quotas does not answer. Try again in a moment.",
+                headers={"Retry-After": f"{REDIS_REST_S:.0f}"},
+            )
+        if answer is None:
+            answer = await self._own.reserve(*wanted, self._allowance)
+        return answer if isinstance(answer, Usage) else None
+
+    async def _free(self, now: float, key: str) -> bool:
+        """Ask S3 what became of plans of this user whose time is over. Whether that can have made room."""
+        account = _account(now, key)
+        over = None
+        for store in (self._shared, self._own):
+            if store is not None and not over:
+                over = await store.ended(account, int(now) - QUOTA_GRACE_S, QUOTA_LOOKS_MAX)
+        return any(await asyncio.gather(*(self._ask(each) for each in over or ())))
+
+    async def _ask(self, key: str) -> bool:
+        try:
+            await self._confirm(key)
+        except Problem as problem:
+            # Then it stays reserved.
+            log.warning("a reservation could not be settled", extra={"fields": {"code": problem.code}})
+            return False
+        return True
+
+    def _exceeded(self, taken: Usage, now: float) -> QuotaExceeded:
+        resets_in_s = _DAY_S - int(now) % _DAY_S
+        left = [
+            None if most is None else max(0, most - held) for most, held in zip(self._allowance, taken, strict=True)
+        ]
+        resets_at = datetime.fromtimestamp(int(now) + resets_in_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return QuotaExceeded(
+            _LEFT[left[0] is not None, left[1] is not None],
+            facts={
+                "size": None if left[0] is None else human_bytes(left[0]),
+                "files": left[1],
+                "resets_at": resets_at,
+            },
+            headers={"Retry-After": str(resets_in_s)},
+            left_bytes=left[0],
+            left_files=left[1],
+            resets_at=resets_at,
+        )
+
+    @property
+    def _shared(self) -> "RedisQuotaStore | None":
+        if self._opened is None and self._url is not None:
+            from image_upload.usage.redis_quota_store import RedisQuotaStore  # redis-py takes 150 ms
+
+            self._opened = RedisQuotaStore(self._url.get_secret_value())
+        return self._opened
+
+    async def aclose(self) -> None:
+        """Close the connections to Redis."""
+        if self._opened is not None:
+            await self._opened.aclose()
+
+
+def _account(now: float, key: str) -> UsageDay:
+    return UsageDay(datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d"), keys.mark_in(key) or "")
