@@ -5,17 +5,15 @@ from image_upload.auth.router import router as accounts
 from image_upload.companion.router import router as companion
 from image_upload.completion.context import CompletionContext
 from image_upload.domain import purposes
-from image_upload.form_proxy.proxy import Proxy
-from image_upload.form_proxy.routes import RETRY_PATH
-from image_upload.form_proxy.routes import router as forms
-from image_upload.library.routes import router as library
+from image_upload.form_proxy.router import RETRY_PATH, file_max_bytes
+from image_upload.form_proxy.router import router as forms
+from image_upload.library.router import router as library
 from image_upload.limits import S3_PUT_MAX_BYTES
 from image_upload.records.router import router as records
 from image_upload.settings import Settings
 from image_upload.telemetry.audit import Audit
-from image_upload.uploads.routes import router as uploads
+from image_upload.uploads.router import router as uploads
 from image_upload.uploads.service import UploadService
-from image_upload.uploads.v1_routes import router as version_1
 from image_upload.usage.addresses import address_of
 from image_upload.usage.admission import admission
 from image_upload.usage.limiter import Limiter
@@ -29,22 +27,20 @@ def create_app(settings: Settings) -> Service:
     """The service as an ASGI application. Nothing is connected to before the first request that needs it."""
     context, limiter, address = CompletionContext(settings), Limiter(settings), address_of(settings)
     bucket, principal = context.bucket, principal_of(settings, limiter.per_user)
-    proxy = Proxy(settings, context)
     upload_service = UploadService(
         settings,
         context,
         purposes.table(allow_gif=settings.allow_gif),
         form_path=RETRY_PATH,
-        form_max_bytes=proxy.file_max_bytes(S3_PUT_MAX_BYTES),
+        form_max_bytes=file_max_bytes(S3_PUT_MAX_BYTES, settings),
     )
     app = Service(
         middleware(settings, Audit(settings, address), admission(limiter.per_address, address)),
         [
             # The first one is asked first: minting is what most requests want.
             uploads(upload_service, principal),
-            version_1(upload_service, principal),
             library(settings, bucket, principal),
-            forms(proxy, principal),
+            forms(settings, context, principal),
             health(settings, bucket),
             records(context, upload_service, principal),
             accounts(settings, context.database, principal),

@@ -6,6 +6,10 @@ boto3 speaks here, not our own signer: these calls are rare, and their XML is wi
 import json
 from typing import Any, Final, NamedTuple
 
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, UnknownRegionError
+
 from image_upload.settings import Settings
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -132,10 +136,6 @@ class Configuration:
     """The configuration of one bucket, over one client of boto3. Close it with `close`. Raises `Unreachable`."""
 
     def __init__(self, settings: Settings, bucket: str) -> None:
-        import boto3  # the service itself never needs it
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
-
         secret, token = settings.aws_secret_access_key, settings.aws_session_token
         self.bucket = bucket
         try:
@@ -166,8 +166,6 @@ class Configuration:
     @property
     def partition(self) -> str:
         """`aws`, `aws-cn` or `aws-us-gov`, by the region; `aws` for regions that AWS does not have."""
-        from botocore.exceptions import UnknownRegionError  # see `__init__`
-
         try:
             return str(self._session.get_partition_for_region(self._region))
         except UnknownRegionError:
@@ -214,8 +212,6 @@ class Configuration:
             raise self._refused(error, part.write_action) from None
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        from botocore.exceptions import BotoCoreError, ClientError  # see `__init__`
-
         try:
             answer: dict[str, Any] = getattr(self._s3, operation)(Bucket=self.bucket, **parameters)
         except ClientError as error:

@@ -6,6 +6,9 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from email.charset import Charset
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 
 from image_upload.domain import keys
 from image_upload.errors import InvalidMetadata
@@ -27,8 +30,6 @@ def headers_of(
 
     Values outside ASCII travel as one RFC 2047 word each, as S3 itself returns them. Raises `InvalidMetadata`.
     """
-    from email.charset import Charset  # most uploads ask for none of this
-
     values = {
         **given,
         "user_id": user_id,
@@ -79,9 +80,6 @@ def _decoded(value: str) -> str:
     """A header's value with its encoded words decoded; as it is where they cannot be."""
     if not _WORD.search(value):
         return value
-    from email.errors import HeaderParseError  # see `headers_of`
-    from email.header import decode_header, make_header
-
     try:
         return str(make_header(decode_header(value)))
     except (HeaderParseError, LookupError, UnicodeError, ValueError):

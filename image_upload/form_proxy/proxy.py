@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from starlette.requests import Request
 
@@ -16,10 +16,16 @@ from image_upload.auth.principals import Principal
 from image_upload.completion.context import CompletionContext
 from image_upload.domain import checks, keys, purposes
 from image_upload.errors import ChunksNotSupported, EmptyFile, Problem, UploadTimedOut, ValidationFailed
-from image_upload.form_proxy.min_rate import ConcurrencyLimit
+from image_upload.form_proxy import spool as spools
+from image_upload.form_proxy.form import SUCCESS_URL_FIELD, Incoming
+from image_upload.form_proxy.form_store import FormStore, StoredFile, store_form
+from image_upload.form_proxy.min_rate import ConcurrencyLimit, paced
+from image_upload.form_proxy.outcome import is_stored
+from image_upload.form_proxy.sender import Sender, Sent, judge, put_headers
+from image_upload.form_proxy.spool import Form, Room
+from image_upload.form_proxy.streaming_upload import Broken, StreamingUpload
+from image_upload.form_proxy.target import Target, TargetRule
 from image_upload.limits import (
-    FORM_OVERHEAD_MAX_BYTES,
-    LAMBDA_FORM_MAX_BYTES,
     RETRIES_MAX,
     STREAM_FROM_BYTES,
     SUCCESS_URL_MAX_CHARS,
@@ -29,13 +35,6 @@ from image_upload.outbound.deadline import Deadline, upload_deadline
 from image_upload.settings import Settings, origins
 from image_upload.usage.addresses import address_of
 from image_upload.web.routing import length_of
-
-if TYPE_CHECKING:
-    from image_upload.form_proxy.form import Incoming
-    from image_upload.form_proxy.form_store import StoredFile
-    from image_upload.form_proxy.sender import Sender, Sent
-    from image_upload.form_proxy.spool import Form, Room
-    from image_upload.form_proxy.target import Target, TargetRule
 
 RETRIES_DEFAULT = 3
 
@@ -49,7 +48,7 @@ class Done(NamedTuple):
 
     filename: str
     size_bytes: int
-    sent: "Sent"
+    sent: Sent
     elapsed_ms: int
     success_url: str | None = None
 
@@ -69,9 +68,7 @@ class Proxy:
         self._front_ends = (*settings.cors_allow_origins, *([front_end] if front_end else []))
 
     @functools.cached_property
-    def _rule(self) -> "TargetRule":
-        from image_upload.form_proxy.target import TargetRule  # its patterns are not minting's to pay
-
+    def _rule(self) -> TargetRule:
         return TargetRule(
             self._bucket.address,
             self._bucket.public_address,
@@ -80,12 +77,7 @@ class Proxy:
             at_rest=self._bucket.at_rest,
         )
 
-    def file_max_bytes(self, stored_max_bytes: int) -> int:
-        """The largest file that a form may hold, where its store takes so many bytes. Lambda carries less."""
-        on_lambda = LAMBDA_FORM_MAX_BYTES - FORM_OVERHEAD_MAX_BYTES
-        return min(stored_max_bytes, on_lambda) if self._settings.on_lambda else stored_max_bytes
-
-    async def handle(self, request: Request, *, retrying: bool) -> "Done":
+    async def handle(self, request: Request, *, retrying: bool) -> Done:
         """The whole way of one request. Raises a problem before any byte leaves, or S3's own."""
         started = time.monotonic()
         with self._places.one(self._address_of(request.scope), signed_in=False):
@@ -102,10 +94,8 @@ class Proxy:
         """The key's address on the CDN."""
         return self._bucket.cdn_url(key)
 
-    async def keep(self, request: Request, principal: Principal) -> "StoredFile":
+    async def keep(self, request: Request, principal: Principal) -> StoredFile:
         """The form's file into our own bucket; see `form_store.store_form`."""
-        from image_upload.form_proxy.form_store import FormStore, store_form
-
         # A number of accounts cannot look like an address.
         whose = f"user {principal.user_id}" if principal.signed_in else self._address_of(request.scope)
         with self._places.one(whose, signed_in=principal.signed_in):
@@ -116,26 +106,17 @@ class Proxy:
                 kept = await store_form(form_store, incoming, principal.user_id, self._room())
                 return kept._replace(success_url=_success_url(incoming))
 
-    def _sender(self) -> "Sender":
-        from image_upload.form_proxy.outcome import is_stored
-        from image_upload.form_proxy.sender import Sender
-
+    def _sender(self) -> Sender:
         return Sender(self._bucket.client, self._bucket.streaming_put, functools.partial(is_stored, self._bucket))
 
-    def _room(self) -> "Room | None":
+    def _room(self) -> Room | None:
         """For files that wait; None where the whole body is in memory already."""
-        from image_upload.form_proxy.spool import Room
-
         return None if self._settings.on_lambda else Room(self._bucket.buffers, self._disk)
 
     def _is_busy(self) -> bool:
         return self._places.are_scarce or self._bucket.buffers.is_waited_for
 
-    def _arriving(self, request: Request) -> tuple[Deadline, "Incoming"]:
-        # httpx, tenacity and the form parser cost 60 ms of import that minting need not pay.
-        from image_upload.form_proxy.form import SUCCESS_URL_FIELD, Incoming
-        from image_upload.form_proxy.min_rate import paced
-
+    def _arriving(self, request: Request) -> tuple[Deadline, Incoming]:
         _refuse_piece(request.headers.get("content-range", ""))
         incoming = Incoming(
             paced(request.stream(), self._is_busy),
@@ -157,9 +138,7 @@ class Proxy:
                 errors=[{"field": "success_url", "message": "not at an allowed origin"}],
             )
 
-    async def _pass_on(self, incoming: "Incoming", deadline: Deadline, *, retrying: bool) -> "Sent":
-        from image_upload.form_proxy import spool as spools
-
+    async def _pass_on(self, incoming: Incoming, deadline: Deadline, *, retrying: bool) -> Sent:
         length = None
         async with _until(deadline):
             if await incoming.reach_file() and "uploadUrl" in incoming.fields:
@@ -176,22 +155,17 @@ class Proxy:
         finally:
             form.close()
 
-    def _target(self, fields: Mapping[str, str]) -> "Target":
+    def _target(self, fields: Mapping[str, str]) -> Target:
         return self._rule.check(fields["uploadUrl"].strip(), datetime.now(UTC))
 
-    async def _check_signature(self, target: "Target", content_type: str | None, length: int) -> None:
+    async def _check_signature(self, target: Target, content_type: str | None, length: int) -> None:
         """What S3 would say after the last byte of a file for our own bucket, said before the first one."""
-        from image_upload.form_proxy.sender import judge, put_headers
-
         headers = {**put_headers(target, content_type), "Content-Length": str(length), "Host": target.host}
         if target.bucket == self._bucket.name and await self._bucket.refuses("PUT", target.url, headers):
             judge(HTTPStatus.FORBIDDEN, {}, "SignatureDoesNotMatch", 0)
 
-    async def _through(self, incoming: "Incoming", length: int, deadline: Deadline, *, retrying: bool) -> "Sent":
+    async def _through(self, incoming: Incoming, length: int, deadline: Deadline, *, retrying: bool) -> Sent:
         """The file as it arrives; where retries are wanted a copy is spooled on the way."""
-        from image_upload.form_proxy import spool as spools
-        from image_upload.form_proxy.streaming_upload import Broken, StreamingUpload
-
         keys.check_filename(incoming.filename)
         target, room = self._target(incoming.fields), self._room()
         incoming.content_type = incoming.content_type or _type_of(target, incoming.filename)
@@ -212,7 +186,7 @@ class Proxy:
             if spool is not None:
                 spool.close()
 
-    async def _send(self, form: "Form", deadline: Deadline, *, retrying: bool) -> "Sent":
+    async def _send(self, form: Form, deadline: Deadline, *, retrying: bool) -> Sent:
         missing = [
             name for name, there in (("file", form.file), ("uploadUrl", form.fields.get("uploadUrl"))) if not there
         ]
@@ -244,7 +218,7 @@ async def _until(deadline: Deadline, *, attempts: int = 0) -> AsyncIterator[None
         ) from None
 
 
-def _success_url(incoming: "Incoming") -> str | None:
+def _success_url(incoming: Incoming) -> str | None:
     return incoming.fields.get("success_url") or None
 
 
@@ -263,7 +237,7 @@ def _refuse_piece(content_range: str) -> None:
         )
 
 
-def _type_of(target: "Target", filename: str) -> str:
+def _type_of(target: Target, filename: str) -> str:
     """The type of a file whose part names none: what was signed cannot be read, but it fits the key's extension."""
     if target.key.startswith(purposes.USER_FILE.prefix):
         return _ANY_TYPE  # whatever its name, POST /files/upload-url signs no other

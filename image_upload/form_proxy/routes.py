@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Request
 
 from image_upload.auth.dependencies import PrincipalOf
 from image_upload.auth.principals import Principal
+from image_upload.completion.context import CompletionContext
 from image_upload.errors import (
     BodyTooLarge,
     ChunksNotSupported,
@@ -38,11 +39,11 @@ from image_upload.errors import (
     ValidationFailed,
 )
 from image_upload.form_proxy.proxy import RETRIES_DEFAULT, Done, Proxy
+from image_upload.form_proxy.router import RETRY_PATH, file_max_bytes
 from image_upload.limits import FORM_OVERHEAD_MAX_BYTES, RETRIES_MAX, S3_OBJECT_MAX_BYTES, S3_PUT_MAX_BYTES
+from image_upload.settings import Settings
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.routing import Routes, documented
-
-RETRY_PATH = "/upload-with-presigned-retry"
 
 _FORM_FIELDS: dict[str, Any] = {
     "file": {"type": "string", "format": "binary", "description": "The file, with its name and type."},
@@ -124,13 +125,14 @@ _STORE_FORM: dict[str, Any] = {
 }
 
 
-def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
+def router(settings: Settings, context: CompletionContext, principal_of: PrincipalOf) -> APIRouter:
     """The form routes. The first two need no token: the presigned URL is the permission."""
     routes = Routes(tags=["Proxy"])
+    proxy = Proxy(settings, context)
 
-    def takes(file_max_bytes: int) -> dict[str, Any]:
+    def takes(stored_max_bytes: int) -> dict[str, Any]:
         """A form's limits: its file and what stands around it; `min_rate` watches the client's pace."""
-        most = proxy.file_max_bytes(file_max_bytes) + FORM_OVERHEAD_MAX_BYTES
+        most = file_max_bytes(stored_max_bytes, settings) + FORM_OVERHEAD_MAX_BYTES
         return {"max_body_bytes": most, "body_timeout_s": None}
 
     # expects: form with file and uploadUrl, in either order; success_url

@@ -12,22 +12,21 @@ from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self
 
 from image_upload.auth.principals import ANONYMOUS_ID
 from image_upload.domain import keys, metadata, purposes
 from image_upload.errors import EmptyFile, ObjectMissing, StorageUnavailable
 from image_upload.library.disposition import content_disposition
+from image_upload.library.integrity import Fingerprint, fingerprint_of
+from image_upload.library.listing import list_own
 from image_upload.library.pages import FilePage, PageTokens, invalid
 from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
-from image_upload.s3 import objects
+from image_upload.s3 import objects, transfer
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import map_s3_errors
+from image_upload.s3.objects import StoredObject
 from image_upload.settings import Settings, load
-
-if TYPE_CHECKING:
-    from image_upload.library.integrity import Fingerprint
-    from image_upload.s3.objects import StoredObject
 
 LIST_DEFAULT_KEYS = 100
 FILE_URL_EXPIRES_S = 3600
@@ -78,15 +77,13 @@ class Library:
         *,
         user_id: str = ANONYMOUS_ID,
         extra_metadata: Mapping[str, str] | None = None,
-    ) -> "StoredObject":
+    ) -> StoredObject:
         """Store a file under a key: what S3 has then, every byte compared by its SHA-256.
 
         In parts of 8 MiB, several at once, in constant memory. The object carries `user_id`, `original_filename`,
         `content_type`, `upload_timestamp` and `extra_metadata` (such as `class_id`), and gets the storage class and
         encryption of its purpose. If this raises, nothing of the file is in S3.
         """
-        from image_upload.s3 import transfer  # hashlib's threads are not the routes' to pay
-
         keys.check(key)
         path = Path(path)
         told = metadata.headers_of(
@@ -104,7 +101,7 @@ class Library:
                 except transfer.NothingSent:
                     raise EmptyFile from None
 
-    async def download_file(self, key: str, path: str | PathLike[str]) -> "StoredObject":
+    async def download_file(self, key: str, path: str | PathLike[str]) -> StoredObject:
         """Write an object into a file: the object as it was described before. Constant memory, any size.
 
         The file appears under its name when it is whole and compared with the digest that S3 keeps; until then, and
@@ -126,7 +123,7 @@ class Library:
             raise
         return stored
 
-    async def _receive(self, key: str, stored: "StoredObject", file: BinaryIO) -> None:
+    async def _receive(self, key: str, stored: StoredObject, file: BinaryIO) -> None:
         fingerprint = await self._fingerprint(key, stored)
 
         def take(chunk: bytes) -> None:
@@ -144,9 +141,7 @@ class Library:
                 upstream_code="BadDigest",
             )
 
-    async def _fingerprint(self, key: str, stored: "StoredObject") -> "Fingerprint | None":
-        from image_upload.library.integrity import fingerprint_of  # only downloads need it
-
+    async def _fingerprint(self, key: str, stored: StoredObject) -> "Fingerprint | None":
         first = None
         if stored.sha256 is not None and "-" in stored.sha256 + stored.etag:
             async with map_s3_errors():
@@ -187,7 +182,7 @@ class Library:
         """The key's address on the CDN, None where it has none."""
         return self._bucket.cdn_url(key)
 
-    async def get_file_metadata(self, key: str) -> "StoredObject":
+    async def get_file_metadata(self, key: str) -> StoredObject:
         """What S3 says of an object. Raises `ObjectMissing`."""
         stored = await self._look(key)
         if stored is None:
@@ -241,8 +236,6 @@ class Library:
         self, user_id: str, prefix: str, max_keys: int, continuation_token: str | None, *, with_unmarked: bool
     ) -> FilePage:
         """A page of the objects of one user; see `listing.list_own`."""
-        from image_upload.library.listing import list_own  # minting does not list
-
         return await list_own(
             self._bucket,
             user_id,

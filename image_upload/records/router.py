@@ -12,7 +12,7 @@ def router(context: CompletionContext, upload_service: UploadService, principal_
     """Posts and file records."""
 
     def build() -> APIRouter:
-        from image_upload.records import routes  # see `LazyRouter`
+        from image_upload.records import routes  # 3 ms with its routes; rows bring SQLAlchemy, 200 ms
 
         return routes.router(context, upload_service, principal_of)
 

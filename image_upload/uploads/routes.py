@@ -47,17 +47,10 @@ _TICKET_PROBLEMS = (
 )
 
 
-def router(upload_service: UploadService, principal_of: PrincipalOf) -> APIRouter:
-    """The minting routes."""
-    routes = Routes(tags=["Minting"])
+def mint_route(upload_service: UploadService, principal_of: PrincipalOf) -> DirectRoute:
+    """`POST /uploads`."""
     minter = principal_of.needs("mint")
-    caller = Annotated[Principal, Depends(minter)]
-    _mint_routes(routes, upload_service, caller, minter)
-    _ticket_routes(routes, upload_service, caller)
-    return routes
 
-
-def _mint_routes(routes: APIRouter, upload_service: UploadService, caller: Any, minter: PrincipalOf) -> None:
     # expects: JSON filename, contentType, size; purpose, sha256, metadata, ifNoneMatch, accepts, compact
     # returns: 200 with the whole plan; a multipart upload has been begun in S3
     # codes: 400 for the specification, no-strategy · 401 · 413 · 422 · 429 quota-exceeded · 502, 503
@@ -69,23 +62,32 @@ def _mint_routes(routes: APIRouter, upload_service: UploadService, caller: Any, 
         plan = await upload_service.plan(spec, upload_service.strategy(spec, wanted.accepts), compact=wanted.compact)
         return JSONResponse(as_plan(plan, compact=wanted.compact))
 
-    routes.routes.append(
-        DirectRoute(
-            "/uploads",
-            mint_upload,
-            "POST",
-            summary="How to upload one file",
-            operation_id="createUpload",
-            tags=["Minting"],
-            dependencies=[Depends(minter)],
-            openapi_extra=documented(
-                *PLAN_PROBLEMS,
-                answer="uploads.schemas:MintedUpload",
-                body="uploads.requests:UploadRequest",
-            ),
-        )
+    return DirectRoute(
+        "/uploads",
+        mint_upload,
+        "POST",
+        summary="How to upload one file",
+        operation_id="createUpload",
+        tags=["Minting"],
+        dependencies=[Depends(minter)],
+        openapi_extra=documented(
+            *PLAN_PROBLEMS,
+            answer="uploads.schemas:MintedUpload",
+            body="uploads.requests:UploadRequest",
+        ),
     )
 
+
+def router(upload_service: UploadService, principal_of: PrincipalOf) -> APIRouter:
+    """The other minting routes."""
+    routes = Routes(tags=["Minting"])
+    caller = Annotated[Principal, Depends(principal_of.needs("mint"))]
+    _batch_route(routes, upload_service, caller)
+    _ticket_routes(routes, upload_service, caller)
+    return routes
+
+
+def _batch_route(routes: APIRouter, upload_service: UploadService, caller: Any) -> None:
     # expects: JSON uploads, 1 to 1,000 of the above
     # returns: 200 with a plan for each, or nothing minted at all
     # codes: 400 batch-refused with every fault · 401 · 413 · 422 · 429 quota-exceeded · 503

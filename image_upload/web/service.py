@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from image_upload import __version__
+from image_upload.web import openapi
 from image_upload.web.routing import DeclaredRoute, LazyRouter
 
 
@@ -53,6 +54,4 @@ class Service(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made once."""
-        from image_upload.web import openapi  # few ask for it
-
         return openapi.describe(self)

@@ -1,0 +1,30 @@
+"""The way to the routes that take a form: they, and all that a form needs, come with the first request for one."""
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from image_upload.auth.dependencies import PrincipalOf
+from image_upload.completion.context import CompletionContext
+from image_upload.limits import FORM_OVERHEAD_MAX_BYTES, LAMBDA_FORM_MAX_BYTES
+from image_upload.settings import Settings
+from image_upload.web.routing import LazyRouter
+
+RETRY_PATH: Final = "/upload-with-presigned-retry"
+
+
+def file_max_bytes(stored_max_bytes: int, settings: Settings) -> int:
+    """The largest file that a form may hold, where its store takes so many bytes. Lambda carries less."""
+    on_lambda = LAMBDA_FORM_MAX_BYTES - FORM_OVERHEAD_MAX_BYTES
+    return min(stored_max_bytes, on_lambda) if settings.on_lambda else stored_max_bytes
+
+
+def router(settings: Settings, context: CompletionContext, principal_of: PrincipalOf) -> LazyRouter:
+    """Forms through the service."""
+
+    def build() -> APIRouter:
+        from image_upload.form_proxy import routes  # 60 ms: httpx, tenacity, the form parser
+
+        return routes.router(settings, context, principal_of)
+
+    return LazyRouter(("/upload-with-presigned", "/api/v1/s3/upload"), build)
