@@ -1,1 +1,1 @@
-"""The project's own measurements against its peers: `python -m bench.mint`."""
+"""Benchmarks of the service and its peers, such as `python -m bench.mint`."""

@@ -1,4 +1,4 @@
-"""Measures cold starts under the real awslambdaric, all in one run on one machine: `python -m bench.cold`.
+"""Measure cold starts under awslambdaric, all in one run on one machine: `python -m bench.cold`.
 
 From the start of the process to its first question for an event: what a client waits for on top of everything else
 when Lambda starts one more. Nothing here is a test: a slow machine fails nothing.
@@ -26,12 +26,12 @@ NAIVE = "FastAPI + boto3, httpx, tenacity, naive"
 PEERS = {SERVICE: "upload.handler", HELLO: "bench.peers.hello.handler", NAIVE: "bench.peers.naive_whole.handler"}
 REFERENCED = "this service, its secrets read over TLS"
 ROUNDS = 15
-# What a call of AWS in the same region takes, about; an answer on loopback would hide nothing.
+# About the time of an AWS call in the same region. An immediate answer on loopback would be unrealistic.
 ANSWERS_AFTER_S = 0.03
 
 
 def start(bench: Bench, handler: str, cpu: list[float], settings: Mapping[str, str] = MappingProxyType({})) -> float:
-    """Milliseconds from exec to the first poll of one process; its CPU time is noted in `cpu`."""
+    """Return the milliseconds from exec to the first poll of one process. Append its CPU time to `cpu`."""
     with runtime_api() as api:
         environ = environment(bench.home, **ON_LAMBDA, AWS_LAMBDA_RUNTIME_API=api.address) | settings
         command = [sys.executable, "-m", "awslambdaric", handler]
@@ -48,7 +48,7 @@ def start(bench: Bench, handler: str, cpu: list[float], settings: Mapping[str, s
 
 
 def cold(bench: Bench) -> list[Result]:
-    """The whole product against the least and against the usual, and what secrets by reference add."""
+    """Compare the service with a FastAPI hello and a naive service, and measure what secrets by reference add."""
     made = certificates(bench.home, ["localhost"])
     with secret_store(made.certificate, made.key) as store:
         store.secrets, store.answers_after_s = {"JWT_SECRET": JWT_SECRET}, ANSWERS_AFTER_S
@@ -68,8 +68,8 @@ def cold(bench: Bench) -> list[Result]:
         }
         for take in takes.values():
             take()  # compiles to .pyc
-        for noted in cpu.values():
-            noted.clear()
+        for samples in cpu.values():
+            samples.clear()
         by_clock = interleaved(takes, ROUNDS)
         assert len(store.asked) == ROUNDS + 1
     results = [
@@ -77,7 +77,7 @@ def cold(bench: Bench) -> list[Result]:
         Result("cold cpu", "2. The same in CPU time, which a busy machine disturbs less", "ms of CPU time", cpu),
     ]
     for result in results:
-        result.compare("the time of FastAPI + Mangum hello", SERVICE, HELLO, 1.15, at_least=False)
+        result.compare("the time of FastAPI + Mangum hello", SERVICE, HELLO, 1.05, at_least=False)
         result.compare("the time of the naive service", SERVICE, NAIVE, 0.75, at_least=False)
         result.compare("the time without secrets by reference", REFERENCED, SERVICE)
     return results

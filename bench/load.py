@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 
 class Connection(asyncio.Protocol):
-    """One connection; the next request leaves when the answer to the last is complete."""
+    """One connection. It sends the next request when the answer to the last one is complete."""
 
     def __init__(self, request: bytes, until: float) -> None:
         self._request, self._until = request, until
@@ -26,7 +26,7 @@ class Connection(asyncio.Protocol):
         transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        """Send the next request once the whole answer is here."""
+        """Send the next request when the whole answer has arrived."""
         self._buffer += data
         head, mark, body = self._buffer.partition(b"\r\n\r\n")
         if not mark:
@@ -46,14 +46,14 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The server closed, or the time is over."""
+        """End the connection: the server closed it, or the time is over."""
         self.failed += time.perf_counter() < self._until or exc is not None
         if not self.ended.done():
             self.ended.set_result(None)
 
 
 async def load(url: str, connections: int, seconds: float, body: bytes | None) -> dict[str, float]:
-    """Load one URL."""
+    """Load one URL; return requests, failures and seconds."""
     parts = urlsplit(url)
     target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     head = f"{'GET' if body is None else 'POST'} {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: */*\r\n"

@@ -25,7 +25,7 @@ class NotMeasured(Exception):
 
 
 class Worker:
-    """A process that does its work as many times as it is told and answers how long that took."""
+    """A process that repeats its work a given number of times and reports how long that took."""
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], home: Path) -> None:
         self._process = subprocess.Popen(
@@ -35,7 +35,7 @@ class Worker:
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # Where the service logs: what it costs to write a line is measured, what a terminal costs is not.
+            # The service logs here: writing a line is measured, a terminal is not.
             stderr=subprocess.DEVNULL,
         )
         try:
@@ -53,7 +53,7 @@ class Worker:
         return answer
 
     def seconds(self, count: int, clock: str = "ns") -> float:
-        """Seconds for each of `count`, or with the clock `cpu_ns` seconds of CPU time."""
+        """Return the seconds for each of `count` calls; with the clock `cpu_ns`, seconds of CPU time."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{count}\n")
         self._process.stdin.flush()
@@ -66,7 +66,7 @@ class Worker:
 
 
 def end(process: "subprocess.Popen[Any]") -> None:
-    """Ask a process of ours to end, then insist."""
+    """Terminate a process, and kill it if it does not end."""
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with contextlib.suppress(OSError):
@@ -83,7 +83,7 @@ def end(process: "subprocess.Popen[Any]") -> None:
 def serving(
     command: Sequence[str], environ: Mapping[str, str], home: Path, *, port: int, path: str, body: str | None
 ) -> Iterator[str]:
-    """A server on a loopback port, once it answers 200."""
+    """Run a server on a loopback port; yield its URL when it answers 200."""
     with process_serving(command, environ, home, port=port, path=path, body=body):
         yield f"http://127.0.0.1:{port}{path}"
 
@@ -92,7 +92,7 @@ def serving(
 def process_serving(
     command: Sequence[str], environ: Mapping[str, str], home: Path, *, port: int, path: str, body: str | None = None
 ) -> Iterator["Usage"]:
-    """The same, when what it uses is of interest."""
+    """Run a server as `serving` does; yield its resource usage."""
     process = subprocess.Popen(
         command, env=dict(environ), cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -105,7 +105,7 @@ def process_serving(
 
 
 class Usage:
-    """What a process and its children have used, as Linux counts it. Elsewhere everything is NaN."""
+    """Memory and CPU time of a process and its children, as Linux counts them. Elsewhere all values are NaN."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -120,12 +120,12 @@ class Usage:
         return found
 
     def peak_mib(self) -> float:
-        """The most memory that was resident at any time."""
+        """Return the peak resident memory in MiB."""
         peaks = [re.findall(r"VmHWM:\s+(\d+) kB", (each / "status").read_text()) for each in self._family()]
         return sum(int(peak[0]) for peak in peaks) / 1024 if peaks else math.nan
 
     def cpu_s(self) -> float:
-        """CPU time so far, its own and the kernel's on its behalf."""
+        """Return the CPU time so far in seconds, user and system."""
         # Behind the name, which may hold spaces, the 12th and 13th field: proc(5), utime and stime.
         fields = [(each / "stat").read_text().rpartition(")")[2].split() for each in self._family()]
         return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK") if fields else math.nan
@@ -147,7 +147,7 @@ def _wait_for(process: "subprocess.Popen[bytes]", url: str, body: str | None) ->
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody has."""
+    """Return an unused port of the loopback interface."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -155,7 +155,7 @@ def free_port() -> int:
 
 
 def interleaved(peers: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """One value of each peer, then the next round in the opposite order: what disturbs the machine meets all."""
+    """Take one value of each peer a round, in alternating order, so that disturbances affect all peers alike."""
     values: dict[str, list[float]] = {name: [] for name in peers}
     for number in range(rounds):
         if sys.stdout.isatty():
@@ -169,7 +169,7 @@ def interleaved(peers: Mapping[str, Callable[[], float]], rounds: int) -> dict[s
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """What is to be learnt: how many times one value is another, in each round."""
+    """How many times one value is another, in each round."""
 
     text: str
     rounds: Sequence[float]
@@ -185,7 +185,7 @@ class Ratio:
 
     @property
     def value(self) -> float:
-        """The median of the rounds' ratios: a round's two values were taken in the same seconds."""
+        """The median of the rounds' ratios. The two values of a round were taken within the same seconds."""
         return median(self.rounds)
 
     def line(self) -> str:
@@ -217,7 +217,7 @@ class Result:
             self.ratios.append(Ratio(text, [one / other * factor for one, other in pairs], target, at_least))
 
     def limit(self, text: str, value: float, most: float) -> None:
-        """Add a bound on a value itself."""
+        """Add an upper limit for a value."""
         kept = "reached" if value <= most else "NOT reached"
         self.notes.append(f"{text}: {_short(value)}; target at most {_short(most)}: {kept}")
 
@@ -234,7 +234,7 @@ class Result:
         print(flush=True)
 
     def as_json(self) -> dict[str, Any]:
-        """For machines."""
+        """Return the result for JSON."""
         return {
             "name": self.name,
             "unit": self.unit,
@@ -258,5 +258,5 @@ class Result:
 
 
 def _short(value: float) -> str:
-    """Three digits that count."""
+    """Return a value with three significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""Measures the form proxy against its peers, all in one run on one machine: `python -m bench.proxy`.
+"""Measure the form proxy against its peers, all in one run on one machine: `python -m bench.proxy`.
 
 Nothing here is a test: a slow machine fails nothing. What cannot be installed is reported as not measured.
 docs/performance.md says what the numbers mean.

@@ -1,4 +1,4 @@
-"""The form proxy into a real store, beside its peers."""
+"""Measure the form proxy and its peers with a real store."""
 
 import functools
 import re
@@ -50,7 +50,7 @@ def _ceph() -> Iterator[Store]:
 
 
 def ceph(bench: Bench) -> list[Result]:
-    """Into Ceph's RADOS Gateway, which keeps its objects in memory."""
+    """Measure uploads into Ceph's RADOS Gateway, whose objects are in memory."""
     need_curl()
     print("  starting Ceph (its packages are fetched once)", flush=True)
     store = bench.stack.enter_context(_ceph())
@@ -64,7 +64,7 @@ def ceph(bench: Bench) -> list[Result]:
     there_now: list[str] = []
 
     def checked(send: Callable[[Path], float], path: Path) -> float:
-        """What was sent is there, whole. At the end of a round it goes, or the store would fill up."""
+        """Send a file, check the length of the object and delete it; return the seconds that sending took."""
         seconds = send(path)
         there = client.head_object(Bucket=bucket, Key=files.keys[-1])["ContentLength"]
         if there != path.stat().st_size:
@@ -73,7 +73,7 @@ def ceph(bench: Bench) -> list[Result]:
         if len(there_now) == len(peers):
             while there_now:
                 client.delete_object(Bucket=bucket, Key=there_now.pop())
-            # What is deleted it removes some seconds later; nobody shall be measured meanwhile.
+            # Ceph removes deleted objects some seconds later, which would disturb the next measurement.
             time.sleep(GARBAGE_COLLECTED_S)
         return seconds
 
@@ -95,7 +95,7 @@ def ceph(bench: Bench) -> list[Result]:
 def _through_to(
     bench: Bench, files: Files, usages: dict[str, Usage], notes: list[str]
 ) -> dict[str, Callable[[Path], float]]:
-    """The servers between curl and Ceph, started once."""
+    """Start the servers between curl and Ceph; return a function for each that sends a file through it."""
 
     def start(name: str, command: Callable[[int], list[str]], **more: str) -> str:
         port = free_port()
@@ -118,7 +118,7 @@ def _through_to(
 
 
 def _tus(files: Files, server: str, path: Path) -> float:
-    """An upload is made, then sent in one PATCH. The key is tus's own."""
+    """Create a tus upload and send it in one PATCH; return the seconds. tus chooses the key."""
     size = str(path.stat().st_size)
     tus = ["--noproxy", "*", "-H", "Tus-Resumable: 1.0.0"]
     made = subprocess.run(

@@ -1,4 +1,4 @@
-"""The form proxy behind a Function URL."""
+"""Measure the form proxy behind a Function URL."""
 
 import functools
 from statistics import median
@@ -14,7 +14,7 @@ from bench.ways import NAIVE, signed_for
 
 
 def on_lambda(bench: Bench) -> list[Result]:
-    """A form through `upload.handler`, as Lambda hands it over."""
+    """Measure a form through `upload.handler`, as an event of Lambda."""
     store = Sink(bench).store()
     settings = {**store.settings(), **ON_LAMBDA, "BENCH_UPLOAD_URL": signed_for(store)("uploads/0123456789abcdef.jpg")}
     peers = {

@@ -1,4 +1,4 @@
-"""The form proxy into a store that keeps nothing: what the way itself costs."""
+"""Measure the form proxy with a store that discards everything: the cost of the proxy itself."""
 
 import functools
 import importlib.util
@@ -45,7 +45,7 @@ MEMORY_MAX_MIB = 96
 
 
 class Sink:
-    """The store that keeps nothing, in a process of its own."""
+    """The store that discards everything, in a process of its own."""
 
     def __init__(self, bench: Bench) -> None:
         self.port = free_port()
@@ -55,18 +55,18 @@ class Sink:
         bench.stack.enter_context(serving(command, environ, bench.home, port=self.port, path="/", body=None))
 
     def received(self) -> int:
-        """Bytes of all bodies so far."""
+        """Return the bytes of all bodies so far."""
         command = ["curl", "-sS", "--noproxy", "*", "--max-time", "5", self.url]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return int(re.findall(r'"bytes": (\d+)', said)[0])
 
     def store(self) -> Store:
-        """As a store that any signature will do for."""
+        """Return it as a store that accepts any signature."""
         return Store(self.url, AWS["AWS_ACCESS_KEY_ID"], AWS["AWS_SECRET_ACCESS_KEY"], AWS["AWS_SESSION_TOKEN"])
 
 
 def sink(bench: Bench) -> list[Result]:
-    """Into a store that throws everything away: what the way itself costs."""
+    """Measure uploads into a store that discards everything."""
     need_curl()
     discards = Sink(bench)
     store = discards.store()
@@ -80,7 +80,7 @@ def sink(bench: Bench) -> list[Result]:
     cpu: dict[str, list[float]] = {name: [] for name in ways}
 
     def through(name: str) -> float:
-        """Each time by a new process, so that its peak is that of one upload."""
+        """Measure one upload by a new process, so that the peak is that of one upload."""
         way, port = ways[name], free_port()
         environ = environment(bench.home, **store.settings(), BENCH_SINK_PORT=str(discards.port))
         if way.keeps_memory:

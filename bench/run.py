@@ -1,4 +1,4 @@
-"""One run of measurements from the command line: what is chosen, what ends with it, what is written."""
+"""Run measurements from the command line: choose them, end their processes, write the results."""
 
 import argparse
 import contextlib
@@ -19,7 +19,7 @@ from bench.surroundings import environment
 
 
 class Bench:
-    """One run: where its processes live, and which peers there are."""
+    """One run: the folder and the life time of its processes, and the peers that are available."""
 
     def __init__(self, stack: contextlib.ExitStack, home: Path, no_node: str | None) -> None:
         self.stack = stack
@@ -27,13 +27,13 @@ class Bench:
         self.no_node = no_node
 
     def worker(self, *command: str, **settings: str) -> Worker:
-        """A process that is ended with the run."""
+        """Start a worker process that ends with the run."""
         worker = Worker(command, environment(self.home, **settings), self.home)
         self.stack.callback(worker.close)
         return worker
 
     def python(self, subject: str, **settings: str) -> Worker:
-        """A subject of `bench.worker`."""
+        """Start a worker for a subject of `bench.worker`."""
         return self.worker(sys.executable, "-m", "bench.worker", subject, **settings)
 
 
@@ -41,7 +41,7 @@ Measurement = Callable[[Bench], Result | Sequence[Result]]
 
 
 class Plan(NamedTuple):
-    """A set of measurements: `packages` are those whose versions are written down, of Python and of Node.js."""
+    """A set of measurements. The versions of `packages` (Python) and `node_packages` are part of the results."""
 
     program: str
     about: str | None
@@ -61,7 +61,7 @@ def _arguments(plan: Plan) -> argparse.Namespace:
 
 
 def _stop(number: int, _: object) -> None:
-    # As an exception, so that every process of the run is ended on the way out.
+    # An exception, so that the exit stack ends all processes of the run.
     raise SystemExit("bench: out of time" if number == signal.SIGALRM else 128 + number)
 
 

@@ -1,4 +1,4 @@
-"""A store that keeps nothing: `python -m bench.sink PORT` takes PUTs and counts their bytes.
+"""A store that discards everything: `python -m bench.sink PORT` takes PUTs and counts their bytes.
 
 It answers GET with the counts. Only what a client of S3 sends is understood: a Content-Length, no chunks.
 """
@@ -14,7 +14,7 @@ BUFFER_BYTES = 1024 * 1024
 
 
 class Sink(asyncio.BufferedProtocol):
-    """One connection. All of them read into one buffer, which nobody looks into but for the heads."""
+    """One connection. All connections read into one buffer, and only heads are parsed."""
 
     puts = 0
     received = 0
@@ -26,15 +26,15 @@ class Sink(asyncio.BufferedProtocol):
         self._close = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way to answer."""
+        """Remember the transport for the answers."""
         self._transport = cast("asyncio.Transport", transport)
 
     def get_buffer(self, _: int) -> bytearray:
-        """Where the next bytes go."""
+        """Return the shared buffer."""
         return self.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Bytes of a body are counted, others are collected to a head."""
+        """Count the bytes of a body; collect all others for a head."""
         if self._left:
             self._take(nbytes)
             return
@@ -71,7 +71,7 @@ class Sink(asyncio.BufferedProtocol):
 
 
 async def serve(port: int) -> None:
-    """Until the process is ended."""
+    """Serve until the process is ended."""
     server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", port)
     await server.serve_forever()
 

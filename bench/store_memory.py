@@ -1,4 +1,4 @@
-"""Memory and throughput of `POST /api/v1/s3/upload` by the number of uploads at once: `python -m bench.store_memory`.
+"""Measure memory and throughput of `POST /api/v1/s3/upload` by simultaneous uploads: `python -m bench.store_memory`.
 
 The service runs in a process of its own before a store that keeps nothing. Nothing here is a test: the bounded form of
 it is `tests/faults/test_buffers.py`.
@@ -18,12 +18,12 @@ MB = 1_000_000
 MIB = 1 << 20
 CASES = ((1, 5 * MB), (10, 5 * MB), (50, 5 * MB), (200, 5 * MB), (100, 50 * MB))
 CONNECTIONS_MOST = 20_000
-# After the last answer the service gives memory back; what it has by then is what it keeps.
+# After the last answer the service releases memory; what it holds after this time, it retains.
 SETTLES_S = 2.0
 
 
 def measure(at_once: int, size_bytes: int) -> str:
-    """A row of the table: uploads, each one's size, peak, what is left, and bytes a second."""
+    """Return a row of the table: uploads, the size of each, peak, retained memory, and bytes a second."""
     with hostile_store() as store:
         store.play(*[Forgetful().act] * CONNECTIONS_MOST)
         environ = EmbeddedS3(store.endpoint_url).environ

@@ -1,4 +1,4 @@
-"""What every measured process is given: settings, an empty home, and nothing of this machine's own configuration."""
+"""The environment of every measured process: settings, an empty home, and none of this machine's configuration."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ BENCH = Path(__file__).parent
 ROOT = BENCH.parent
 NODE_MODULES = BENCH / "node_modules"
 
-# As long as the tokens that Lambda's roles get, and with characters that a URL must escape.
+# The length of the session tokens of Lambda's roles. The token also has characters that a URL must escape.
 TOKEN_CHARS = 900
 SESSION_TOKEN = "".join(
     base64.b64encode(hashlib.sha512(str(number).encode()).digest()).decode() for number in range(12)
@@ -34,13 +34,13 @@ AWS = {
     "AWS_DEFAULT_REGION": "ap-northeast-2",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-# No peer asks who is calling, so by default we do not either; a row with a token says what that costs.
+# No peer authenticates its callers, so by default the service does not either. A row with a token shows the cost.
 SERVICE = {
     "S3_BUCKET_NAME": "example-bucket",
     "ENVIRONMENT": "production",
     "AUTH_REQUIRED": "false",
     "JWT_SECRET": JWT_SECRET,
-    # Counted as in production, and never reached.
+    # Requests are counted as in production, but the limit is never reached.
     "RATE_LIMIT_PER_USER": "999999999/minute",
     "RATE_LIMIT_PER_ADDRESS": "999999999/minute",
 }
@@ -49,13 +49,13 @@ PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH"
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """The environment of a measured process that starts in `home`, where there is no .env and no ~/.aws."""
+    """Return the environment of a measured process that starts in `home`, without .env and ~/.aws."""
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return {**passed, "HOME": str(home), "PYTHONPATH": str(ROOT), **AWS, **SERVICE, **more}
 
 
 def companion_settings(home: Path, port: int) -> Mapping[str, str]:
-    """What Companion's standalone server wants before it answers GET /s3/params."""
+    """Return the settings that Companion's standalone server needs to answer GET /s3/params."""
     return {
         "NODE_ENV": "production",
         "PORT": str(port),
@@ -74,7 +74,7 @@ def companion_settings(home: Path, port: int) -> Mapping[str, str]:
 
 
 def install_node_peers() -> str | None:
-    """`npm ci` unless it was done for this lock file already. Returns why there are no node peers, or None."""
+    """Run `npm ci` unless it was done for this lock file. Return why there are no Node.js peers, or None."""
     if shutil.which("node") is None:
         return "there is no node"
     done, lock = NODE_MODULES / ".package-lock.json", BENCH / "package-lock.json"
@@ -84,7 +84,7 @@ def install_node_peers() -> str | None:
         return "there is no npm to install them with"
     print("  npm ci in bench/, once", flush=True)
     try:
-        # A package's own install script is nothing that a benchmark needs to run.
+        # Install scripts of packages are not needed here.
         subprocess.run(
             ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
             cwd=BENCH,
@@ -100,7 +100,7 @@ def install_node_peers() -> str | None:
 
 
 def versions(packages: Iterable[str], node_packages: Iterable[str]) -> dict[str, str]:
-    """The versions of everything that is measured; of Node.js too if any of its packages are."""
+    """Return the versions of all measured packages, and of Node.js if any of its packages is measured."""
     found = {"python": platform.python_version()}
     for name in packages:
         try:
@@ -116,7 +116,7 @@ def versions(packages: Iterable[str], node_packages: Iterable[str]) -> dict[str,
 
 
 def machine() -> dict[str, object]:
-    """Cores and kind, and how busy the machine is with other things."""
+    """Return the machine's cores, its kind, and its load."""
     kind = f"{platform.system()} {platform.machine()}"
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     return {"cores": os.cpu_count(), "kind": kind, "load_before": load}

@@ -1,4 +1,4 @@
-"""The ways a file can go through a proxy: the stores, the files, the servers, and how curl sends to each."""
+"""The ways of a file through a proxy: the stores, the files, the servers, and how curl sends to each."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ TUS = "@tus/server with @tus/s3-store"
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Where files go, and who signs URLs for it."""
+    """A store, and the credentials that sign URLs for it."""
 
     url: str
     access_key: str
@@ -45,7 +45,7 @@ class Store:
     session_token: str | None = None
 
     def client(self) -> Any:
-        """boto3's, without a look at this machine's own configuration."""
+        """Return a boto3 client that ignores this machine's configuration."""
         return boto3.client(
             "s3",
             endpoint_url=self.url,
@@ -57,7 +57,7 @@ class Store:
         )
 
     def settings(self) -> dict[str, str]:
-        """What the service is told about it."""
+        """Return the service's settings for it."""
         return {
             "ENVIRONMENT": "local",
             "AWS_S3_ENDPOINT_URL": self.url,
@@ -69,7 +69,7 @@ class Store:
 
 @dataclass(slots=True)
 class Files:
-    """The file that is sent, a small one for warming up, and a new key for each time."""
+    """The file to send, a small one for warming up, and a new key for each upload."""
 
     store: Store
     large: Path
@@ -78,16 +78,16 @@ class Files:
     keys: list[str] = field(default_factory=list)
 
     def url(self) -> str:
-        """A presigned PUT of a new key."""
+        """Return a presigned PUT of a new key."""
         self.keys.append(f"uploads/{uuid.uuid4().hex}.bin")
         return self.presign(self.keys[-1])
 
     def put(self, path: Path) -> float:
-        """Straight to the store."""
+        """Send a file straight to the store; return the seconds."""
         return curl("-T", str(path), "-H", "Content-Type: application/octet-stream", self.url())
 
     def post(self, server: str, path: Path, *, url_first: bool = True) -> float:
-        """In a form, to a proxy."""
+        """Send a file in a form to a proxy; return the seconds."""
         fields = ["-F", f"uploadUrl={self.url()}", "-F", f"file=@{path};type=application/octet-stream"]
         return curl(*(fields if url_first else [*fields[2:], *fields[:2]]), server)
 
@@ -98,7 +98,7 @@ def files_for(bench: Bench, store: Store, size: int) -> Files:
 
 
 def _file(home: Path, name: str, size: int) -> Path:
-    """A file of noise: a form's parser looks for line ends, and a picture has them everywhere."""
+    """Write a file of random bytes. Like a picture it has line ends everywhere, which a form's parser searches for."""
     path, block = home / name, os.urandom(MIB)
     with path.open("wb") as file:
         for _ in range(size // MIB):
@@ -117,7 +117,7 @@ def signed_for(store: Store) -> Callable[[str], str]:
 
 
 def curl(*words: str, statuses: tuple[str, ...] = ("200",)) -> float:
-    """Seconds that curl takes for one request, without its own start."""
+    """Return the seconds that curl takes for one request, without its own start."""
     # Without `Expect: 100-continue`: not every peer's server answers it at once.
     asked = ["-sS", "--noproxy", "*", "-H", "Expect:", "--max-time", str(UPLOAD_WITHIN_S)]
     command = ["curl", *asked, "-w", "\n%{http_code} %{time_total}", *words]
@@ -142,7 +142,7 @@ def granian(app: str) -> Callable[[int], list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A server between curl and the store, and how it is sent a form."""
+    """A server between curl and the store, and how curl sends it a form."""
 
     command: Callable[[int], list[str]]
     path: str

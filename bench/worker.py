@@ -1,4 +1,4 @@
-"""A measured Python process: `python -m bench.worker SUBJECT` does, for each number it reads, that many, and answers.
+"""A measured Python process: `python -m bench.worker SUBJECT` reads numbers and repeats its work that many times.
 
 The first line it writes is a sample of what it makes; each further one holds the nanoseconds,
 by the clock and of CPU time.
@@ -21,7 +21,7 @@ from bench.surroundings import AWS, BODY, SERVICE
 PARTS = 10_000
 PART_BYTES = 1024**3
 FORM_FILE_BYTES = 4_300_000
-# One part URL of boto3 takes so long that a tenth of the plan is enough to know.
+# boto3 is so slow that a tenth of the plan is enough to measure.
 BOTO3_PARTS = PARTS // 10
 UPLOAD_ID = "2~" + "VXBsb2FkIElEIGZvciA2aWWpbmcncyBteS1tb3ZpZS5tMnRzIHVwbG9hZA" * 2
 
@@ -33,7 +33,7 @@ def _key(number: int) -> str:
 
 
 def sign_service() -> tuple[Callable[[int], object], Any]:
-    """Our signer; the clock is read for each URL, as the others do."""
+    """Sign with the service's signer. It reads the clock for each URL, as the peers do."""
     from image_upload.aws.endpoints import locate
     from image_upload.aws.sigv4 import Credentials, Signer
 
@@ -60,7 +60,7 @@ def _boto3() -> Any:
 
 
 def sign_boto3() -> tuple[Callable[[int], object], Any]:
-    """boto3's generate_presigned_url."""
+    """Sign with boto3's generate_presigned_url."""
     client, numbers = _boto3(), itertools.count()
     bucket = SERVICE["S3_BUCKET_NAME"]
 
@@ -75,7 +75,7 @@ def sign_boto3() -> tuple[Callable[[int], object], Any]:
 
 
 def parts_service() -> tuple[Callable[[int], object], Any]:
-    """Our plan of a multipart upload, the whole invocation. What S3 answers to its beginning is written here."""
+    """Plan a multipart upload by a whole invocation. S3's answer to CreateMultipartUpload is a constant."""
     from image_upload.s3.bucket import Bucket
 
     document = f"<InitiateMultipartUploadResult><UploadId>{UPLOAD_ID}</UploadId></InitiateMultipartUploadResult>"
@@ -98,7 +98,7 @@ def parts_service() -> tuple[Callable[[int], object], Any]:
 
 
 def parts_boto3() -> tuple[Callable[[int], object], Any]:
-    """A tenth of the parts, signed one by one with boto3."""
+    """Sign a tenth of the parts one by one with boto3."""
     client, bucket = _boto3(), SERVICE["S3_BUCKET_NAME"]
 
     def plan() -> bytes:
@@ -116,19 +116,19 @@ def parts_boto3() -> tuple[Callable[[int], object], Any]:
 
 
 class Context:
-    """What Lambda passes beside the event."""
+    """The context that Lambda passes with the event."""
 
     aws_request_id = "8f507cfc-xmpl-4697-b07a-ac58fc914c95"
     function_name = "image-upload"
     memory_limit_in_mb = 1024
 
     def get_remaining_time_in_millis(self) -> int:
-        """As if the invocation had just begun."""
+        """Return the time of an invocation that has just begun."""
         return 30_000
 
 
 def form_event(path: str) -> dict[str, Any]:
-    """A form with a file of 4.3 MB, as a Function URL hands it over: in base64."""
+    """Return a form with a file of 4.3 MB as a Function URL event, in base64."""
     boundary = "----WebKitFormBoundary7MA4YWxkTrZu0gW7"
     head = f"--{boundary}\r\nContent-Disposition: form-data; name="
     picture = f'{head}"file"; filename="cat.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
@@ -140,7 +140,7 @@ def form_event(path: str) -> dict[str, Any]:
 
 
 def event(method: str, path: str, body: str | None, token: str | None) -> dict[str, Any]:
-    """A Function URL's event: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html ."""
+    """Return a Function URL event: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html ."""
     host = "abcdefghijklmnopqrstuvwxyz012345.lambda-url.ap-northeast-2.on.aws"
     headers = {
         "accept": "*/*",
@@ -187,7 +187,7 @@ def event(method: str, path: str, body: str | None, token: str | None) -> dict[s
 
 
 def handler_of(module: str, sent: dict[str, Any]) -> tuple[Callable[[int], object], Any]:
-    """A Lambda handler that gets the same event again and again."""
+    """Return a function that invokes a Lambda handler with the same event a number of times."""
     handler, context = importlib.import_module(module).handler, Context()
 
     def invoke(count: int) -> None:

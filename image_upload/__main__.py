@@ -1,4 +1,4 @@
-"""`python -m image_upload COMMAND`: the operator's door, beside the front door in upload.py."""
+"""`python -m image_upload COMMAND`: the operator's commands."""
 
 import importlib
 import sys
@@ -6,7 +6,7 @@ from typing import Final
 
 from image_upload import missing
 
-# Command → the module of `commands` that carries it out, and what it does.
+# Command → its module in `cli`, and what it does.
 COMMANDS: Final = {
     "bucket-rules": ("bucket_rules", "show what a bucket is set to against what it must be, and set it"),
     "doctor": ("doctor", "check a set-up or a deployment against what the code expects, a line a check"),
@@ -20,7 +20,7 @@ COMMANDS: Final = {
 
 
 def usage() -> str:
-    """The commands, a line each."""
+    """Return the list of commands, a line for each."""
     width = max(map(len, COMMANDS))
     return "\n".join(
         [
@@ -32,10 +32,10 @@ def usage() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Carry out one command; its exit code."""
+    """Run one command; return its exit code."""
     name, *rest = arguments or ["--help"]
     if name in ("-h", "--help"):
-        print(usage())  # noqa: T201  a command speaks to a person
+        print(usage())  # noqa: T201  a command's output
         return 0
     if name not in COMMANDS:
         print(f"There is no command {name!r}.\n{usage()}", file=sys.stderr)  # noqa: T201  the same
@@ -53,4 +53,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
-        sys.exit(130)  # as a shell says it of a program that Ctrl-C ended
+        sys.exit(130)  # a shell's exit code for a program that Ctrl-C ended

@@ -24,7 +24,7 @@ from image_upload.web.service import Service
 
 
 def create_app(settings: Settings) -> Service:
-    """The service as an ASGI application. Nothing is connected to before the first request that needs it."""
+    """Return the service as an ASGI application. Nothing is connected to before the first request that needs it."""
     context, limiter, address = CompletionContext(settings), Limiter(settings), address_of(settings)
     bucket, principal = context.bucket, principal_of(settings, limiter.per_user)
     upload_service = UploadService(

@@ -79,8 +79,8 @@ class Problem(Exception):
 
     `detail` says what happened and what to do next, and `facts` are the values for the names in its braces, so that
     `korean.details` can say the same; `extras` become members of the document (RFC 9457 section 3.2); `headers` go
-    onto the response. `hides` is what belongs to another user and is
-    therefore said to be missing: for the audit log, and never in the answer.
+    onto the response. `concealed_key` is the key of another user's object that is answered as missing. It goes into
+    the audit log, and never into the answer.
     """
 
     status: ClassVar[int]
@@ -93,14 +93,14 @@ class Problem(Exception):
         *,
         facts: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        hides: str | None = None,
+        concealed_key: str | None = None,
         **extras: Any,
     ) -> None:
         self.detail = Sentence(detail, facts)
         super().__init__(self.detail)
         self.headers = dict(headers or {})
         self.extras = extras
-        self.hides = hides
+        self.concealed_key = concealed_key
 
 
 class ValidationFailed(Problem):
@@ -482,14 +482,14 @@ class InternalError(Problem):
 
 
 def every_problem(root: type[Problem] = Problem) -> Iterator[type[Problem]]:
-    """All kinds of problem, parents first: the list behind `/errors`, the documentation and its test."""
+    """Yield all kinds of problem, parents first: the list behind `/errors`, the documentation and its test."""
     for kind in root.__subclasses__():
         yield kind
         yield from every_problem(kind)
 
 
 def as_document(kind: type[Problem], detail: str, request_id: str, **extras: Any) -> dict[str, Any]:
-    """A problem as an RFC 9457 document. `request_id` is the one in the log and in X-Request-Id."""
+    """Return a problem as an RFC 9457 document. `request_id` is the one in the log and in X-Request-Id."""
     return {
         "type": f"/errors/{kind.code}",
         "title": kind.title,

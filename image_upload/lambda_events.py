@@ -1,4 +1,4 @@
-"""Which function a Lambda event is for: a request, an operation, or word of S3, a queue or the clock.
+"""Dispatch a Lambda event: a request, an operation, or an event of S3, a queue or a schedule.
 
 https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
 """
@@ -11,10 +11,10 @@ from image_upload.web.function_url import adapter
 
 
 def handle(event: Any, context: Any, app: Starlette) -> dict[str, Any]:
-    """Answer one event with this app. Raises what `completion.events.receive` raises, for what that is for.
+    """Answer one event with this app. Raises what `completion.events.receive` raises.
 
-    A Function URL puts `requestContext` into every event itself, and what its client sends only below `body`,
-    `headers` and the like. So no request can be an operation: that takes the right to invoke the function.
+    A Function URL adds `requestContext` to every event, and its client controls only members such as `body` and
+    `headers`. So no HTTP request can start an operation, which needs the permission to invoke the function.
     """
     http = adapter(app)
     if "requestContext" in event:

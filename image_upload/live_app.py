@@ -1,6 +1,6 @@
-"""The app that answers on Lambda now. Where secrets are only referred to, another one takes over when they change.
+"""The current app on Lambda. When secrets of SECRETS_FROM change, a new app replaces it.
 
-Nothing else runs while that happens: a process of Lambda handles one event at a time.
+No request is handled during the replacement: a Lambda process handles one event at a time.
 """
 
 import asyncio
@@ -19,20 +19,20 @@ from image_upload.telemetry import logs
 
 log = logging.getLogger(__name__)
 
-# Of the wall: the monotonic one may stand still while Lambda freezes the process.
+# Wall time, because the monotonic clock may stop while Lambda freezes the process.
 wall_clock = time.time
 
 _CANNOT_START = "The service cannot start: "
 
-# Of an invocation's own time at most so much is spent on looking for changed secrets.
+# The largest share of an invocation's time for reading changed secrets.
 _SHARE = 0.25
 
 
 class LiveApp:
     """Settings and the app.
 
-    `environ` stays as it is; what `reading` brings is looked at again every `SECRETS_REFRESH_SECONDS`. Raises
-    `SettingsError` if made.
+    `environ` does not change. The secrets of `reading` are read again every `SECRETS_REFRESH_SECONDS`. The constructor
+    raises `SettingsError`.
     """
 
     def __init__(self, environ: Mapping[str, str], reading: Reading | None = None) -> None:
@@ -54,7 +54,7 @@ class LiveApp:
         self._due_at = self._asked_at + self.settings.secrets_refresh_s
 
     def _load(self, secrets: Secrets) -> Settings:
-        """The settings with these secrets. Raises `SettingsError`, which names settings and repeats no value."""
+        """Return the settings with these secrets. Raises `SettingsError`, which names settings but no values."""
         if self._source is None:
             return load(self._environ)
         known = secret_settings()
@@ -69,11 +69,11 @@ class LiveApp:
             raise SettingsError(f"{error} {self._source.text} holds: {listed(sorted(secrets)) or 'nothing'}.") from None
 
     def refresh(self, context: Any) -> None:
-        """Look for changed secrets, if it is time. Never raises: what works goes on until something better is there."""
+        """Read the secrets again, if it is time. Never raises: after a failure the current app stays."""
         now = wall_clock()
         if self._source is None or self._asked_at <= now < self._due_at:
             return
-        # So many seconds from now unless it succeeds.
+        # The next attempt after a failure; a success sets a later one.
         self._asked_at, self._due_at = now, now + SECRETS_RETRY_S
         try:
             left_s = context.get_remaining_time_in_millis() / 1000
@@ -82,8 +82,8 @@ class LiveApp:
                 self._take_over(secrets)
         except (SecretsUnavailable, SettingsError) as error:
             _not_refreshed(str(error).removeprefix(_CANNOT_START))
-        except Exception as error:  # noqa: BLE001  a user's request must not fail of it
-            # Its text is not ours and may quote a secret.
+        except Exception as error:  # noqa: BLE001  a request must not fail because of it
+            # The error's text may quote a secret, so only its type is logged.
             _not_refreshed(type(error).__name__)
         else:
             self._due_at = now + self.settings.secrets_refresh_s
@@ -97,9 +97,9 @@ class LiveApp:
         self.settings, self._secrets = settings, secrets
         log.info("secrets have changed", extra={"fields": {"settings": sorted(changed)}})
         try:
-            # On the loop that Mangum uses: connections to S3 and the database belong to their loop.
+            # On Mangum's event loop: connections to S3 and the database belong to their loop.
             asyncio.get_event_loop().run_until_complete(asyncio.wait_for(_closed(before), SECRETS_REFRESH_TIMEOUT_S))
-        except Exception as error:  # noqa: BLE001  nothing uses them any more
+        except Exception as error:  # noqa: BLE001  the connections are not used any more
             log.warning("connections were not closed", extra={"fields": {"reason": type(error).__name__}})
 
 

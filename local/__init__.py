@@ -1,1 +1,1 @@
-"""For a developer's machine only: embedded S3, event replay. Not part of the image."""
+"""Local runs on a developer's machine: S3, database, event replay. Not part of the image."""

@@ -10,7 +10,7 @@ from image_upload.settings import load
 
 
 def migrated(path: Path) -> dict[str, str]:
-    """Make the database of a file, or bring it up to date; the settings that lead to it."""
+    """Create or migrate the database in a file; return the settings for it."""
     environ = {"DATABASE_URL": f"sqlite:///{path.absolute().as_posix()}"}
     migrate(load({"ENVIRONMENT": "local", "S3_BUCKET_NAME": "local-uploads", "AWS_REGION": "us-east-1", **environ}))
     return environ
@@ -18,6 +18,6 @@ def migrated(path: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def local_database() -> Iterator[dict[str, str]]:
-    """A migrated database in a temporary folder; yields the settings that lead to it."""
+    """Yield the settings for a migrated database in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="image-upload-", ignore_cleanup_errors=True) as folder:
         yield migrated(Path(folder) / "records.sqlite3")

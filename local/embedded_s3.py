@@ -1,7 +1,7 @@
 """An S3 server in this process: moto's, with its objects in memory, gone at exit.
 
-moto stores and returns what it is given but enforces none of what a presigned URL promises. What S3
-itself refuses is proven on strict servers, never on this one.
+moto stores and returns what it is given, but it does not check a presigned URL's signature, length or type.
+Tests of what S3 refuses run on strict servers, never on this one.
 """
 
 import contextlib
@@ -34,13 +34,13 @@ CORS_RULE: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedS3:
-    """A running server and the environment that leads the service to it."""
+    """A running server, and the service's settings for it."""
 
     endpoint_url: str
 
     @property
     def environ(self) -> dict[str, str]:
-        """Settings for the service. They replace real AWS credentials of the shell they run in."""
+        """The service's settings. They replace AWS credentials of the shell."""
         return {
             "S3_BUCKET_NAME": BUCKET,
             "AWS_REGION": REGION,
@@ -64,7 +64,7 @@ def embedded_s3(port: int = 0) -> Iterator[EmbeddedS3]:
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    # Not moto's own ThreadedMotoServer: that one waits for ever when its port is taken.
+    # Not moto's ThreadedMotoServer, which waits for ever if its port is in use.
     with claim_port("127.0.0.1", port, "S3_PORT") as listening:
         server = make_server(
             "127.0.0.1",
@@ -87,7 +87,7 @@ def embedded_s3(port: int = 0) -> Iterator[EmbeddedS3]:
 
 
 def _mended(app: Any) -> Any:
-    """Where moto answers so that a client waits for ever.
+    """Wrap moto's application and correct two answers that clients cannot handle.
 
     A PUT that is typed as a form (what curl sends without -H) is read as one. A form's answer lacks ETag and
     Location, without which Uppy 4 and 5 never end.
@@ -106,7 +106,7 @@ def _mended(app: Any) -> Any:
 
 
 def _form_answer(app: Any, environ: dict[str, Any], start_response: Any) -> Any:
-    """Moto's answer to a form, with the headers that S3 has and a page of another origin may read."""
+    """Return moto's answer to a form, with the headers of S3's answer, readable for pages of other origins."""
     from werkzeug.formparser import parse_form_data
 
     sent = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -130,7 +130,7 @@ def _form_answer(app: Any, environ: dict[str, Any], start_response: Any) -> Any:
 
 
 def make_bucket(endpoint_url: str) -> None:
-    """Make the bucket if it is not there, and set its CORS rules. Raises boto3's errors."""
+    """Create the bucket if it does not exist, and set its CORS rules. Raises boto3's errors."""
     import boto3  # a second of imports that `event` and `test --url` do not need
     from botocore.config import Config
 

@@ -1,4 +1,4 @@
-"""Listening sockets, or a sentence that says why there is none."""
+"""Open listening sockets, with a clear message if a port is not available."""
 
 import errno
 import random
@@ -10,13 +10,13 @@ class PortUnavailable(Exception):
 
 
 def claim_port(host: str, port: int, setting: str) -> socket.socket:
-    """A listening socket (a free port for 0). `setting` is the variable by which another port is chosen."""
+    """Return a listening socket; for 0, on a free port. `setting` is the variable that chooses another port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named: asyncio sets TCP_NODELAY only where it sees TCP, and without that every answer in two
-    # pieces waits 40 ms for the client's delayed acknowledgement.
+    # asyncio sets TCP_NODELAY only if the protocol is TCP explicitly. Without it every answer in two pieces waits
+    # 40 ms for the client's delayed acknowledgement.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        # A port of a service that ended a moment ago is free, although its last connections linger.
+        # The port of a server that has just ended can be reused, although its last connections linger.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         listening.listen(1024)
@@ -33,17 +33,17 @@ def claim_port(host: str, port: int, setting: str) -> socket.socket:
 
 
 def port_from(text: str, setting: str) -> int:
-    """A port number from the environment or the command line."""
+    """Return a port number from the environment or the command line."""
     if not (text.isascii() and text.isdigit() and int(text) <= 65535):
         raise PortUnavailable(f"{setting} is {text!r}, which is no port. Expected: a number from 0 to 65535.")
     return int(text)
 
 
 def free_ports(count: int) -> list[int]:
-    """Unused ports of loopback at random, below those that the kernel gives to outgoing connections.
+    """Return unused random ports of loopback, below the kernel's range for outgoing connections.
 
-    From that range another connection, or our own poll connecting to itself, could take the port
-    between this look and the server's bind.
+    A port of that range could be taken by another connection, or by a readiness check that connects to itself,
+    before the server binds it.
     """
     free: list[int] = []
     for port in random.sample(range(20_000, 32_000), 200):

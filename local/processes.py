@@ -1,4 +1,4 @@
-"""Server programs on loopback: started, waited for, and ended with the process that started them."""
+"""Run server programs on loopback: start them, wait until they answer, and end them with this process."""
 
 import contextlib
 import http.client
@@ -16,21 +16,21 @@ LOG_LINES = 30
 
 
 class ServerError(RuntimeError):
-    """A server could not be installed or started; the message ends with the tail of its logs."""
+    """A server could not be installed or started. The message ends with the tail of its logs."""
 
 
 def environ_without(prefixes: tuple[str, ...]) -> dict[str, str]:
-    """Our own environment without what would configure the server."""
+    """Return this process's environment without variables that would configure the server."""
     return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
 
 
 @contextlib.contextmanager
 def running(command: Sequence[str], environ: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program in a process group of its own, and kill that group on the way out.
+    """Run a program in a process group of its own, and kill the group at the end.
 
-    In a session of its own, it does not see the terminal's Ctrl-C: we stop it, in order. Nothing it
-    holds is worth a graceful end. If we are killed ourselves, the kernel kills it; Linux does that when
-    the thread that started it ends, so start servers in a thread that lives on.
+    It has a session of its own, so the terminal's Ctrl-C does not reach it and servers end in order. No data is lost
+    by a kill. If this process is killed, the kernel kills the server. Linux does that when the thread that started it
+    ends, so start servers in a thread that lives on.
     """
     guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     with log.open("ab") as output:
@@ -45,7 +45,7 @@ def running(command: Sequence[str], environ: Mapping[str, str], log: Path) -> It
     try:
         yield process
     finally:
-        # Once reaped, the number may be another process's.
+        # After it was reaped, its number may belong to another process.
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -69,7 +69,7 @@ def await_ready(ready: Callable[[], bool], processes: Sequence[subprocess.Popen[
 
 
 def get(port: int, path: str) -> bytes:
-    """Ask a server on loopback directly, whatever proxy the environment names."""
+    """GET a path of a server on loopback, without a proxy of the environment."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", path)
@@ -79,7 +79,7 @@ def get(port: int, path: str) -> bytes:
 
 
 def tail(logs: Path) -> str:
-    """The last lines of every log of a server."""
+    """Return the last lines of every log of a server."""
     quoted = []
     for log in sorted(logs.glob("*.log")):
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]

@@ -22,7 +22,7 @@ _PRESIGNED = re.compile(r"\{\{presigned PUT (?P<key>[\w./-]+)\}\}")
 
 
 class Context:
-    """What Lambda hands to a handler beside the event, as far as we read it."""
+    """Lambda's context, as far as the service reads it."""
 
     def __init__(self, request_id: str, remaining_ms: int = TIMEOUT_MS) -> None:
         self.aws_request_id = request_id
@@ -30,17 +30,17 @@ class Context:
         self._remaining_ms = remaining_ms
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda would end the invocation."""
+        """Return the milliseconds until Lambda would end the invocation."""
         return self._remaining_ms
 
 
 def read_event(path: Path, endpoint_url: str) -> dict[str, Any]:
-    """The event of a file, its form signed for the embedded S3 and encoded as Lambda sends forms."""
+    """Return the event of a file, its form signed for the embedded S3 and encoded as Lambda sends forms."""
     return signed(json.loads(path.read_text(encoding="utf-8")), endpoint_url)
 
 
 def signed(event: dict[str, Any], endpoint_url: str) -> dict[str, Any]:
-    """An event with its form signed, if it has one."""
+    """Return an event with its form signed, if it has one."""
     import base64
 
     signer = Signer(locate(BUCKET, REGION, endpoint_url), Credentials(ACCESS_KEY, SECRET_KEY))
@@ -58,15 +58,15 @@ def signed(event: dict[str, Any], endpoint_url: str) -> dict[str, Any]:
 
 
 def replay(path: Path) -> dict[str, Any]:
-    """The answer of `upload.handler` to the event in a file, with the embedded S3 and an empty database behind it.
+    """Return the answer of `upload.handler` to the event in a file, with the embedded S3 and an empty database.
 
-    The process then believes to run on Lambda: call it once, in a process of its own.
+    It sets Lambda's environment variables, so call it once, in a process of its own.
     """
     with embedded_s3() as s3, local_database() as database:
         environ = local_environ(os.environ, {**s3.environ, **database}) | {"AWS_LAMBDA_FUNCTION_NAME": FUNCTION_NAME}
         os.environ.clear()
         os.environ.update(environ)
-        import upload  # it reads the environment when it is imported
+        import upload  # importing it reads the environment
 
         event = read_event(path, s3.endpoint_url)
         request_id = event.get("requestContext", event).get("requestId", "00000000-0000-0000-0000-000000000000")

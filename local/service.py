@@ -1,4 +1,4 @@
-"""The service under uvicorn, with the embedded S3 behind it."""
+"""The service under uvicorn, with a local S3."""
 
 import contextlib
 import os
@@ -17,19 +17,18 @@ from image_upload.web.server import Configuration, Server
 from local.ports import claim_port
 from local.stores import opened_stores
 
-# Where front ends run in development: Next.js and Create React App, Vite.
+# The origins of development servers: Next.js and Create React App, Vite.
 DEVELOPMENT_ORIGINS = "http://localhost:3000,http://localhost:5173"
 
 
 def local_environ(
     environ: Mapping[str, str], stores: Mapping[str, str], jwt_secret: str | None = None
 ) -> dict[str, str]:
-    """The environment of a local run: what the developer set, then what must not come from outside.
+    """Return the environment of a local run: the developer's variables, and those that must be local.
 
-    A shell on a developer's machine often holds production settings: ENVIRONMENT and the ways to S3 and to the
-    database are replaced (`stores` are those of this run; without a database in them there is none). What makes
-    a process believe to run on Lambda is taken out. Where no JWT_SECRET is set, tokens and tickets are signed with
-    `jwt_secret`, or with a secret that ends with the run: so a user can sign in without any set-up.
+    A developer's shell often has production settings. So ENVIRONMENT and the settings for S3 and the database are
+    replaced by `stores` (without a database in them, there is none), and Lambda's variables are removed. If JWT_SECRET
+    is not set, tokens and tickets are signed with `jwt_secret`, or with a random secret of this run.
     """
     kept = {
         name: value for name, value in environ.items() if not name.startswith(("AWS_LAMBDA_", "DATABASE_", "SECRETS_"))
@@ -39,19 +38,19 @@ def local_environ(
 
 
 def server_for(app: FastAPI) -> Server:
-    """The server of a deployment, but nobody at a keyboard waits longer than this for it to end."""
+    """Return the same server as a deployment, but with a shorter wait at its end, for a developer at the keyboard."""
     return Server(Configuration(app, timeout_graceful_shutdown=5))
 
 
 @contextlib.contextmanager
 def running(app: FastAPI, listening: socket.socket) -> Iterator[str]:
-    """The app in a thread on a listening socket; yields its base URL, and has ended when the block is left."""
+    """Run the app in a thread on a listening socket; yield its base URL. It has ended when the block is left."""
     server = server_for(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="service", daemon=True)
     thread.start()
     host, port = listening.getsockname()[:2]
     try:
-        # No waiting for readiness: the socket listens already, a request is answered once uvicorn accepts.
+        # No readiness check: the socket listens already, and requests wait until uvicorn accepts them.
         yield f"http://{host}:{port}"
     finally:
         server.should_exit = True
@@ -61,7 +60,7 @@ def running(app: FastAPI, listening: socket.socket) -> Iterator[str]:
 
 @contextlib.contextmanager
 def local_service(environ: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Service, S3 and database on free ports of loopback that leave nothing behind; yields the base URL."""
+    """Run service, S3 and a temporary database on free ports of loopback; yield the base URL."""
     with (
         tempfile.TemporaryDirectory(prefix="image-upload-", ignore_cleanup_errors=True) as folder,
         opened_stores("auto", {}, Path(folder)) as stores,

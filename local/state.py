@@ -1,4 +1,4 @@
-"""What a local run keeps from one start to the next: a folder for one run at a time, and a secret in it."""
+"""The state of local runs: a folder, locked by one run at a time, and a secret in it."""
 
 import contextlib
 import os
@@ -17,9 +17,9 @@ class FolderUnavailable(Exception):
 
 @contextlib.contextmanager
 def kept_folder(folder: Path) -> Iterator[Path]:
-    """Make the folder, for its owner only, and hold it until the block is left. Raises `FolderUnavailable`.
+    """Create the folder, for its owner only, and lock it until the block is left. Raises `FolderUnavailable`.
 
-    The lock is SQLite's: the kernel lets go of it however the process ends.
+    The lock is SQLite's, which the kernel releases however the process ends.
     https://www.sqlite.org/lang_transaction.html
     """
     other = "Name another folder, for example: LOCAL_DIR=.local/2"
@@ -39,7 +39,7 @@ def kept_folder(folder: Path) -> Iterator[Path]:
 
 
 def kept_secret(folder: Path) -> str:
-    """The secret of this folder's tokens and tickets, made at its first use."""
+    """Return the folder's secret for tokens and tickets; create it at first use."""
     path = folder / "jwt-secret"
     if path.exists() and len(kept := path.read_text(encoding="utf-8")) == SECRET_HEX_DIGITS:
         return kept

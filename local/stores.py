@@ -1,4 +1,4 @@
-"""Where a local run stores: SeaweedFS, moto, or the bucket that the environment names, and a database beside it."""
+"""The stores of a local run: SeaweedFS, moto or the bucket of the environment, and a database."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from local.seaweedfs import find_weed, seaweedfs
 
 
 class LocalStores(NamedTuple):
-    """Settings that lead to S3 and database, and a line on each for the person who started the run."""
+    """The settings for S3 and the database, and a line about each for the terminal."""
 
     environ: dict[str, str]
     s3: str
@@ -22,7 +22,7 @@ class LocalStores(NamedTuple):
 
 @contextlib.contextmanager
 def opened_stores(choice: str, environ: Mapping[str, str], folder: Path, s3_port: int = 0) -> Iterator[LocalStores]:
-    """The stores of a choice: auto, seaweedfs, moto or env. What is kept is in `folder`.
+    """Open the stores of a choice: auto, seaweedfs, moto or env. Persistent data is in `folder`.
 
     Raises `PortUnavailable`, `ServerError`, `SettingsError`.
     """
@@ -44,7 +44,7 @@ def _seaweedfs(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterat
     data.mkdir(exist_ok=True)
     with seaweedfs(data, s3_port) as s3:
         database = migrated(folder / "records.sqlite3")
-        # It has no KMS.
+        # SeaweedFS has no KMS.
         yield LocalStores(
             {**s3.environ, "S3_SSE": "", "S3_SSE_KMS_KEY_ID": "", **database},
             f"{s3.endpoint_url}  bucket {s3.environ['S3_BUCKET_NAME']}, SeaweedFS, kept in {folder}",
@@ -54,7 +54,7 @@ def _seaweedfs(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterat
 
 @contextlib.contextmanager
 def _moto(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[LocalStores]:
-    """The rows of its database speak of objects in memory, so they go with them."""
+    """Open moto and a temporary database: its rows refer to objects in memory."""
     del environ, folder
     with embedded_s3(s3_port) as s3, local_database() as database:
         yield LocalStores(
@@ -67,7 +67,7 @@ def _moto(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[Lo
 
 @contextlib.contextmanager
 def _named(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[LocalStores]:
-    """The environment's bucket, with rows of its own here: those of a deployment stay alone."""
+    """Open the environment's bucket with a local database, so that a deployment's rows are not touched."""
     del s3_port
     outside = {name: value for name, value in environ.items() if not name.startswith("DATABASE_")}
     settings = load({**outside, "ENVIRONMENT": "local"})
@@ -81,7 +81,7 @@ def _named(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[L
 
 
 def unused_bucket(environ: Mapping[str, str], dotenv: Mapping[str, str], settings: Settings) -> str:
-    """A line on the bucket that the environment or `.env` names, where the run uses another one; else nothing.
+    """Return a line about the bucket that the environment or `.env` names, if the run uses another one; else "".
 
     `dotenv` is the environment completed by `.env`.
     """

@@ -1,4 +1,4 @@
-"""Log lines for a person at a terminal, in place of the JSON that is written everywhere else."""
+"""Readable log lines for a terminal, instead of JSON."""
 
 import logging
 import sys
@@ -9,10 +9,10 @@ from image_upload.telemetry.logs import redact
 
 
 class TerminalFormatter(logging.Formatter):
-    """A request as time, method, path, status, milliseconds and code; anything else as its level and message."""
+    """Format a request as time, method, path, status, milliseconds and code; other records as level and message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and the traceback below it if there is one. Secrets are blacked out as in JSON."""
+        """Return one line, and a traceback if there is one. Secrets are redacted as in JSON."""
         fields: dict[str, Any] = dict(getattr(record, "fields", {}))
         if record.getMessage() == "request" and "path" in fields:
             said = [f"{fields['method']:<6} {fields['path']}  {fields['status']}  {fields['duration_ms']} ms"]
@@ -27,7 +27,7 @@ class TerminalFormatter(logging.Formatter):
 
 
 def _printable(line: str) -> str:
-    """Control characters of a path or a message must not reach the terminal.
+    """Escape control characters of a path or a message, which must not reach the terminal.
 
     https://cwe.mitre.org/data/definitions/150.html
     """
@@ -35,9 +35,9 @@ def _printable(line: str) -> str:
 
 
 def write_for_a_person() -> None:
-    """Where standard error is a terminal, let the handlers of `telemetry.logs` write such lines."""
+    """If standard error is a terminal, make the handlers of `telemetry.logs` write such lines."""
     if sys.stderr.isatty():
         for handler in logging.getLogger().handlers:
             handler.setFormatter(TerminalFormatter())
-            # The audit log says of the same requests what a program wants to know.
+            # The audit log has the same requests again, for programs.
             handler.addFilter(lambda record: record.getMessage() != "audit")

@@ -18,7 +18,7 @@ ALL = every()
 def test_a_key_carries_128_random_bits() -> None:
     made = {keys.make(PURPOSES["upload"], user_id="7", ext="jpg", now=NOW) for _ in range(1000)}
     assert len(made) == 1000
-    assert {key[len("uploads/") :][:32] for key in made} == {keys.mark("7")}
+    assert {key[len("uploads/") :][:32] for key in made} == {keys.owner_tag("7")}
     assert len({key[len("uploads/") + 32 :] for key in made}) == 1000
     assert all(len(key) == len("uploads/") + 32 + 32 + len(".jpg") for key in made)
 
@@ -50,8 +50,8 @@ def test_a_key_says_whose_it_is_and_no_two_users_share_a_mark(first: str, second
         made.append(keys.make_in(f"a/{keys.segment(second)}", user_id=first, ext=""))
     except (UnicodeEncodeError, InvalidKey):
         return
-    assert {keys.mark_in(key) for key in made} == {keys.mark(first)}
-    assert (keys.mark(first) == keys.mark(second)) == (first == second)
+    assert {keys.owner_tag_in(key) for key in made} == {keys.owner_tag(first)}
+    assert (keys.owner_tag(first) == keys.owner_tag(second)) == (first == second)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_key_says_whose_it_is_and_no_two_users_share_a_mark(first: str, second
     ],
 )  # fmt: skip
 def test_a_key_of_another_form_says_nothing_of_its_owner(key: str) -> None:
-    assert keys.mark_in(key) is None
+    assert keys.owner_tag_in(key) is None
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""What the service is measured against."""
+"""The peers that the service is compared with."""

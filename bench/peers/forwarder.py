@@ -1,4 +1,4 @@
-"""The least that a proxy in Python does: every message of a body goes on to one socket, unread.
+"""The minimal proxy in Python: it writes every message of a body to one socket, without parsing it.
 
 `uvicorn bench.peers.forwarder:app`, with the sink's port in BENCH_SINK_PORT. It parses no form, so what it passes
 on is the form itself; it checks nothing, and waits when the socket is full as every proxy has to.
@@ -49,7 +49,7 @@ async def app(
     receive: Callable[[], Awaitable[Message]],
     send: Callable[[Message], Awaitable[None]],
 ) -> None:
-    """An ASGI application."""
+    """Forward the body of a request."""
     if scope["type"] != "http":
         return
     length = dict(scope["headers"]).get(b"content-length", b"0")

@@ -1,4 +1,4 @@
-"""FastAPI and Mangum, and nothing else: the floor below which no FastAPI service gets."""
+"""FastAPI and Mangum alone: the lower limit of a FastAPI service."""
 
 from fastapi import FastAPI
 from mangum import Mangum
@@ -8,7 +8,7 @@ app = FastAPI()
 
 @app.get("/")
 async def hello() -> dict[str, str]:
-    """The least that a route can do."""
+    """Answer with a constant."""
     return {"hello": "world"}
 
 

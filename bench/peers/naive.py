@@ -1,4 +1,4 @@
-"""The mint as one writes it with FastAPI and boto3: the client is made once, everything else is their business.
+"""Minting with FastAPI and boto3, as tutorials write it. The client is made once.
 
 It checks nothing, logs nothing and knows no users; it is what `POST /uploads` would be without this project.
 """
@@ -27,10 +27,10 @@ class Wanted(BaseModel):
     size: int = Field(ge=1)
 
 
-# async: in a thread of FastAPI's pool, as a plain `def`, it is slower still.
+# async, because a plain `def` runs in a thread of FastAPI's pool and is slower.
 @app.post("/uploads")
 async def mint(wanted: Wanted) -> dict[str, object]:
-    """A presigned PUT."""
+    """Return a presigned PUT."""
     key = f"uploads/{uuid.uuid4().hex}.{wanted.filename.rpartition('.')[2]}"
     url = s3.generate_presigned_url(
         "put_object",

@@ -1,4 +1,4 @@
-"""The proxy as a tutorial writes it: FastAPI reads the form, httpx sends the file.
+"""The form proxy as tutorials write it: FastAPI reads the form, httpx sends the file.
 
 It checks nothing, neither the form nor where it sends it; it is what the form routes would be without this project.
 """
@@ -14,7 +14,7 @@ app = FastAPI()
 
 @app.get("/")
 async def hello() -> dict[str, str]:
-    """To see that it runs."""
+    """Show that the server runs."""
     return {"hello": "world"}
 
 
@@ -23,7 +23,7 @@ async def upload(file: UploadFile, upload_url: Annotated[str, Form(alias="upload
     """Read the file, put it."""
     content = await file.read()
     headers = {"Content-Type": file.content_type} if file.content_type else {}
-    # No time-out: a slow store is nothing that is measured here.
+    # No timeout: slow stores are not measured here.
     async with httpx.AsyncClient(timeout=None) as client:  # noqa: S113  the usual code sets none
         response = await client.put(upload_url, content=content, headers=headers)
     response.raise_for_status()

@@ -1,1 +1,1 @@
-"""Who is asking."""
+"""Authentication and permissions: tokens, sign-in, principals."""

@@ -1,4 +1,4 @@
-"""What a proven token says of its user."""
+"""Read the principal from the claims of a verified token."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,15 +7,15 @@ from typing import Any
 from image_upload.auth.principals import ADMIN, MINT, Principal, is_user_id
 from image_upload.errors import TokenInvalid
 
-# Where providers write what a token may: RFC 8693 and 9068; Entra ID and Okta; Auth0.
+# The claims in which providers write scopes: RFC 8693 and 9068; Entra ID and Okta; Auth0.
 _SCOPE_CLAIMS = ("scope", "scp", "permissions")
 
-# What a token is for, where its issuer says so: Cognito in `token_use`, Keycloak in `typ`. The service's own refresh
+# The claims that say what a token is for: `token_use` of Cognito, `typ` of Keycloak. The service's own refresh
 # tokens say `refresh` in `token_use`.
 _USE_CLAIMS = ("token_use", "typ")
 _USES = frozenset({"access", "id", "bearer", "jwt", "at+jwt"})
-# Libraries that sign with one secret for everything say it in these (SimpleJWT and FastAPI JWT Auth among them).
-# Applications put other things there too, so only what can be no access token is refused.
+# Libraries that sign all tokens with one secret use these (SimpleJWT and FastAPI JWT Auth among them).
+# Applications use them for other things too, so only values that exclude an access token are refused.
 _KIND_CLAIMS = ("type", "token_type")
 _OTHER_KINDS = ("refresh", "reset", "logout", "verif", "invit")
 
@@ -28,10 +28,10 @@ _NOT_AN_ACCESS_TOKEN = "This is not an access token. Send the access token of yo
 
 
 def principal_in(claims: Mapping[str, Any], scope_prefix: str, *, from_provider: bool) -> Principal:
-    """The principal of proven claims. Only scopes that begin with the prefix count. Raises `TokenInvalid`.
+    """Return the principal of verified claims. Only scopes that begin with the prefix count. Raises `TokenInvalid`.
 
-    `from_provider`: the identity provider's key proved the token. Such a subject that reads as the number of a user
-    of the service's own sign-in gets a prefix, so that one user never takes the place of the other.
+    `from_provider`: a key of the identity provider verified the token. If such a subject looks like a user id of the
+    service's own sign-in, it gets a prefix, so that the two users stay apart.
     """
     for name in _USE_CLAIMS:
         if name in claims and str(claims[name]).lower() not in _USES:
@@ -41,7 +41,7 @@ def principal_in(claims: Mapping[str, Any], scope_prefix: str, *, from_provider:
             raise TokenInvalid(_NOT_AN_ACCESS_TOKEN)
     user_id = claims["sub"]
     if isinstance(user_id, int) and not isinstance(user_id, bool):
-        # RFC 7519 section 4.1.2 wants text. Back ends whose users have numbers sign the number.
+        # RFC 7519 section 4.1.2 requires text, but back ends with numeric user ids sign the number.
         user_id = str(user_id)
     if not isinstance(user_id, str):
         raise TokenInvalid("The token's subject (sub) is neither text nor a whole number. Correct it at its issuer.")
@@ -55,7 +55,7 @@ def principal_in(claims: Mapping[str, Any], scope_prefix: str, *, from_provider:
 
 
 def _scopes(value: object) -> Iterable[str]:
-    """A claim of scopes: text with blanks between, or a list of text."""
+    """Return the scopes of a claim: text separated by spaces, or a list of text."""
     if isinstance(value, str):
         return value.split(" ")
     return [scope for scope in value if isinstance(scope, str)] if isinstance(value, list) else ()

@@ -1,4 +1,4 @@
-"""The one dependency through which a route learns who is asking, and says what it needs."""
+"""The dependency that gives a route its principal and checks the right that the route needs."""
 
 from fastapi import Request
 
@@ -11,14 +11,14 @@ from image_upload.settings import Settings
 from image_upload.usage.limiter import Limit
 from image_upload.web.routing import TokenDependency
 
-# Where a middleware in front of the routes leaves a token that came in the path.
+# The scope's name for a token that a middleware has taken from the path.
 PATH_TOKEN = "path_token"
 
 
 class PrincipalOf(TokenDependency):
-    """A dependency: the principal who asks, with the right that the route needs. Raises 401, 403 and 429 problems.
+    """A dependency: the principal of the request. Raises problems with 401, 403 and 429.
 
-    A route that states nothing needs `manage`, the right that fewest tokens give; `needs` states another.
+    A route needs the right `manage`, the strictest, unless `needs` states another.
     With `signed_in` the route needs a token also where `AUTH_REQUIRED` is false.
     """
 
@@ -39,14 +39,14 @@ class PrincipalOf(TokenDependency):
         self.requires_token = signed_in or permissions.needs_token(right, settings)
 
     def needs(self, right: Right, *, signed_in: bool = False) -> "PrincipalOf":
-        """The same dependency for a route that needs this right."""
+        """Return the dependency for a route that needs this right."""
         return PrincipalOf(self._settings, self._verifier, self._limit, right, signed_in=signed_in)
 
     async def __call__(self, request: Request) -> Principal:
-        """Who is asking.
+        """Return the principal of the request.
 
-        A token that is sent must be valid, also where none is required: a client that believes to be
-        signed in must not silently store as `anonymous`.
+        A token must be valid even if the route requires none: otherwise a signed-in client with an expired token
+        would store as `anonymous` without notice.
         """
         principal = await self._principal(request)
         if not permissions.has(principal, self.right):
@@ -72,5 +72,5 @@ class PrincipalOf(TokenDependency):
 
 
 def principal_of(settings: Settings, limit: Limit | None = None) -> PrincipalOf:
-    """The dependency that the rooms are handed; `limit` is the one per user."""
+    """Return the dependency for the routes. `limit` is the rate limit per user."""
     return PrincipalOf(settings, Verifier(settings), limit)

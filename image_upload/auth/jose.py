@@ -1,8 +1,8 @@
-"""JWTs and JWKs by PyJWT, held to RFC 8725. Imported by the first request that carries a token: it takes 45 ms.
+"""JWTs and JWKs by PyJWT, by the rules of RFC 8725. The first request with a token imports it, which takes 45 ms.
 
-No token says by itself how it is verified. Its header chooses between two doors at most, and each door has its own
-keys: our secrets, which know one HMAC algorithm, or the provider's public keys, of which each knows exactly one
-algorithm (RFC 8725 section 3.1). What else a header offers (`jwk`, `jku`, `x5u`, `x5c`) nobody looks at.
+A token's header never decides how it is verified. It only selects one of two sets of keys: the service's secrets, with
+one HMAC algorithm, or the provider's public keys, each with exactly one algorithm (RFC 8725 section 3.1). Other members
+of a header (`jwk`, `jku`, `x5u`, `x5c`) are ignored.
 """
 
 import base64
@@ -19,8 +19,8 @@ from image_upload.limits import RSA_KEY_MIN_BITS, TOKEN_LEEWAY_S
 
 log = logging.getLogger(__name__)
 
-# What a key may be used for, by its type and curve. Where its entry names no `alg`, the first: RFC 8725 wants one
-# algorithm a key, and OpenID Connect's default for RSA is RS256.
+# The algorithms of a key, by its type and curve. A key without `alg` gets the first: RFC 8725 requires one algorithm
+# for each key, and OpenID Connect's default for RSA is RS256.
 _ALGORITHMS = {
     ("RSA", None): ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     ("EC", "P-256"): ("ES256",),
@@ -38,30 +38,30 @@ _TYPES = frozenset({"jwt", "at+jwt"})
 # RFC 7519 section 2: a NumericDate is a JSON number.
 _TIMES = ("exp", "nbf", "iat")
 
-# All that a forger learns.
+# The only detail for a token without a valid signature.
 NOT_OURS = "The token was not issued for this service. Sign in again."
 
 
 class Header(NamedTuple):
-    """What a token says of its own signature; nothing of it is proven."""
+    """What a token claims about its own signature. It is not verified."""
 
     algorithm: str
     key_id: str | None
 
 
 class Key(NamedTuple):
-    """A public key, and the one algorithm that it verifies."""
+    """A public key, and its one algorithm."""
 
     public: Any
     algorithm: str
 
 
 class KeyRefused(ValueError):
-    """An entry of a key set that no token is verified with; the message says why."""
+    """An entry of a key set cannot be used. The message says why."""
 
 
 def read_header(token: str) -> Header:
-    """The unproven header of a token. Raises `TokenInvalid`."""
+    """Return the unverified header of a token. Raises `TokenInvalid`."""
     encoded = token.partition(".")[0]
     try:
         fields = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)), object_pairs_hook=_unique)
@@ -70,7 +70,7 @@ def read_header(token: str) -> Header:
     if not isinstance(fields, dict):
         raise TokenInvalid(NOT_OURS)
     algorithm, key_id, kind = fields.get("alg"), fields.get("kid"), fields.get("typ", "JWT")
-    # `crit` names extensions that must be understood. We know none, `b64` included.
+    # `crit` names extensions that a verifier must support. None is supported here, not even `b64`.
     if not isinstance(algorithm, str) or not isinstance(key_id, str | None) or "crit" in fields:
         raise TokenInvalid(NOT_OURS)
     if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in _TYPES:
@@ -81,11 +81,12 @@ def read_header(token: str) -> Header:
 def decode(
     token: str, key: Any, algorithm: str, *, issuer: str | None, audiences: Collection[str]
 ) -> dict[str, Any] | None:
-    """The claims of a token whose time is now; None if another key than this has signed it.
+    """Return the claims of a token that is valid now; None if the key did not sign it.
 
-    `iss` must be the issuer where one is given. `aud` must hold one of the audiences; without any given, a token that
-    has an `aud` is refused, because it was made for another service (RFC 7519 section 4.1.3).
-    Raises `TokenInvalid`. Only a bearer of a token with a good signature is told which claim is wrong.
+    If an issuer is given, `iss` must be it. `aud` must contain one of the audiences. Without audiences a token with an
+    `aud` is refused, because it was issued for another service (RFC 7519 section 4.1.3).
+
+    Raises `TokenInvalid`, which names a wrong claim only if the signature is valid.
     """
     try:
         claims: dict[str, Any] = _JWT.decode(
@@ -95,7 +96,7 @@ def decode(
             issuer=issuer,
             audience=audiences or None,
             leeway=TOKEN_LEEWAY_S,
-            # What a subject may be is the reader's decision: an ID token's is text, an access token's may be a number.
+            # The caller checks the subject: it is text in an ID token, but may be a number in an access token.
             options={"require": ["exp", "sub"], "verify_sub": False},
         )
     except jwt.InvalidSignatureError:
@@ -105,7 +106,7 @@ def decode(
     except jwt.ImmatureSignatureError:
         raise TokenInvalid("The token is not valid yet. Compare the clocks of its issuer and this service.") from None
     except jwt.PyJWTError as error:
-        # The signature is checked first: what is named here came with a good one.
+        # PyJWT checks the signature first, so these tokens have a valid one.
         if type(error) in _CLAIM_REFUSALS:
             log.warning("token refused", extra={"fields": {"reason": type(error).__name__}})
             raise TokenInvalid(_CLAIM_REFUSALS[type(error)]) from None
@@ -113,7 +114,7 @@ def decode(
     return claims
 
 
-# What is wrong with a token whose signature is good → what to do.
+# The fault of a token with a valid signature → the detail.
 _CLAIM_REFUSALS: dict[type[jwt.PyJWTError], str] = {
     jwt.InvalidAudienceError: "The token's audience (aud) is not this service. Have it issued for it, or add the "
     "audience to JWT_AUDIENCE.",
@@ -124,7 +125,7 @@ _CLAIM_REFUSALS: dict[type[jwt.PyJWTError], str] = {
 
 
 def key_of(entry: Mapping[str, Any]) -> Key:
-    """The key of one entry of a key set (RFC 7517). Raises `KeyRefused`."""
+    """Return the key of one entry of a key set (RFC 7517). Raises `KeyRefused`."""
     kind, curve = entry.get("kty"), entry.get("crv")
     allowed = _ALGORITHMS.get((str(kind), None if kind == "RSA" else str(curve)))
     if allowed is None:
@@ -146,7 +147,7 @@ def key_of(entry: Mapping[str, Any]) -> Key:
 
 
 class _StrictJWT(jwt.PyJWT):
-    """PyJWT that refuses a name twice and times that are no numbers, and knows Cognito."""
+    """PyJWT that also refuses duplicate names and times that are not numbers, and accepts Cognito's access tokens."""
 
     def _decode_payload(self, decoded: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -158,12 +159,12 @@ class _StrictJWT(jwt.PyJWT):
         for name in _TIMES:
             value = claims.get(name, 0)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                # PyJWT would take text for a number, and stumble over 1e400.
+                # PyJWT would accept a text as a number, and raise OverflowError for 1e400.
                 raise TokenInvalid(
                     "A time in the token (exp, nbf, iat) is not a number of seconds since 1970. Ask its issuer."
                 )
         if "aud" not in claims and claims.get("token_use") == "access" and "client_id" in claims:
-            # Cognito's access tokens name the app client here; its ID tokens name it in `aud`.
+            # Cognito's access tokens name the app client in `client_id`, its ID tokens in `aud`.
             # https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html
             claims["aud"] = claims["client_id"]
         return claims
@@ -173,7 +174,7 @@ _JWT = _StrictJWT()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose names are there once. RFC 7519 section 4: parsers disagree about which one counts."""
+    """Return a JSON object; raise `ValueError` for duplicate names, which parsers treat differently (RFC 7519, 4)."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name is there twice")

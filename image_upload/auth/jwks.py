@@ -1,4 +1,4 @@
-"""The public keys of an identity provider: fetched from its JWKS URL, kept, and asked for again. RFC 7517."""
+"""The public keys of an identity provider: fetched from its JWKS URL, cached and refreshed. RFC 7517."""
 
 import asyncio
 import json
@@ -18,19 +18,19 @@ _OK = 200
 
 
 class KeySetUnusable(Exception):
-    """The provider's answer is no key set that we can use; the message says why."""
+    """The provider's answer is not a usable key set. The message says why."""
 
 
 class KeySet:
-    """The keys behind one URL.
+    """The keys of one URL.
 
-    They are fresh for `JWKS_FRESH_S`. After that, and for a key id that is not among them, the provider is asked,
-    by one request at a time and at most every `JWKS_REFRESH_S`; so nobody can make us call it with invented ids.
-    If it does not answer, the keys that are there go on working until they are `JWKS_KEEP_S` old.
+    They are fresh for `JWKS_FRESH_S`. After that, or for an unknown key id, they are fetched again: one request at a
+    time, at most every `JWKS_REFRESH_S`, so that invented key ids cause no calls. If the provider does not answer, the
+    cached keys work until they are `JWKS_KEEP_S` old.
     """
 
     def __init__(self, url: str, trusted: frozenset[tuple[str, int]] | None = None) -> None:
-        """`trusted` are hosts that may be private: of a URL that the operator has named, its own."""
+        """`trusted` are hosts that may have private addresses; by default the URL's own, as an operator named it."""
         self.url = url
         parts = urlsplit(url)
         own = frozenset({(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))})
@@ -41,16 +41,16 @@ class KeySet:
         self._asking: asyncio.Task[None] | None = None
 
     async def key(self, key_id: str | None) -> Key | None:
-        """The key with this id, None if the provider has none. A token without an id gets the only key there is.
+        """Return the key with this id; None if there is none. Without an id, return the only key of the set.
 
-        Raises `TokenKeysUnavailable` if there are no keys young enough to be trusted.
+        Raises `TokenKeysUnavailable` if all cached keys are too old.
         """
         now = time.time()
         found = self._keys.get(key_id)
         if found is not None and now < self._fetched_at_s + JWKS_FRESH_S:
             return found
         if self._asking is None and now >= self._ask_again_at_s:
-            # A task, because the request that began it may be cancelled while others wait for it.
+            # A task, because the request that started it may be cancelled while others wait for it.
             self._asking = asyncio.create_task(self._refresh())
             await asyncio.shield(self._asking)
         elif self._asking is not None and (found is None or not self._usable(now)):
@@ -67,12 +67,12 @@ class KeySet:
         return bool(self._keys) and now < self._fetched_at_s + JWKS_KEEP_S
 
     async def _refresh(self) -> None:
-        """Ask the provider. What goes wrong is logged, and the keys stay as they are."""
+        """Fetch the keys. Log a failure and keep the cached keys."""
         try:
             self._keys = await self.read()
             self._fetched_at_s = time.time()
             self._ask_again_at_s = self._fetched_at_s + JWKS_REFRESH_S
-        except Exception as error:  # noqa: BLE001  a provider can fail in every way, and no token passes by it
+        except Exception as error:  # noqa: BLE001  a provider can fail in any way, and no token is accepted by it
             self._ask_again_at_s = time.time() + JWKS_RETRY_S
             log.warning(
                 "token keys not refreshed",
@@ -82,14 +82,14 @@ class KeySet:
             self._asking = None
 
     async def read(self) -> Mapping[str | None, Key]:
-        """The usable keys that the provider has now, past those that are kept. Raises whatever goes wrong."""
+        """Fetch the usable keys, without the cache. Raises any error of the fetch."""
         return _keys_in(await self._fetch())
 
     async def _fetch(self) -> bytes:
-        # Unpacked, a packed answer could be a thousand times as long as what was counted.
+        # A compressed answer could be a thousand times as long as the bytes that are counted here.
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         body = bytearray()
-        # A client of its own: it is needed once an hour.
+        # A new client each time, as it is needed once an hour.
         async with (
             asyncio.timeout(JWKS_TIMEOUT_S),
             open_client(Destinations(self._trusted), verify=True) as client,
@@ -105,7 +105,7 @@ class KeySet:
 
 
 def _keys_in(document: bytes) -> dict[str | None, Key]:
-    """The usable keys of a key set by their ids. One that is alone is also found without an id."""
+    """Return the usable keys of a key set by their ids. A single key is also found without an id."""
     found = json.loads(document)
     entries = found.get("keys") if isinstance(found, dict) else None
     if not isinstance(entries, list):
@@ -114,7 +114,7 @@ def _keys_in(document: bytes) -> dict[str | None, Key]:
     for entry in entries:
         try:
             key_id = entry.get("kid")
-            # The first counts: a later entry must not replace a key that is in use.
+            # The first entry counts, so that a later one cannot replace a key that is in use.
             keys.setdefault(key_id if isinstance(key_id, str) else None, key_of(entry))
         except (KeyRefused, AttributeError, TypeError) as error:
             log.warning("token key not used", extra={"fields": {"reason": str(error)}})
@@ -123,6 +123,6 @@ def _keys_in(document: bytes) -> dict[str | None, Key]:
     if len(keys) == 1:
         keys.setdefault(None, *keys.values())
     elif None in keys:
-        # Without an id, it is not known which of several.
+        # With several keys, a token without an id names none of them.
         del keys[None]
     return keys

@@ -1,4 +1,4 @@
-"""Which key proves a token: one of our secrets, or one of the identity provider's public keys."""
+"""Verify a token with one of the service's secrets, or with one of the identity provider's public keys."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,18 +12,17 @@ if TYPE_CHECKING:
 
 
 class Proven(NamedTuple):
-    """The claims of a token, and whether a key of the identity provider proved them (else a secret of ours)."""
+    """The verified claims of a token, and whether a key of the identity provider verified them."""
 
     claims: dict[str, Any]
     from_provider: bool
 
 
 class JwtVerifier:
-    """Two doors: JWT_SECRET with JWT_PREVIOUS_SECRET, and JWT_JWKS_URL. Either may be walled up.
+    """Two sets of keys: JWT_SECRET with JWT_PREVIOUS_SECRET, and those of JWT_JWKS_URL. Either may be missing.
 
-    The `alg` of a token only chooses the door. Behind the first there are only secrets and the one HMAC algorithm of
-    JWT_ALGORITHM; behind the second only public keys, each with its own algorithm. So a public key is never taken for
-    a secret, whatever a token says.
+    A token's `alg` only selects the set. The first has secrets and the HMAC algorithm of JWT_ALGORITHM, the second
+    public keys, each with its own algorithm. So no token can make the service use a public key as a secret.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -33,7 +32,7 @@ class JwtVerifier:
         self._keys = _key_set(settings.jwt_jwks_url) if settings.jwt_jwks_url is not None else None
 
     async def claims(self, token: str) -> Proven:
-        """The claims of a token that one of the keys has signed. Raises `TokenInvalid` and `TokenKeysUnavailable`."""
+        """Verify a token and return its claims. Raises `TokenInvalid` and `TokenKeysUnavailable`."""
         header = jose.read_header(token)
         found = None
         if header.algorithm == self._settings.jwt_algorithm:

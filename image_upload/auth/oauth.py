@@ -1,6 +1,6 @@
-"""The client's half of RFC 6749 with PKCE, by Authlib's parts; the wire is `Outgoing`.
+"""The client of RFC 6749 with PKCE, by Authlib; HTTP goes through `Outgoing`.
 
-Not Authlib's own HTTP client: it would follow neither our addresses nor our limits. 60 ms to import.
+Authlib's own HTTP client is not used, because it would bypass the address checks and limits. Importing takes 60 ms.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from image_upload.errors import SignInDenied
 
 
 class Client(NamedTuple):
-    """This service as a provider knows it."""
+    """This service's registration at a provider."""
 
     client_id: str
     secret: str
@@ -26,7 +26,7 @@ class Client(NamedTuple):
 
 
 class Endpoints(NamedTuple):
-    """Where a provider is asked. `auth_method`: how the client proves itself there."""
+    """The URLs of a provider. `auth_method`: how the client authenticates there."""
 
     authorize: str
     token: str
@@ -34,7 +34,7 @@ class Endpoints(NamedTuple):
 
 
 def authorization_url(client: Client, endpoints: Endpoints, transaction: Transaction, **more: str) -> str:
-    """Where to send the browser."""
+    """Return the URL to redirect the browser to."""
     url, _ = _speaking(client, endpoints, transaction).create_authorization_url(
         endpoints.authorize, state=transaction.state, code_verifier=transaction.verifier, **more
     )
@@ -42,7 +42,7 @@ def authorization_url(client: Client, endpoints: Endpoints, transaction: Transac
 
 
 def check_answer(answer: Mapping[str, str], endpoints: Endpoints) -> str:
-    """The code in what the browser came back with. Raises `SignInDenied` and `ProviderFailed`."""
+    """Return the code of the provider's redirect. Raises `SignInDenied` and `ProviderFailed`."""
     if answer.get("error") == "access_denied":
         raise SignInDenied("The sign-in was declined. Begin again to agree.")
     if "error" in answer:
@@ -55,9 +55,9 @@ def check_answer(answer: Mapping[str, str], endpoints: Endpoints) -> str:
 async def exchange(
     calls: Outgoing, client: Client, endpoints: Endpoints, transaction: Transaction, code: str
 ) -> dict[str, Any]:
-    """The provider's tokens for a code. Raises `ProviderFailed`."""
+    """Exchange a code for the provider's tokens. Raises `ProviderFailed`."""
     if endpoints.auth_method == "client_secret_basic":
-        # RFC 6749 section 2.3.1 encodes both before they go into the header, which Authlib leaves out.
+        # RFC 6749 section 2.3.1 encodes both for the header. Authlib does not.
         client = client._replace(client_id=quote_plus(client.client_id), secret=quote_plus(client.secret))
     speaking = _speaking(client, endpoints, transaction)
     body = prepare_token_request(
@@ -69,7 +69,7 @@ async def exchange(
     try:
         tokens: dict[str, Any] = speaking.parse_response_token(answer)
     except OAuth2Error as error:
-        # The code of RFC 6749 section 5.2 only: a description may repeat what was sent.
+        # Only the code of RFC 6749 section 5.2: a description may repeat what was sent.
         raise failed(url, f"it refused the code: {str(error.error)[:64]}") from None
     except (ValueError, RecursionError, httpx.HTTPStatusError):
         raise failed(url, f"status {answer.status_code}, and no token in it") from None

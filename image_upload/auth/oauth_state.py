@@ -1,7 +1,7 @@
-"""A sign-in on its way: what must survive between leaving for the provider and coming back, in a sealed cookie.
+"""The state of a sign-in between the redirect to the provider and the redirect back, in an encrypted cookie.
 
-The cookie is what ties the way back to the browser that went (RFC 6749 section 10.12): an answer of the provider is of
-no use in any other.
+The cookie binds the provider's answer to the browser that started the sign-in (RFC 6749 section 10.12). The answer is
+useless in any other browser.
 """
 
 import base64
@@ -19,9 +19,9 @@ _LOST = "This sign-in was begun too long ago, in another browser, or has ended a
 
 
 class Transaction(NamedTuple):
-    """`state`, `nonce` and `verifier` are ours towards the provider; `challenge` is the front end's towards us.
+    """`state`, `nonce` and `verifier` are for the provider. `challenge` is the front end's, for this service.
 
-    `redirect_uri` is where the provider sends the browser back to, exactly as it is registered there.
+    `redirect_uri` is the URL to which the provider redirects, exactly as it is registered there.
     """
 
     provider: str
@@ -33,24 +33,24 @@ class Transaction(NamedTuple):
 
 
 def begin(provider: str, redirect_uri: str, challenge: str | None) -> Transaction:
-    """A new one. Each of its secrets has 256 random bits; a verifier needs 43 characters (RFC 7636 section 4.1)."""
+    """Return a new transaction. Its secrets have 256 random bits each, 43 characters (RFC 7636 section 4.1)."""
     state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
     return Transaction(provider, redirect_uri, state, nonce, verifier, challenge)
 
 
 class StateCookie:
-    """Encrypts and signs transactions under a key derived from a secret: https://github.com/fernet/spec."""
+    """Encrypt and sign transactions with a key derived from a secret: https://github.com/fernet/spec."""
 
     def __init__(self, secret: bytes) -> None:
         key = hmac.digest(secret, b"image-upload sign-in v1", "sha256")
         self._fernet = Fernet(base64.urlsafe_b64encode(key))
 
     def close(self, transaction: Transaction) -> str:
-        """The value of a cookie."""
+        """Return the transaction as the value of a cookie."""
         return self._fernet.encrypt(json.dumps(transaction).encode()).decode()
 
     def open(self, cookie: str | None, provider: str, state: str | None) -> Transaction:
-        """The transaction that a provider's answer with this state belongs to. Raises `SignInExpired`."""
+        """Return the transaction for a provider's answer with this state. Raises `SignInExpired`."""
         if not cookie or not state or len(cookie) > SIGN_IN_TEXT_MAX_CHARS:
             raise SignInExpired(_LOST)
         try:
@@ -58,7 +58,7 @@ class StateCookie:
         except InvalidToken:
             raise SignInExpired(_LOST) from None
         transaction = Transaction(*json.loads(sealed))
-        # The provider too: one provider's answer must not be taken for another's (RFC 9700 section 4.4).
+        # Compare the provider too, against mix-up attacks (RFC 9700 section 4.4).
         if transaction.provider != provider or not hmac.compare_digest(transaction.state.encode(), state.encode()):
             raise SignInExpired(_LOST)
         return transaction

@@ -1,4 +1,4 @@
-"""Sign-in at an OpenID Connect provider: Google, or any other in its place.
+"""Sign-in at an OpenID Connect provider: Google, or another one.
 
 https://openid.net/specs/openid-connect-core-1_0.html section 3.1, https://openid.net/specs/openid-connect-discovery-1_0.html
 """
@@ -21,7 +21,7 @@ _NOT_TRUSTED = "What the identity provider says of the user cannot be trusted. B
 
 
 class _Discovered(NamedTuple):
-    """What a provider says of itself, until when, and its keys."""
+    """A provider's metadata, until when it is fresh, and its keys."""
 
     endpoints: Endpoints
     userinfo: str | None
@@ -31,7 +31,7 @@ class _Discovered(NamedTuple):
 
 
 class OpenIdProvider:
-    """One issuer and our account with it."""
+    """One issuer, and this service's registration there."""
 
     def __init__(self, name: str, issuer: str, client: Client) -> None:
         self._name = name
@@ -40,14 +40,14 @@ class OpenIdProvider:
         self._discovered: _Discovered | None = None
 
     async def authorization_url(self, transaction: Transaction) -> str:
-        """Where to send the browser. Raises `ProviderFailed`."""
+        """Return the URL to redirect the browser to. Raises `ProviderFailed`."""
         found = await self._discover()
         return oauth.authorization_url(self._client, found.endpoints, transaction, nonce=transaction.nonce)
 
     async def identity(self, answer: Mapping[str, str], transaction: Transaction) -> Identity:
-        """Who came back. Raises `SignInDenied`, `IdentityRefused`, `ProviderFailed` and `TokenKeysUnavailable`."""
+        """Return the identity. Raises `SignInDenied`, `IdentityRefused`, `ProviderFailed`, `TokenKeysUnavailable`."""
         found = await self._discover()
-        # RFC 9207: a provider that names itself in its answers does so in each.
+        # RFC 9207: a provider that sends `iss` sends it in every answer.
         if answer.get("iss", self._issuer if not found.names_itself else None) != self._issuer:
             raise IdentityRefused(_NOT_TRUSTED)
         code = oauth.check_answer(answer, found.endpoints)
@@ -56,14 +56,14 @@ class OpenIdProvider:
             claims = await self._proven(tokens.get("id_token"), found.keys, transaction.nonce)
             if "email" not in claims and found.userinfo is not None:
                 said = await calls.get(found.userinfo, tokens["access_token"])
-                # Core, section 5.3.2: without this the answer may be about somebody else.
+                # Core, section 5.3.2: without this check the answer may be about another user.
                 if not isinstance(said, dict) or said.get("sub") != claims["sub"]:
                     raise IdentityRefused(_NOT_TRUSTED)
                 claims = {**said, **claims}
         return _identity(self._name, self._issuer, claims)
 
     async def _proven(self, token: object, keys: KeySet, nonce: str) -> dict[str, Any]:
-        """The claims of an ID token that is the provider's, for us, for this sign-in, and for now."""
+        """Verify an ID token: signature, issuer, audience, nonce and time. Return its claims."""
         claims: dict[str, Any] | None = None
         if isinstance(token, str):
             try:
@@ -77,7 +77,7 @@ class OpenIdProvider:
         if claims is None:
             raise IdentityRefused(_NOT_TRUSTED)
         own_id = self._client.client_id
-        # A further audience is somebody whom we would have to trust not to pass its tokens on.
+        # With a further audience, that party could use the token here too.
         if claims["aud"] not in (own_id, [own_id]) or claims.get("azp", own_id) != own_id or "iat" not in claims:
             raise IdentityRefused(_NOT_TRUSTED)
         if not hmac.compare_digest(str(claims.get("nonce")).encode(), nonce.encode()):
@@ -87,7 +87,7 @@ class OpenIdProvider:
         return claims
 
     async def _discover(self) -> _Discovered:
-        """What the provider says of itself, asked once an hour. If it does not answer then, what it said before."""
+        """Return the provider's metadata, fetched once an hour. If the provider does not answer, use the last one."""
         known = self._discovered
         if known is not None and time.time() < known.fresh_until_s:
             return known
@@ -105,7 +105,7 @@ class OpenIdProvider:
         needed = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
         if not isinstance(document, dict) or not all(isinstance(document.get(name), str) for name in needed):
             raise failed(url, "no discovery document")
-        # Discovery, section 4.3: or another issuer could speak for this one.
+        # Discovery, section 4.3: otherwise another issuer could impersonate this one.
         if document["issuer"] != self._issuer:
             raise failed(url, "it calls itself by another name than GOOGLE_ISSUER")
         own = origin_of(self._issuer)
@@ -126,14 +126,14 @@ class OpenIdProvider:
 
 
 def _identity(name: str, issuer: str, claims: Mapping[str, Any]) -> Identity:
-    # Some providers write a truth as text. Everything else, and saying nothing, is no.
+    # Some providers write true as text. Any other value, or none, is false.
     said = claims.get("email_verified")
     verified = said is True or said == "true"
     return identity_of(name, issuer, claims["sub"], claims.get("email"), claims.get("name"), verified=verified)
 
 
 def identity_of(name: str, issuer: str, subject: str, email: object, called: object, *, verified: bool) -> Identity:
-    """An identity of what a provider says; an address or a name that is none is left out."""
+    """Return an identity from a provider's values. Leave out an invalid address or name."""
     address = email if isinstance(email, str) and "@" in email and email.isprintable() and " " not in email else None
     if address is not None and len(address) > EMAIL_MAX_CHARS:
         address = None

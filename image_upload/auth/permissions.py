@@ -1,10 +1,10 @@
-"""Who may do what. Every route states one right, in one word; whose file it is, decides with it.
+"""The permissions. Every route states one right; the right and the file's owner decide.
 
 | scopes of the token | mint | go on with an upload | read | manage |
 |---|---|---|---|---|
-| none | yes | theirs | what is theirs | what is theirs |
+| none | yes | own | own files | own files |
 | `mint` | yes, as the user it names | that user's | no | no |
-| `admin` | yes | anybody's | everything | everything |
+| `admin` | yes | all | all files | all files |
 """
 
 from typing import Literal
@@ -12,46 +12,45 @@ from typing import Literal
 from image_upload.auth.principals import ADMIN, MINT, Principal
 from image_upload.settings import Settings
 
-# mint: ask for an upload, go on with it, end it. read: look at what is stored. manage: change, list or remove it.
+# mint: ask for an upload, continue it, end it. read: read a stored file. manage: change, list or delete files.
 Right = Literal["mint", "read", "manage"]
 
 
 def has(principal: Principal, right: Right) -> bool:
-    """Whether the principal's token allows such a thing at all."""
+    """Return whether the principal's token has the right."""
     return right == "mint" or MINT not in principal.scopes or ADMIN in principal.scopes
 
 
 def needs_token(right: Right, settings: Settings) -> bool:
-    """Whether a request without a token may not use this right.
+    """Return whether the right needs a token.
 
-    In production that holds for `manage` always: users without a token share one name, so that a listing would give
-    the keys of all of them away.
+    In production `manage` always does: anonymous users share one user id, and a listing would reveal all their keys.
     """
     return settings.auth_required or (right == "manage" and settings.environment == "production")
 
 
 def may_mint(principal: Principal) -> bool:
-    """Whether the principal may start uploads. They are always the principal's own."""
+    """Return whether the principal may start uploads, which are always their own."""
     return has(principal, "mint")
 
 
 def may_go_on(principal: Principal, owner_id: str) -> bool:
-    """Whether the principal may go on with, end or give up an upload that this owner has begun."""
+    """Return whether the principal may continue, complete or abort an upload of this owner."""
     return _reaches(principal, "mint", owner_id)
 
 
 def sees_all(principal: Principal) -> bool:
-    """Whether nothing is hidden from the principal, whosever it is."""
+    """Return whether the principal may see the files of all users."""
     return ADMIN in principal.scopes
 
 
 def may_read(principal: Principal, owner_id: str) -> bool:
-    """Whether the principal may look at a file of this owner."""
+    """Return whether the principal may read a file of this owner."""
     return _reaches(principal, "read", owner_id)
 
 
 def may_manage(principal: Principal, owner_id: str) -> bool:
-    """Whether the principal may change or remove a file of this owner."""
+    """Return whether the principal may change or delete a file of this owner."""
     return _reaches(principal, "manage", owner_id)
 
 

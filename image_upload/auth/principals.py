@@ -1,24 +1,24 @@
-"""Who is asking, and what for: a principal and the scopes of their token."""
+"""Principals: a user id, and the scopes of the token."""
 
 from typing import NamedTuple
 
 from image_upload.limits import SUBJECT_MAX_CHARS
 
-# Everything, for everybody's files.
+# All rights on all users' files.
 ADMIN = "admin"
-# Uploads only, as the user the token names: for a server that mints on behalf of its users.
+# Uploads only, as the user in the token: for a server that mints for its users.
 MINT = "mint"
 
 ANONYMOUS_ID = "anonymous"
 
 
 def is_user_id(text: str) -> bool:
-    """Whether this can be the id of a signed-in user. It becomes part of keys."""
+    """Return whether a text can be the id of a signed-in user, which becomes part of keys."""
     return bool(text.strip()) and text.isprintable() and len(text) <= SUBJECT_MAX_CHARS and text != ANONYMOUS_ID
 
 
 class Principal(NamedTuple):
-    """A signed-in user's id, or `anonymous`. `scopes` are those of `ADMIN` and `MINT` that the token carries."""
+    """A signed-in user's id, or `anonymous`. `scopes` are the token's, as far as they are `ADMIN` or `MINT`."""
 
     user_id: str
     signed_in: bool

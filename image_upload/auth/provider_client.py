@@ -1,4 +1,4 @@
-"""Calls to an identity provider: bounded in time and length, by https, to checked addresses, never redirected."""
+"""Calls to an identity provider: by https, to checked addresses, with limits for time and length, without redirects."""
 
 import asyncio
 import logging
@@ -19,22 +19,22 @@ _FAILED = "The identity provider does not answer as it should. Try again in a mo
 
 
 def failed(url: str, reason: str) -> ProviderFailed:
-    """The problem for the client, and the line in the log for the operator. The reason holds nothing that was sent."""
+    """Log the reason for the operator and return the problem for the client. The reason must contain nothing sent."""
     log.warning("identity provider failed", extra={"fields": {"host": urlsplit(url).hostname, "reason": reason}})
     return ProviderFailed(_FAILED)
 
 
 def origin_of(url: str) -> tuple[str, int]:
-    """Host and port of a URL."""
+    """Return host and port of a URL."""
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 class Outgoing:
-    """One client for the calls of one sign-in, all of them within `PROVIDER_TIMEOUT_S`.
+    """A client for all calls of one sign-in, which together take at most `PROVIDER_TIMEOUT_S`.
 
-    `named` are URLs from the settings. Their hosts may be private, and of plain http if the settings allow it; any
-    other host must be public and speak https.
+    `named` are URLs of the settings. Their hosts may be private, and may use plain http if the settings allow it. Any
+    other host must be public and use https.
     """
 
     def __init__(self, *named: str) -> None:
@@ -53,7 +53,7 @@ class Outgoing:
     async def call(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: str | None = None
     ) -> httpx.Response:
-        """An answer, whatever its status. Raises `ProviderFailed`."""
+        """Send a request; return the answer of any status. Raises `ProviderFailed`."""
         parts = urlsplit(url)
         if parts.scheme != "https" and not (parts.scheme == "http" and origin_of(url) in self._named):
             raise failed(url, "not a URL of https")
@@ -71,11 +71,11 @@ class Outgoing:
                         raise failed(url, f"an answer longer than {PROVIDER_ANSWER_MAX_BYTES} bytes")
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise failed(url, type(error).__name__) from None
-        # The request goes along for the errors that a reader of the answer raises.
+        # `raise_for_status` needs the request.
         return httpx.Response(response.status_code, content=bytes(found), request=response.request)
 
     async def get(self, url: str, token: str | None = None) -> Any:
-        """The JSON behind a URL, asked for with a bearer token where there is one. Raises `ProviderFailed`."""
+        """GET the JSON of a URL, with a bearer token if there is one. Raises `ProviderFailed`."""
         answer = await self.call("GET", url, {} if token is None else {"Authorization": f"Bearer {token}"})
         if answer.status_code != httpx.codes.OK:
             raise failed(url, f"status {answer.status_code}")

@@ -1,4 +1,4 @@
-"""The way to the routes of accounts: they are built by the first request for one."""
+"""Lead to the routes of accounts, and build them at the first request."""
 
 from fastapi import APIRouter
 
@@ -9,7 +9,7 @@ from image_upload.web.routing import LazyRouter
 
 
 def router(settings: Settings, database: Database, principal_of: PrincipalOf) -> LazyRouter:
-    """Sign-in by provider, tokens, and who one is."""
+    """Return the router of providers, tokens and the signed-in user."""
 
     def build() -> APIRouter:
         from image_upload.auth import routes, sign_in  # 30 ms: cryptography

@@ -1,4 +1,4 @@
-"""Routes of sign-in, built by the first request for one of them."""
+"""The routes of sign-in, built by the first request for one of them."""
 
 import base64
 import hashlib
@@ -21,7 +21,7 @@ from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import invalid_request, read_json
 from image_upload.web.routing import DeclaredRoute, Routes, documented
 
-# These answers hold codes and tokens: no page may learn the address of the one before. `edge` keeps them out of caches.
+# Codes and tokens are in these URLs and answers, so browsers must not send them as a referrer.
 HEADERS = {"Referrer-Policy": "no-referrer"}
 
 _DATABASE = (errors.DatabaseNotConfigured, errors.DatabaseUnavailable)
@@ -33,7 +33,7 @@ Challenge = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{43}$")]
 
 
 class _WithoutReferrer(DeclaredRoute):
-    """A route whose answers carry `HEADERS`, those that are problems included."""
+    """A route that adds `HEADERS` to all its answers, also to problems."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -55,7 +55,7 @@ class _WithoutReferrer(DeclaredRoute):
 
 
 def router(settings: Settings, sign_in: SignIn, principal_of: PrincipalOf) -> APIRouter:
-    """Sign-in by provider, tokens, and who one is."""
+    """Return the routes of providers, tokens and the signed-in user."""
     routes = Routes(tags=["Accounts"], route_class=_WithoutReferrer)
     for name in PROVIDERS:
         _provider_routes(routes, settings, sign_in, name)
@@ -68,7 +68,7 @@ def router(settings: Settings, sign_in: SignIn, principal_of: PrincipalOf) -> AP
 
 def _provider_routes(routes: APIRouter, settings: Settings, sign_in: SignIn, name: str) -> None:
     production = settings.environment == "production"
-    # The prefix makes browsers refuse it from a neighbouring domain or over plain http (RFC 6265bis section 4.1.3.2).
+    # With this prefix browsers refuse the cookie from other hosts and over plain http (RFC 6265bis section 4.1.3.2).
     cookie = "__Host-sign-in" if production else "sign-in"
     kept: dict[str, Any] = {"secure": production or settings.on_lambda, "httponly": True, "samesite": "lax"}
 
@@ -87,7 +87,7 @@ def _provider_routes(routes: APIRouter, settings: Settings, sign_in: SignIn, nam
         ),
     )
     async def begin(request: Request, code_challenge: Challenge = None) -> RedirectResponse:
-        """For a browser to go to, not to fetch."""
+        """Open this URL in the browser; do not fetch it."""
         location, sealed = await sign_in.begin(name, str(request.base_url), code_challenge)
         response = RedirectResponse(location, 302)
         response.set_cookie(cookie, sealed, max_age=SIGN_IN_EXPIRES_S, **kept)
@@ -116,7 +116,7 @@ def _provider_routes(routes: APIRouter, settings: Settings, sign_in: SignIn, nam
             request.scope["principal"] = Principal(str(found.user.id), signed_in=True)
             location = found.location
         except Problem as problem:
-            # The code alone: a text that others can influence has no place on a page.
+            # The code alone: a page must not show text that others can influence.
             request.scope["problem"] = problem.code
             location = sign_in.front_end(error=problem.code)
         response = RedirectResponse(location, 302)
@@ -142,7 +142,7 @@ def _token_routes(routes: APIRouter, sign_in: SignIn) -> None:
         ),
     )
     async def token(request: Request) -> JSONResponse:
-        """Each works once. What comes twice ends the session."""
+        """Each code and refresh token works once. A second use ends the session."""
         asked = await read_json(request, TokenRequest)
         if asked.grant_type == "authorization_code":
             return JSONResponse(await sign_in.exchange(asked.code or "", _challenge_of(asked.code_verifier)))
@@ -159,7 +159,7 @@ def _token_routes(routes: APIRouter, sign_in: SignIn) -> None:
         openapi_extra=documented(*_JSON, *_DATABASE, body="auth.schemas:LogoutRequest"),
     )
     async def logout(request: Request) -> Response:
-        """The session's refresh token is worth nothing any more; its access token ends by itself, soon."""
+        """End the session: its refresh token stops working. The access token works until it expires."""
         await sign_in.end((await read_json(request, LogoutRequest)).refresh_token)
         return Response(status_code=204)
 
@@ -173,7 +173,7 @@ def _me_routes(routes: APIRouter, sign_in: SignIn, principal_of: PrincipalOf) ->
     # codes: 401 · 503 where the database should answer and does not
     @routes.get("/auth/me", summary="Who am I", operation_id="getCurrentUser", openapi_extra=told)
     async def me(principal: signed_in) -> JSONResponse:
-        """Of a user who did not sign in here the id alone is known."""
+        """Email and name are known only of users who signed in here."""
         return JSONResponse(await sign_in.user(principal.user_id))
 
     # expects: a token
@@ -181,7 +181,7 @@ def _me_routes(routes: APIRouter, sign_in: SignIn, principal_of: PrincipalOf) ->
     # codes: those of GET /auth/me
     @routes.post("/auth/verify", summary="Is this token good", operation_id="verifyToken", openapi_extra=told)
     async def verify(principal: signed_in) -> JSONResponse:
-        """For a back end that got a token and wants to know whose it is."""
+        """For a back end that has received a token and needs its user."""
         return JSONResponse(await sign_in.user(principal.user_id))
 
 
@@ -200,12 +200,12 @@ def _test_routes(routes: APIRouter, sign_in: SignIn) -> None:
     async def test_token(
         email: Annotated[str, Query(max_length=EMAIL_MAX_CHARS, pattern=r"^[!-?A-~]+@[!-?A-~]+$")],
     ) -> JSONResponse:
-        """Whoever can ask is whoever they say."""
+        """Sign in as the user with this address, without a provider."""
         return JSONResponse(await sign_in.test_token(email))
 
 
 def _challenge_of(verifier: str | None) -> str | None:
-    """What the front end sent when it began, if this is what it kept (RFC 7636 section 4.6)."""
+    """Return the code challenge of a verifier (RFC 7636 section 4.6)."""
     if verifier is None:
         return None
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")

@@ -1,4 +1,4 @@
-"""What the routes of accounts read and answer."""
+"""The bodies of the sign-in routes."""
 
 from typing import Annotated, Literal
 
@@ -10,7 +10,7 @@ _Text = Annotated[str, Field(min_length=1, max_length=SIGN_IN_TEXT_MAX_CHARS)]
 
 
 class TokenRequest(BaseModel):
-    """What is given for tokens. RFC 6749 sections 4.1.3 and 6."""
+    """A code or a refresh token. RFC 6749 sections 4.1.3 and 6."""
 
     grant_type: Literal["authorization_code", "refresh_token"]
     code: _Text | None = Field(None, description="authorization_code: what the front end's page got.")
@@ -28,7 +28,7 @@ class TokenRequest(BaseModel):
 
 
 class LogoutRequest(BaseModel):
-    """Which session is to end."""
+    """The refresh token of the session to end."""
 
     refresh_token: _Text
 
@@ -36,7 +36,7 @@ class LogoutRequest(BaseModel):
 class Person(BaseModel):
     """A user."""
 
-    user_id: int | str = Field(description="A whole number for whoever signed in here, else the token's `sub`.")
+    user_id: int | str = Field(description="A whole number for users who signed in here, else the token's `sub`.")
     email: str | None = Field(description="Only an address that a provider has verified.")
     name: str | None
 
@@ -51,6 +51,6 @@ class TestToken(BaseModel):
 
 
 class Tokens(TestToken):
-    """A short token, and what to get the next one with."""
+    """A short-lived access token, and the refresh token for the next one."""
 
     refresh_token: str = Field(description="For once.")

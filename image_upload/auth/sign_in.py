@@ -1,4 +1,4 @@
-"""From a provider's word to a user of ours: begin, come back, exchange, renew, end.
+"""Sign-in at a provider: begin, finish, exchange the code, renew the tokens, end the session.
 
 browser ──begin──► provider ──finish──► front end ──exchange──► tokens ──renew──► tokens … ──end
 """
@@ -28,44 +28,44 @@ _REFUSED = "This code or token was used before, is too old, or is none of this s
 
 
 class Provider(Protocol):
-    """Somebody who knows who a person is."""
+    """An identity provider."""
 
     async def authorization_url(self, transaction: Transaction) -> str:
-        """Where to send the browser."""
+        """Return the URL to redirect the browser to."""
 
     async def identity(self, answer: Mapping[str, str], transaction: Transaction) -> Identity:
-        """Who came back."""
+        """Return the user's identity from the parameters of the provider's redirect."""
 
 
 class SignedInUser(NamedTuple):
-    """Somebody who came back from a provider, and where their browser goes on."""
+    """A user who has signed in, and the URL to redirect their browser to."""
 
     user: User
     location: str
 
 
 class SignIn:
-    """The way in. Each provider is made by the first sign-in there."""
+    """Sign-in at all providers. Each provider is built by its first sign-in."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
         self._providers: dict[str, Provider] = {}
         secret = settings.session_secret
-        # Without one, possible only outside production, a sign-in ends with the process that it began in.
+        # Without a secret (outside production only) a sign-in must end in the process in which it began.
         self._state_cookie = StateCookie(secret.get_secret_value().encode() if secret else secrets.token_bytes(32))
 
     async def begin(self, name: str, base_url: str, challenge: str | None) -> tuple[str, str]:
-        """Where to send the browser, and its cookie. `base_url` is what the request says of our own address."""
+        """Return the URL to redirect the browser to, and a cookie. `base_url` is the service's, from the request."""
         provider, redirect_uri = self._provider(name), self._redirect_uri(name, base_url)
-        # Better now than when somebody comes back: can we keep users, and sign tokens?
+        # Fail now, and not when the user comes back, if there is no database or no secret for tokens.
         _ = self._database.users
         access_token(self._settings, 1, 1)
         transaction = oauth_state.begin(name, redirect_uri, challenge)
         return await provider.authorization_url(transaction), self._state_cookie.close(transaction)
 
     async def finish(self, name: str, answer: Mapping[str, str], cookie: str | None) -> SignedInUser:
-        """Who came back, and where to send them. Raises what a front end is told with `?error=`."""
+        """Return the user, and the URL to redirect to. Raises the problems that `?error=` reports to the front end."""
         provider = self._provider(name)
         transaction = self._state_cookie.open(cookie, name, answer.get("state"))
         user = await self._database.users.sign_in(await provider.identity(answer, transaction))
@@ -77,31 +77,31 @@ class SignIn:
         return SignedInUser(user, self.front_end(code=code))
 
     def front_end(self, **said: str) -> str:
-        """The one place that a sign-in leads back to, whatever a request asks for. Raises `SignInNotConfigured`."""
+        """Return the front end's callback URL with these parameters. Raises `SignInNotConfigured`."""
         if self._settings.frontend_callback_url is None:
             raise SignInNotConfigured("This service has no FRONTEND_CALLBACK_URL. Its operator sets it.")
         return f"{self._settings.frontend_callback_url}?{urlencode(said)}"
 
     async def exchange(self, code: str, challenge: str | None) -> dict[str, Any]:
-        """Tokens for a one-time code. Raises `GrantRefused`."""
+        """Exchange a one-time code for tokens. Raises `GrantRefused`."""
         return await self._tokens(await self._database.sessions.redeem(code, challenge), "code")
 
     async def renew(self, refresh_token: str) -> dict[str, Any]:
-        """Tokens for a refresh token, which is worth nothing from now on. Raises `GrantRefused`."""
+        """Exchange a refresh token for tokens. It works once. Raises `GrantRefused`."""
         return await self._tokens(await self._database.sessions.renew(refresh_token), "refresh token")
 
     async def end(self, refresh_token: str) -> None:
-        """Sign out."""
+        """End the session of a refresh token."""
         await self._database.sessions.end(refresh_token)
 
     async def test_token(self, email: str) -> dict[str, Any]:
-        """A token for whoever somebody wants to be. Never in production."""
+        """Return a token for the user with this address, without sign-in. Never in production."""
         identity = Identity("test", "test", email, email, email_verified=True, name="Test User")
         user = await self._database.users.sign_in(identity)
         return self._answer(user, self._settings.jwt_expire_minutes)
 
     async def user(self, user_id: str) -> dict[str, Any]:
-        """What is known of a token's user: of one who did not sign in here, the id alone."""
+        """Return a token's user: id, email and name; the id alone for a user who did not sign in here."""
         user = None
         if self._database.is_configured and user_id.isascii() and user_id.isdigit() and len(user_id) <= _ID_DIGITS:
             user = await self._database.users.find(int(user_id))
@@ -131,10 +131,10 @@ class SignIn:
         return self._providers[name]
 
     def _redirect_uri(self, name: str, base_url: str) -> str:
-        """Where the provider sends the browser back to, exactly as it is registered there."""
+        """Return the redirect URI, exactly as it is registered at the provider."""
         base = self._settings.oauth_redirect_base_url
         if base is None:
-            # Whoever sends the Host header would otherwise decide where the provider's codes go.
+            # Otherwise a forged Host header would decide where the provider sends its codes.
             if self._settings.environment == "production" or not is_loopback(urlsplit(base_url).hostname or ""):
                 raise SignInNotConfigured(
                     "This service does not know its own address. Its operator sets OAUTH_REDIRECT_BASE_URL."

@@ -1,4 +1,4 @@
-"""Tokens of our own: for users who signed in here, and for operators. `tokens` verifies them like any other."""
+"""Sign the service's own tokens: for users who signed in here, and for operators. `tokens` verifies them."""
 
 import time
 from collections.abc import Sequence
@@ -9,21 +9,24 @@ import jwt
 from image_upload.errors import SignInNotConfigured
 from image_upload.settings.auth import AccountSettings
 
-# The settings that `bearer_token` reads. A caller outside the service loads these and no others.
+# The settings that `bearer_token` reads. A caller outside the service needs to load only these.
 READ: Final[tuple[str, ...]] = ("JWT_SECRET", "JWT_ALGORITHM", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_SCOPE_PREFIX")
 
 
 def access_token(settings: AccountSettings, user_id: int, minutes: int) -> str:
-    """A JWT of this user under JWT_SECRET, with what `tokens` demands of every token. Raises `SignInNotConfigured`."""
+    """Return a JWT of this user under JWT_SECRET, with what `tokens` demands of every token.
+
+    Raises `SignInNotConfigured`.
+    """
     now = int(time.time())
     # `token_use`, so that nothing else that is signed one day can be taken for it.
     return _signed(settings, {"sub": str(user_id), "iat": now, "exp": now + minutes * 60, "token_use": "access"})
 
 
 def bearer_token(settings: AccountSettings, subject: str, lives_s: int, scopes: Sequence[str] = ()) -> str:
-    """A JWT for a caller of the service, as its owner's back end would sign it. Raises `SignInNotConfigured`.
+    """Return a JWT for a caller of the service, as an operator's back end signs it. Raises `SignInNotConfigured`.
 
-    Without `iat`: the clock of the machine that signs may be ahead of the service's.
+    It has no `iat`, because the clock of the signing machine may be ahead of the service's.
     """
     claims: dict[str, Any] = {"sub": subject, "exp": int(time.time()) + lives_s}
     if scopes:

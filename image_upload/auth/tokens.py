@@ -1,4 +1,4 @@
-"""Bearer tokens: who sent this one. RFC 7519, RFC 8725."""
+"""Verify bearer tokens and cache the result. RFC 7519, RFC 8725."""
 
 import hashlib
 import time
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 class Verifier:
-    """Turns tokens into principals. Nothing that verifies is imported before the first token."""
+    """Return the principals of tokens. The libraries for it are imported by the first token."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._jwt_verifier: JwtVerifier | None = None
-        # By digest, so that no token lies about in memory: until when, and whose.
+        # Keyed by digest, so that memory holds no tokens: until when, and the principal.
         self._known: dict[bytes, tuple[float, Principal]] = {}
 
     async def verify(self, token: str) -> Principal:
-        """The principal of a token. Raises `TokenInvalid` and `TokenKeysUnavailable`.
+        """Return the principal of a token. Raises `TokenInvalid` and `TokenKeysUnavailable`.
 
-        A token that was verified is known for `TOKEN_CACHE_S`, never past its own end: a signature takes 40 to 130
-        us, and a client sends the same token again and again.
+        Cache a verified token for `TOKEN_CACHE_S`, never past its own end: verifying takes 40 to 130 us, and a client
+        sends the same token many times.
         """
         if len(token) > TOKEN_MAX_CHARS:
             raise TokenInvalid("The token is too long. Sign in again.")

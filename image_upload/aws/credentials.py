@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 class CredentialSource:
     """The current credentials, refreshed before they end.
 
-    On Lambda (and wherever the environment holds a key pair) they are in the settings and cost
-    nothing. Elsewhere botocore's chain is asked (profiles, SSO, ECS, EC2), which may wait for a
-    metadata server: in a thread, once, and again only when it says that a refresh is due.
+    If the environment holds a key pair, as on Lambda, it is used as it is. Otherwise botocore's chain is
+    used (profiles, SSO, ECS, EC2). It may wait for a metadata server, so it runs in a thread. It refreshes
+    temporary credentials when they are due.
     https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html
     """
 
@@ -37,8 +37,8 @@ class CredentialSource:
 
     @property
     def provider(self) -> str:
-        """Who gave them: `settings`, or the provider of the chain (`sso`, `iam-role` …) once it was asked."""
-        return "settings" if self._fixed is not None else str(getattr(self._chain, "method", "nobody"))
+        """Where they came from: `settings`, or the provider of the chain (`sso`, `iam-role` …) after the first use."""
+        return "settings" if self._fixed is not None else str(getattr(self._chain, "method", "none"))
 
     async def current(self) -> Credentials:
         """Credentials to sign with now. Raises `CredentialsUnavailable`."""
@@ -56,13 +56,13 @@ class CredentialSource:
                 raise LookupError("the AWS credential chain is empty")
             frozen = self._chain.get_frozen_credentials()
         except Exception as error:
-            # Every provider of the chain has errors of its own; all of them mean the same here.
+            # Each provider of the chain raises errors of its own.
             log.exception("no credentials to sign with")
             raise CredentialsUnavailable(
                 "The service has no AWS credentials to sign with. Its operator sets AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or gives the machine a role."
             ) from error
-        # botocore keeps the end of temporary credentials to itself; a test with real ones holds us to the name.
+        # botocore has no public name for the expiry; a test with real credentials holds this one.
         expires_at = getattr(self._chain, "_expiry_time", None)
         return Credentials(
             frozen.access_key,

@@ -1,4 +1,4 @@
-"""Where a bucket lives: the URL forms of S3, made and recognised.
+"""The URL forms of S3: build the address of a bucket, and recognise one.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
 https://docs.aws.amazon.com/general/latest/gr/s3.html
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 
 class Address(NamedTuple):
-    """One bucket as clients reach it.
+    """The address of one bucket, as clients use it.
 
     `host` is the Host header: lower case, with the port unless it is the scheme's own.
     `path_prefix` is "" in virtual-host style and "/bucket" in path style.
@@ -29,11 +29,11 @@ class Address(NamedTuple):
 
 
 def locate(bucket: str, region: str, endpoint: str | None = None, *, use_ssl: bool = True) -> Address:
-    """The address of a bucket on AWS, or on the S3 server at `endpoint` (scheme://host[:port]).
+    """Return the address of a bucket on AWS, or on the S3 server at `endpoint` (scheme://host[:port]).
 
-    On AWS the host is regional: the global one redirects to it, and a redirect kills a browser's
-    preflight. A dotted name goes into the path, because AWS's certificate for `*.s3…` covers one
-    label only. Other servers get path style, which all of them understand.
+    On AWS the host is regional: the global one answers with a redirect, which a browser's preflight does
+    not follow. A dotted name goes into the path, because AWS's certificate for `*.s3…` covers one label
+    only. Other servers get path style, which all of them support.
     """
     if endpoint is not None:
         parts = urlsplit(endpoint)
@@ -46,7 +46,7 @@ def locate(bucket: str, region: str, endpoint: str | None = None, *, use_ssl: bo
 
 
 def canonical_host(scheme: str, netloc: str) -> str:
-    """host[:port] as HTTP clients put it into the Host header: lower case, no default port."""
+    """Return host[:port] as HTTP clients put it into the Host header: lower case, no default port."""
     default = {"http": ":80", "https": ":443"}[scheme]
     return netloc.lower().removesuffix(default)
 
@@ -69,7 +69,7 @@ _VIRTUAL_HOSTS = tuple(
 
 
 def bucket_on_aws(host: str, path: str) -> tuple[str, str] | None:
-    """Bucket and (still encoded) key that a URL on one of AWS's own S3 hosts names, None for any other host.
+    """Return bucket and (still encoded) key that a URL on one of AWS's own S3 hosts names, None for any other host.
 
     `host` is lower case and without a port; `path` starts with a slash. Website and control hosts
     are not S3's object API and give None.

@@ -1,10 +1,10 @@
-"""Secrets that the settings only refer to, read from Parameter Store or Secrets Manager without an SDK.
+"""Read the secrets that SECRETS_FROM refers to, from Parameter Store or Secrets Manager, without an SDK.
 
 https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParametersByPath.html
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
 
-Reading begins before the rest of the service is imported, so that the answer is on its way meanwhile. That is why this
-module imports the standard library and the signer only: boto3 alone would take longer than all of the service.
+Reading begins before the rest of the service is imported, so that the import and the call run at the same time. Import
+only the standard library and the signer here: boto3 alone takes longer to import than the whole service.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ Secrets = Mapping[str, str]
 _TARGETS: Final = {"ssm": "AmazonSSM.GetParametersByPath", "secretsmanager": "secretsmanager.GetSecretValue"}
 _ENDPOINT_VARIABLES: Final = {"ssm": "AWS_ENDPOINT_URL_SSM", "secretsmanager": "AWS_ENDPOINT_URL_SECRETS_MANAGER"}
 
-# Of a region → the domain of its partition. A test holds them to botocore's table.
+# The start of a region's name → the domain of its partition. A test compares them with botocore's table.
 _SUFFIXES: Final = {
     "cn-": "amazonaws.com.cn",
     "eusc-": "amazonaws.eu",
@@ -49,13 +49,13 @@ _SUFFIXES: Final = {
 }
 
 _OK: Final = 200
-# What may be over a moment later. https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+# Temporary failures. https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 _RETRYABLE_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
 _RETRYABLE_CODES: Final = re.compile(r"Throttl|TooManyRequests|RequestLimitExceeded|InternalS|ServiceUnavailable")
 _CODE: Final = re.compile(r"(?:.*#)?([A-Za-z]{1,64})", re.ASCII)
-# Many processes that start together are refused together. Apart they may come through.
+# A random pause spreads the second attempts of processes that were started and throttled together.
 _PAUSE_S: Final = (0.1, 0.5)
-# Who wrote a value where its name belongs gets only so much of it into a message.
+# A secret may have been written where a name belongs, so messages cut names.
 _NAME_MAX_CHARS: Final = 64
 
 
@@ -63,12 +63,12 @@ class SecretsUnavailable(Exception):
     """The secrets could not be read. The message says why and what to do, and holds none of them."""
 
 
-class _Passing(Exception):
-    """An attempt failed in a way that may be over at the next one."""
+class _TemporaryFailure(Exception):
+    """An attempt failed, but the next one may succeed."""
 
 
 class SecretSource:
-    """Where SECRETS_FROM leads, and what a request there needs. Raises `ValueError` if it leads nowhere."""
+    """The source that SECRETS_FROM names. Raises `ValueError` if it names none."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.text = environ["SECRETS_FROM"].strip()
@@ -88,11 +88,11 @@ class SecretSource:
         self._open: http.client.HTTPConnection | None = None
 
     def begin(self, limit_s: float) -> "Reading":
-        """Read in a thread, for at most so long."""
+        """Start to read in a thread, for at most `limit_s` seconds."""
         return Reading(self, limit_s)
 
     def read(self, limit_s: float) -> Secrets:
-        """All secrets, with a second attempt if the first one fails in passing. Raises `SecretsUnavailable`."""
+        """Return all secrets. Try twice if the first failure is temporary. Raises `SecretsUnavailable`."""
         if not self._is_complete:
             raise SecretsUnavailable(
                 "SECRETS_FROM needs AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which Lambda sets from "
@@ -101,18 +101,18 @@ class SecretSource:
         until = time.monotonic() + limit_s
         try:
             return self._attempt(until)
-        except _Passing as failure:
+        except _TemporaryFailure as failure:
             pause_s = random.uniform(*_PAUSE_S)  # no secret
             if time.monotonic() + pause_s >= until:
                 raise SecretsUnavailable(str(failure)) from None
             time.sleep(pause_s)
         try:
             return self._attempt(until)
-        except _Passing as failure:
+        except _TemporaryFailure as failure:
             raise SecretsUnavailable(str(failure)) from None
 
     def break_off(self) -> None:
-        """End what another thread waits for: a peer that sends a byte a second keeps within every time limit."""
+        """Close the connection that another thread waits on. A peer that sends a byte a second meets no timeout."""
         socket_ = self._open.sock if self._open is not None else None
         if socket_ is not None:
             with contextlib.suppress(OSError):
@@ -121,7 +121,7 @@ class SecretSource:
     def _attempt(self, until: float) -> Secrets:
         timeout_s = min(SECRETS_ATTEMPT_TIMEOUT_S, until - time.monotonic())
         if timeout_s <= 0:
-            raise _Passing(self.no_answer("no time is left"))
+            raise _TemporaryFailure(self.no_answer("no time is left"))
         self._open = connection = self._connection(timeout_s)
         try:
             if self._reference.service == "ssm":
@@ -130,7 +130,7 @@ class SecretSource:
         except ssl.SSLCertVerificationError as error:
             raise SecretsUnavailable(self.no_answer(f"its certificate: {error.verify_message}")) from None
         except (OSError, http.client.HTTPException) as error:
-            raise _Passing(self.no_answer(type(error).__name__)) from None
+            raise _TemporaryFailure(self.no_answer(type(error).__name__)) from None
         finally:
             connection.close()
 
@@ -141,7 +141,7 @@ class SecretSource:
 
     @functools.cached_property
     def _context(self) -> ssl.SSLContext:
-        """How certificates are checked, as for S3: certifi's authorities, or those of SSL_CERT_FILE. 30 ms."""
+        """The TLS context, as for S3: certifi's authorities, or those of SSL_CERT_FILE. It takes 30 ms to make."""
         import certifi  # only TLS needs it
 
         return ssl.create_default_context(cafile=self._authorities or certifi.where())
@@ -184,7 +184,7 @@ class SecretSource:
         return found
 
     def _call(self, connection: http.client.HTTPConnection, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """One call's answer, a JSON object."""
+        """Send one call; return the JSON object of the answer."""
         service, body = self._reference.service, json.dumps(asked).encode()
         headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": _TARGETS[service]}
         headers = self._signer.sign_call(body, headers, now=datetime.now(UTC).replace(microsecond=0))
@@ -201,17 +201,17 @@ class SecretSource:
         raise self._refused(response.status, document if isinstance(document, dict) else {})
 
     def _refused(self, status: int, document: Mapping[str, Any]) -> Exception:
-        """What an error document of AWS means. Of its texts only the code is repeated."""
+        """Return the exception for an error document of AWS. Its message repeats only the code, not AWS's text."""
         match = _CODE.fullmatch(str(document.get("__type", "")))
         code = match[1] if match else ""
         said = str(document.get("message") or document.get("Message") or "").lower()
         remedy = self._remedy(code, said)
         text = f"{self.text} could not be read: {self._host} answered {f'{status} {code}'.rstrip()}. {remedy}"
-        passing = status in _RETRYABLE_STATUSES or _RETRYABLE_CODES.search(code)
-        return _Passing(text) if passing else SecretsUnavailable(text)
+        is_temporary = status in _RETRYABLE_STATUSES or _RETRYABLE_CODES.search(code)
+        return _TemporaryFailure(text) if is_temporary else SecretsUnavailable(text)
 
     def _remedy(self, code: str, said: str) -> str:
-        """What to do about a code of AWS."""
+        """Return what to do about a code of AWS."""
         ssm = self._reference.service == "ssm"
         action = "ssm:GetParametersByPath" if ssm else "secretsmanager:GetSecretValue"
         if code in {"InvalidKeyId", "DecryptionFailure"} or "kms" in said or "ciphertext" in said:
@@ -235,7 +235,7 @@ class SecretSource:
         return "See the code in AWS's documentation of the operation."
 
     def no_answer(self, why: str) -> str:
-        """What to say, and what to look at, where nothing came back."""
+        """Return the message for a call without an answer: what failed, and what to check."""
         service = self._reference.service
         return (
             f"{self.text} could not be read: no answer from {self._host} ({why}). A function in subnets needs a way "
@@ -251,7 +251,7 @@ _MAKE_IT_AN_OBJECT: Final = 'Make it a JSON object of settings, such as {"JWT_SE
 
 
 class Reading:
-    """A read in a thread: name resolution has no time limit, and the caller has one."""
+    """A read that runs in a thread, because name resolution has no timeout of its own and the caller has one."""
 
     def __init__(self, source: SecretSource, limit_s: float) -> None:
         self.source = source
@@ -268,7 +268,7 @@ class Reading:
             self._outcome = error
 
     def result(self) -> Secrets:
-        """The secrets, once they are there. Raises `SecretsUnavailable`."""
+        """Wait for the secrets and return them. Raises `SecretsUnavailable`."""
         self._thread.join(max(0.0, self._until - time.monotonic()))
         outcome = self._outcome
         if outcome is None:
@@ -280,7 +280,7 @@ class Reading:
 
 
 def begin(environ: Mapping[str, str], limit_s: float) -> Reading | None:
-    """Begin to read what SECRETS_FROM names. None: it is not set, or is wrong, which the settings will say."""
+    """Start to read what SECRETS_FROM names. Return None if it is not set, or is wrong: the settings report that."""
     if not environ.get("SECRETS_FROM", "").strip():
         return None
     try:
@@ -291,12 +291,12 @@ def begin(environ: Mapping[str, str], limit_s: float) -> Reading | None:
 
 
 def listed(names: "list[str] | tuple[str, ...]") -> str:
-    """Names for a message, none of them long: a value may stand where a name belongs."""
+    """Return names for a message, cut to `_NAME_MAX_CHARS`: a secret may have been written where a name belongs."""
     return ", ".join(name if len(name) <= _NAME_MAX_CHARS else f"{name[:_NAME_MAX_CHARS]}..." for name in names)
 
 
 def _endpoint(service: str, region: str, environ: Mapping[str, str]) -> str:
-    """scheme://host[:port] of a service.
+    """Return scheme://host[:port] of a service.
 
     https://docs.aws.amazon.com/general/latest/gr/ssm.html, https://docs.aws.amazon.com/general/latest/gr/asm.html
     """
@@ -305,14 +305,14 @@ def _endpoint(service: str, region: str, environ: Mapping[str, str]) -> str:
         return own
     suffix = next((suffix for start, suffix in _SUFFIXES.items() if region.startswith(start)), "amazonaws.com")
     fips = environ.get("AWS_USE_FIPS_ENDPOINT", "").lower() == "true"
-    # Systems Manager's endpoints of GovCloud are FIPS's themselves.
+    # Systems Manager's ordinary endpoints in GovCloud are FIPS endpoints.
     if fips and not (service == "ssm" and region.startswith("us-gov-")):
         service += "-fips"
     return f"https://{service}.{region}.{suffix}"
 
 
 def _json(text: str | bytes) -> Any:
-    """What a text says as JSON; None for anything that is none."""
+    """Return the value of a JSON text; None if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -4,9 +4,8 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 
-Property tests hold the URLs equal to botocore's, byte for byte. What makes it fast: the day's key is
-derived once, what is the same in every URL is encoded once, and the parts of one upload share the hash
-of everything in front of their number.
+Property tests compare the URLs with botocore's, byte for byte. For speed, the day's key is derived once, what
+all URLs share is encoded once, and the parts of one upload share the hash of everything in front of their number.
 """
 
 import base64
@@ -22,7 +21,7 @@ from image_upload.aws.endpoints import Address
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 _UNSIGNED = "UNSIGNED-PAYLOAD"
-# Of no bytes at all: what every service but S3 wants to see signed.
+# The hash of an empty payload, which every service but S3 wants signed.
 _EMPTY = hashlib.sha256().hexdigest()
 
 
@@ -35,12 +34,12 @@ class Credentials(NamedTuple):
     expires_at: datetime | None = None
 
     def __repr__(self) -> str:
-        """Without its secrets: a traceback or a log line may show it."""
+        """Return a text without the secrets, for tracebacks and log lines."""
         return f"Credentials({self.access_key_id!r}, …)"
 
 
 class _Moment(NamedTuple):
-    """What all signatures of one second share."""
+    """The values that all signatures of one second share."""
 
     stamp: str
     scope: str
@@ -71,7 +70,7 @@ class Signer:
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> str:
-        """A presigned URL for one request on one key ("" for the bucket itself).
+        """Return a presigned URL for one request on one key ("" for the bucket itself).
 
         `headers` must then be sent with exactly these values, or S3 answers SignatureDoesNotMatch;
         `query` becomes part of the URL. Values of headers are ASCII. `now` is in whole seconds.
@@ -85,18 +84,17 @@ class Signer:
         signature = _sign(
             moment, f"{method}\n{path}\n{canonical_query}\n{canonical_headers}\n{names}\n{self._payload}".encode()
         )
-        # In front: the order that botocore writes; S3 sorts for itself.
+        # In botocore's order, for the comparison with its URLs; S3 sorts the query itself.
         front = "".join(f"{name}={value}&" for name, value in own)
         return f"{self.address.origin}{path}?{front}{start}{signed}{self._token}&X-Amz-Signature={signature}"
 
     def presign_parts(
         self, key: str, upload_id: str, parts: Iterable[tuple[int, int | None]], *, now: datetime, expires_s: int
     ) -> tuple[str, str, Iterator[str]]:
-        """URLs for the parts of a multipart upload, as what they share and what they do not.
+        """Return the URLs for the parts of a multipart upload, as what they share and one signature each.
 
-        `parts` are (number, length in bytes); with a length it is signed, and S3 refuses any other.
-        Returns a head, a tail and one signature a part:
-        `f"{head}{number}{tail}{signature}"` is the URL of a part.
+        `parts` are (number, length in bytes). A length is signed, and S3 refuses any other.
+        The result is a head, a tail and the signatures: `f"{head}{number}{tail}{signature}"` is the URL of a part.
         """
         moment = self._at(now)
         path = f"{self.address.path_prefix}/{quote(key, safe='/~')}"
@@ -122,9 +120,9 @@ class Signer:
     def sign_policy(
         self, key: str, conditions: Iterable[object], fields: Mapping[str, str], *, now: datetime, expires_s: int
     ) -> dict[str, str]:
-        """The form fields of a presigned POST: `fields`, the key, the policy and its signature.
+        """Return the form fields of a presigned POST: `fields`, the key, the policy and its signature.
 
-        `conditions` are added to those that pin `fields` and the key. The file goes last, as `file`.
+        `conditions` are added to those that fix `fields` and the key. Send the file last, as `file`.
         """
         moment = self._at(now)
         auth = {
@@ -147,9 +145,9 @@ class Signer:
         return {**pinned, "policy": policy, "x-amz-signature": signature}
 
     def sign_call(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> dict[str, str]:
-        """All headers of a POST to `/` but Host and Content-Length: `headers`, the date, the token, the signature.
+        """Sign a POST to `/`, as JSON services such as Systems Manager take it; return all headers for it.
 
-        That is a call of a service that speaks JSON, such as Systems Manager. `now` is in whole seconds.
+        Host and Content-Length are left to the HTTP client. `now` is in whole seconds.
         """
         moment = self._at(now)
         sent = {**headers, "X-Amz-Date": moment.stamp}
@@ -163,7 +161,7 @@ class Signer:
         return sent
 
     def _at(self, now: datetime) -> _Moment:
-        """Date, scope and key of a second; four of the five HMACs of a signature happen once a day."""
+        """Return date, scope and key of a second. Four of a signature's five HMACs are computed once a day."""
         then, moment = self._moment
         if moment is None or then != now:
             stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -186,7 +184,7 @@ class Signer:
         )
 
     def _headers(self, headers: Mapping[str, str] | None) -> tuple[str, str]:
-        """The names that are signed, joined by semicolons, and the canonical header lines."""
+        """Return the names that are signed, joined by semicolons, and the canonical header lines."""
         if not headers:
             return "host", f"host:{self.address.host}\n"
         signed = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
@@ -196,12 +194,12 @@ class Signer:
 
 
 def _encode(text: str) -> str:
-    """URI-encoding of SigV4: everything but A-Z a-z 0-9 - . _ ~."""
+    """Encode a text as SigV4 does: everything but A-Z a-z 0-9 - . _ ~."""
     return quote(text, safe="")
 
 
 def _in_order(auth: str, own: list[tuple[str, str]]) -> str:
-    """The canonical query: all parameters sorted by name. `auth` is sorted already."""
+    """Return the canonical query: all parameters sorted by name. `auth` is sorted already."""
     if not own:
         return auth
     pairs = [f"{name}={value}" for name, value in sorted(own)]

@@ -1,1 +1,1 @@
-"""The bucket's rules: what they are, how they differ from what is set, how they are set."""
+"""The bucket's configuration: the rules that the service needs, their difference from what is set, and setting them."""

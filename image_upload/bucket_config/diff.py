@@ -1,6 +1,6 @@
-"""What a bucket has against what it must have: the differences, and what to put so that there are none.
+"""Compare a bucket's configuration with the rules that the service needs, and build the value to put.
 
-Rules of others are kept as they are. Ours are known by their id, which begins with `rules.OURS`.
+Rules of others are kept. Rules of the service have an id that begins with `rules.OURS`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -9,27 +9,27 @@ from typing import Any, Final, Literal, NamedTuple
 from image_upload.bucket_config.rules import OURS, Rule
 from image_upload.domain.purposes import Purpose
 
-# `missing`, `differs` and `unwanted` are to be put right; the others are as they should be, or none of our business.
+# `missing`, `differs` and `unwanted` need a change; `kept` is a rule of others.
 State = Literal["ok", "missing", "differs", "unwanted", "kept"]
 TO_DO: Final = frozenset({"missing", "differs", "unwanted"})
 
 
 class Line(NamedTuple):
-    """One rule: what was seen."""
+    """The state of one rule, and its name."""
 
     state: State
     what: str
 
 
 class Diff(NamedTuple):
-    """One part of the configuration: a line a rule, and the value to put; None where nothing is to be done."""
+    """The differences of one subresource: a line for each rule, and the value to put, None if it needs no change."""
 
     lines: list[Line]
     put: Any | None
 
 
-def fit_cors(found: Any | None, wanted: Sequence[Rule]) -> Diff:
-    """Ours first: S3 answers by the first rule that matches.
+def cors(found: Any | None, wanted: Sequence[Rule]) -> Diff:
+    """Compare CORS rules. The service's rules must come first: S3 answers by the first rule that matches.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/cors.html
     """
@@ -40,11 +40,11 @@ def fit_cors(found: Any | None, wanted: Sequence[Rule]) -> Diff:
         lines.append(
             Line("differs", f"{_name(ahead[0], 'ID')} stands before ours, and S3 takes the first that matches")
         )
-    return _fit(lines, {"CORSRules": [*wanted, *_foreign(there, "ID")]})
+    return _diff(lines, {"CORSRules": [*wanted, *_foreign(there, "ID")]})
 
 
-def fit_lifecycle(found: Any | None, wanted: Sequence[Rule], purposes: Iterable[Purpose]) -> Diff:
-    """Rules of others that cover a purpose's folder too are named: S3 does whatever comes first.
+def lifecycle(found: Any | None, wanted: Sequence[Rule], purposes: Iterable[Purpose]) -> Diff:
+    """Compare lifecycle rules. Name rules of others that also cover a purpose's folder: the earliest action wins.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-conflicts.html
     """
@@ -52,21 +52,21 @@ def fit_lifecycle(found: Any | None, wanted: Sequence[Rule], purposes: Iterable[
     there = [_with_filter(rule) for rule in found.get("Rules", [])]
     every = list(purposes)
     lines = _lines(there, wanted, "ID", lambda rule: _overlap(rule, every))
-    return _fit(lines, {**found, "Rules": [*wanted, *_foreign(there, "ID")]})
+    return _diff(lines, {**found, "Rules": [*wanted, *_foreign(there, "ID")]})
 
 
-def fit_policy(found: Any | None, wanted: Sequence[Rule], *, keep: Sequence[str] = ()) -> Diff:
-    """Statements of a bucket policy; of ours those whose Sid is in `keep` stay although they are not wanted now."""
+def policy(found: Any | None, wanted: Sequence[Rule], *, keep: Sequence[str] = ()) -> Diff:
+    """Compare the statements of a bucket policy. Statements of the service whose Sid is in `keep` are not unwanted."""
     document = found or {"Version": "2012-10-17"}
     statements = document.get("Statement", [])
     there = [statements] if isinstance(statements, dict) else list(statements)
     kept = [rule for rule in there if rule.get("Sid") in keep and rule["Sid"] not in {each["Sid"] for each in wanted}]
     wanted = [*wanted, *kept]
-    return _fit(_lines(there, wanted, "Sid"), {**document, "Statement": [*_foreign(there, "Sid"), *wanted]})
+    return _diff(_lines(there, wanted, "Sid"), {**document, "Statement": [*_foreign(there, "Sid"), *wanted]})
 
 
-def fit_whole(found: Any | None, wanted: Rule, what: str) -> Diff:
-    """A part that is one value: every member that is wanted must be there with its value; others stay."""
+def single_value(found: Any | None, wanted: Rule, what: str) -> Diff:
+    """Compare a subresource that is one object: it must have all wanted members. Other members are kept."""
     if found is None:
         return Diff([Line("missing", what)], wanted)
     if all(_same(found.get(name), value) for name, value in wanted.items()):
@@ -74,26 +74,28 @@ def fit_whole(found: Any | None, wanted: Rule, what: str) -> Diff:
     return Diff([Line("differs", what)], {**found, **wanted})
 
 
-def fit_events(found: Any | None, wanted: Rule) -> Diff:
-    """Those who are told of new objects, with EventBridge among them. S3 takes them all in one document.
+def events(found: Any | None, wanted: Rule) -> Diff:
+    """Compare the event notifications: EventBridge must be on. Others are kept, as S3 takes all in one document.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketNotificationConfiguration.html
     """
     found = found or {}
-    told: State = "ok" if wanted.keys() <= found.keys() else "missing"
+    state: State = "ok" if wanted.keys() <= found.keys() else "missing"
     others = [rule for name, rules in found.items() if name not in wanted for rule in rules]
-    return _fit([Line(told, "EventBridge"), *(Line("kept", _name(rule, "Id")) for rule in others)], {**found, **wanted})
+    return _diff(
+        [Line(state, "EventBridge"), *(Line("kept", _name(rule, "Id")) for rule in others)], {**found, **wanted}
+    )
 
 
-def fit_encryption(found: Any | None, wanted: Rule) -> Diff:
-    """The bucket's default encryption. Where no key of KMS is asked for, one that is there is not taken away."""
+def encryption(found: Any | None, wanted: Rule) -> Diff:
+    """Compare the default encryption. An existing KMS key is kept if none is wanted."""
     rule = ((found or {}).get("Rules") or [{}])[0]
     default = rule.get("ApplyServerSideEncryptionByDefault", {})
     algorithm, key = default.get("SSEAlgorithm"), str(default.get("KMSMasterKeyID", ""))
     (target,) = wanted["Rules"]
     asked = target["ApplyServerSideEncryptionByDefault"]
     asked_key = str(asked.get("KMSMasterKeyID", ""))
-    # S3 may give a key back by its ARN that was named by its id or alias.
+    # S3 may return the ARN of a key that was named by its id or alias.
     same_key = key == asked_key or key.endswith((f"/{asked_key}", f":{asked_key}"))
     if algorithm and (not asked_key or (same_key and rule.get("BucketKeyEnabled"))):
         return Diff([Line("ok", f"{algorithm} {key}".rstrip())], None)
@@ -103,14 +105,14 @@ def fit_encryption(found: Any | None, wanted: Rule) -> Diff:
     return Diff([line], {"Rules": [{**rule, **target}]})
 
 
-def _fit(lines: list[Line], put: Any) -> Diff:
+def _diff(lines: list[Line], put: Any) -> Diff:
     return Diff(lines, put if any(line.state in TO_DO for line in lines) else None)
 
 
 def _lines(
     there: Sequence[Rule], wanted: Sequence[Rule], name: str, about: Callable[[Rule], str] = lambda _: ""
 ) -> list[Line]:
-    """One line for each rule that is wanted, then for what is there beside them; `about` ends those of others."""
+    """Return a line for each wanted rule, then for all others. `about` returns the end of a foreign rule's line."""
     found = {rule[name]: rule for rule in there if _is_ours(rule, name)}
     lines = []
     for rule in wanted:
@@ -138,7 +140,7 @@ def _last_of_ours(rules: Sequence[Rule]) -> int:
 
 
 def _with_filter(rule: Rule) -> Rule:
-    """The prefix in a filter: S3 takes no configuration that has it in some rules and beside them in others."""
+    """Move a rule's prefix into its filter: S3 refuses a configuration that mixes both forms."""
     if "Filter" in rule:
         return rule
     return {name: value for name, value in rule.items() if name != "Prefix"} | {
@@ -147,7 +149,7 @@ def _with_filter(rule: Rule) -> Rule:
 
 
 def _overlap(rule: Rule, purposes: Sequence[Purpose]) -> str:
-    """What a foreign rule may do to our folders, as the end of a line."""
+    """Return the end of a foreign rule's line: the purposes' folders that it also covers."""
     if rule.get("Status") != "Enabled":
         return ""
     where = rule["Filter"].get("And", rule["Filter"]).get("Prefix", "")
@@ -162,7 +164,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A value without what servers write differently: the order of lists, a list of one, an empty prefix."""
+    """Normalise what servers write differently: the order of lists, a list of one, an empty prefix."""
     if isinstance(value, dict):
         return {name: plain for name, each in value.items() if (plain := _plain(each)) not in ("", [], {})}
     if isinstance(value, list | tuple):

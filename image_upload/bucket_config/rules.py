@@ -1,8 +1,7 @@
-"""What the bucket must be set to and what the service's role must be allowed, derived from the purposes.
+"""The bucket's configuration and the service role's permissions, derived from the purposes.
 
-Pure functions that return what S3's API takes, in boto3's names. The stack's template, the command that sets an
-existing bucket, and the one that looks whether all is well use these and hold no rules of their own.
-docs/bucket.md says why each is there.
+These pure functions return what S3's API takes, in boto3's names. The stack's template, `bucket-rules` and `doctor`
+use them and have no rules of their own. docs/bucket.md gives the reason for each rule.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,12 +18,12 @@ from image_upload.limits import (
 
 Rule = dict[str, Any]
 
-# In front of the id of every rule that is ours. Rules of others are left alone.
+# The prefix of the ids of the service's rules. All other rules are kept.
 OURS: Final = "image-upload-"
 
 _DAY_S: Final = 86_400
 
-# What a browser's script may read of S3's answer. S3 takes no wildcard here, so each checksum has its name.
+# The headers of S3's answer that a browser's script may read. S3 takes no wildcard here, so each checksum is named.
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CORSRule.html
 EXPOSED_HEADERS: Final = (
     "ETag",
@@ -40,9 +39,9 @@ EXPOSED_HEADERS: Final = (
 
 
 def cors_rules(origins: Sequence[str]) -> list[Rule]:
-    """CORSRules for the front ends at these origins; no origin, no rule.
+    """Return CORSRules for front ends at these origins; none without an origin.
 
-    What a browser sends is pinned by the signature in its URL, so every header may be sent.
+    All request headers are allowed, because the URL's signature decides which ones S3 accepts.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/ManageCorsUsing.html
     """
     if not origins:
@@ -62,12 +61,16 @@ def cors_rules(origins: Sequence[str]) -> list[Rule]:
 def lifecycle_rules(
     purposes: Iterable[Purpose], *, ia_after_days: int | None = None, glacier_after_days: int | None = None
 ) -> list[Rule]:
-    """Rules of the bucket's LifecycleConfiguration.
+    """Return the rules of the bucket's LifecycleConfiguration.
 
-    What has a life time ends with it. An upload that was begun and not finished ends when its ticket does. Versions
-    count only where the bucket keeps them. With `ia_after_days`, `glacier_after_days` what `cools` moves to
-    STANDARD_IA, then to GLACIER_IR: a presigned GET reads both at once, and would fail on GLACIER.
+    - Objects of a purpose with a life time expire after it.
+    - An unfinished multipart upload is aborted when its ticket expires.
+    - Old versions expire, if the bucket keeps versions.
+    - With `ia_after_days` and `glacier_after_days`, objects of purposes that cool move to STANDARD_IA, then to
+      GLACIER_IR. A presigned GET can read both at once; on GLACIER it would fail.
+
     Raises `ValueError` for days that S3 refuses.
+
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html
     """
     purposes = list(purposes)
@@ -93,7 +96,7 @@ def lifecycle_rules(
         _rule(
             "abort-unfinished",
             "",
-            # S3 counts whole days and rounds up to midnight UTC, so no ticket outlives its upload.
+            # S3 counts whole days and rounds up to midnight UTC, so an upload lasts at least as long as its ticket.
             AbortIncompleteMultipartUpload={"DaysAfterInitiation": -(-TICKET_EXPIRES_S // _DAY_S)},
         ),
         _rule(
@@ -110,7 +113,7 @@ def _rule(name: str, prefix: str, **actions: Any) -> Rule:
 
 
 def _transitions(ia_after_days: int | None, glacier_after_days: int | None) -> list[Rule]:
-    """Raises `ValueError`; see `S3_IA_MIN_DAYS`."""
+    """Return the transitions. Raises `ValueError` for days below `S3_IA_MIN_DAYS`."""
     if ia_after_days is not None and ia_after_days < S3_IA_MIN_DAYS:
         raise ValueError(f"S3 moves nothing to Standard-IA before {S3_IA_MIN_DAYS} days, not after {ia_after_days}")
     earliest = 0 if ia_after_days is None else ia_after_days + S3_IA_MIN_DAYS
@@ -124,9 +127,10 @@ def _transitions(ia_after_days: int | None, glacier_after_days: int | None) -> l
 
 
 def public_access_block(*, on_aws: bool = True) -> dict[str, bool]:
-    """PublicAccessBlockConfiguration: nothing in the bucket can be made public, by anybody, by accident.
+    """Return a PublicAccessBlockConfiguration: nothing in the bucket can be made public by accident.
 
-    Not `on_aws` without BlockPublicAcls, with which Ceph refuses every PUT. Public ACLs are ignored all the same.
+    If not `on_aws`, leave BlockPublicAcls out: with it Ceph refuses every PUT. IgnorePublicAcls makes public ACLs
+    ineffective anyway.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html
     https://github.com/ceph/ceph/pull/30033
     """
@@ -135,12 +139,12 @@ def public_access_block(*, on_aws: bool = True) -> dict[str, bool]:
 
 
 def ownership() -> Rule:
-    """OwnershipControls: the bucket's owner owns every object, and there are no ACLs."""
+    """Return OwnershipControls: the bucket's owner owns every object, and ACLs are off."""
     return {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
 
 
 def events() -> Rule:
-    """NotificationConfiguration: EventBridge is told of every object. Which rule hears of it is set there.
+    """Return a NotificationConfiguration that sends every event to EventBridge. Rules there select the targets.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-event-notifications-eventbridge.html
     """
@@ -148,7 +152,7 @@ def events() -> Rule:
 
 
 def encryption(kms_key_id: str | None = None) -> Rule:
-    """ServerSideEncryptionConfiguration: S3's own keys, or one of KMS with a bucket key, which spares calls of KMS.
+    """Return a ServerSideEncryptionConfiguration: S3's own keys, or a KMS key with a bucket key to save KMS calls.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-key.html
     """
@@ -166,12 +170,11 @@ def statements(
     folders: Sequence[str] = (),
     kms_key_arn: str | None = None,
 ) -> list[Rule]:
-    """The least rights of the service's role, as statements of an IAM policy.
+    """Return the least permissions of the service's role, as statements of an IAM policy.
 
-    Objects only in the purposes' folders, and in those that `POST /api/v1/s3/upload` is to store into beside them
-    (`folders`, without slashes at their ends). The bucket itself may be listed without a condition: HeadBucket, which
-    health asks, names no prefix that a condition could compare, and without this right S3 answers 403 for an object
-    that is not there.
+    They allow objects in the purposes' folders, and in `folders` (without slashes at their ends), which
+    `POST /api/v1/s3/upload` may store into. Listing the bucket has no condition: the HeadBucket of the health check has
+    no prefix to compare, and without this permission S3 answers 403 for a missing object.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
     """
     arn = f"arn:{partition}:s3:::{bucket}"
@@ -197,7 +200,7 @@ def statements(
         },
     ]
     if kms_key_arn is not None:
-        # Decrypt also for uploads: S3 reads the parts to join them.
+        # Uploads need Decrypt too: S3 reads the parts to join them.
         # https://repost.aws/knowledge-center/s3-large-file-encryption-kms-key
         key_actions = ["kms:GenerateDataKey", "kms:Decrypt"]
         allowed.append({"Sid": "ImageUploadKey", "Effect": "Allow", "Action": key_actions, "Resource": [kms_key_arn]})
@@ -207,7 +210,7 @@ def statements(
 def bucket_policy(
     partition: str, bucket: str, purposes: Iterable[Purpose], distribution_arn: str | None = None
 ) -> list[Rule]:
-    """Statements of the bucket's own policy: nobody without TLS, and CloudFront where a CDN may serve.
+    """Return the statements of the bucket policy: deny requests without TLS, and allow CloudFront where a CDN serves.
 
     https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-s3.html
     """

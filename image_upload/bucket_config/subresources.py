@@ -1,6 +1,6 @@
-"""A bucket's configuration as S3 keeps it: look at one part, set one part. For the operator's commands only.
+"""Read and write the subresources of a bucket's configuration. For the operator's commands only.
 
-boto3 speaks here, not our own signer: these calls are rare, and their XML is wide.
+They use boto3 and not the service's own signer: these calls are rare, and their XML is large.
 """
 
 import json
@@ -16,10 +16,10 @@ CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 20.0
 
 
-class Part(NamedTuple):
-    """One part of a bucket's configuration: boto3's calls, and where its value is in their parameters.
+class Subresource(NamedTuple):
+    """One part of a bucket's configuration: boto3's calls, and the member of their parameters that has its value.
 
-    `read_action`, `write_action` are the rights that the calls need; `nothing` is S3's code where nothing is set.
+    `read_action` and `write_action` are the permissions for the calls. `nothing` is S3's code if it is not set.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
     """
 
@@ -32,7 +32,7 @@ class Part(NamedTuple):
     nothing: str
 
 
-CORS: Final = Part(
+CORS: Final = Subresource(
     "CORS",
     "get_bucket_cors",
     "s3:GetBucketCORS",
@@ -41,7 +41,7 @@ CORS: Final = Part(
     "CORSConfiguration",
     "NoSuchCORSConfiguration",
 )
-LIFECYCLE: Final = Part(
+LIFECYCLE: Final = Subresource(
     "life times",
     "get_bucket_lifecycle_configuration",
     "s3:GetLifecycleConfiguration",
@@ -50,7 +50,7 @@ LIFECYCLE: Final = Part(
     "LifecycleConfiguration",
     "NoSuchLifecycleConfiguration",
 )
-POLICY: Final = Part(
+POLICY: Final = Subresource(
     "policy",
     "get_bucket_policy",
     "s3:GetBucketPolicy",
@@ -59,7 +59,7 @@ POLICY: Final = Part(
     "Policy",
     "NoSuchBucketPolicy",
 )
-PUBLIC_ACCESS: Final = Part(
+PUBLIC_ACCESS: Final = Subresource(
     "public access",
     "get_public_access_block",
     "s3:GetBucketPublicAccessBlock",
@@ -68,7 +68,7 @@ PUBLIC_ACCESS: Final = Part(
     "PublicAccessBlockConfiguration",
     "NoSuchPublicAccessBlockConfiguration",
 )
-POLICY_STATUS: Final = Part(
+POLICY_STATUS: Final = Subresource(
     "policy status",
     "get_bucket_policy_status",
     "s3:GetBucketPolicyStatus",
@@ -77,7 +77,7 @@ POLICY_STATUS: Final = Part(
     "PolicyStatus",
     "NoSuchBucketPolicy",
 )
-OWNERSHIP: Final = Part(
+OWNERSHIP: Final = Subresource(
     "ownership",
     "get_bucket_ownership_controls",
     "s3:GetBucketOwnershipControls",
@@ -86,7 +86,7 @@ OWNERSHIP: Final = Part(
     "OwnershipControls",
     "OwnershipControlsNotFoundError",
 )
-ENCRYPTION: Final = Part(
+ENCRYPTION: Final = Subresource(
     "encryption",
     "get_bucket_encryption",
     "s3:GetEncryptionConfiguration",
@@ -95,7 +95,7 @@ ENCRYPTION: Final = Part(
     "ServerSideEncryptionConfiguration",
     "ServerSideEncryptionConfigurationNotFoundError",
 )
-VERSIONING: Final = Part(
+VERSIONING: Final = Subresource(
     "versioning",
     "get_bucket_versioning",
     "s3:GetBucketVersioning",
@@ -104,7 +104,7 @@ VERSIONING: Final = Part(
     "VersioningConfiguration",
     "",
 )
-NOTIFICATIONS: Final = Part(
+NOTIFICATIONS: Final = Subresource(
     "events",
     "get_bucket_notification_configuration",
     "s3:GetBucketNotification",
@@ -114,13 +114,13 @@ NOTIFICATIONS: Final = Part(
     "",
 )
 
-# A server that does not know a call answers as if it were another one: with an empty document, or one of these.
+# A server that does not implement a call answers with an empty document, or with one of these.
 _UNKNOWN_STATUSES: Final = frozenset({405, 501})
 _NEVER_EMPTY: Final = (OWNERSHIP, ENCRYPTION)
 
 
 class Refused(Exception):
-    """S3 did not do it. The message says why and what to grant; `unknown`: this server has no such thing."""
+    """S3 refused a call. The message says why, and what to grant. `unknown`: this server does not implement it."""
 
     def __init__(self, message: str, *, denied: bool = False, unknown: bool = False) -> None:
         super().__init__(message)
@@ -129,11 +129,11 @@ class Refused(Exception):
 
 
 class Unreachable(Exception):
-    """No call is possible at all: no connection, no credentials, no such bucket. The message says what to do."""
+    """No call is possible: no connection, no credentials or no such bucket. The message says what to do."""
 
 
 class Configuration:
-    """The configuration of one bucket, over one client of boto3. Close it with `close`. Raises `Unreachable`."""
+    """The configuration of one bucket, read and written by boto3. Call `close` at the end. Raises `Unreachable`."""
 
     def __init__(self, settings: Settings, bucket: str) -> None:
         secret, token = settings.aws_secret_access_key, settings.aws_session_token
@@ -145,7 +145,7 @@ class Configuration:
                 aws_secret_access_key=secret.get_secret_value() if secret else None,
                 aws_session_token=token.get_secret_value() if token else None,
             )
-        except BotoCoreError as error:  # a profile that is not there
+        except BotoCoreError as error:  # AWS_PROFILE names no profile
             raise Unreachable(f"There are no credentials ({error}). {_ADVICE}") from None
         self._region = settings.aws_region
         self._s3: Any = self._session.client(
@@ -175,41 +175,41 @@ class Configuration:
         """Close its connections."""
         self._s3.close()
 
-    def look(self, part: Part) -> Any:
-        """The part's value in boto3's shape (a policy as its document); None where nothing is set.
+    def get(self, subresource: Subresource) -> Any:
+        """Return the subresource's value in boto3's shape (a policy as its document); None if it is not set.
 
         Raises `Refused`, `Unreachable`.
         """
         try:
-            answer: dict[str, Any] = self._call(part.read)
+            answer: dict[str, Any] = self._call(subresource.read)
         except _Answered as error:
-            if error.code == part.nothing:
+            if error.code == subresource.nothing:
                 return None
-            raise self._refused(error, part.read_action) from None
+            raise self._refused(error, subresource.read_action) from None
         answer.pop("ResponseMetadata", None)
         answer.pop("MFADelete", None)  # it can be set only together with a code of the device
-        value = answer.get(part.member, answer)
-        if part is POLICY:
+        value = answer.get(subresource.member, answer)
+        if subresource is POLICY:
             return json.loads(value)
-        if part in _NEVER_EMPTY and not value.get("Rules"):
+        if subresource in _NEVER_EMPTY and not value.get("Rules"):
             raise Refused("this S3 server has no such setting", unknown=True)
         return value
 
-    def put(self, part: Part, value: Any) -> None:
-        """Set the part to this value. Raises `Refused`, `Unreachable`."""
-        parameters: dict[str, Any] = {part.member: json.dumps(value) if part is POLICY else value}
-        if part is LIFECYCLE:
-            # It stands beside the rules in S3's answer and beside their document in its request.
+    def put(self, subresource: Subresource, value: Any) -> None:
+        """Set the subresource to a value. Raises `Refused`, `Unreachable`."""
+        parameters: dict[str, Any] = {subresource.member: json.dumps(value) if subresource is POLICY else value}
+        if subresource is LIFECYCLE:
+            # In S3's answer it is a member of the document, in a request a parameter of its own.
             rules = dict(value)
             size = rules.pop("TransitionDefaultMinimumObjectSize", None)
-            parameters = {part.member: rules} | ({"TransitionDefaultMinimumObjectSize": size} if size else {})
-        if part is NOTIFICATIONS:
-            # Otherwise S3 sends a test event to each queue and topic of others, and refuses all if one of them is gone.
+            parameters = {subresource.member: rules} | ({"TransitionDefaultMinimumObjectSize": size} if size else {})
+        if subresource is NOTIFICATIONS:
+            # Otherwise S3 sends a test event to every queue and topic, and refuses the call if one is gone.
             parameters["SkipDestinationValidation"] = True
         try:
-            self._call(part.write, **parameters)
+            self._call(subresource.write, **parameters)
         except _Answered as error:
-            raise self._refused(error, part.write_action) from None
+            raise self._refused(error, subresource.write_action) from None
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         try:
@@ -229,7 +229,7 @@ class Configuration:
         if error.status in _UNKNOWN_STATUSES:
             return Refused("this S3 server has no such setting", unknown=True)
         if error.status == 403:
-            return Refused(f"S3 answered {error.code}: grant {action} to whoever runs this", denied=True)
+            return Refused(f"S3 answered {error.code}: grant {action} to the caller of this command", denied=True)
         return Refused(f"S3 answered {error.status} {error.code}")
 
 
@@ -240,7 +240,7 @@ _BAD_CREDENTIALS: Final = frozenset(
 
 
 class _Answered(Exception):
-    """S3 answered with an error: its status and code."""
+    """S3 answered with an error of this status and code."""
 
     def __init__(self, status: int, code: str) -> None:
         super().__init__(f"{status} {code}")

@@ -1,4 +1,4 @@
-"""`bucket-rules`: what a bucket is set to against what the service needs; with --apply it is set."""
+"""`bucket-rules`: compare a bucket's configuration with what the service needs, and set it with --apply."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from image_upload.bucket_config import diff, rules, subresources
 from image_upload.bucket_config.diff import TO_DO, Diff, Line
-from image_upload.bucket_config.subresources import Configuration, Part, Refused, Unreachable
+from image_upload.bucket_config.subresources import Configuration, Refused, Subresource, Unreachable
 from image_upload.domain import purposes
 from image_upload.settings import Settings, SettingsError, load, origins, read_dotenv
 
@@ -19,14 +19,14 @@ _DISTRIBUTION = re.compile(r"arn:aws[a-z-]*:cloudfront::\d{12}:distribution/[A-Z
 
 
 class Step(NamedTuple):
-    """One part of the configuration, and how what is found is compared with what is wanted."""
+    """A subresource, and the function that compares its value with the wanted one."""
 
-    part: Part
-    fit: Callable[[Any], Diff]
+    subresource: Subresource
+    compare: Callable[[Any], Diff]
 
 
 def run(arguments: Sequence[str]) -> int:
-    """`bucket-rules`: 0 when the bucket fits (or was made to), 1 when it does not, 2 when it could not be asked."""
+    """Run `bucket-rules`. Return 0 if the bucket fits or was set, 1 if it does not fit, 2 if it cannot be read."""
     asked = _parsed(arguments)
     given = read_dotenv(os.environ)
     if asked.bucket:
@@ -91,7 +91,7 @@ def _distribution(text: str) -> str:
 
 
 def _steps(settings: Settings, asked: argparse.Namespace) -> Callable[[str], list[Step]]:
-    """What is to be compared, once the partition is known. Raises `ValueError` for days that S3 would refuse."""
+    """Return a function from the partition to the steps. Raises `ValueError` for days that S3 would refuse."""
     every = purposes.every()
     lifecycle = rules.lifecycle_rules(
         every, ia_after_days=asked.ia_after_days, glacier_after_days=asked.glacier_after_days
@@ -104,13 +104,13 @@ def _steps(settings: Settings, asked: argparse.Namespace) -> Callable[[str], lis
         chosen = [
             Step(subresources.OWNERSHIP, partial(_whole, rules.ownership(), "the bucket's owner owns every object")),
             Step(subresources.ENCRYPTION, partial(_encryption, rules.encryption(asked.kms_key_id))),
-            Step(subresources.CORS, lambda found: diff.fit_cors(found, cors)),
-            Step(subresources.LIFECYCLE, lambda found: diff.fit_lifecycle(found, lifecycle, every)),
-            # Before the blocks: S3 takes no policy with a public statement, not even one that was there, behind them.
-            Step(subresources.POLICY, lambda found: diff.fit_policy(found, policy, keep=[f"{rules.OURS}cdn"])),
+            Step(subresources.CORS, lambda found: diff.cors(found, cors)),
+            Step(subresources.LIFECYCLE, lambda found: diff.lifecycle(found, lifecycle, every)),
+            # Before the blocks: behind them S3 refuses a policy with a public statement, even one that was there.
+            Step(subresources.POLICY, lambda found: diff.policy(found, policy, keep=[f"{rules.OURS}cdn"])),
             Step(subresources.PUBLIC_ACCESS, partial(_whole, blocks, f"{len(blocks)} blocks")),
             Step(subresources.VERSIONING, partial(_whole, enabled, "versions are kept")),
-            Step(subresources.NOTIFICATIONS, lambda found: diff.fit_events(found, rules.events())),
+            Step(subresources.NOTIFICATIONS, lambda found: diff.events(found, rules.events())),
         ]
         left_out = set()
         if not cors:
@@ -121,17 +121,17 @@ def _steps(settings: Settings, asked: argparse.Namespace) -> Callable[[str], lis
             left_out.add(subresources.NOTIFICATIONS)
         if (settings.s3_endpoint_url or "").startswith("http://") or not settings.use_ssl:
             left_out.add(subresources.POLICY)
-        return [step for step in chosen if step.part not in left_out]
+        return [step for step in chosen if step.subresource not in left_out]
 
     return steps
 
 
 def _whole(wanted: rules.Rule, what: str, found: Any) -> Diff:
-    return diff.fit_whole(found, wanted, what)
+    return diff.single_value(found, wanted, what)
 
 
 def _encryption(wanted: rules.Rule, found: Any) -> Diff:
-    return diff.fit_encryption(found, wanted)
+    return diff.encryption(found, wanted)
 
 
 def _go(bucket: Configuration, settings: Settings, steps: Sequence[Step], *, apply: bool) -> int:
@@ -140,54 +140,57 @@ def _go(bucket: Configuration, settings: Settings, steps: Sequence[Step], *, app
     to_do = failed = 0
     for step in steps:
         try:
-            fit = step.fit(bucket.look(step.part))
+            found = step.compare(bucket.get(step.subresource))
         except Refused as refusal:
             failed += not refusal.unknown
-            _say("skip" if refusal.unknown else "FAILED", step.part, f"could not look: {refusal}")
+            _say("skip" if refusal.unknown else "FAILED", step.subresource, f"could not look: {refusal}")
             continue
-        outcome = _set(bucket, step, fit) if apply else ""
-        for line in fit.lines:
-            _say_line(line, step.part, outcome)
-        wrong = sum(line.state in TO_DO for line in fit.lines)
+        outcome = _set(bucket, step, found) if apply else ""
+        for line in found.lines:
+            _say_line(line, step.subresource, outcome)
+        wrong = sum(line.state in TO_DO for line in found.lines)
         to_do += wrong if outcome != "set" else 0
-    looked_at = {step.part for step in steps}
-    for part, reason in _LEFT_OUT.items():
-        if part not in looked_at:
-            _say("skip", part, reason)
+    looked_at = {step.subresource for step in steps}
+    for subresource, reason in _LEFT_OUT.items():
+        if subresource not in looked_at:
+            _say("skip", subresource, reason)
     return _end(to_do, failed, apply=apply)
 
 
 _LEFT_OUT = {
     subresources.CORS: "no origins: name your front ends with --origins https://app.example.com",
-    subresources.POLICY: "the endpoint is plain http, and a policy that asks for TLS would lock everybody out",
+    subresources.POLICY: "the endpoint is plain http, and a policy that asks for TLS would refuse every request",
 }
 
 
-def _set(bucket: Configuration, step: Step, fit: Diff) -> str:
-    """`set`, or why not; empty where nothing is to be done."""
-    if fit.put is None:
+def _set(bucket: Configuration, step: Step, found: Diff) -> str:
+    """Set the subresource. Return `set`, or why it failed, or "" if there is nothing to do."""
+    if found.put is None:
         return ""
     try:
-        bucket.put(step.part, fit.put)
-        # The only part that a server may take without a word and not keep.
-        if step.part is subresources.NOTIFICATIONS and step.fit(bucket.look(step.part)).put is not None:
+        bucket.put(step.subresource, found.put)
+        # Some servers accept this subresource and do not store it.
+        if (
+            step.subresource is subresources.NOTIFICATIONS
+            and step.compare(bucket.get(step.subresource)).put is not None
+        ):
             return "S3 took it and does not show it: a server without EventBridge, or look again in a minute"
     except Refused as refusal:
         return str(refusal)
     return "set"
 
 
-def _say_line(line: Line, part: Part, outcome: str) -> None:
+def _say_line(line: Line, subresource: Subresource, outcome: str) -> None:
     if line.state not in TO_DO or not outcome:
-        _say(line.state, part, line.what)
+        _say(line.state, subresource, line.what)
     elif outcome == "set":
-        _say("removed" if line.state == "unwanted" else "set", part, line.what)
+        _say("removed" if line.state == "unwanted" else "set", subresource, line.what)
     else:
-        _say("FAILED", part, f"{line.what}: {outcome}")
+        _say("FAILED", subresource, f"{line.what}: {outcome}")
 
 
-def _say(state: str, part: Part, what: str) -> None:
-    print(f"  {state:8}  {part.title:13}  {what}")
+def _say(state: str, subresource: Subresource, what: str) -> None:
+    print(f"  {state:8}  {subresource.title:13}  {what}")
 
 
 def _end(to_do: int, failed: int, *, apply: bool) -> int:

@@ -18,7 +18,7 @@ _UNIT_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def run(arguments: Sequence[str]) -> int:
-    """`token --sub ID`: the token alone on standard output; 2 where there is no secret that the service would take."""
+    """Run `token --sub ID`: print the token alone. Return 2 without a secret that the service would accept."""
     asked = _parsed(arguments)
     try:
         settings = _settings()
@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _settings() -> AccountSettings:
     given = read_dotenv(os.environ)
-    # Without ENVIRONMENT it is checked as in production: a short secret is refused.
+    # Without ENVIRONMENT the rules of production apply: a short secret is refused.
     read = {name: given[name] for name in READ if name in given}
     settings = load_section(AccountSettings, read, serving=False)
     if settings.jwt_secret is None:
@@ -63,7 +63,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         action="append",
         choices=(MINT, ADMIN),
         default=[],
-        help=f"{MINT}: upload only; {ADMIN}: everybody's files. May be given twice; without it, the user's own files",
+        help=f"{MINT}: upload only; {ADMIN}: all users' files. May be given twice; without it, the user's own files",
     )
     return parser.parse_args(arguments)
 

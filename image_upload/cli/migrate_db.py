@@ -1,4 +1,4 @@
-"""Bring the database to the tables that this version of the service works with."""
+"""`migrate-db`: apply the database migrations of this version."""
 
 import argparse
 import os
@@ -14,7 +14,7 @@ from image_upload.settings import SettingsError, load, read_dotenv
 
 
 def run(arguments: Sequence[str]) -> int:
-    """`migrate-db [--check]`: 0 when the database is as it should be, 1 when --check finds that it is not."""
+    """Run `migrate-db [--check]`. Return 0 if the database is up to date, 1 if --check finds pending migrations."""
     parser = argparse.ArgumentParser(
         prog="python -m image_upload migrate-db",
         description="Apply the migrations that the database at DATABASE_URL lacks. Several at once do no harm.",

@@ -1,4 +1,4 @@
-"""The service as a plain server: what the container runs where there is no Lambda."""
+"""`serve`: run the service as a plain HTTP server, as the container does outside Lambda."""
 
 import argparse
 import os
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from image_upload.web.connections import raise_descriptor_limit
 from image_upload.web.server import Configuration, Server
 
-# Other than test_local.py's, so that both can run beside each other.
+# Not test_local.py's port, so that both can run at once.
 PORT = "8080"
 PORT_MAX = 65_535
 MAX_CONNECTIONS_MAX = 65_535
@@ -29,7 +29,7 @@ def _connections(text: str) -> int:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """`serve`: until SIGTERM or Ctrl-C, and then until the requests that have begun are answered."""
+    """Run `serve` until SIGTERM or Ctrl-C, and then until the requests that have begun are answered."""
     parser = argparse.ArgumentParser(
         prog="python -m image_upload serve",
         description="Run the service as a plain server until SIGTERM. Requests that have begun are finished first, "
@@ -57,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         server.run()
     except SystemExit as ended:
-        # Wrong settings, with their message; or a port that is taken, which uvicorn has logged.
+        # A text is the message for wrong settings. A port in use was logged by uvicorn.
         if isinstance(ended.code, str):
             print(ended.code, file=sys.stderr)
         return 2

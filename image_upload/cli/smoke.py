@@ -1,6 +1,6 @@
-"""Smoke test of a running service: every way to store a picture, the bytes compared, a line a step.
+"""`smoke`: store pictures in a running service in every way, compare the bytes, and print a line for each step.
 
-What it stores it deletes again. `operations.smoke` runs the same steps inside the function, by another `Client`.
+The test deletes what it stores. `operations.smoke` runs the same steps inside the function, with another `Client`.
 """
 
 import argparse
@@ -18,17 +18,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 TIMEOUT_S = 60.0
-# Of the token that a smoke test makes for itself. It lasts ten minutes.
+# Subject of the token that a smoke test signs for itself. It lasts ten minutes.
 SUBJECT = "smoke-test"
 TOKEN_LIFE_S = 600
 
 
 class Failed(Exception):
-    """A step went wrong. The message says what was expected and what came."""
+    """A step failed. The message says what was expected and what was answered."""
 
 
 def real_png() -> bytes:
-    """A picture that was not there before: noise, so that no cache and no default object can pass for it.
+    """Return a new picture of random noise, which no cache and no default object can equal.
 
     https://www.w3.org/TR/png-3/: 64 x 64, 8 bits of red, green and blue, no filter.
     """
@@ -42,7 +42,7 @@ def real_png() -> bytes:
 
 
 def form_of(fields: dict[str, str], file: bytes, *, file_first: bool) -> tuple[bytes, str]:
-    """A multipart/form-data body and its Content-Type."""
+    """Return a multipart/form-data body and its Content-Type."""
     boundary = secrets.token_hex(16)
     parts = [
         f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode() for name, value in fields.items()
@@ -54,14 +54,14 @@ def form_of(fields: dict[str, str], file: bytes, *, file_first: bool) -> tuple[b
 
 
 class Answer(NamedTuple):
-    """An HTTP answer; the names of its headers are in lower case."""
+    """An HTTP answer. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def __str__(self) -> str:
-        """Its status and reason. Nothing else of S3's errors: they repeat the request, its signature and token too."""
+        """Return status and reason. S3's error bodies are left out: they repeat the signature and the token."""
         try:
             problem = json.loads(self.body)
             return f"{self.status} {problem['code']}: {problem['detail']}"
@@ -71,23 +71,23 @@ class Answer(NamedTuple):
 
 
 class Client:
-    """A small HTTP client for one service; `token` is sent as a bearer token."""
+    """A small HTTP client for one service. It sends `token` as a bearer token."""
 
     def __init__(self, base_url: str, token: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
         self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
-        # Keys that were minted, to be deleted in the end.
+        # The minted keys, for the clean-up.
         self.keys: list[str] = []
-        # Whether it has come to that.
+        # True from the clean-up on, which has a time reserve of its own.
         self.cleaning_up = False
 
     def call(self, method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
-        """What comes back. A path goes to the service with the token, a full URL goes there as it is."""
+        """Send a request; return the answer. A path goes to the service with the token, a full URL is used as it is."""
         own = url.startswith("/")
         return self.send(method, url, body, {**(self._authorization if own else {}), **(headers or {})})
 
     def send(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> Answer:
-        """One request. Raises `Failed` if there is no answer."""
+        """Send one request. Raises `Failed` if there is no answer."""
         own = url.startswith("/")
         request = urllib.request.Request(  # noqa: S310  the URL is the operator's own or one the service signed
             self.base_url + url if own else url, data=body, method=method, headers=headers
@@ -103,11 +103,11 @@ class Client:
             raise Failed(f"no answer from {self.base_url if own else 'S3'}: {reason}. Is it running?") from None
 
     def left_s(self) -> float:
-        """Seconds that a request may take. Raises `Failed` where there are none."""
+        """Return the seconds that a request may take. Raises `Failed` if there are none."""
         return TIMEOUT_S
 
     def json(self, method: str, path: str, body: Any = None, *, status: int = 200) -> Any:
-        """The decoded answer of a route, which must have this status."""
+        """Return the decoded answer of a route, which must have this status."""
         raw = None if body is None else json.dumps(body).encode()
         answer = self.call(method, path, raw, {"Content-Type": "application/json"} if raw else None)
         expect(answer, status, f"{method} {path}")
@@ -119,7 +119,7 @@ def _answer(status: int, response: Any) -> Answer:
 
 
 def expect(answer: Answer, status: int, what: str) -> None:
-    """Raises `Failed` if the answer to this has another status."""
+    """Raise `Failed` if the answer has another status."""
     _require(answer.status == status, f"{what}: expected {status}, got {answer}")
 
 
@@ -136,7 +136,7 @@ def _mint(client: Client, picture: bytes) -> Any:
 
 
 def compare(client: Client, key: str, picture: bytes) -> None:
-    """Raises `Failed` if what can be read under this key is not the picture."""
+    """Raise `Failed` if the object under this key is not the picture."""
     answer = client.call("GET", client.json("GET", f"/images/{urllib.parse.quote(key)}")["url"])
     expect(answer, 200, f"reading {key} back")
     _require(
@@ -144,7 +144,7 @@ def compare(client: Client, key: str, picture: bytes) -> None:
     )
 
 
-# What GET / may say of the bucket, and what to do about it.
+# The states of the bucket in GET /, and their remedies.
 _REMEDIES = {
     "missing": "there is none of this name. Correct S3_BUCKET_NAME or AWS_REGION, or make it",
     "denied": "S3 refuses. Give the service's role its rights on this bucket, or correct S3_BUCKET_NAME",
@@ -221,7 +221,7 @@ def _clean_up(client: Client) -> str:
             _require(there is False, "it is still there after it was deleted")
         except Failed as error:
             left[key] = str(error)
-    # Usually one reason is that of all.
+    # Usually all have the same reason.
     _require(not left, f"not deleted: {', '.join(left)}: {'; '.join(dict.fromkeys(left.values()))}")
     return f"{len(client.keys)} pictures deleted, none left"
 
@@ -241,17 +241,17 @@ STEPS: tuple[Step, ...] = (
 
 
 def smoke(client: Client, say: Callable[[str], None] = print, steps: Sequence[Step] = STEPS) -> bool:
-    """Run every step, report each on a line; whether all went well."""
+    """Run all steps and report a line for each; return whether all passed."""
     say(f"Smoke test of {client.base_url}")
     failures = 0
     for name, step in steps:
         try:
             say(f"  ok      {name}: {step(client)}")
-        except Exception as error:  # noqa: BLE001  an answer can be wrong in every way, and the others still count
+        except Exception as error:  # noqa: BLE001  an answer can be wrong in any way, and the other steps still count
             failures += 1
             say(f"  FAILED  {name}: {error if isinstance(error, Failed) else f'{type(error).__name__}: {error}'}")
             if name == steps[0][0]:
-                # Nobody is there to ask for more, and each question may take a minute.
+                # The service is unreachable, and each further step might wait a minute.
                 failures = len(steps)
                 break
     say(f"{len(steps) - failures} of {len(steps)} steps passed.")
@@ -259,15 +259,15 @@ def smoke(client: Client, say: Callable[[str], None] = print, steps: Sequence[St
 
 
 def _token() -> str | None:
-    """SMOKE_TOKEN, or one under JWT_SECRET for the time of the test; None without either. Raises `ValueError`."""
+    """Return SMOKE_TOKEN, or a short-lived one signed with JWT_SECRET; None without either. Raises `ValueError`."""
     if (given := os.environ.get("SMOKE_TOKEN")) is not None or not os.environ.get("JWT_SECRET"):
         return given
-    # Only a service that asks for tokens needs these.
+    # Needed only for a service that requires tokens.
     from image_upload.auth.token_issuer import READ, bearer_token
     from image_upload.settings import SettingsError, load_section
     from image_upload.settings.auth import AccountSettings
 
-    # How long the secret must be is decided where the service starts.
+    # In `test` any length of the secret passes: the service checks it when it starts.
     read = {name: os.environ[name] for name in READ if name in os.environ} | {"ENVIRONMENT": "test"}
     try:
         settings = load_section(AccountSettings, read, serving=False)
@@ -277,7 +277,7 @@ def _token() -> str | None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """`smoke URL`: 0 when every step went well."""
+    """Run `smoke URL`. Return 0 if all steps passed."""
     parser = argparse.ArgumentParser(
         prog="python -m image_upload smoke",
         description="Store pictures in a running service in every way, compare the bytes, and delete them again.",

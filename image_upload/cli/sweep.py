@@ -1,4 +1,4 @@
-"""End the rows whose upload never came, as the schedule does on Lambda; find what interrupted processes left in S3."""
+"""`sweep`: settle pending rows that are overdue, as the schedule does on Lambda, and find leftovers in S3."""
 
 import argparse
 import asyncio
@@ -21,7 +21,7 @@ from image_upload.telemetry import logs
 
 
 def run(arguments: Sequence[str]) -> int:
-    """`sweep`: 0 when every due row was settled, 1 when some could not be, 2 when it could not begin."""
+    """Run `sweep`. Return 0 if all due rows were settled, 1 if some could not be, 2 if it could not start."""
     asked = _parsed(arguments)
     try:
         settings = load(read_dotenv(os.environ), serving=False)
@@ -55,7 +55,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     what.add_argument(
         "--multiparts",
         action="store_true",
-        help="multipart uploads of this service that were neither completed nor aborted; for context without a "
+        help="multipart uploads of this service that were neither completed nor aborted; for stores without a "
         "lifecycle rule",
     )
     what.add_argument(
@@ -81,15 +81,15 @@ async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
 
 async def _sweep(settings: Settings, within_s: float) -> int:
     async with _opened(settings) as context:
-        tally = await sweep(context, within_s, lambda tally: print(f"  {told(tally)}", flush=True))
-    print(f"Swept: {told(tally)}.")
+        tally = await sweep(context, within_s, lambda tally: print(f"  {summary(tally)}", flush=True))
+    print(f"Swept: {summary(tally)}.")
     if tally[FAILED]:
         print("What failed stays pending; the log above says why. Run it again later.", file=sys.stderr)
     return 1 if tally[FAILED] else 0
 
 
-def told(tally: Counter[str]) -> str:
-    """`2 stored, 1 expired`, or that nothing was due."""
+def summary(tally: Counter[str]) -> str:
+    """Return a line such as `2 stored, 1 expired`, or that nothing was due."""
     return ", ".join(f"{count} {state}" for state, count in sorted(tally.items())) or "nothing was due"
 
 

@@ -1,1 +1,1 @@
-"""Uppy's protocol over `uploads`."""
+"""Uppy's Companion protocol over `uploads`."""

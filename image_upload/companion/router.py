@@ -1,4 +1,4 @@
-"""The way to Uppy's routes: they are built by the first request for one, and a token may come in the path."""
+"""Lead to Uppy's routes: build them at the first request, and take a token from the path."""
 
 import re
 from typing import Any, Final
@@ -14,13 +14,13 @@ _UPPY_PATH: Final = re.compile(r"(?:/u/(?P<token>[^/]+))?/?(?P<rest>/s3/.*)")
 
 
 class UppyRouter(LazyRouter):
-    """Leads `/u/{token}/s3/…` to `/s3/…`, for Uppy 6, which sends no headers of ours.
+    """Route `/u/{token}/s3/…` to `/s3/…`, for Uppy 6, which cannot send an Authorization header.
 
-    It also takes a doubled slash: Uppy 6 appends `/s3` to its endpoint as it is.
+    Also accept a doubled slash: Uppy 6 appends `/s3` to its endpoint as it is.
     """
 
     def lead(self, path: str) -> dict[str, Any] | None:
-        """The path below `/s3/`, and the token that stands in front of it."""
+        """Return the path below `/s3/` and the token in front of it; None for another path."""
         match = _UPPY_PATH.fullmatch(path) if "/s3/" in path else None
         if match is None:
             return None
@@ -29,7 +29,7 @@ class UppyRouter(LazyRouter):
 
 
 def router(upload_service: UploadService, bucket: Bucket, principal_of: PrincipalOf) -> LazyRouter:
-    """Uppy's routes."""
+    """Return the router of Uppy's routes."""
 
     def build() -> APIRouter:
         from image_upload.companion import routes  # 7 ms with its routes, and most services never need them
@@ -40,7 +40,7 @@ def router(upload_service: UploadService, bucket: Bucket, principal_of: Principa
 
 
 def _as_companion(document: dict[str, Any]) -> dict[str, Any]:
-    """A problem document for Uppy: Uppy 5 shows `message` to its user, and both versions log what `error` says."""
+    """Return a problem document for Uppy, which shows `message` to its user (Uppy 5) and logs `error`."""
     return document | {
         "error": document["code"],
         "message": document["detail"],

@@ -1,8 +1,9 @@
 """Uppy's Companion protocol for S3: @uppy/aws-s3 4, 5 and 6 work unmodified against these routes.
 
-https://uppy.io/docs/companion/ and the sources of @uppy/aws-s3 are the only specification there is.
-What differs from Companion itself: the server names the key, the opaque `uploadId` is our ticket, purposes
-and their limits hold, and the length of each part is signed where the client says the file's size.
+https://uppy.io/docs/companion/ and the sources of @uppy/aws-s3 are the only specification.
+
+Differences from Companion: the server names the key, the opaque `uploadId` is a ticket, purposes and their
+limits apply, and the length of each part is signed if the client sends the file's size.
 
 A browser's `metadata` may hold `purpose`, `size`, `chunkSize` (if Uppy's getChunkSize is not the default)
 and `class_id`; Uppy sends what its option `allowedMetaFields` names.
@@ -30,7 +31,7 @@ from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import at_most, read_json
 from image_upload.web.routing import Routes, documented
 
-# Uppy 6 writes these for metadata that a file does not have.
+# Uppy 6 sends these for missing metadata.
 _NOTHING = frozenset({"", "undefined", "null"})
 
 _ANY_TYPE = "application/octet-stream"
@@ -67,7 +68,7 @@ _ENDS = (
 
 
 class CreateRequest(BaseModel):
-    """What Uppy knows of a file."""
+    """Uppy's description of a file."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -79,7 +80,7 @@ class CreateRequest(BaseModel):
 
 
 class UppyPart(BaseModel):
-    """A part in S3's own names; Uppy 5 sends the ETag with quotes, Uppy 6 without."""
+    """A part in S3's names. Uppy 5 sends the ETag with quotes, Uppy 6 without."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -96,73 +97,73 @@ class UppyComplete(BaseModel):
 
 
 class Companion:
-    """Uppy's words over the upload core. `bucket` says where a finished object is."""
+    """Uppy's requests and answers over the upload core. `bucket` gives the URL of a finished object."""
 
     def __init__(self, uploads: UploadService, bucket: Bucket) -> None:
         self.uploads = uploads
         self._bucket = bucket
 
     def spec(self, filename: str, content_type: str, metadata: Mapping[str, Any], principal: Principal) -> UploadSpec:
-        """What Uppy says of a file, as a specification."""
-        told = {
+        """Return Uppy's description of a file as a specification."""
+        named = {
             name: str(value) for name, value in metadata.items() if str(value) not in _NOTHING and value is not None
         }
-        class_id = told.get("class_id")
-        purpose = self.uploads.purpose(told.get("purpose", "upload"))
+        class_id = named.get("class_id")
+        purpose = self.uploads.purpose(named.get("purpose", "upload"))
         return UploadSpec(
             filename=filename,
             content_type=_type(content_type, purpose, filename),
-            size_bytes=_count(told, "size", least=0),
+            size_bytes=_count(named, "size", least=0),
             purpose=purpose,
             user_id=principal.user_id,
             metadata={"class_id": class_id} if class_id else None,
         )
 
     async def params(self, spec: UploadSpec) -> dict[str, Any]:
-        """One request straight to S3: a form POST, or a PUT where the store takes no forms (Uppy 3 to 5 do both)."""
+        """Plan one request to S3: a form POST, or a PUT if the store takes no forms (Uppy 3 to 5 support both)."""
         plan = await self.uploads.plan(spec, "post" if self.uploads.form_post else "put")
         assert isinstance(plan, PostPlan | PutPlan)
-        told = {"url": plan.url, "expires": plan.valid.seconds}
+        answer = {"url": plan.url, "expires": plan.valid.seconds}
         if isinstance(plan, PostPlan):
-            return {**told, "method": "POST", "fields": dict(plan.fields)}
-        return {**told, "method": "PUT", "fields": {}, "headers": dict(plan.headers)}
+            return {**answer, "method": "POST", "fields": dict(plan.fields)}
+        return {**answer, "method": "PUT", "fields": {}, "headers": dict(plan.headers)}
 
     async def create(self, spec: UploadSpec, metadata: Mapping[str, Any]) -> dict[str, str]:
         """Begin a multipart upload."""
         part_bytes = S3_PART_MIN_BYTES
         if spec.size_bytes is not None:
-            told = {name: str(value) for name, value in metadata.items() if value is not None}
-            part_bytes = _uppy_part_bytes(spec.size_bytes, _count(told, "chunkSize"))
+            named = {name: str(value) for name, value in metadata.items() if value is not None}
+            part_bytes = _uppy_part_bytes(spec.size_bytes, _count(named, "chunkSize"))
         ticket, text = await self.uploads.begin(spec, part_bytes)
         return {"key": ticket.key, "uploadId": text, "bucket": self._bucket.name}
 
     def ticket(self, upload_id: str, key: str | None, principal: Principal) -> Ticket:
-        """The ticket that Uppy calls uploadId; the key it repeats must be the ticket's."""
+        """Return the ticket that Uppy calls uploadId. If Uppy sends a key, it must be the ticket's."""
         ticket = self.uploads.ticket(upload_id, principal)
         if key is not None and key != ticket.key:
             raise TicketInvalid("This ticket belongs to another key. Send the key that you were given with it.")
         return ticket
 
     def location(self, ticket: Ticket) -> dict[str, str]:
-        """Where a finished upload is; Uppy shows `location` as its uploadURL."""
+        """Return the location of a finished upload. Uppy shows `location` as its uploadURL."""
         return {"location": self._bucket.location(ticket.key), "key": ticket.key, "bucket": self._bucket.name}
 
     async def signed(self, ticket: Ticket, numbers: list[int]) -> tuple[dict[str, str], int]:
-        """URLs by part number, and how long they live."""
+        """Return URLs by part number, and how many seconds they are valid."""
         page = await self.uploads.part_urls(ticket, numbers)
         return {str(number): url for number, url in page.by_number()}, page.valid.seconds
 
 
-def _type(told: str, purpose: Purpose, filename: str) -> str:
-    """Uppy's type; where it has none the one that the name says, and for the purpose `file` any."""
-    if told in _NOTHING and "*/*" in purpose.types:
+def _type(declared: str, purpose: Purpose, filename: str) -> str:
+    """Return Uppy's type; without one, the type of the file name's extension, or for the purpose `file` any type."""
+    if declared in _NOTHING and "*/*" in purpose.types:
         return _ANY_TYPE
-    return checks.content_type(purpose, "" if told in _NOTHING else told, filename)
+    return checks.content_type(purpose, "" if declared in _NOTHING else declared, filename)
 
 
-def _count(told: Mapping[str, str], name: str, least: int = 1) -> int | None:
-    """A number of bytes: Uppy 5 sends text, Uppy 6 a number."""
-    text = told.get(name)
+def _count(metadata: Mapping[str, str], name: str, least: int = 1) -> int | None:
+    """Return a number of bytes. Uppy 5 sends text, Uppy 6 a number."""
+    text = metadata.get(name)
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) >= least):
@@ -174,7 +175,7 @@ def _count(told: Mapping[str, str], name: str, least: int = 1) -> int | None:
 
 
 def _uppy_part_bytes(size_bytes: int, chunk_bytes: int | None) -> int:
-    """The part length that @uppy/aws-s3 will use: its default getChunkSize, or what the client says it set."""
+    """Return the part length that @uppy/aws-s3 uses: its default getChunkSize, or the client's `chunkSize`."""
     part = max(chunk_bytes or -(-size_bytes // S3_PARTS_MAX), S3_PART_MIN_BYTES)
     if chunk_bytes is not None and (part > S3_PART_MAX_BYTES or part * S3_PARTS_MAX < size_bytes):
         raise ValidationFailed(
@@ -185,7 +186,7 @@ def _uppy_part_bytes(size_bytes: int, chunk_bytes: int | None) -> int:
 
 
 def router(companion: Companion, principal_of: PrincipalOf) -> APIRouter:
-    """The routes of the protocol, below `/s3`."""
+    """Return the routes of the protocol, below `/s3`."""
     routes = Routes(prefix="/s3", tags=["Uppy"])
     caller = Annotated[Principal, Depends(principal_of.needs("mint"))]
     _form_and_create(routes, companion, caller)
@@ -207,7 +208,7 @@ def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> No
         filename: str,
         content_type: Annotated[str, Query(alias="type")] = "",
     ) -> JSONResponse:
-        """What Uppy asks before it sends a file in one request."""
+        """Uppy calls it before it sends a file in one request."""
         metadata = {
             name[len("metadata[") : -1]: value
             for name, value in request.query_params.items()
@@ -227,7 +228,7 @@ def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> No
         ),
     )
     async def create(request: Request, principal: caller) -> JSONResponse:
-        """What Uppy asks before it sends a file in parts."""
+        """Uppy calls it before it sends a file in parts."""
         wanted = await read_json(request, CreateRequest)
         spec = companion.spec(wanted.filename, wanted.type, wanted.metadata, principal)
         return JSONResponse(await companion.create(spec, wanted.metadata))
@@ -270,7 +271,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
         openapi_extra=documented(*_TICKET, errors.PartsInvalid),
     )
     async def part(upload_id: str, number: int, principal: caller, key: str | None = None) -> JSONResponse:
-        """Asked for each part, and again before each new try."""
+        """Uppy calls it for each part, and again before each retry."""
         urls, seconds = await companion.signed(companion.ticket(upload_id, key, principal), [number])
         return JSONResponse({"url": urls[str(number)], "expires": seconds})
 
@@ -284,7 +285,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
         openapi_extra=documented(*_TICKET, errors.SizeMismatch, errors.FileTooLarge, *_S3),
     )
     async def listed(upload_id: str, principal: caller, key: str | None = None) -> JSONResponse:
-        """Asked when an upload goes on after a pause."""
+        """Uppy calls it when an upload continues after a pause."""
         progress = await companion.uploads.progress(companion.ticket(upload_id, key, principal))
         return JSONResponse(
             [
@@ -310,7 +311,7 @@ def _ends(routes: APIRouter, companion: Companion, caller: Any) -> None:
         openapi_extra=documented(*_TICKET, *_ENDS, *_S3, body="companion.routes:UppyComplete"),
     )
     async def complete(upload_id: str, request: Request, principal: caller, key: str | None = None) -> JSONResponse:
-        """Safe to repeat: Uppy does when an answer was lost."""
+        """Safe to repeat: Uppy repeats it if the answer was lost."""
         wanted = await read_json(request, UppyComplete)
         ticket = companion.ticket(upload_id, key, principal)
         await companion.uploads.complete(ticket, [(part.PartNumber, part.ETag) for part in wanted.parts])
@@ -321,12 +322,12 @@ def _ends(routes: APIRouter, companion: Companion, caller: Any) -> None:
     # codes: 401 · 403, 404, 410 · 502, 503
     @routes.delete(
         "/multipart/{upload_id}",
-        summary="Uppy: give an upload up",
+        summary="Uppy: abort an upload",
         operation_id="abortUppyUpload",
         openapi_extra=documented(*_TICKET, *_S3),
     )
     async def abort(upload_id: str, principal: caller, key: str | None = None) -> JSONResponse:
-        """Uppy 5 sends it after every failure, even one of which S3 knows nothing: so it never fails for that."""
+        """Uppy 5 calls it after every failure, also if S3 has no such upload. That is no error."""
         ticket = companion.ticket(upload_id, key, principal)
         with contextlib.suppress(UploadNotFound):
             await companion.uploads.abort(ticket)

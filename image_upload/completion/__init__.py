@@ -1,1 +1,1 @@
-"""What happens once bytes are in S3: the one `confirm` that every path calls, the sweep, events of Lambda."""
+"""Completion of uploads: the one `confirm` that every path calls, the sweep, and Lambda's events."""

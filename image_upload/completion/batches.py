@@ -1,12 +1,12 @@
-"""Messages of the queue between S3 and the function: each fails by itself.
+"""Handle a batch of messages of the queue between S3 and the function. Each message fails separately.
 
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
 Lambda deletes the messages of a batch except those that the answer names. These come again after the queue's visibility
-timeout, and after their last attempt they are moved to the dead letters, where an operator can look at them and send
-them again. So a message fails where that can help: S3 or the database is away, its time was over, it is no event of S3,
-or it is about another bucket, which means that a rule or a setting is wrong. What is well-formed and needs nothing
-(a deletion, S3's test event, an object without a record) is done.
+timeout. After their last attempt they go to the dead-letter queue, where an operator can read and redrive them. So a
+message fails if that can help: S3 or the database does not answer, the time is over, it is not an event of S3, or it is
+about another bucket, because then a rule or a setting is wrong. A valid message that needs no work (a deletion, S3's
+test event, an object without a record) succeeds.
 """
 
 import asyncio
@@ -26,23 +26,23 @@ from image_upload.limits import ARRIVAL_MAX_CHARS, SWEEP_BATCH
 
 log = logging.getLogger(__name__)
 
-# An object for which there is no row: `POST /uploads` writes none.
+# The state of an object without a row: `POST /uploads` writes none.
 UNKNOWN = "unknown"
 
 
 class Poisoned(Exception):
-    """A message that no attempt can settle. The text says why, and quotes nothing of it."""
+    """A message that no attempt can settle. The text says why, and quotes nothing of the message."""
 
 
 class Message(NamedTuple):
-    """A message by the id that Lambda knows it by."""
+    """A message with its id at Lambda."""
 
     id: str
     body: str
 
 
 def messages_of(records: Sequence[Any]) -> list[Message] | None:
-    """The messages of a batch; None if one of them cannot be named, so that it is no batch of Lambda's."""
+    """Return the messages of a batch; None if one of them has no id, so that it is not a batch of Lambda."""
     messages = []
     for record in records:
         match record:
@@ -54,9 +54,9 @@ def messages_of(records: Sequence[Any]) -> list[Message] | None:
 
 
 async def settle(messages: Sequence[Message], context: CompletionContext, within_s: float) -> dict[str, Any]:
-    """Handle each message, several at once, until the time is over; the answer names those that must come again.
+    """Handle the messages, several at once, until the time is over; return the answer, which names the failed ones.
 
-    Never raises for one message: an exception would bring back the whole batch.
+    Never raises for one message: after an exception the whole batch would come again.
     """
     tally: Counter[str] = Counter()
     done: set[str] = set()
@@ -84,30 +84,30 @@ async def settle(messages: Sequence[Message], context: CompletionContext, within
 
 
 async def _ends(message: Message, context: CompletionContext) -> list[str]:
-    """How the records of a message ended; `FAILED` among them where the message must come again."""
+    """Return the states of the records of a message, with `FAILED` if the message must come again."""
     try:
         return [await finished(context, key) for key in _keys_of(message.body, context.bucket.name)]
     except Poisoned as reason:
         log.warning("a message cannot be handled", extra={"fields": {"message": message.id, "reason": str(reason)}})
     except Problem as problem:
         log.warning("a record could not be finished", extra={"fields": {"message": message.id, "code": problem.code}})
-    except Exception:  # a bug must not bring the other messages back
+    except Exception:  # a bug must not make the other messages come again
         log.exception("a message could not be handled", extra={"fields": {"message": message.id}})
     return [FAILED]
 
 
 async def finished(context: CompletionContext, key: str) -> str:
-    """The state of an object's record after S3 was asked. Raises what `confirm` raises."""
+    """Confirm an object; return the state of its record. Raises what `confirm` raises."""
     try:
         keys.check(key)
     except InvalidKey:
-        return UNKNOWN  # no row has a key that the service would never make, and not every database takes one
+        return UNKNOWN  # no row has an invalid key, and some databases would raise for it
     record = (await confirm(context, key)).record
     return UNKNOWN if record is None else record.state
 
 
 def _keys_of(body: str, own: str) -> list[str]:
-    """The keys of new objects in our bucket. Raises `Poisoned`."""
+    """Return the keys of new objects in the service's bucket. Raises `Poisoned`."""
     if len(body) > ARRIVAL_MAX_CHARS:
         raise Poisoned("it is longer than any event of S3")
     try:

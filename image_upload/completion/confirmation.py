@@ -1,7 +1,7 @@
-"""The one door for an upload that may have ended: ask S3, verify, settle row and quota.
+"""Confirm an upload that may have ended: ask S3, verify the object, settle row and quota.
 
 The client that completes, a reader, an event of S3, the end of a multipart upload or of a form, a quota and the sweep
-all call `confirm`. No transaction is open while S3 is asked. A failure of S3 (403, time-out, 5xx) changes nothing.
+all call `confirm`. No transaction is open during a call to S3. A failure of S3 (403, timeout, 5xx) changes nothing.
 """
 
 import logging
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 UNTYPED = "application/octet-stream"
 
-# What a database that fails means: an error; a log line, and the row is left to the next call; or that the upload has
-# no row, so that the database is not asked.
+# `required`: a failing database is an error. `if_reachable`: it is logged, and the row is left to the next call.
+# `none`: the upload has no row, so the database is not asked.
 RowPolicy = Literal["required", "if_reachable", "none"]
 
 
 class Context(Protocol):
-    """Where an upload and what belongs to it are kept; `CompletionContext` is one."""
+    """Bucket, database and quotas of the service; see `CompletionContext`."""
 
     bucket: Bucket
     database: Database
@@ -35,17 +35,17 @@ class Context(Protocol):
 
 
 class AllowedSize(NamedTuple):
-    """How long an object may be. `exact_bytes` None: any length up to `max_bytes`."""
+    """The allowed length of an object. If `exact_bytes` is None, any length up to `max_bytes`."""
 
     exact_bytes: int | None
     max_bytes: int
 
 
 class Confirmation(NamedTuple):
-    """What became of an upload.
+    """The outcome of an upload.
 
-    `stored` is the object as S3 has it, None where there is none or nothing was left to settle. `fault` says why it was
-    removed again.
+    `stored` is S3's object; None if there is none, or if S3 was not asked because all was settled. `fault` is the
+    reason for which the object was removed.
     """
 
     stored: Inspected | None
@@ -63,12 +63,12 @@ async def confirm(
     found: Inspected | None = None,
     is_over: bool = False,
 ) -> Confirmation:
-    """Ask S3 once about a key, verify the object, and settle its row and quota. Safe to repeat, at any time, at once.
+    """Ask S3 once about a key, verify the object, and settle its row and quota. Safe to repeat, also concurrently.
 
-    `record` is the key's row where the caller has it, `allowed` what the caller's ticket allows, `found` the object
-    where S3 has just described it. An object that is not as expected is removed, and its row rejected. Where S3 has
-    nothing, everything stays as it is, or with `is_over`, when nothing can come any more, the row expires and the room
-    in the quota is released.
+    `record` is the key's row, if the caller has it; `allowed` is the size that the caller's ticket allows; `found` is
+    the object, if S3 has just described it. An object that is not as expected is removed, and its row rejected. If S3
+    has no object, nothing changes; but with `is_over`, when none can come any more, the row expires and its quota is
+    released.
 
     Raises `StorageDenied`, `StorageUnavailable`, `StorageTimedOut`; with row="required" `DatabaseUnavailable`.
     """
@@ -91,12 +91,12 @@ async def confirm(
 
 
 async def confirm_record(context: Context, record: Record, *, is_over: bool = False) -> Record:
-    """`confirm` for a caller that has the row: the row as it is afterwards."""
+    """Call `confirm` for a row; return the row as it is afterwards."""
     return (await confirm(context, record.expected_object.key, record=record, is_over=is_over)).record or record
 
 
 def _is_settled(context: Context, record: Record | None, allowed: AllowedSize | None) -> bool:
-    """Whether S3 need not be asked: the caller wants no object, and neither row nor quota can change by it."""
+    """Return whether S3 need not be asked: the caller needs no object, and neither row nor quota can change."""
     if allowed is not None:
         return False
     return not context.quotas.enabled if record is None else record.state == "stored"
@@ -109,7 +109,7 @@ async def _settle(
     row: RowPolicy,
     allowed: AllowedSize | None,
 ) -> Confirmation:
-    """Row, object and quota, by what S3 has."""
+    """Settle row, object and quota by S3's description."""
     fault = None
     if record is None or record.state != "rejected":
         async with map_s3_errors():
@@ -122,13 +122,13 @@ async def _settle(
                     record = await records.store(record, found.size_bytes, found.etag)
                 else:
                     record = await records.reject(record, fault, found.size_bytes, found.etag)
-        # Another call may have settled the row; then its word counts.
+        # Another call may have settled the row; then its state counts.
         if record.state == "rejected":
             fault = record.fault
         elif record.state == "stored":
             fault = None
     if fault is not None:
-        # Row first: a call that is interrupted here is repeated, and removes what is still there.
+        # Row first: if this call is interrupted here, the next one still finds the object and removes it.
         async with map_s3_errors():
             await remove(context.bucket, found)
     await context.quotas.settle(found.key, found.size_bytes if fault is None else None)
@@ -137,7 +137,7 @@ async def _settle(
 
 @contextmanager
 def _postponed(row: RowPolicy) -> Iterator[None]:
-    """Leave the row to a later call where the database fails and the caller can do without it."""
+    """With `if_reachable`, leave the row to a later call if the database fails."""
     try:
         yield
     except DatabaseUnavailable as problem:
@@ -149,7 +149,7 @@ def _postponed(row: RowPolicy) -> Iterator[None]:
 async def _mismatch(
     bucket: Bucket, found: Inspected, expected: ExpectedObject | None, allowed: AllowedSize | None
 ) -> Fault | None:
-    """What of the object is not as it was signed or recorded; None if it may stay."""
+    """Return the property in which the object differs from what was signed or recorded; None if it may stay."""
     if allowed is not None and (
         allowed.exact_bytes not in (None, found.size_bytes) or found.size_bytes > allowed.max_bytes
     ):

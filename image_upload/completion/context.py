@@ -1,4 +1,4 @@
-"""Where an upload and what belongs to it are kept: the object, its row, its user's quota."""
+"""The stores of an upload: the bucket for its object, the database for its row, the quotas."""
 
 from image_upload.completion import confirmation
 from image_upload.database.database import Database
@@ -8,7 +8,7 @@ from image_upload.usage.quotas import quotas_of
 
 
 class CompletionContext:
-    """Bucket, database and quotas of one service. Connects to nothing before the first call that needs it."""
+    """Bucket, database and quotas of one service. Each connects at its first call."""
 
     def __init__(self, settings: Settings) -> None:
         self.bucket = Bucket(settings)

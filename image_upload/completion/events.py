@@ -1,9 +1,9 @@
-"""What Lambda is called with beside HTTP: S3's word that an object is there, by a queue or without one, and the clock.
+"""Handle Lambda's events other than HTTP: new objects in S3, with a queue or without one, and schedules.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 
-Without a queue Lambda calls again, twice, after an exception. Events repeat, come late and in any order; `confirm` does
-not mind.
+Without a queue Lambda retries twice after an exception. Events may repeat, and may come late and in any order:
+`confirm` is idempotent.
 """
 
 import asyncio
@@ -24,19 +24,19 @@ log = logging.getLogger(__name__)
 
 
 class UnknownEvent(Exception):
-    """Nothing here is meant for this event. The message says what is."""
+    """The function does not handle this event. The message lists those that it handles."""
 
 
 class Incomplete(Exception):
-    """Some of the work could not be done now. Raised so that Lambda counts it, and calls again."""
+    """Some records could not be settled. Raised so that Lambda counts an error and retries."""
 
 
 def receive(event: Mapping[str, Any], invocation: Any, context: CompletionContext) -> dict[str, Any]:
-    """Handle one event: how many records ended how, or for a queue's batch the messages that must come again.
+    """Handle one event; return the number of records by state, or for a queue's batch the failed messages.
 
-    `invocation` is what Lambda itself calls the context. Raises `UnknownEvent`, `Incomplete`, `DatabaseUnavailable`.
+    `invocation` is Lambda's context object. Raises `UnknownEvent`, `Incomplete`, `DatabaseUnavailable`.
 
-    It runs on the loop that Mangum uses, because connections to S3 and the database belong to their loop.
+    It uses Mangum's event loop, because connections to S3 and the database belong to their loop.
     """
     return asyncio.get_event_loop().run_until_complete(_receive(event, invocation, context))
 
@@ -70,7 +70,7 @@ _EXPECTED = (
 
 
 def _keys_of(event: Mapping[str, Any], own: str) -> list[str]:
-    """The keys of new objects in our bucket. Raises `UnknownEvent`."""
+    """Return the keys of new objects in the service's bucket. Raises `UnknownEvent`."""
     try:
         objects = created(event)
     except NotFromS3:

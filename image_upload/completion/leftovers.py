@@ -1,6 +1,6 @@
-"""What an interrupted process leaves in S3: open multipart uploads, and objects that no record knows.
+"""Find what interrupted processes leave in S3: open multipart uploads, and objects without a record.
 
-AWS's lifecycle rule `abort-unfinished` (`s3.rules`) ends the first within a day. Nothing ends the second.
+The lifecycle rule `abort-unfinished` (`bucket_config.rules`) aborts the first within a day. Nothing removes the second.
 """
 
 from collections.abc import AsyncIterator
@@ -19,23 +19,23 @@ from image_upload.settings import Settings
 
 
 def least_age_s(settings: Settings) -> int:
-    """How old a leftover is at least: its ticket has ended, and so has every URL that was signed until then."""
+    """Return the least age of a leftover in seconds: after it, its ticket and all URLs signed for it have expired."""
     return TICKET_EXPIRES_S + max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
 
 
 async def open_uploads(bucket: Bucket, before: datetime) -> AsyncIterator[OpenUpload]:
-    """Open uploads that began before a moment, under keys that this service made. Raises `S3Failure`."""
+    """Yield open uploads that began before a moment, under keys of this service. Raises `S3Failure`."""
     async for upload in multipart.every_upload(bucket):
-        if keys.mark_in(upload.key) is not None and upload.began_at < before:
+        if keys.owner_tag_in(upload.key) is not None and upload.began_at < before:
             yield upload
 
 
 async def unrecorded(context: CompletionContext, before: datetime) -> AsyncIterator[Listed]:
-    """Objects of `POST /files/upload-url` that were stored before a moment, and that no file record names.
+    """Yield objects of `POST /files/upload-url` that were stored before a moment and have no file record.
 
-    Only their keys tell that there must be a record: the row is written before the URL is given out. The image of a
-    post has the same kind of key as an upload without a record. What is older than the oldest row was stored before
-    there was a database, or the database is another one: it is left alone. Raises `S3Failure`, `DatabaseUnavailable`.
+    Only for their keys must a record exist, as its row is written before the URL is returned. A post's image has the
+    same kind of key as an upload without a record. Objects older than the oldest row are skipped: they may be from
+    before the database, or of another one. Raises `S3Failure`, `DatabaseUnavailable`.
     """
     records = context.database.records
     since = await records.oldest("file")
@@ -47,7 +47,7 @@ async def unrecorded(context: CompletionContext, before: datetime) -> AsyncItera
         known = await records.known("file", [each.key for each in page.objects])
         for each in page.objects:
             stored_at = datetime.fromisoformat(each.last_modified)
-            is_ours = keys.mark_in(each.key) is not None
+            is_ours = keys.owner_tag_in(each.key) is not None
             # S3 counts whole seconds.
             if is_ours and each.key not in known and since - timedelta(seconds=1) < stored_at < before:
                 yield each
@@ -56,11 +56,11 @@ async def unrecorded(context: CompletionContext, before: datetime) -> AsyncItera
 
 
 async def remove(context: CompletionContext, found: Listed) -> None:
-    """Remove an object of `unrecorded`, if it is still that one and still without a record."""
+    """Remove an object of `unrecorded`, if it is unchanged and still has no record."""
     if not await context.database.records.known("file", [found.key]):
         await inspection.remove(context.bucket, Inspected(found.key, found.size_bytes, "", found.etag, None))
 
 
 def before(age_s: float) -> datetime:
-    """The moment that was so long ago."""
+    """Return the moment `age_s` seconds ago."""
     return datetime.now(UTC) - timedelta(seconds=age_s)

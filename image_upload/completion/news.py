@@ -1,4 +1,4 @@
-"""What S3 says of objects: its own notifications, and EventBridge's events.
+"""Read S3's event notifications, and EventBridge's events of S3.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
@@ -9,20 +9,20 @@ from urllib.parse import unquote_plus
 
 
 class NotFromS3(Exception):
-    """A document that neither S3 nor EventBridge writes about an object."""
+    """The document is neither an S3 notification nor an EventBridge event of S3."""
 
 
 class Created(NamedTuple):
-    """An object that is new, with its key decoded."""
+    """A new object, with its decoded key."""
 
     bucket: str
     key: str
 
 
 def created(event: Any) -> list[Created]:
-    """The objects that an event says are new; none where S3 tells of something else. Raises `NotFromS3`.
+    """Return the new objects of an event; none for other events of S3. Raises `NotFromS3`.
 
-    S3 sends a test event when a notification is set up, and events of deletions where a rule lets them through.
+    S3 sends a test event when a notification is set, and events of deletions if a rule selects them.
     """
     match event:
         case {
@@ -30,7 +30,7 @@ def created(event: Any) -> list[Created]:
             "detail-type": str(kind),
             "detail": {"bucket": {"name": str(bucket)}, "object": {"key": str(key)}},
         }:
-            # Unlike in a notification the key is not encoded here.
+            # Unlike in a notification, the key is not encoded here.
             return [Created(bucket, key)] if kind == "Object Created" else []
         case {"Service": "Amazon S3", "Event": "s3:TestEvent"}:
             return []

@@ -1,4 +1,4 @@
-"""The sweep: rows whose upload never came end as expired, after one more look at S3."""
+"""The sweep: confirm pending rows whose time is over. Rows without an object expire."""
 
 import asyncio
 import logging
@@ -14,17 +14,17 @@ from image_upload.limits import SWEEP_BATCH
 
 log = logging.getLogger(__name__)
 
-# Beside the states that rows end in.
+# Counted beside the states of settled rows.
 FAILED = "failed"
 
 
 async def sweep(
     context: CompletionContext, within_s: float, report: Callable[[Counter[str]], None] | None = None
 ) -> Counter[str]:
-    """Look after every row whose time is over, in batches, until none is left or the time is; how many ended how.
+    """Confirm all overdue rows in batches, for at most `within_s` seconds; return the number of rows by state.
 
-    Rows that could not be settled (S3 or the database failed) count as `failed`, stay pending, and are taken again
-    by a later sweep. Any number of sweeps may run at once. Raises `DatabaseUnavailable`.
+    Rows that could not be settled (S3 or the database failed) count as `failed` and stay pending for a later sweep. Any
+    number of sweeps may run at once. Raises `DatabaseUnavailable`.
     """
     tally: Counter[str] = Counter()
     if within_s <= 0:
@@ -37,7 +37,7 @@ async def sweep(
                 if report is not None:
                     report(tally)
                 if set(ends) == {FAILED}:
-                    break  # S3 is down: the next rows would fare no better
+                    break  # S3 is down, so the next rows would fail too
     except TimeoutError:
         log.info("the sweep's time was over before its work", extra={"fields": dict(tally)})
     return tally

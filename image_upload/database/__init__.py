@@ -1,1 +1,1 @@
-"""Posts and file records: tables, the engine, migrations. Nothing of it is imported before a route needs it."""
+"""The database: tables, repositories, engine and migrations. It is imported by the first route that needs it."""

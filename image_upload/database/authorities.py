@@ -1,12 +1,12 @@
-"""Which certificate authorities a database's certificate may come from, as files for libpq.
+"""The certificate authorities for a database's certificate, as files for libpq.
 
-The OpenSSL inside psycopg's wheels looks for the system's certificates where the machine that built it had them, so
-libpq's own `sslrootcert=system` finds none. It is always given a file instead:
+The OpenSSL in psycopg's wheels has the certificate path of the machine that built it, so libpq's
+`sslrootcert=system` finds none. So libpq always gets a file:
 
-- RDS and Aurora: `rds-global-bundle.pem` beside this module, the roots that AWS signs their certificates with, three a
-  region. It is https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem of 2026, byte for byte; `RDS_SHA256`
+- RDS and Aurora: `rds-global-bundle.pem` beside this module, with AWS's three roots of each region. It is
+  https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem of 2026, byte for byte; `RDS_SHA256`
   is its digest. https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html
-  China and GovCloud have bundles of their own, which `sslrootcert` in DATABASE_URL has to name.
+  For China and GovCloud, name their bundles by `sslrootcert` in DATABASE_URL.
 - Aurora DSQL and RDS Proxy: certifi's public authorities, Amazon's among them.
   https://docs.aws.amazon.com/aurora-dsql/latest/userguide/configure-root-certificates.html
   https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy.howitworks.html#rds-proxy-security
@@ -28,10 +28,10 @@ _RDS_PROXY = re.compile(r"\.proxy-[0-9a-z-]+\.[a-z0-9-]+\.rds\.amazonaws\.com(?:
 
 
 def of_system() -> str:
-    """The file of authorities that Python's OpenSSL uses, which SSL_CERT_FILE names; certifi's where there is none."""
+    """Return the CA file that Python's OpenSSL uses (SSL_CERT_FILE), else certifi's."""
     return ssl.get_default_verify_paths().cafile or certifi.where()
 
 
 def of_aws(host: str, auth: str) -> str:
-    """The file of authorities for a database of AWS at `host`, which takes the tokens of `auth` (DATABASE_AUTH)."""
+    """Return the CA file for an AWS database at `host` that takes the tokens of `auth` (DATABASE_AUTH)."""
     return certifi.where() if auth == "dsql-iam" or _RDS_PROXY.search(host) else str(RDS)

@@ -1,6 +1,6 @@
-"""A connection to PostgreSQL that waits for a server no longer than it is told to.
+"""A PostgreSQL connection that closes soon after a statement is cancelled.
 
-psycopg's own, once cancelled, asks the server to stop and waits for that: up to ten seconds where it is frozen.
+psycopg's own asks the server to cancel and waits for it: up to ten seconds if the server does not respond.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ _POLL_S = 0.1
 
 
 class BoundedConnection(psycopg.AsyncConnection[Any]):
-    """psycopg's connection, which ends with the statement that was cancelled on it."""
+    """psycopg's connection, closed when a statement on it is cancelled."""
 
     async def wait(
         self, gen: PQGen[RV], interval: float = _POLL_S, timeout: float | None = None
     ) -> RV:  # psycopg's signature
-        """As psycopg's. Cancelled in a statement, it asks the server to stop, waits a moment, and closes."""
+        """Wait as psycopg does. If cancelled, ask the server to cancel the statement, wait briefly, and close."""
         try:
             return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
         except asyncio.CancelledError:
@@ -36,9 +36,9 @@ class BoundedConnection(psycopg.AsyncConnection[Any]):
 
 
 async def ping(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Ask the server whether it is there. Raises `psycopg.Error`, `OSError` or `TimeoutError`."""
+    """Check that the server answers. Raises `psycopg.Error`, `OSError` or `TimeoutError`."""
     async with asyncio.timeout(DATABASE_PING_TIMEOUT_S):
-        # Outside of a transaction: one round trip.
+        # Outside a transaction it is one round trip.
         await connection.set_autocommit(True)
         await connection.execute("SELECT 1")
         await connection.set_autocommit(False)

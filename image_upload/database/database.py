@@ -1,4 +1,4 @@
-"""The database as the rest of the service holds it: opened by the first call that needs it, or never."""
+"""The database for the rest of the service. The first call that needs it opens it."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Database:
-    """Where the records are, if there is a database at all."""
+    """The repositories, if a database is configured."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -20,12 +20,12 @@ class Database:
 
     @property
     def is_configured(self) -> bool:
-        """Whether DATABASE_URL is set. It says nothing about whether anybody answers there."""
+        """Whether DATABASE_URL is set. The database may be unreachable all the same."""
         return self._settings.database_url is not None
 
     @property
     def records(self) -> "Records":
-        """The records. Connects to nothing yet. Raises `DatabaseNotConfigured`."""
+        """The records. They connect at their first call. Raises `DatabaseNotConfigured`."""
         if not self.is_configured:
             raise DatabaseNotConfigured(
                 "This service has no database, so it keeps no posts, file records or users. Its operator sets "
@@ -40,7 +40,7 @@ class Database:
 
     @property
     def users(self) -> "Users":
-        """Who has signed in. As with the records, nothing is connected to yet. Raises `DatabaseNotConfigured`."""
+        """The users. They connect at their first call. Raises `DatabaseNotConfigured`."""
         records = self.records
         from image_upload.database.users import Users  # it brings SQLAlchemy
 

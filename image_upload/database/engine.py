@@ -1,4 +1,4 @@
-"""How to reach the database: addresses, passwords or tokens, TLS, time-outs, one connection or a few.
+"""Connect to the database: addresses, passwords or tokens, TLS, timeouts, the connection pool.
 
 https://docs.sqlalchemy.org/en/21/core/pooling.html
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
@@ -31,7 +31,7 @@ _PORT = 5432
 
 
 class Target:
-    """Where DATABASE_URL leads, and how to get in."""
+    """The database of DATABASE_URL, and the parameters to connect to it."""
 
     def __init__(self, settings: Settings) -> None:
         if settings.database_url is None:
@@ -44,16 +44,16 @@ class Target:
         self._credentials = CredentialSource(settings)
 
     async def parameters(self) -> dict[str, Any]:
-        """What psycopg connects with now, its password or a fresh token among it. Raises `CredentialsUnavailable`."""
+        """Return psycopg's parameters, with the password or a fresh token. Raises `CredentialsUnavailable`."""
         url, auth = self.url, self._settings.database_auth
         parameters: dict[str, Any] = {
             "connect_timeout": DATABASE_CONNECT_TIMEOUT_S,
-            # The kernel finds a connection that leads nowhere: while it is idle, and when nothing is acknowledged.
+            # The kernel detects dead connections: idle ones, and those whose data is not acknowledged.
             "keepalives_idle": DATABASE_KEEPALIVE_S,
             "keepalives_interval": DATABASE_CONNECT_TIMEOUT_S,
             "tcp_user_timeout": DATABASE_CONNECT_TIMEOUT_S * 1000,
             "application_name": "image-upload",
-            # A prepared statement binds a session of RDS Proxy and of PgBouncer to one connection behind it.
+            # A prepared statement pins a session of RDS Proxy or PgBouncer to one database connection.
             "prepare_threshold": None,
             **url.translate_connect_args(username="user", database="dbname"),
             **url.query,
@@ -74,35 +74,35 @@ class Target:
         return parameters
 
     def _tls(self) -> dict[str, Any]:
-        """A token goes to the right server only; a password at least not in the clear. The URL can say more."""
+        """Return libpq's TLS parameters: verified for tokens, at least encrypted for passwords, or those of the URL."""
         query, auth = self.url.query, self._settings.database_auth
         roots = query.get("sslrootcert")
         if roots == authorities.SYSTEM:
-            # libpq itself takes nothing weaker beside it; the settings refuse that.
+            # libpq refuses a weaker sslmode with this one, and so do the settings.
             return {"sslmode": "verify-full", "sslrootcert": authorities.of_system()}
         if auth != "password":
             return {"sslmode": "verify-full", "sslrootcert": roots or authorities.of_aws(self.url.host or "", auth)}
         return {"sslmode": "require"} if self._settings.environment == "production" and "sslmode" not in query else {}
 
     def session_set_up(self, timeout_s: float) -> str:
-        """What the server itself ends when we are gone: Lambda may freeze us in the middle of a transaction.
+        """Return the SET statements for the server's timeouts: Lambda may freeze this process inside a transaction.
 
-        SET, because RDS Proxy takes no such options when it is connected to; Aurora DSQL ends transactions by itself.
+        SET, because RDS Proxy takes no such startup options. Aurora DSQL ends transactions itself.
         """
         names = () if self.is_dsql else ("statement_timeout", "idle_in_transaction_session_timeout")
         return "; ".join(f"SET {name} = {timeout_s * 1000:.0f}" for name in names)
 
 
 def open_engine(target: Target, *, on_lambda: bool, timeout_s: float) -> AsyncEngine:
-    """The engine behind the routes. On Lambda it holds one connection, because an environment serves one request.
+    """Return the engine for the routes. On Lambda it holds one connection: an environment serves one request at a time.
 
-    Nothing is waited for longer than `timeout_s`: a free connection, a lock, a statement.
+    Waiting for a free connection, a lock or a statement takes at most `timeout_s`.
     """
     pool: dict[str, Any] = {
         "pool_size": 1 if on_lambda else DATABASE_CONNECTIONS,
         "max_overflow": 0,
         "pool_timeout": timeout_s,
-        # What goes wrong is logged; what users wrote is not.
+        # Errors are logged, but not the values that users sent.
         "hide_parameters": True,
     }
     if target.is_sqlite:
@@ -121,17 +121,17 @@ def open_engine(target: Target, *, on_lambda: bool, timeout_s: float) -> AsyncEn
             await connection.set_autocommit(False)
         return connection
 
-    # Without hstore, which nobody uses here, SQLAlchemy does not ask for its types, in a savepoint that DSQL lacks.
+    # hstore is not used. Without it SQLAlchemy does not query its types, which needs a savepoint that DSQL lacks.
     engine = create_async_engine("postgresql+psycopg://", async_creator=connect, use_native_hstore=False, **pool)
     _ping_before_use(engine)
     return engine
 
 
 def _ping_before_use(engine: AsyncEngine) -> None:
-    """Replace all connections of the pool when the one that is taken from it does not answer a ping.
+    """Replace all connections of the pool if the one that is checked out does not answer a ping.
 
-    A frozen environment wakes up with connections that the server closed hours ago, or that lead nowhere. SQLAlchemy's
-    own ping (`pool_pre_ping`) would wait for these as long as for any statement.
+    After Lambda has thawed an environment, its connections may be closed or dead. SQLAlchemy's own ping
+    (`pool_pre_ping`) would wait for these as long as for any statement.
     """
     from psycopg import Error  # SQLite needs no psycopg
 
@@ -151,14 +151,14 @@ def _ping_before_use(engine: AsyncEngine) -> None:
 
 
 def open_for_migrations(target: Target, parameters: dict[str, Any], within_s: float | None = None) -> Engine:
-    """A plain engine for migrations. SQLite then begins every transaction by locking all others out.
+    """Return a synchronous engine for migrations. On SQLite every transaction begins with an exclusive lock.
 
-    No lock is waited for longer than `within_s` and no statement takes longer; None: as long as it takes.
+    Waiting for a lock, and a statement, take at most `within_s` seconds; with None there is no limit.
     """
     if not target.is_sqlite:
         import psycopg  # see `open_engine`
 
-        # Aurora DSQL takes one statement of DDL a transaction.
+        # Aurora DSQL allows one DDL statement in a transaction.
         isolation = {"isolation_level": "AUTOCOMMIT"} if target.is_dsql else {}
         set_up = b"" if within_s is None else target.session_set_up(within_s).encode()
 

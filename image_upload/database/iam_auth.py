@@ -1,9 +1,9 @@
-"""Tokens that stand in for a database password: presigned URLs that nobody ever fetches.
+"""IAM tokens in place of a database password. A token is a presigned URL without its scheme.
 
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.Connecting.html
 https://docs.aws.amazon.com/aurora-dsql/latest/userguide/SECTION_authentication-token.html
 
-A test holds them equal to botocore's. A connection outlives its token.
+A test compares them with botocore's. A connection stays open after its token has expired.
 """
 
 import re
@@ -21,21 +21,21 @@ _DSQL_ADMIN = "admin"
 
 
 def region_of(host: str, default: str) -> str:
-    """The region that a host of AWS names, or `default` for any other host."""
+    """Return the region in an AWS host's name; `default` for any other host."""
     match = _REGION_IN_HOST.search(host)
     return match[1] if match else default
 
 
 def rds(host: str, port: int, user: str, *, region: str, credentials: Credentials, now: datetime) -> str:
-    """A token for a PostgreSQL of RDS or Aurora, or for RDS Proxy. Its action is `rds-db:connect`."""
-    # What is signed is the Host header, which does not name the scheme's own port; the token does.
+    """Return a token for a PostgreSQL of RDS or Aurora, or for RDS Proxy. Its action is `rds-db:connect`."""
+    # The signed Host header leaves out the scheme's default port; the token has it.
     signed = canonical_host("https", f"{host}:{port}")
     signer = Signer(Address("", region, "https", signed, ""), credentials, service="rds-db")
     return f"{host}:{port}{_token(signer, {'Action': 'connect', 'DBUser': user}, now).removeprefix(signed)}"
 
 
 def dsql(host: str, user: str, *, region: str, credentials: Credentials, now: datetime) -> str:
-    """A token for Aurora DSQL. Its action is `dsql:DbConnect`, for the user admin `dsql:DbConnectAdmin`."""
+    """Return a token for Aurora DSQL. Its action is `dsql:DbConnect`, for the user admin `dsql:DbConnectAdmin`."""
     signer = Signer(Address("", region, "https", host, ""), credentials, service="dsql")
     return _token(signer, {"Action": "DbConnectAdmin" if user == _DSQL_ADMIN else "DbConnect"}, now)
 

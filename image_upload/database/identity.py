@@ -1,12 +1,12 @@
-"""Who signed in, as values."""
+"""Identities and users, as values."""
 
 from typing import NamedTuple
 
 
 class Identity(NamedTuple):
-    """What a provider vouches for. `issuer` and `subject` together name a person for ever; an address does not.
+    """A user's identity at a provider. `issuer` and `subject` together identify a user for ever; an address does not.
 
-    `email_verified`: the provider says that the address is this person's. `provider` is the way it came.
+    `email_verified`: the provider has verified the address. `provider` is the name in the sign-in's route.
     """
 
     provider: str
@@ -26,7 +26,7 @@ class User(NamedTuple):
 
 
 class Renewed(NamedTuple):
-    """Whose session it is, and the refresh token that is good from now on."""
+    """The user of a session, and its new refresh token."""
 
     user_id: int
     refresh_token: str

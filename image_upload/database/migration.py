@@ -1,4 +1,4 @@
-"""Bring a database to the newest tables, safely also when several try at once.
+"""Migrate a database to the newest revision. Several processes may try at once.
 
 https://alembic.sqlalchemy.org/en/latest/api/commands.html
 """
@@ -19,13 +19,15 @@ from image_upload.database.engine import Target, open_for_migrations
 from image_upload.errors import Problem
 from image_upload.settings import Settings
 
-# Any number will do, if every version of this service takes the same one.
+# An arbitrary number, the same in all versions of this service.
 _LOCK: Final = 5_172_993_046_113
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _REMEDIES: Final = {
     "42501": "Let the user of DATABASE_URL make tables: GRANT USAGE, CREATE ON SCHEMA public TO it. What another user "
     "has made, that user migrates.",
+    "23505": "A post and a file record have the same id or key, and one table holds both now. In posts or in "
+    "file_records, give one of the two rows another, then run it again.",
     "57014": "It took too long, and nothing was changed. If another migration or an open transaction is in the way, "
     "wait for its end and try again; else give it more time.",
 }
@@ -36,30 +38,30 @@ _UNREACHED: Final = (
 
 
 class UnknownRevision(Exception):
-    """The database is at a revision that this version does not have: a newer one has migrated it."""
+    """A newer version has migrated the database to a revision that this version does not know."""
 
 
 class Revision(NamedTuple):
-    """A migration: its number, and what it brings."""
+    """A migration: its number, and what it adds."""
 
     number: str
     brings: str
 
 
 def configuration() -> Config:
-    """Alembic's own, for the migrations that lie beside this module. It reads no file."""
+    """Return Alembic's configuration for the migrations beside this module. It reads no file."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     return config
 
 
 def newest() -> str | None:
-    """The revision that this version of the service works with."""
+    """Return the newest revision, which this version of the service works with."""
     return ScriptDirectory.from_config(configuration()).get_current_head()
 
 
 def revisions_after(number: str | None) -> list[Revision]:
-    """What a database at this revision lacks, in the order in which it is applied. Raises `UnknownRevision`."""
+    """Return the revisions after this one, in the order in which they are applied. Raises `UnknownRevision`."""
     scripts = ScriptDirectory.from_config(configuration())
     try:
         found = list(scripts.iterate_revisions("head", number or "base"))
@@ -71,7 +73,7 @@ def revisions_after(number: str | None) -> list[Revision]:
 
 
 def explain(error: DBAPIError | Problem) -> str:
-    """What went wrong, and what to do about it. The driver's own words hold no password."""
+    """Return a message with the error and the remedy. The driver's messages contain no password."""
     cause = getattr(error, "orig", error)
     state = getattr(cause, "sqlstate", None)
     remedy = _UNREACHED if state is None else _REMEDIES.get(state, "")
@@ -79,7 +81,7 @@ def explain(error: DBAPIError | Problem) -> str:
 
 
 def current(settings: Settings, within_s: float | None = None) -> str | None:
-    """The revision of the database, None where nothing was migrated yet. Each statement ends within this time."""
+    """Return the revision of the database, None before the first migration. Each statement takes at most `within_s`."""
     engine = _engine(Target(settings), within_s)
     try:
         with engine.connect() as connection:
@@ -89,11 +91,10 @@ def current(settings: Settings, within_s: float | None = None) -> str | None:
 
 
 def migrate(settings: Settings, within_s: float | None = None) -> tuple[str | None, str | None]:
-    """Apply what is missing, all of it or nothing; the revisions before and after. Raises `UnknownRevision`.
+    """Apply all pending migrations in one transaction; return the revisions before and after. Raises `UnknownRevision`.
 
-    Who comes second waits, and finds nothing left to do. On Aurora DSQL, which has no lock to wait for and no
-    transaction around several statements, run it in one place at a time. Each statement, the wait too, ends within
-    `within_s` seconds.
+    A second process waits, and then finds nothing to do. Aurora DSQL has no such lock and no transactions of several
+    DDL statements, so run one process at a time there. Each statement, and the wait, takes at most `within_s` seconds.
     """
     target = Target(settings)
     engine = _engine(target, within_s)
@@ -113,13 +114,13 @@ def migrate(settings: Settings, within_s: float | None = None) -> tuple[str | No
 def _engine(target: Target, within_s: float | None) -> Engine:
     parameters: dict[str, Any] = {}
     if not target.is_sqlite:
-        # Not `asyncio.run`: it would leave a function's thread without the loop that its requests use.
+        # Not `asyncio.run`, which would remove the event loop that a function's requests use.
         with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
             parameters = runner.run(target.parameters())
     return open_for_migrations(target, parameters, within_s)
 
 
 def _wait_for_our_turn(connection: Connection, target: Target) -> None:
-    """PostgreSQL's advisory lock ends with the transaction. SQLite's exclusive transaction has begun already."""
+    """Take PostgreSQL's advisory lock, which ends with the transaction. On SQLite the transaction is exclusive."""
     if not target.is_sqlite and not target.is_dsql:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

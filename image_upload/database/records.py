@@ -1,7 +1,7 @@
-"""Rows of `posts` and `file_records`: write, find, settle, claim. Each call is one short transaction.
+"""Rows of `uploads`: insert, find, settle, claim. Each call is one short transaction.
 
-A row's state changes only where it still is what it was: two that noticed the same upload at once cannot
-overwrite each other, and whoever comes second sees what the first one wrote.
+A row's state changes only where it still is what it was. Of two callers that notice the same upload at once, the second
+one gets the row that the first one wrote.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import RowMapping, insert, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from image_upload.database.engine import Target, open_engine
-from image_upload.database.tables import TABLES
+from image_upload.database.tables import uploads
 from image_upload.database.values import ExpectedObject, Fault, Kind, Record
 from image_upload.errors import DatabaseUnavailable
 from image_upload.limits import DATABASE_ATTEMPTS, DATABASE_TIMEOUT_S, SWEEP_LEASE_S
@@ -32,37 +32,38 @@ Answer = TypeVar("Answer")
 ID_BITS: Final = 53
 ID_MIN: Final = 10**12
 
-# States that what S3 says may still change.
+# The states that S3's answer can still change.
 UNSETTLED: Final = ("pending", "expired")
 
-# serialization_failure and deadlock_detected: the same transaction may succeed now. Aurora DSQL says so whenever two
-# touched one row. https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html
+# serialization_failure and deadlock_detected: a retry of the transaction may succeed. Aurora DSQL raises the first when
+# two transactions change one row. https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-concurrency-control.html
 _CONFLICTS: Final = frozenset({"40001", "40P01"})
 _NO_SUCH_TABLE: Final = "42P01"
 
 
 def new_id() -> int:
-    """A random whole number of 13 to 16 digits, as the documents' clients expect; no sequence has to hand it out.
+    """Return a random integer of 13 to 16 digits, as version 1 clients expect. It needs no database sequence.
 
-    Not fewer digits: an identity provider's numbers must not look like a user of ours (`accounts.claims`).
+    It never has fewer digits, so that an identity provider's numeric ids do not look like it (`auth.claims`).
     """
     return secrets.randbelow(2**ID_BITS - ID_MIN) + ID_MIN
 
 
 class Records:
-    """The rows, over an engine that connects when it is first used. `timeout_s` bounds each call as a whole."""
+    """The rows of `uploads`. The engine connects at its first use. Each call takes at most `timeout_s` seconds."""
 
     def __init__(self, settings: Settings, *, timeout_s: float = DATABASE_TIMEOUT_S) -> None:
         target = Target(settings)
         self._engine = open_engine(target, on_lambda=settings.on_lambda, timeout_s=timeout_s)
         self._timeout_s = timeout_s
-        # DSQL knows no SKIP LOCKED: there the second of two that claim one row begins anew.
+        # DSQL has no SKIP LOCKED: there the second of two claims of one row is retried.
         self._skip_locked = not target.is_dsql
 
     async def insert(self, kind: Kind, expected_object: ExpectedObject) -> Record:
-        """A new pending row. Raises `DatabaseUnavailable`, as every call here."""
+        """Insert a pending row and return it. Raises `DatabaseUnavailable`, as every method here."""
         now = datetime.now(UTC)
         values = {
+            "kind": kind,
             "user_id": expected_object.user_id,
             "key": expected_object.key,
             "filename": expected_object.filename,
@@ -76,116 +77,105 @@ class Records:
         }
 
         async def work(connection: AsyncConnection) -> Record:
-            row = insert(TABLES[kind]).values(id=new_id(), **values).returning(*TABLES[kind].c)
-            return _record(kind, (await connection.execute(row)).mappings().one())
+            row = insert(uploads).values(id=new_id(), **values).returning(*uploads.c)
+            return _record((await connection.execute(row)).mappings().one())
 
         try:
             return await self.run(work)
         except IntegrityError:
-            # One id in 2**53 was taken; a second time it is a fault of ours.
+            # A random id exists already with a probability of 1 in 2**53; a second time it is a bug.
             return await self.run(work)
 
     async def find(self, kind: Kind, row_id: int) -> Record | None:
-        """The row with this id, whosever it is."""
-        return await self._one(kind, TABLES[kind].c.id == row_id)
+        """Return the row with this id and kind, of any user."""
+        return await self._one(uploads.c.id == row_id, uploads.c.kind == kind)
 
     async def by_key(self, key: str) -> Record | None:
-        """The row for an object's key, of whatever kind."""
-        for kind, table in TABLES.items():
-            if record := await self._one(kind, table.c.key == key):
-                return record
-        return None
+        """Return the row for an object's key, of any kind."""
+        return await self._one(uploads.c.key == key)
 
     async def oldest(self, kind: Kind) -> datetime | None:
-        """When the oldest row of a kind was written; None where there is none."""
-        table = TABLES[kind]
+        """Return when the oldest row of a kind was written; None where there is none."""
 
         async def work(connection: AsyncConnection) -> datetime | None:
-            first = select(table.c.created_at).order_by(table.c.created_at).limit(1)
+            first = select(uploads.c.created_at).where(uploads.c.kind == kind).order_by(uploads.c.created_at).limit(1)
             return (await connection.execute(first)).scalar_one_or_none()
 
         return await self.run(work)
 
     async def known(self, kind: Kind, some: Sequence[str]) -> frozenset[str]:
-        """Which of these keys a row of a kind has."""
-        table = TABLES[kind]
+        """Return which of these keys a row of a kind has."""
 
         async def work(connection: AsyncConnection) -> frozenset[str]:
-            found = await connection.execute(select(table.c.key).where(table.c.key.in_(some)))
-            return frozenset(found.scalars())
+            rows = select(uploads.c.key).where(uploads.c.key.in_(some), uploads.c.kind == kind)
+            return frozenset((await connection.execute(rows)).scalars())
 
         return await self.run(work) if some else frozenset()
 
     async def again(self, record: Record) -> Record:
-        """The row as it is now."""
-        return await self._one(record.kind, TABLES[record.kind].c.id == record.id) or record
+        """Return the row as it is now."""
+        return await self._one(uploads.c.id == record.id) or record
 
     async def store(self, record: Record, size_bytes: int, etag: str) -> Record:
-        """S3 has confirmed it. Like the next two, the row as it is now, whoever settled it."""
+        """Settle a row that S3 has confirmed. Return the current row, as the next two do."""
         now = datetime.now(UTC)
         return await self._settle(
             record, UNSETTLED, state="stored", size=size_bytes, etag=etag, stored_at=now, updated_at=now
         )
 
     async def reject(self, record: Record, fault: Fault, size_bytes: int, etag: str) -> Record:
-        """S3 has something else than was promised."""
+        """Settle a row whose object in S3 is not the expected one."""
         now = datetime.now(UTC)
         return await self._settle(
             record, UNSETTLED, state="rejected", fault=fault, size=size_bytes, etag=etag, updated_at=now
         )
 
     async def expire(self, record: Record) -> Record:
-        """Its time is over and S3 has nothing."""
+        """Settle a row whose time is over and whose object is missing."""
         return await self._settle(record, ("pending",), state="expired", updated_at=datetime.now(UTC))
 
     async def claim(self, now: datetime, most: int) -> list[Record]:
-        """Pending rows whose time is over, oldest first, for the caller alone for `SWEEP_LEASE_S`."""
-        claimed: list[Record] = []
-        for kind in TABLES:
-            if len(claimed) < most:
-                claimed += await self._claim(kind, now, most - len(claimed))
-        return claimed
-
-    async def _claim(self, kind: Kind, now: datetime, most: int) -> list[Record]:
-        table = TABLES[kind]
-        free = or_(table.c.swept_at.is_(None), table.c.swept_at < now - timedelta(seconds=SWEEP_LEASE_S))
+        """Claim and return the `most` oldest pending rows whose time is over, exclusively for `SWEEP_LEASE_S`."""
+        free = or_(uploads.c.swept_at.is_(None), uploads.c.swept_at < now - timedelta(seconds=SWEEP_LEASE_S))
         due = (
-            select(table.c.id)
-            .where(table.c.state == "pending", table.c.ends_at < now, free)
-            .order_by(table.c.ends_at)
+            select(uploads.c.id)
+            .where(uploads.c.state == "pending", uploads.c.ends_at < now, free)
+            .order_by(uploads.c.ends_at)
             .limit(most)
             .with_for_update(skip_locked=self._skip_locked)
-            # Chosen once and for all, which PostgreSQL does not promise of a subquery with a limit.
+            # A CTE is evaluated once, which PostgreSQL does not guarantee for a subquery with a limit.
             .cte("due")
         )
-        taken = update(table).where(table.c.id.in_(select(due.c.id))).values(swept_at=now).returning(*table.c)
+        taken = update(uploads).where(uploads.c.id.in_(select(due.c.id))).values(swept_at=now).returning(*uploads.c)
 
         async def work(connection: AsyncConnection) -> list[Record]:
-            return [_record(kind, row) for row in (await connection.execute(taken)).mappings()]
+            return [_record(row) for row in (await connection.execute(taken)).mappings()]
 
         return await self.run(work)
 
     async def _settle(self, record: Record, states: tuple[str, ...], **values: Any) -> Record:
-        table = TABLES[record.kind]
         move = (
-            update(table).where(table.c.id == record.id, table.c.state.in_(states)).values(values).returning(*table.c)
+            update(uploads)
+            .where(uploads.c.id == record.id, uploads.c.state.in_(states))
+            .values(values)
+            .returning(*uploads.c)
         )
 
         async def work(connection: AsyncConnection) -> RowMapping | None:
             return (await connection.execute(move)).mappings().one_or_none()
 
         row = await self.run(work)
-        return _record(record.kind, row) if row is not None else await self.again(record)
+        return await self.again(record) if row is None else _record(row)
 
-    async def _one(self, kind: Kind, *conditions: Any) -> Record | None:
+    async def _one(self, *conditions: ColumnElement[bool]) -> Record | None:
         async def work(connection: AsyncConnection) -> RowMapping | None:
-            return (await connection.execute(select(TABLES[kind]).where(*conditions))).mappings().one_or_none()
+            return (await connection.execute(select(uploads).where(*conditions))).mappings().one_or_none()
 
         row = await self.run(work)
-        return None if row is None else _record(kind, row)
+        return None if row is None else _record(row)
 
     async def run(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
-        """Do something in one transaction, from the beginning again if the database says that two collided."""
+        """Run `work` in one transaction; run it again after a conflict of two transactions."""
         for left in reversed(range(DATABASE_ATTEMPTS)):
             try:
                 async with asyncio.timeout(at_most(self._timeout_s)), self._engine.begin() as connection:
@@ -202,28 +192,27 @@ class Records:
         await self._engine.dispose()
 
 
-def _record(kind: Kind, row: RowMapping) -> Record:
-    table = TABLES[kind]
+def _record(row: RowMapping) -> Record:
     expected_object = ExpectedObject(
-        user_id=row[table.c.user_id],
-        key=row[table.c.key],
-        filename=row[table.c.filename],
-        content_type=row[table.c.content_type],
-        size_bytes=row[table.c.promised_size],
-        sha256=row[table.c.promised_sha256],
-        ends_at=row[table.c.ends_at],
+        user_id=row["user_id"],
+        key=row["key"],
+        filename=row["filename"],
+        content_type=row["content_type"],
+        size_bytes=row["promised_size"],
+        sha256=row["promised_sha256"],
+        ends_at=row["ends_at"],
     )
     return Record(
-        kind=kind,
-        id=row[table.c.id],
+        kind=row["kind"],
+        id=row["id"],
         expected_object=expected_object,
-        state=row[table.c.state],
-        fault=row[table.c.fault],
-        size_bytes=row[table.c.size],
-        etag=row[table.c.etag],
-        created_at=row[table.c.created_at],
-        updated_at=row[table.c.updated_at],
-        stored_at=row[table.c.stored_at],
+        state=row["state"],
+        fault=row["fault"],
+        size_bytes=row["size"],
+        etag=row["etag"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        stored_at=row["stored_at"],
     )
 
 
@@ -232,11 +221,12 @@ def _sqlstate(error: Exception) -> str | None:
 
 
 def _translated(error: Exception) -> DatabaseUnavailable:
-    """What the database or the way to it said, for the log; for the client, who can mend it."""
+    """Log the error of the database or the connection; return the problem, which names the remedy."""
     said = str(getattr(error, "orig", error)) or type(error).__name__
     log.error("the database failed", extra={"fields": {"sqlstate": _sqlstate(error), "database_error": said}})
     if _sqlstate(error) == _NO_SUCH_TABLE or "no such table" in said:
         return DatabaseUnavailable(
-            "The database has no tables yet. The service's operator runs: python -m image_upload migrate-db."
+            "The database lacks a table of this version. The service's operator runs: "
+            "python -m image_upload migrate-db."
         )
     return DatabaseUnavailable("The database does not answer as it should. Try again in a moment.")

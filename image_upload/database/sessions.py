@@ -1,7 +1,7 @@
-"""Sessions: a one-time code first, then one refresh token after the other. RFC 9700 section 4.14.2.
+"""Sessions: a one-time code, then rotating refresh tokens. RFC 9700 section 4.14.2.
 
-The database keeps hashes only: whoever reads it can sign in as nobody. SHA-256 is enough, because what is hashed has
-256 random bits.
+The database stores hashes only, so its contents do not allow a sign-in. SHA-256 is enough, because the hashed secrets
+have 256 random bits.
 """
 
 import base64
@@ -20,18 +20,18 @@ from image_upload.database.records import Records, new_id
 from image_upload.database.tables import sessions
 from image_upload.limits import CODE_EXPIRES_S
 
-# In front of each: logs recognise them and black them out. No JWT begins so.
+# Logs redact texts with these prefixes. No JWT begins with them.
 CODE_PREFIX: Final = "upc1."
 REFRESH_PREFIX: Final = "upr1."
 
-# The session's id, its proof, and the secret that changes each time. Tokens from before there was a proof lack it.
+# The session's id, its proof, and the secret that rotates. Tokens of the first versions have no proof.
 _REFRESH: Final = re.compile(
     rf"{re.escape(REFRESH_PREFIX)}([1-9][0-9]{{0,15}})\.(?:([\w-]{{22}})\.)?([\w-]{{43}})", re.ASCII
 )
 
 
 class _Presented(NamedTuple):
-    """A refresh token as it came in. `proof` shows that its bearer once held a token of this session."""
+    """A refresh token in its parts. `proof` shows that the bearer once had a valid token of this session."""
 
     session_id: int
     proof: str | None
@@ -39,14 +39,14 @@ class _Presented(NamedTuple):
 
 
 class Sessions:
-    """Begin, go on, end. What is not accepted is None: there is nothing to tell apart for whoever tries."""
+    """Begin, renew and end sessions. Methods return None for anything invalid; a reason would help an attacker."""
 
     def __init__(self, records: Records, refresh_days: int) -> None:
         self._run = records.run
         self._life = timedelta(days=refresh_days)
 
     async def begin(self, user_id: int, challenge: str | None) -> str:
-        """A session that waits for its code to come back; the code. `challenge` is the front end's (RFC 7636)."""
+        """Begin a session; return its one-time code. `challenge` is the front end's (RFC 7636)."""
         code, now = CODE_PREFIX + secrets.token_urlsafe(32), datetime.now(UTC)
         row = {
             "id": new_id(),
@@ -58,7 +58,7 @@ class Sessions:
         }
 
         async def work(connection: AsyncConnection) -> None:
-            # What is over goes when its user comes back; it grows by no more than somebody signs in.
+            # Expired sessions of the user are deleted at each sign-in, so their number stays small.
             over = (sessions.c.user_id == user_id, sessions.c.expires_at < now)
             await connection.execute(delete(sessions).where(*over))
             await connection.execute(insert(sessions).values(row))
@@ -67,9 +67,9 @@ class Sessions:
         return code
 
     async def redeem(self, code: str, challenge: str | None) -> Renewed | None:
-        """The first refresh token, for a code with the challenge it was made for, or without one for one without.
+        """Exchange a one-time code for the first refresh token. The challenge must be the code's own, or both None.
 
-        A code that comes a second time, or with another challenge, ends the session (RFC 6749 section 4.1.2).
+        A second use of a code, or another challenge, ends the session (RFC 6749 section 4.1.2).
         """
         now, code_is = datetime.now(UTC), sessions.c.code_hash == _hash(code)
         first = (code_is, sessions.c.refresh_hash.is_(None), sessions.c.ended_at.is_(None), sessions.c.expires_at > now)
@@ -89,9 +89,9 @@ class Sessions:
         return await self._run(work)
 
     async def renew(self, refresh_token: str) -> Renewed | None:
-        """The next refresh token. One that was used before ends the session, because there are two copies of it.
+        """Return the next refresh token. A used one ends the session, because a copy of it exists.
 
-        Only a token with the session's proof ends it: its id alone, which is no secret, changes nothing.
+        Only a token with the session's proof ends it: the session's id is not secret.
         """
         presented = _read(refresh_token)
         if presented is None:
@@ -115,7 +115,7 @@ class Sessions:
         return await self._run(work)
 
     async def end(self, refresh_token: str) -> None:
-        """Sign out: neither this refresh token nor any after it is accepted. Safe to repeat."""
+        """End the session of a refresh token: no token of it is accepted any more. Safe to repeat."""
         presented = _read(refresh_token)
         if presented is None:
             return
@@ -127,13 +127,13 @@ class Sessions:
 
 
 async def _end(connection: AsyncConnection, presented: _Presented, now: datetime) -> None:
-    """End the session that a refresh token belongs or once belonged to; nothing, if it never did."""
+    """End the session of a refresh token that is or was valid; do nothing for any other."""
     session_is = sessions.c.id == presented.session_id
     found = select(sessions.c.code_hash, sessions.c.refresh_hash).where(session_is)
     row = (await connection.execute(found)).one_or_none()
     if row is None:
         return
-    # A token of before has no proof, but while it is the newest its secret is one.
+    # A token without a proof counts while it is the newest one.
     proven = presented.secret_hash == row.refresh_hash or (
         presented.proof is not None and hmac.compare_digest(presented.proof, _proof(row.code_hash))
     )
@@ -152,7 +152,7 @@ def _read(refresh_token: str) -> _Presented | None:
 
 
 def _proof(code_hash: str) -> str:
-    """128 bits that all refresh tokens of a session share. Made of the code's hash, so it needs no column."""
+    """Return the 128 bits that all refresh tokens of a session share. They derive from the code's hash."""
     digest = hashlib.sha256(b"image-upload session proof v1\0" + code_hash.encode()).digest()
     return base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")
 

@@ -1,7 +1,7 @@
-"""The tables. The migrations make them; a test holds the two equal.
+"""The tables. The migrations create them; a test compares the two.
 
-Everything a table needs stands inside its CREATE TABLE, also the index that the sweep reads by (as a unique
-constraint, which `id` makes true of any rows): Aurora DSQL takes one statement of DDL a transaction and builds
+Everything a table needs is inside its CREATE TABLE, also the sweep's index (as a unique constraint, which always
+holds because it contains `id`): Aurora DSQL allows one DDL statement in a transaction and builds
 other indexes only ASYNC. https://docs.aws.amazon.com/aurora-dsql/latest/userguide/working-with-ddl.html
 """
 
@@ -23,7 +23,6 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from image_upload.database.values import Kind
 from image_upload.limits import (
     EMAIL_MAX_CHARS,
     ISSUER_MAX_CHARS,
@@ -34,19 +33,19 @@ from image_upload.limits import (
 
 
 class Moment(TypeDecorator[datetime]):
-    """A moment in UTC, aware of it on the way in and out. SQLite itself keeps no time zone."""
+    """A timezone-aware moment in UTC. SQLite itself stores no time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Refuses a naive time: nobody knows which moment it is."""
+        """Raise `ValueError` for a naive time, which names no moment."""
         if value is not None and value.tzinfo is None:
             raise ValueError("a moment needs its time zone")
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """What the database gives, in UTC."""
+        """Return the database's value in UTC."""
         if value is None:
             return None
         moment: datetime = value
@@ -62,53 +61,48 @@ metadata: Final = MetaData(
 )
 
 
-def _table(name: str, key_column: str) -> Table:
-    return Table(
-        name,
-        metadata,
-        # Drawn by us, at random: see `records.new_id`.
-        Column("id", BigInteger, primary_key=True, autoincrement=False),
-        Column("user_id", Text, nullable=False),
-        Column(key_column, String(S3_KEY_MAX_BYTES), key="key", nullable=False, unique=True),
-        Column("filename", Text, nullable=False),
-        Column("content_type", Text, nullable=False),
-        Column("promised_size", BigInteger, nullable=True),
-        Column("promised_sha256", String(44), nullable=True),
-        Column("ends_at", Moment, nullable=False),
-        Column("state", String(8), nullable=False),
-        Column("fault", String(8), nullable=True),
-        Column("size", BigInteger, nullable=True),
-        Column("etag", Text, nullable=True),
-        Column("created_at", Moment, nullable=False),
-        Column("updated_at", Moment, nullable=False),
-        Column("stored_at", Moment, nullable=True),
-        # When a sweep last took the row to look after it: no other one takes it for a while.
-        Column("swept_at", Moment, nullable=True),
-        CheckConstraint("state IN ('pending', 'stored', 'rejected', 'expired')", name="state"),
-        CheckConstraint("(state = 'stored') = (stored_at IS NOT NULL)", name="stored_at"),
-        CheckConstraint("state <> 'stored' OR (size IS NOT NULL AND etag IS NOT NULL)", name="stored_size"),
-        CheckConstraint("(state = 'rejected') = (fault IS NOT NULL)", name="fault"),
-        CheckConstraint("fault IN ('size', 'type', 'checksum')", name="fault_name"),
-        CheckConstraint("promised_size >= 1", name="promised_size"),
-        CheckConstraint("size >= 0", name="size"),
-        CheckConstraint("length(promised_sha256) = 44", name="promised_sha256"),
-        CheckConstraint(f"{key_column} <> ''", name=key_column),
-        CheckConstraint("user_id <> ''", name="user_id"),
-        UniqueConstraint("state", "ends_at", "id"),
-    )
-
-
-posts: Final = _table("posts", "image_key")
-file_records: Final = _table("file_records", "s3_key")
-
-TABLES: Final[dict[Kind, Table]] = {"post": posts, "file": file_records}
+uploads: Final = Table(
+    "uploads",
+    metadata,
+    # Random, and one over both kinds: see `records.new_id`.
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", String(8), nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("key", String(S3_KEY_MAX_BYTES), nullable=False, unique=True),
+    Column("filename", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("promised_size", BigInteger, nullable=True),
+    Column("promised_sha256", String(44), nullable=True),
+    Column("ends_at", Moment, nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("fault", String(8), nullable=True),
+    Column("size", BigInteger, nullable=True),
+    Column("etag", Text, nullable=True),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("stored_at", Moment, nullable=True),
+    # When a sweep last claimed the row: other sweeps pass over it for `SWEEP_LEASE_S`.
+    Column("swept_at", Moment, nullable=True),
+    CheckConstraint("kind IN ('post', 'file')", name="kind"),
+    CheckConstraint("state IN ('pending', 'stored', 'rejected', 'expired')", name="state"),
+    CheckConstraint("(state = 'stored') = (stored_at IS NOT NULL)", name="stored_at"),
+    CheckConstraint("state <> 'stored' OR (size IS NOT NULL AND etag IS NOT NULL)", name="stored_size"),
+    CheckConstraint("(state = 'rejected') = (fault IS NOT NULL)", name="fault"),
+    CheckConstraint("fault IN ('size', 'type', 'checksum')", name="fault_name"),
+    CheckConstraint("promised_size >= 1", name="promised_size"),
+    CheckConstraint("size >= 0", name="size"),
+    CheckConstraint("length(promised_sha256) = 44", name="promised_sha256"),
+    CheckConstraint("key <> ''", name="key"),
+    CheckConstraint("user_id <> ''", name="user_id"),
+    UniqueConstraint("state", "ends_at", "id"),
+)
 
 # No foreign keys: Aurora DSQL has none.
 users: Final = Table(
     "users",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    # An address that a provider has verified, and of one user only. Whose is not verified has none here.
+    # An address that a provider has verified, of one user only. A user without one has null.
     Column("email", String(EMAIL_MAX_CHARS), nullable=True, unique=True),
     Column("name", String(PERSON_NAME_MAX_CHARS), nullable=True),
     Column("created_at", Moment, nullable=False),
@@ -121,11 +115,11 @@ oauth_accounts: Final = Table(
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("user_id", BigInteger, nullable=False),
-    # The way it came, and who vouches for it: another issuer in Google's place has other people.
+    # The route it came by, and who vouches for it: another issuer in Google's place has other users.
     Column("provider", String(16), nullable=False),
     Column("issuer", String(ISSUER_MAX_CHARS), nullable=False),
     Column("subject", String(SUBJECT_MAX_CHARS), nullable=False),
-    # What the provider says; it may be anybody's, unless it is verified.
+    # As the provider states it; without `email_verified` it proves nothing.
     Column("email", String(EMAIL_MAX_CHARS), nullable=True),
     Column("email_verified", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
@@ -134,7 +128,7 @@ oauth_accounts: Final = Table(
     UniqueConstraint("user_id", "id"),
 )
 
-# A sign-in: its one-time code, then the refresh token that is good now. Both as SHA-256 in hex.
+# A sign-in: its one-time code, then its current refresh token. Both as SHA-256 in hexadecimal.
 sessions: Final = Table(
     "sessions",
     metadata,

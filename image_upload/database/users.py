@@ -1,7 +1,7 @@
-"""Users and the accounts that they sign in with.
+"""Users, and the provider accounts that they sign in with.
 
-A person is known by issuer and subject. An address joins two accounts only if the provider has verified it: whoever
-can write any address into a profile must not become its owner here.
+Issuer and subject identify an account. An address joins two accounts only if the provider has verified it: an
+unverified address in a profile may be another person's.
 """
 
 from datetime import UTC, datetime
@@ -15,25 +15,28 @@ from image_upload.database.identity import Identity, User
 from image_upload.database.records import Records, new_id
 from image_upload.database.tables import oauth_accounts, users
 
-# Two of one person's first sign-ins at once: the second finds what the first one wrote.
+# For two simultaneous first sign-ins of one user: the second attempt finds the row of the first.
 _ATTEMPTS: Final = 3
 
 _LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
 def address_of(identity: Identity) -> str | None:
-    """The verified address as it is compared. Only ASCII letters lose their case: others fold into each other."""
+    """Return the verified address in the form that is compared: only ASCII letters in lower case.
+
+    Folding the case of other letters would make different addresses equal.
+    """
     return identity.email.translate(_LOWER) if identity.email and identity.email_verified else None
 
 
 class Users:
-    """Find, make, and bring up to date. Raises `DatabaseUnavailable`."""
+    """Find, create and update users. Raises `DatabaseUnavailable`."""
 
     def __init__(self, records: Records) -> None:
         self._run = records.run
 
     async def find(self, user_id: int) -> User | None:
-        """The user with this id."""
+        """Return the user with this id."""
 
         async def work(connection: AsyncConnection) -> RowMapping | None:
             return (await connection.execute(select(users).where(users.c.id == user_id))).mappings().one_or_none()
@@ -42,7 +45,7 @@ class Users:
         return None if row is None else _user(row)
 
     async def sign_in(self, identity: Identity) -> User:
-        """The user of this identity: who they were last time, else whose verified address it is, else a new one."""
+        """Return the user of an identity: the one of the last sign-in, else of the verified address, else a new one."""
         for left in reversed(range(_ATTEMPTS)):
             try:
                 return await self._run(lambda connection: _sign_in(connection, identity))
@@ -72,7 +75,7 @@ async def _sign_in(connection: AsyncConnection, identity: Identity) -> User:
 
 
 async def _seen(connection: AsyncConnection, identity: Identity, now: datetime) -> int | None:
-    """Whose account it is. It writes first, because SQLite lets no reader become a writer while another one writes."""
+    """Return the user of an account. Write first: SQLite lets no reader become a writer while another one writes."""
     row = (
         update(oauth_accounts)
         .where(oauth_accounts.c.issuer == identity.issuer, oauth_accounts.c.subject == identity.subject)
@@ -99,7 +102,7 @@ async def _made(connection: AsyncConnection, identity: Identity, address: str | 
 
 
 async def _take_over(connection: AsyncConnection, user_id: int, address: str | None, now: datetime) -> None:
-    """A known user's new address, if it is nobody else's: the old one may soon be another person's."""
+    """Update a known user's address, unless another user has it: the old one may soon be another person's."""
     if address is None:
         return
     others = users.alias()

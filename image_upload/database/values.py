@@ -1,4 +1,4 @@
-"""A record as a value, and what is promised of an upload before it has begun."""
+"""Records, and the expected objects of uploads, as values."""
 
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -8,14 +8,14 @@ Kind = Literal["post", "file"]
 # pending  → stored, rejected, expired; expired → stored, rejected, when the bytes come after all. docs/records.md.
 State = Literal["pending", "stored", "rejected", "expired"]
 
-# What made an object another one than was promised.
+# The property in which an object differs from the expected one.
 Fault = Literal["size", "type", "checksum"]
 
 
 class ExpectedObject(NamedTuple):
-    """An upload that was minted: what S3 will have to confirm.
+    """A minted upload: the object that S3 must confirm.
 
-    `size_bytes` None: no length was signed. `sha256` is base64, as S3 writes it. `ends_at` is when the
+    `size_bytes` is None if no length was signed. `sha256` is base64, as S3 writes it. `ends_at` is when the
     permission to upload ends.
     """
 
@@ -29,7 +29,7 @@ class ExpectedObject(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One row of `posts` or `file_records`. `size_bytes` and `etag` are what S3 has; the promise stays beside them."""
+    """One row of `uploads`. `size_bytes` and `etag` are S3's; `expected_object` stays unchanged."""
 
     kind: Kind
     id: int

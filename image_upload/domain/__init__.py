@@ -1,1 +1,1 @@
-"""What a purpose, a key and an upload may be. Pure: no I/O, no settings."""
+"""Rules for purposes, keys, media types and metadata. Pure functions: no I/O, no settings."""

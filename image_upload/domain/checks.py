@@ -1,4 +1,4 @@
-"""Is this upload allowed? Type, extension, size, digest and metadata, before anything is signed."""
+"""Check an upload before anything is signed: type, extension, size, digest and metadata."""
 
 import base64
 import binascii
@@ -13,17 +13,17 @@ from image_upload.errors import EmptyFile, FileTooLarge, InvalidMetadata, Unsupp
 from image_upload.languages.wording import human_bytes
 
 # RFC 9110 section 5.6.2 tokens and section 8.3.1 media types. One space at most after a semicolon:
-# a signature covers the header's exact bytes, and clients collapse more than that.
+# a signature covers the header's exact bytes, and clients collapse several spaces.
 _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _MEDIA_TYPE = re.compile(rf'({_TOKEN}/{_TOKEN})(?:; ?{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*"))*', re.ASCII)
-# Names that are no registered type, and that clients send for one.
+# Unregistered names that clients send, and the registered type that they mean.
 _ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
 _MEDIA_TYPE_MAX_CHARS = 255  # RFC 6838 section 4.2 allows 127 + 1 + 127
 _SHA256_BYTES = 32
 
 
 def purpose(name: str, table: Mapping[str, Purpose]) -> Purpose:
-    """The purpose of a name. Raises `ValidationFailed`."""
+    """Return the purpose of a name. Raises `ValidationFailed`."""
     if name not in table:
         raise ValidationFailed(
             f"There is no such purpose here. The purposes are: {', '.join(table)}.",
@@ -33,7 +33,7 @@ def purpose(name: str, table: Mapping[str, Purpose]) -> Purpose:
 
 
 def class_id(purpose: Purpose, given: Mapping[str, str]) -> str:
-    """The class that a client's metadata name, "" without one. Raises `InvalidMetadata` if it must be there."""
+    """Return `class_id` of a client's metadata, or "". Raises `InvalidMetadata` if the purpose needs one."""
     named = given.get("class_id", "")
     if "{class_id}" in purpose.key and not named:
         raise InvalidMetadata(f'The purpose {purpose.name} needs metadata such as {{"class_id": "class123"}}.')
@@ -41,7 +41,7 @@ def class_id(purpose: Purpose, given: Mapping[str, str]) -> str:
 
 
 def media_type(content_type: str) -> str:
-    """`Audio/WebM; codecs=opus` → `audio/webm`, `image/jpg` → `image/jpeg`.
+    """Normalise a Content-Type: `Audio/WebM; codecs=opus` → `audio/webm`, `image/jpg` → `image/jpeg`.
 
     Raises `UnsupportedFileType` if it is no media type.
     """
@@ -53,7 +53,7 @@ def media_type(content_type: str) -> str:
 
 
 def usual_type(filename: str) -> str | None:
-    """The media type that files of the name's extension usually have, None if there is no usual one."""
+    """Return the media type that files of the name's extension usually have, None if there is no usual one."""
     ext = keys.extension(filename)
     for types in (IMAGE_TYPES, GIF_TYPES, DOCUMENT_TYPES):
         for each, extensions in types.items():
@@ -64,18 +64,18 @@ def usual_type(filename: str) -> str | None:
 
 @functools.cache
 def _python_types() -> mimetypes.MimeTypes:
-    """Python's own table, whatever files of the kind this machine has."""
+    """Return Python's own table, without the mime.types files of this machine."""
     return mimetypes.MimeTypes()
 
 
-def content_type(purpose: Purpose, told: str, filename: str) -> str:
-    """What the client told, or, where it told "", the one type that the purpose takes under the name's extension.
+def content_type(purpose: Purpose, declared: str, filename: str) -> str:
+    """Return the declared type; for "", the one type that the purpose takes under the name's extension.
 
     A browser's `file.type` is "" for files it does not know (https://w3c.github.io/FileAPI/#dfn-type). Raises
     `UnsupportedFileType` if the extension does not decide.
     """
-    if told:
-        return told
+    if declared:
+        return declared
     ext = keys.extension(filename)
     fitting = [each for each, extensions in purpose.types.items() if ext in extensions and "*" not in each]
     if len(fitting) == 1:
@@ -96,9 +96,9 @@ def content_type(purpose: Purpose, told: str, filename: str) -> str:
 
 
 def file_type(purpose: Purpose, content_type: str, filename: str | None) -> str:
-    """The extension that the key will carry. Type and extension must agree with the purpose and each other.
+    """Return the extension for the key: the file name's, or without a name the type's usual one.
 
-    Without a name it is the type's usual one.
+    Type and extension must agree with the purpose and with each other.
     """
     plain = media_type(content_type)
     allowed = purpose.extensions_of(plain)
@@ -126,7 +126,7 @@ def file_type(purpose: Purpose, content_type: str, filename: str | None) -> str:
 
 
 def size(purpose: Purpose, size_bytes: int | None, *, most_bytes: int) -> None:
-    """Raises `EmptyFile`, and `FileTooLarge` above the purpose's limit or above what the strategy can carry."""
+    """Check a file's size. Raises `EmptyFile`; `FileTooLarge` above the purpose's limit or `most_bytes`."""
     if size_bytes == 0:
         raise EmptyFile
     most = min(purpose.max_bytes, most_bytes)
@@ -140,7 +140,7 @@ def size(purpose: Purpose, size_bytes: int | None, *, most_bytes: int) -> None:
 
 
 def sha256(digest: str) -> str:
-    """A SHA-256 in hexadecimal or base64 as S3 wants it: base64. Raises `ValidationFailed`."""
+    """Return a SHA-256, given in hexadecimal or base64, in base64, as S3 takes it. Raises `ValidationFailed`."""
     try:
         if len(digest) > 2 * _SHA256_BYTES:
             raise ValueError("too long")

@@ -1,4 +1,4 @@
-"""Object keys and file names: make them, and refuse those we would never make.
+"""Make object keys, and check keys and file names.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 """
@@ -15,35 +15,35 @@ from image_upload.domain.purposes import USER_FILE, Purpose
 from image_upload.errors import InvalidFilename, InvalidKey
 from image_upload.limits import COMBINING_RUN_MAX, ENCODINGS_MAX, FILENAME_MAX_CHARS, S3_KEY_MAX_BYTES
 
-ID_BYTES = 16  # 128 bits: nobody guesses a key, and no two uploads ever share one
-MARK_BYTES = 16  # 128 bits: nobody finds a second user id with the same mark
+ID_BYTES = 16  # 128 bits: a key cannot be guessed, and no two uploads get the same one
+OWNER_TAG_BYTES = 16  # 128 bits: a second user id with the same tag cannot be found
 
-# Where a file goes that names neither purpose nor folder: with the pictures, or with the files of any type.
+# The folder for uploads that name neither purpose nor folder.
 DEFAULT_FOLDER = "uploads"
 OTHER_FOLDER = "files"
 
-# UAX 15 section 2: no character is more than four times as long decomposed as it is composed.
+# UAX 15 section 2: decomposed, no text is more than four times as long as composed.
 _DECOMPOSED_MAX = 4
 _KEY_TOO_LONG = f"The object key is longer than {S3_KEY_MAX_BYTES} bytes. Send a shorter name or folder."
 
-# Control characters (Cc), line separators (Zl, Zp), lone surrogates (Cs), and what was no UTF-8 (U+FFFD).
+# Control characters (Cc), line separators (Zl, Zp), lone surrogates (Cs), and U+FFFD, which stands for invalid UTF-8.
 NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
 
 _EXTENSION = re.compile(r"[a-z0-9]{1,10}", re.ASCII)
-_ID = re.compile(rf"([0-9a-f]{{{2 * MARK_BYTES}}})[0-9a-f]{{{2 * ID_BYTES}}}(?:\.{_EXTENSION.pattern})?", re.ASCII)
+_ID = re.compile(rf"([0-9a-f]{{{2 * OWNER_TAG_BYTES}}})[0-9a-f]{{{2 * ID_BYTES}}}(?:\.{_EXTENSION.pattern})?", re.ASCII)
 
-# The one kind of key whose last segment is not ours: its id is in the segment before.
+# The only keys whose last segment is a client's file name. Their id is in the segment before.
 _NAMED = USER_FILE.key.split("/")
 
 
 @functools.lru_cache(maxsize=1024)
-def mark(user_id: str) -> str:
-    """What the ids in all keys of this user begin with, and those of nobody else: 128 bits of SHA-256."""
-    return hashlib.sha256(b"image-upload owner v1\0" + user_id.encode()).hexdigest()[: 2 * MARK_BYTES]
+def owner_tag(user_id: str) -> str:
+    """Return what the ids in all keys of this user begin with: 128 bits of SHA-256, as 32 hexadecimal digits."""
+    return hashlib.sha256(b"image-upload owner v1\0" + user_id.encode()).hexdigest()[: 2 * OWNER_TAG_BYTES]
 
 
-def mark_in(key: str) -> str | None:
-    """The mark of the user for whom this service made a key; None for a key that it did not make."""
+def owner_tag_in(key: str) -> str | None:
+    """Return the tag of the user for whom this service made a key; None for a key that it did not make."""
     parts = key.split("/")
     if not key.startswith(USER_FILE.prefix):
         name = parts[-1] if len(parts) > 1 else ""
@@ -54,12 +54,12 @@ def mark_in(key: str) -> str | None:
 
 
 def new_id(user_id: str) -> str:
-    """The user's mark and 128 random bits, in hexadecimal."""
-    return mark(user_id) + secrets.token_hex(ID_BYTES)
+    """Return the user's tag and 128 random bits, in hexadecimal."""
+    return owner_tag(user_id) + secrets.token_hex(ID_BYTES)
 
 
 def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filename: str = "", now: datetime) -> str:
-    """A new key for a purpose. Without an extension (`ext` empty) the pattern's dot goes too.
+    """Return a new key for a purpose. If `ext` is empty, the pattern's dot is removed too.
 
     `filename` must have passed `check_filename`.
     """
@@ -75,19 +75,19 @@ def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filena
 
 
 def make_in(folder: str, *, user_id: str, ext: str) -> str:
-    """A new key in a folder that the client names: `{folder}/{user}/{id}.{ext}`. Raises `InvalidKey`."""
+    """Return a new key in a folder that the client names: `{folder}/{user}/{id}.{ext}`. Raises `InvalidKey`."""
     folder = check(folder.strip("/") or DEFAULT_FOLDER)
     key = check(f"{folder}/{segment(user_id)}/{new_id(user_id)}.{ext}".removesuffix("."))
-    if mark_in(key) != mark(user_id):
+    if owner_tag_in(key) != owner_tag(user_id):
         raise InvalidKey(f"The folder {USER_FILE.prefix} belongs to POST /files/upload-url. Name another one.")
     return key
 
 
 def segment(name: str) -> str:
-    """A foreign name as one path segment: injective, ASCII, never `.`, `..` or empty.
+    """Encode a client's name as one path segment: injective, ASCII, never `.`, `..` or empty.
 
-    Everything outside A-Z a-z 0-9 - _ . @ becomes `~hh` of its UTF-8 bytes. A percent sign would
-    be decoded once too often somewhere between a CDN and a bucket; a tilde is not.
+    Everything outside A-Z a-z 0-9 - _ . @ becomes `~hh` of its UTF-8 bytes. Percent-encoding is not used,
+    because a proxy or CDN in front of the bucket may decode it once more.
     """
     if not name:
         raise InvalidKey("A name that becomes part of the object key is empty. Send one, or leave the field out.")
@@ -96,7 +96,7 @@ def segment(name: str) -> str:
 
 
 def check(key: str) -> str:
-    """The key itself, if S3 and every client on the way would keep it as it is; else `InvalidKey`."""
+    """Return the key, if S3 and all HTTP clients on the way transmit it unchanged; else raise `InvalidKey`."""
     if not key:
         raise InvalidKey("The object key is empty. Pass the objectKey you were given.")
     if len(key) > S3_KEY_MAX_BYTES:
@@ -119,10 +119,10 @@ _STEPS = frozenset({".", ".."})
 
 
 def _climbs(path: str) -> bool:
-    """Whether a path leads elsewhere for somebody who reads it as one.
+    """Return whether a path is absolute, has a backslash, or has a segment `.` or `..`.
 
-    Also if it is decoded once more, or more often: a proxy or a CDN on the way may do that. What is encoded more than
-    `ENCODINGS_MAX` times over was made to be decoded, and counts as climbing.
+    Test it percent-decoded too, any number of times: a proxy or a CDN may decode it. Return True for a path that is
+    encoded more than `ENCODINGS_MAX` times: only an attack needs that.
     """
     for _ in range(ENCODINGS_MAX + 1):
         if path.startswith("/") or "\\" in path or not _STEPS.isdisjoint(path.split("/")):
@@ -135,10 +135,10 @@ def _climbs(path: str) -> bool:
 
 
 def check_filename(filename: str) -> str:
-    """The file name itself in Unicode's composed form, if it is a bare name; else `InvalidFilename`.
+    """Return the file name in Unicode's composed form (NFC), if it is a bare name; else raise `InvalidFilename`.
 
-    macOS sends Hangul decomposed (NFD); composed, the same name compares equal everywhere. Lengths are checked first:
-    sorting a run of combining marks takes a time that grows with the square of its length.
+    macOS sends Hangul decomposed (NFD). In composed form the same name compares equal everywhere. Lengths are checked
+    first, because normalising a run of combining marks takes quadratic time.
     """
     if len(filename) > _DECOMPOSED_MAX * FILENAME_MAX_CHARS:
         raise _too_long()
@@ -167,7 +167,7 @@ def _too_long() -> InvalidFilename:
 
 
 def _longest_run(text: str) -> int:
-    """The most combining marks that follow each other."""
+    """Return the length of the longest run of combining marks."""
     longest = run = 0
     for char in text:
         run = run + 1 if unicodedata.combining(char) else 0
@@ -176,7 +176,7 @@ def _longest_run(text: str) -> int:
 
 
 def extension(filename: str) -> str:
-    """The extension in lower case without its dot, or "" where there is none that a key could carry."""
+    """Return the extension in lower case without its dot, or "" if there is none that fits a key."""
     stem, dot, ext = filename.rpartition(".")
     ext = ext.lower()
     return ext if dot and stem and _EXTENSION.fullmatch(ext) else ""

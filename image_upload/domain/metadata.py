@@ -1,4 +1,4 @@
-"""User metadata of objects: the standard set, and what S3 can store of a client's own.
+"""User metadata of objects: the standard names, and a client's own as far as S3 can store them.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 """
@@ -17,18 +17,18 @@ from image_upload.limits import S3_METADATA_MAX_BYTES
 
 _PREFIX = "x-amz-meta-"
 _NAME = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
-# An encoded word of RFC 2047 section 2, which is how S3 gives back what is not ASCII.
+# An encoded word of RFC 2047 section 2, in which S3 returns values outside ASCII.
 _WORD = re.compile(r"=\?[A-Za-z0-9_-]+\?[bBqQ]\?[^?\s]*\?=")
-# Some stores (Ceph) give underscores back as hyphens.
+# Some stores (Ceph) return underscores as hyphens.
 _STANDARD = frozenset({"user_id", "class_id", "original_filename", "content_type", "upload_timestamp"})
 
 
 def headers_of(
     given: Mapping[str, str], *, user_id: str, filename: str | None, content_type: str, now: datetime
 ) -> dict[str, str]:
-    """The x-amz-meta-* headers of an upload: the standard ones and the client's own.
+    """Return the x-amz-meta-* headers of an upload: the standard ones and the client's own.
 
-    Values outside ASCII travel as one RFC 2047 word each, as S3 itself returns them. Raises `InvalidMetadata`.
+    A value outside ASCII becomes one RFC 2047 word, as S3 itself returns it. Raises `InvalidMetadata`.
     """
     values = {
         **given,
@@ -38,7 +38,7 @@ def headers_of(
     }
     if filename is not None:
         values["original_filename"] = filename
-    # No encoding is shorter than its text, so whatever is too long already need not be encoded.
+    # An encoded value is never shorter, so values that are too long already are not encoded.
     _check_total(sum(len(name) + len(value) for name, value in values.items()))
     headers = {}
     utf_8 = Charset("utf-8")
@@ -47,16 +47,16 @@ def headers_of(
             raise InvalidMetadata("A metadata name is 1 to 64 of a-z, 0-9, hyphen and underscore. Rename it.")
         if keys.NOT_TEXT.search(value):
             raise InvalidMetadata(f"The metadata value of {name} holds control characters. Send printable text.")
-        # What looks encoded is encoded: it must not come back as something else.
+        # A value that looks like an encoded word is encoded too, or it would come back decoded.
         plain = value.isascii() and value == " ".join(value.split()) and "=?" not in value
-        # Not email.header.Header: it looks for places to fold, in quadratic time, and a header has no folding.
+        # Not email.header.Header: it searches for places to fold in quadratic time, and HTTP headers are not folded.
         headers[f"{_PREFIX}{name}"] = value if plain else utf_8.header_encode(value)
     _check_total(sum(len(name) - len(_PREFIX) + len(value) for name, value in headers.items()))
     return headers
 
 
 def _check_total(total_bytes: int) -> None:
-    """Raises `InvalidMetadata` for more than S3 stores."""
+    """Raise `InvalidMetadata` for more bytes than S3 stores."""
     if total_bytes > S3_METADATA_MAX_BYTES:
         raise InvalidMetadata(
             f"The metadata takes {human_bytes(total_bytes, up=True)} or more with what the service adds; S3 stores at "
@@ -66,7 +66,7 @@ def _check_total(total_bytes: int) -> None:
 
 
 def from_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The user metadata among the headers of an object, as it was sent: `headers_of` the other way round."""
+    """Return the user metadata in an object's headers, decoded: the inverse of `headers_of`."""
     found = {}
     for header, value in headers.items():
         name = header.lower().removeprefix(_PREFIX)
@@ -77,7 +77,7 @@ def from_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _decoded(value: str) -> str:
-    """A header's value with its encoded words decoded; as it is where they cannot be."""
+    """Decode a header's encoded words; return the value unchanged if they are invalid."""
     if not _WORD.search(value):
         return value
     try:

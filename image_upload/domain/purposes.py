@@ -1,7 +1,6 @@
-"""The table of purposes: where an upload goes, how long it stays, what it may be.
+"""The table of purposes: the folder of an upload, its life time, and its types and size.
 
-Everything that depends on a purpose is derived from this table: keys, checks at mint, lifecycle
-rules, documentation. A purpose is added here and nowhere else.
+Keys, checks at mint, lifecycle rules and documentation are derived from this table. Add a purpose here only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +8,7 @@ from typing import Final, NamedTuple
 
 from image_upload.limits import GIB, MIB, S3_OBJECT_MAX_BYTES
 
-# Media type → file extensions that may stand for it, the usual one first.
+# Media type → its file extensions, the usual one first.
 # https://www.iana.org/assignments/media-types/media-types.xhtml
 IMAGE_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     "image/jpeg": ("jpg", "jpeg"),
@@ -22,8 +21,8 @@ GIF_TYPES: Final[Mapping[str, tuple[str, ...]]] = {"image/gif": ("gif",)}
 _AUDIO_EXTENSIONS: Final = (
     "mp3", "m4a", "wav", "ogg", "oga", "opus", "webm", "weba", "flac", "aac", "mp4", "amr", "3gp", "aif", "aiff",
 )  # fmt: skip
-# Recorders disagree about names (audio/x-m4a, audio/mp4, audio/m4a are one format), so any audio
-# type goes with any audio extension.
+# Recorders use different names for one format (audio/x-m4a, audio/mp4, audio/m4a), so any audio
+# type agrees with any audio extension.
 AUDIO_TYPES: Final[Mapping[str, tuple[str, ...]]] = {"audio/*": _AUDIO_EXTENSIONS}
 
 _OOXML = "application/vnd.openxmlformats-officedocument"
@@ -53,12 +52,11 @@ ANY_TYPE: Final[Mapping[str, tuple[str, ...]]] = {"*/*": ()}
 
 
 class Purpose(NamedTuple):
-    """One row: `key` is a pattern for `keys.make`, `kept_days` None means for ever.
+    """One row. `key` is a pattern for `keys.make`. `kept_days` is the life time; None means for ever.
 
-    `types` maps media types (or `audio/*`, `*/*`) to the extensions that agree with them; no
-    extensions means that any agrees. `cdn`: a CDN in front of the bucket may serve it to anybody who
-    knows its address, for such an address needs no signature. `cools`: seldom read after a while, so it
-    may move to cheaper storage as it ages.
+    `types` maps media types (or `audio/*`, `*/*`) to the extensions that agree with them; without extensions, any
+    agrees. `cdn`: a CDN in front of the bucket may serve the object publicly, by a URL without a signature. `cools`: it
+    is seldom read after some time, so a lifecycle rule may move it to cheaper storage.
     """
 
     name: str
@@ -71,23 +69,23 @@ class Purpose(NamedTuple):
 
     @property
     def prefix(self) -> str:
-        """The folder that all its keys begin with, and those of no other purpose: `scans/`."""
+        """The folder of all its keys, and of no other purpose's: `scans/`."""
         return self.key.partition("/")[0] + "/"
 
     def extensions_of(self, content_type: str) -> tuple[str, ...] | None:
-        """The extensions that agree with a media type (lower case, no parameters), None if it is not taken."""
+        """Return the extensions that agree with a media type (lower case, no parameters); None if it is not allowed."""
         for pattern in (content_type, content_type.partition("/")[0] + "/*", "*/*"):
             if pattern in self.types:
                 return self.types[pattern]
         return None
 
 
-# The documents' POST /files/upload-url keeps its own key; it is no purpose that a client can name.
+# The keys of POST /files/upload-url (version 1). A client cannot name this purpose.
 USER_FILE: Final = Purpose("user-file", "users/{user}/{id}/{filename}", None, ANY_TYPE, 5 * GIB, cdn=False, cools=True)
 
 
 def table(*, allow_gif: bool) -> Mapping[str, Purpose]:
-    """All purposes by name; GIF counts as an image only where the operator says so."""
+    """Return the purposes that a client can name, by name. GIF is an image only with `allow_gif`."""
     images = {**IMAGE_TYPES, **GIF_TYPES} if allow_gif else IMAGE_TYPES
     rows = (
         Purpose("upload", "uploads/{id}.{ext}", None, images, 10 * MIB, cdn=True, cools=False),
@@ -102,10 +100,10 @@ def table(*, allow_gif: bool) -> Mapping[str, Purpose]:
 
 
 def every() -> tuple[Purpose, ...]:
-    """All purposes, also the one that no client can name: for what is derived from keys and life times."""
+    """Return all purposes, with `USER_FILE`: for rules that are derived from keys and life times."""
     return (*table(allow_gif=False).values(), USER_FILE)
 
 
 def of_key(key: str, purposes: Iterable[Purpose]) -> Purpose | None:
-    """The purpose whose folder a key is in, None if it is in none."""
+    """Return the purpose whose folder a key is in, None if it is in none."""
     return next((purpose for purpose in purposes if key.startswith(purpose.prefix)), None)

@@ -1,1 +1,1 @@
-"""Forms to S3, for clients that cannot talk to S3 themselves."""
+"""The form proxy: store the file of a form in S3, for clients that cannot reach S3."""

@@ -1,6 +1,6 @@
-"""Read multipart/form-data as it arrives, bounded in every direction. RFC 7578.
+"""Read multipart/form-data as it arrives, with limits for fields, parts and headers. RFC 7578.
 
-Nobody has to hold more than one chunk: `Incoming` gives the file's bytes out as they come.
+`Incoming` passes the file's bytes on as they arrive, so a reader holds no more than one chunk.
 """
 
 from collections import deque
@@ -21,13 +21,13 @@ FOLDER_FIELD = "folder"
 PURPOSE_FIELD = "purpose"
 CLASS_FIELD = "class_id"
 SUCCESS_URL_FIELD = "success_url"
-# Those that mean something here; frameworks add others of their own, which are read over.
+# The fields that the service reads. Others, which frameworks add, are ignored.
 _FIELDS = frozenset(
     {"uploadUrl", "max_retries", FOLDER_FIELD, PURPOSE_FIELD, CLASS_FIELD, SUCCESS_URL_FIELD},
 )
-# How Dropzone, Resumable.js, Flow.js, Fine Uploader and Plupload say of how many pieces this form carries one.
+# The fields with the number of chunks of Dropzone, Resumable.js, Flow.js, Fine Uploader and Plupload.
 _CHUNK_COUNTS = frozenset({"dztotalchunkcount", "resumableTotalChunks", "flowTotalChunks", "qqtotalparts", "chunks"})
-# What browsers call a Blob without a name, such as a JSON document beside the file.
+# Browsers give this name to a Blob without one, such as a JSON document beside the file.
 _NAMELESS = "blob"
 _NAMES_SHOWN = 5
 _BOUNDARY_MAX_CHARS = 70  # RFC 2046 section 5.1.1
@@ -38,9 +38,9 @@ Event = tuple[Literal["part", "data", "end"], "Part | memoryview"]
 
 @dataclass(slots=True)
 class Part:
-    """One part's head: `filename` is None for a plain field.
+    """One part's head. `filename` is None for a plain field.
 
-    `data_offset` is where in the body its content begins; None until its first byte came.
+    `data_offset` is the position of its content in the body; None before its first byte.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Part:
 
 
 def boundary_of(content_type: str | None) -> bytes:
-    """The boundary of a form's Content-Type. Raises `NotAForm` or `MalformedForm`."""
+    """Return the boundary of a form's Content-Type. Raises `NotAForm` or `MalformedForm`."""
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data":
         raise NotAForm(f"The body is not a form. {_HINT}")
@@ -61,7 +61,7 @@ def boundary_of(content_type: str | None) -> bytes:
 
 
 class _Reader:
-    """Collects the low-level parser's callbacks into events."""
+    """Turn the callbacks of the low-level parser into events."""
 
     def __init__(self, boundary: bytes) -> None:
         self.events: list[Event] = []
@@ -88,7 +88,7 @@ class _Reader:
         )
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Events of the next chunk."""
+        """Parse the next chunk; yield its events."""
         self._chunk = chunk
         try:
             self._parser.write(chunk)
@@ -134,7 +134,7 @@ class _Reader:
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         if self._part.data_offset is None:
-            # What looked like a boundary at the end of the last chunk comes as bytes of the parser's own.
+            # Bytes at the end of the last chunk that looked like a boundary come in a buffer of the parser.
             before = start if data is self._chunk else start - end
             self._part.data_offset = self._consumed + before
         self.events.append(("data", memoryview(data)[start:end]))
@@ -149,10 +149,10 @@ class _Reader:
 class Incoming:
     """A form that is still arriving: its fields so far, and the file's bytes as they come.
 
-    The one part with a file name is the file, whatever its field is called; fields with no meaning here are read over.
-    `checks` are called with the value of each field of their name as soon as it is there, and may raise.
-
+    The one part with a file name is the file, under any field name. Unknown fields are ignored. `checks` are called
+    with the value of each field of their name as soon as it is complete, and may raise.
     Call `reach_file`, then read `chunks` to their end, then `finish`; without a file `finish` is enough.
+
     All of them raise `MalformedForm`, also when the stream ends before the closing boundary.
     """
 
@@ -192,9 +192,9 @@ class Incoming:
         return False
 
     def length_if_last(self) -> int | None:
-        """The file's length, computed from the form's own, if nothing but the closing boundary follows it.
+        """Return the file's length, if only the closing boundary follows it: computed from the form's length.
 
-        None where the form came without a length, or the file is empty.
+        Return None if the form has no length, or the file is empty.
         """
         if self._content_length is None or self._file.data_offset is None:
             return None
@@ -202,7 +202,7 @@ class Incoming:
         return max(0, self._content_length - self._file.data_offset - closing)
 
     async def chunks(self) -> AsyncIterator[memoryview]:
-        """The file's bytes, from where the last reader of this stopped. `size_bytes` counts what was given out."""
+        """Yield the file's bytes, from where the last reader stopped. `size_bytes` counts the yielded bytes."""
         while not self._file_ended and (event := await self._next()) is not None:
             kind, payload = event
             if kind == "end":
@@ -213,7 +213,7 @@ class Incoming:
             yield payload
 
     async def finish(self) -> None:
-        """Read the fields behind the file, to the closing boundary."""
+        """Read the fields after the file, up to the closing boundary."""
         while (event := await self._next()) is not None:
             if self._takes(event):
                 raise MalformedForm(
@@ -222,7 +222,7 @@ class Incoming:
                 )
 
     async def _fill(self) -> None:
-        """Have the next event at hand, if there is one."""
+        """Fetch the next event into `_event`, if there is one."""
         while not self._events:
             try:
                 chunk = await anext(self._stream)
@@ -239,7 +239,7 @@ class Incoming:
         return None
 
     def _takes(self, event: Event) -> bool:
-        """Take in what belongs to a plain field; True for the head of the file."""
+        """Add the event to a plain field; return True for the head of the file."""
         kind, payload = event
         if isinstance(payload, Part):
             self._part, self._value = payload, bytearray()
@@ -266,13 +266,13 @@ class Incoming:
 
 
 def _is_file(part: Part) -> bool:
-    """Whether a part is the form's file: it has a name of its own, or the field that is meant for it."""
+    """Return whether a part is the form's file: it has a file name, and not only that of a nameless Blob."""
     named = bool(part.filename) and part.name not in _FIELDS
     return named and (part.name == FILE_FIELD or part.filename != _NAMELESS)
 
 
 def _refuse_chunks(field: str, count: bytes) -> None:
-    """Raises `ChunksNotSupported` where the form says that it is one of several of a file."""
+    """Raise `ChunksNotSupported` if the form says that it carries one of several chunks of a file."""
     if count.isdigit() and count.lstrip(b"0") not in (b"", b"1"):
         raise ChunksNotSupported(
             f"The field {field!r} says that this form is one chunk of a file; chunks are not put together here, and "

@@ -1,4 +1,4 @@
-"""A form's file into our own bucket: `POST /api/v1/s3/upload`."""
+"""Store a form's file in the service's bucket: `POST /api/v1/s3/upload`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -19,7 +19,7 @@ from image_upload.errors import (
     ValidationFailed,
 )
 from image_upload.form_proxy.form import CLASS_FIELD, FILE_FIELD, FOLDER_FIELD, PURPOSE_FIELD, Incoming
-from image_upload.form_proxy.spool import Room, pieces, receive
+from image_upload.form_proxy.spool import SpoolBudgets, pieces, receive
 from image_upload.languages.wording import human_bytes
 from image_upload.limits import MULTIPART_URL_EXPIRES_S, S3_OBJECT_MAX_BYTES
 from image_upload.s3 import objects, transfer
@@ -28,15 +28,15 @@ from image_upload.s3.inspection import Inspected
 from image_upload.s3.objects import StoredObject
 from image_upload.telemetry import audit
 
-# What decides the key and the object's headers; all of it must be known before the first byte leaves.
+# The fields that decide the key and the object's headers. They must be known before the first byte is sent.
 _DECISIVE = frozenset({FOLDER_FIELD, PURPOSE_FIELD, CLASS_FIELD})
 _ANY_TYPE = "application/octet-stream"
-# How long a quota waits for a process that died in the middle.
+# A reservation lasts this long, in case the process dies before it settles it.
 _RESERVED_S = MULTIPART_URL_EXPIRES_S
 
 
 class StoredFile(NamedTuple):
-    """What S3 has."""
+    """The stored file, as S3 describes it."""
 
     key: str
     content_type: str
@@ -45,26 +45,28 @@ class StoredFile(NamedTuple):
 
 
 class FormStore(NamedTuple):
-    """Where files are kept, and for what purposes."""
+    """The bucket to store in, and the purposes that forms may name."""
 
     context: CompletionContext
     table: Mapping[str, Purpose]
 
 
-class _Place(NamedTuple):
-    """Where a file goes, with which headers, and how long it may be."""
+class _Destination(NamedTuple):
+    """The key and headers of a file, and its longest length in bytes."""
 
     key: str
     headers: Mapping[str, str]
     max_bytes: int
 
 
-async def store_form(form_store: FormStore, incoming: Incoming, user_id: str, room: Room | None) -> StoredFile:
+async def store_form(
+    form_store: FormStore, incoming: Incoming, user_id: str, budgets: SpoolBudgets | None
+) -> StoredFile:
     """Store the form's file under its purpose's key, or under `{folder}/{user}/{id}.{ext}`.
 
-    With `purpose` or `folder` in front of the file its bytes go straight on; else they are spooled until it is known.
-    If this raises, nothing is left in S3. Raises `MalformedForm`, `ValidationFailed`, `InvalidFilename`, `InvalidKey`,
-    `InvalidMetadata`, `UnsupportedFileType`, `EmptyFile`, `FileTooLarge`, and the problems of S3.
+    With `purpose` or `folder` in front of the file, its bytes are sent as they arrive; else the file is spooled first.
+    If this raises, S3 has nothing of the file. Raises `MalformedForm`, `ValidationFailed`, `InvalidFilename`,
+    `InvalidKey`, `InvalidMetadata`, `UnsupportedFileType`, `EmptyFile`, `FileTooLarge`, and the problems of S3.
     """
     if not await incoming.reach_file():
         await incoming.finish()
@@ -75,7 +77,7 @@ async def store_form(form_store: FormStore, incoming: Incoming, user_id: str, ro
     keys.check_filename(incoming.filename)
     in_front = _DECISIVE & incoming.fields.keys()
     if not in_front - {CLASS_FIELD}:
-        form = await receive(incoming, room)
+        form = await receive(incoming, budgets)
         assert form.file is not None  # it was reached
         with closing(form):
             kept = await _store(form_store, incoming, user_id, pieces(form.file), expected_bytes=form.size_bytes)
@@ -129,11 +131,11 @@ async def _store(
                 max_bytes=S3_OBJECT_MAX_BYTES,
             ) from None
         raise
-    audit.note("store", place.key, purpose=incoming.fields.get(PURPOSE_FIELD), size_bytes=stored.size_bytes)
+    audit.record("store", place.key, purpose=incoming.fields.get(PURPOSE_FIELD), size_bytes=stored.size_bytes)
     return StoredFile(place.key, place.headers["Content-Type"], stored)
 
 
-def _place(form_store: FormStore, incoming: Incoming, user_id: str) -> _Place:
+def _place(form_store: FormStore, incoming: Incoming, user_id: str) -> _Destination:
     now, fields = datetime.now(UTC), incoming.fields
     content_type = incoming.content_type or checks.usual_type(incoming.filename) or _ANY_TYPE
     given = {CLASS_FIELD: fields[CLASS_FIELD]} if fields.get(CLASS_FIELD) else {}
@@ -156,15 +158,21 @@ def _place(form_store: FormStore, incoming: Incoming, user_id: str) -> _Place:
             class_id=checks.class_id(purpose, given),
             now=now,
         )
-    told = metadata.headers_of(given, user_id=user_id, filename=incoming.filename, content_type=content_type, now=now)
-    return _Place(key, {"Content-Type": content_type, **told, **form_store.context.bucket.at_rest(key)}, max_bytes)
+    metadata_headers = metadata.headers_of(
+        given, user_id=user_id, filename=incoming.filename, content_type=content_type, now=now
+    )
+    return _Destination(
+        key,
+        {"Content-Type": content_type, **metadata_headers, **form_store.context.bucket.storage_headers(key)},
+        max_bytes,
+    )
 
 
 def _folder(form_store: FormStore, named: str, content_type: str, filename: str) -> str:
-    """The folder that a form's file goes into: the one that it names, else the default one for its type.
+    """Return the folder for a form's file: the one that it names, else the default one for its type.
 
-    What a CDN serves is public, and read by its folder: such a folder takes its purpose's types alone, and no folder
-    inside it, which could read like another user's. Raises `UnsupportedFileType`, `InvalidKey`.
+    A folder that a CDN serves is public. It takes only its purpose's types, and no subfolder, which could look like
+    another user's. Raises `UnsupportedFileType`, `InvalidKey`.
     """
     folder = named.strip("/") or keys.DEFAULT_FOLDER
     purpose = purposes.of_key(f"{folder}/", form_store.table.values())
@@ -184,7 +192,7 @@ def _folder(form_store: FormStore, named: str, content_type: str, filename: str)
 
 
 async def _up_to(max_bytes: int, chunks: AsyncIterator[memoryview]) -> AsyncIterator[memoryview]:
-    """The same chunks. Raises `FileTooLarge` when they are more than the purpose takes."""
+    """Yield the chunks. Raises `FileTooLarge` if they exceed the purpose's limit."""
     received = 0
     async for chunk in chunks:
         received += len(chunk)

@@ -1,4 +1,4 @@
-"""Hold clients to a pace: a place for each upload, and no waiting for one that does not send."""
+"""Limit simultaneous uploads, and refuse clients that send too slowly."""
 
 import asyncio
 import time
@@ -15,14 +15,14 @@ from image_upload.limits import (
     UPLOADS_FOR_USERS,
 )
 
-# What a client is told to wait when all places are taken.
+# Retry-After, in seconds, when all slots are taken.
 RETRY_AFTER_S = 2
 
 
 class ConcurrencyLimit:
-    """A bounded number of uploads at once; the next one is turned away, not queued.
+    """A limit for simultaneous uploads. Further ones are refused, not queued.
 
-    No address and no user has more than `share` of them, and the last `for_users` are for signed-in users only.
+    An address or a user gets at most `share` of the slots, and the last `for_users` are for signed-in users only.
     """
 
     def __init__(self, share: int, most: int = UPLOADS_AT_ONCE, for_users: int = UPLOADS_FOR_USERS) -> None:
@@ -33,7 +33,7 @@ class ConcurrencyLimit:
 
     @contextmanager
     def one(self, whose: str, *, signed_in: bool) -> Iterator[None]:
-        """Hold a place for an address or a user. Raises `TooManyUploads`."""
+        """Hold a slot for an address or a user. Raises `TooManyUploads`."""
         most = self._most if signed_in else self._most - self._for_users
         if self._taken.total() >= most or self._taken[whose] >= self._share:
             raise too_busy()
@@ -47,12 +47,12 @@ class ConcurrencyLimit:
 
     @property
     def are_scarce(self) -> bool:
-        """Whether three quarters are taken."""
+        """Return whether three quarters of the slots are taken."""
         return self._taken.total() * 4 >= self._most * 3
 
 
 def too_busy() -> TooManyUploads:
-    """For what there is no room, no place or no disk at the moment."""
+    """Return the problem for an upload without a free slot, buffer or disk space."""
     return TooManyUploads(
         "The service takes no more uploads at the moment. Nothing was stored. Try again in a few seconds, or send the "
         "file to S3 itself.",
@@ -67,10 +67,10 @@ async def paced(
     idle_s: float = CLIENT_IDLE_S,
     min_bytes_per_s: float = CLIENT_MIN_BYTES_PER_S,
 ) -> AsyncIterator[bytes]:
-    """The stream itself, until the client falls silent for `idle_s` or below the least average rate.
+    """Yield the stream's chunks. Raises `ClientTooSlow` after `idle_s` without one, or below the least average rate.
 
-    That rate is a higher one while the service is busy. Only time spent waiting for the client counts: while S3 is
-    slow it is us who do not read. Raises `ClientTooSlow`.
+    The least rate is higher while the service is busy. Only the time that the service waits for the client counts, not
+    the time in which a slow S3 keeps it from reading.
     """
     waited_s, received = 0.0, 0
     while True:

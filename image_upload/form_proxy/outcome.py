@@ -1,8 +1,8 @@
-"""After a connection broke behind the last byte: is the file stored?
+"""Find out whether S3 has stored a file, after the connection broke behind its last byte.
 
-Where it is our own bucket we look. An object of the right length alone proves nothing, it may have been there
-before: a file that we still have is compared with the object's ETag, one that has passed through must have been
-written since it began, by S3's own clock.
+Only the service's own bucket can be asked. An object of the right length is no proof, as it may be an earlier one. A
+file that is still here is compared with the object's ETag. For a file that was streamed, the object must be newer than
+the upload's begin, by S3's clock.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from image_upload.s3.objects import StoredObject
 
 
 async def _look(bucket: Bucket, target: Target) -> StoredObject | None:
-    """What our own bucket holds under the target's key. None also where we must not look, or get no answer."""
+    """Return the object under the target's key in the service's bucket; None also for other buckets or no answer."""
     if target.bucket != bucket.name:
         return None
     try:
@@ -30,10 +30,9 @@ async def _look(bucket: Bucket, target: Target) -> StoredObject | None:
 
 
 async def has_arrived(bucket: Bucket, target: Target, length: int, began: float) -> bool:
-    """Whether there is an object of this length that S3 wrote since `began` (on our monotonic clock).
+    """Return whether S3 has an object of this length that is newer than `began` (this process's monotonic clock).
 
-    S3 tells times in whole seconds, also its own: an object of the same length written less than two seconds before
-    passes too.
+    S3's times are in whole seconds, so an object of the same length that is up to two seconds older counts too.
     """
     found = await _look(bucket, target)
     if found is None or found.size_bytes != length:
@@ -43,7 +42,7 @@ async def has_arrived(bucket: Bucket, target: Target, length: int, began: float)
 
 
 async def is_stored(bucket: Bucket, target: Target, file: Waiting) -> bool:
-    """Whether the object under the key is this file: its ETag is the file's MD5 (not so under SSE-KMS: then False).
+    """Return whether the object's ETag is the file's MD5. Under SSE-KMS an ETag is no MD5: then return False.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
     """
@@ -59,7 +58,7 @@ async def _md5(file: Waiting) -> str:
 
 
 def unknown(attempts: int) -> OutcomeUnknown:
-    """The honest answer where nobody can tell."""
+    """Return the problem for an upload whose outcome cannot be found out."""
     return OutcomeUnknown(
         "The connection to S3 broke after the last byte, so the file may be stored or not. Look for it before you send "
         "it again.",

@@ -1,4 +1,4 @@
-"""A form part's Content-Disposition: the name of its field and of its file, in each spelling that clients use.
+"""Read a form part's Content-Disposition: the names of field and file, in all encodings that clients use.
 
 Browsers and curl write UTF-8 between quotes (RFC 7578 section 5.1); others `filename*` (RFC 8187: .NET, Spring),
 encoded words (RFC 2047: .NET, Java) or percent-encoding (RFC 7578 section 2: aiohttp). The form's parser bounds the
@@ -13,23 +13,23 @@ from urllib.parse import unquote_to_bytes
 
 _PARAMETER = re.compile(r'[ \t]*;[ \t]*([^\s=;"]+)=(?:"((?:[^"\\]|\\.)*)"|([^;"]*))', re.DOTALL)
 _WORD = re.compile(r"=\?([A-Za-z0-9-]{1,20})\?([BbQq])\?([!-~]*)\?=", re.ASCII)
-# All of it is in the alphabet of percent-encoding, which a browser uses for three characters only.
+# A name that is percent-encoded as a whole. Browsers encode only three characters.
 _PERCENT_ENCODED = re.compile(r"(?:[A-Za-z0-9_.~-]|%[0-9A-Fa-f]{2})+", re.ASCII)
 # https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data
 _BROWSERS_ESCAPES = {"%22": '"', "%0D": "\r", "%0A": "\n"}
-# No others: Python's codecs hold some that are slow, and some that are no text.
+# No others: some of Python's codecs are slow, and some do not decode to text.
 _CHARSETS = frozenset({"utf-8", "us-ascii", "iso-8859-1"})
 
 
 class Disposition(NamedTuple):
-    """`filename` is the bare name, "" for a file input that was left empty, None for a plain field."""
+    """`filename` is the bare name; "" for a file input without a file, None for a plain field."""
 
     name: str
     filename: str | None
 
 
 def read(header: str) -> Disposition | None:
-    """A part's Content-Disposition, None if it is not that of a form's part."""
+    """Parse a part's Content-Disposition; return None if it is not `form-data`."""
     kind, _, _ = header.partition(";")
     if kind.strip().lower() != "form-data":
         return None
@@ -53,12 +53,12 @@ def read(header: str) -> Disposition | None:
 
 
 def base_name(filename: str) -> str:
-    """What is behind the last slash or backslash: PHP clients and old browsers send the whole path."""
+    """Return the part after the last slash or backslash: PHP clients and old browsers send the whole path."""
     return filename.replace("\\", "/").rpartition("/")[2]
 
 
 def _extended(value: str | None) -> str | None:
-    """`UTF-8'en'%EA%B3%A0.jpg`; RFC 8187 section 3.2. None for anything else."""
+    """Decode `UTF-8'en'%EA%B3%A0.jpg` (RFC 8187 section 3.2); return None for anything else."""
     charset, *rest = (value or "").split("'", 2)
     if len(rest) != 2:  # language and value
         return None
@@ -66,7 +66,7 @@ def _extended(value: str | None) -> str | None:
 
 
 def _words(value: str) -> str | None:
-    """`=?utf-8?B?6rOg?= =?utf-8?Q?.jpg?=`; RFC 2047 section 2. None for anything else."""
+    """Decode `=?utf-8?B?6rOg?= =?utf-8?Q?.jpg?=` (RFC 2047 section 2); return None for anything else."""
     words = [_WORD.fullmatch(word) for word in value.split()]
     data, charsets = b"", set()
     for word in words:
@@ -75,7 +75,7 @@ def _words(value: str) -> str | None:
         charset, encoding, text = word.groups()
         charsets.add(charset.lower())
         try:
-            # A character may be cut between two words, so the bytes are joined first.
+            # A character may be split between two words, so the bytes are joined first.
             data += base64.b64decode(text) if encoding in "Bb" else binascii.a2b_qp(text, header=True)
         except binascii.Error:
             return None
@@ -83,7 +83,7 @@ def _words(value: str) -> str | None:
 
 
 def _percent_decoded(value: str) -> str:
-    """What aiohttp or a browser has percent-encoded."""
+    """Decode the percent-encoding of aiohttp, or that of browsers."""
     if _PERCENT_ENCODED.fullmatch(value) and (text := _text(unquote_to_bytes(value), "utf-8")) is not None:
         return text
     for escape, character in _BROWSERS_ESCAPES.items():

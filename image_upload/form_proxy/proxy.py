@@ -1,4 +1,4 @@
-"""The whole way of a form: which way its file goes, within what time, and what the client hears."""
+"""Handle a form: choose how its file is sent, within the deadline, and answer the client."""
 
 import asyncio
 import functools
@@ -22,7 +22,7 @@ from image_upload.form_proxy.form_store import FormStore, StoredFile, store_form
 from image_upload.form_proxy.min_rate import ConcurrencyLimit, paced
 from image_upload.form_proxy.outcome import is_stored
 from image_upload.form_proxy.sender import Sender, Sent, judge, put_headers
-from image_upload.form_proxy.spool import Form, Room
+from image_upload.form_proxy.spool import Form, SpoolBudgets
 from image_upload.form_proxy.streaming_upload import Broken, StreamingUpload
 from image_upload.form_proxy.target import Target, TargetRule
 from image_upload.limits import (
@@ -39,7 +39,7 @@ from image_upload.web.routing import length_of
 RETRIES_DEFAULT = 3
 
 _ANY_TYPE = "application/octet-stream"
-# RFC 9110 section 14.4; jQuery File Upload says by it which piece of a file a form carries.
+# RFC 9110 section 14.4. jQuery File Upload sends it with each chunk of a file.
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 
 
@@ -54,7 +54,7 @@ class Done(NamedTuple):
 
 
 class Proxy:
-    """Takes a form, checks it and its target, and sends the file."""
+    """Check a form and its target, and send its file."""
 
     def __init__(self, settings: Settings, context: CompletionContext) -> None:
         self._context = context
@@ -74,11 +74,11 @@ class Proxy:
             self._bucket.public_address,
             buckets=self._settings.proxy_allowed_buckets,
             hosts=self._settings.proxy_allowed_hosts,
-            at_rest=self._bucket.at_rest,
+            storage_headers=self._bucket.storage_headers,
         )
 
     async def handle(self, request: Request, *, retrying: bool) -> Done:
-        """The whole way of one request. Raises a problem before any byte leaves, or S3's own."""
+        """Send a form's file to its target. Raises a problem of the form before any byte is sent, or S3's own."""
         started = time.monotonic()
         with self._places.one(self._address_of(request.scope), signed_in=False):
             deadline, incoming = self._arriving(request)
@@ -91,27 +91,27 @@ class Proxy:
         return Done(incoming.filename, incoming.size_bytes, sent, _elapsed_ms(started), _success_url(incoming))
 
     def cdn_url(self, key: str) -> str | None:
-        """The key's address on the CDN."""
+        """Return the key's URL on the CDN."""
         return self._bucket.cdn_url(key)
 
-    async def keep(self, request: Request, principal: Principal) -> StoredFile:
-        """The form's file into our own bucket; see `form_store.store_form`."""
-        # A number of accounts cannot look like an address.
+    async def store(self, request: Request, principal: Principal) -> StoredFile:
+        """Store the form's file in the service's bucket; see `form_store.store_form`."""
+        # The prefix keeps user ids apart from addresses.
         whose = f"user {principal.user_id}" if principal.signed_in else self._address_of(request.scope)
         with self._places.one(whose, signed_in=principal.signed_in):
             deadline, incoming = self._arriving(request)
             async with _until(deadline):
                 table = purposes.table(allow_gif=self._settings.allow_gif)
                 form_store = FormStore(self._context, table)
-                kept = await store_form(form_store, incoming, principal.user_id, self._room())
-                return kept._replace(success_url=_success_url(incoming))
+                stored = await store_form(form_store, incoming, principal.user_id, self._budgets())
+                return stored._replace(success_url=_success_url(incoming))
 
     def _sender(self) -> Sender:
         return Sender(self._bucket.client, self._bucket.streaming_put, functools.partial(is_stored, self._bucket))
 
-    def _room(self) -> Room | None:
-        """For files that wait; None where the whole body is in memory already."""
-        return None if self._settings.on_lambda else Room(self._bucket.buffers, self._disk)
+    def _budgets(self) -> SpoolBudgets | None:
+        """The budgets for spooled files; None if the whole body is in memory already."""
+        return None if self._settings.on_lambda else SpoolBudgets(self._bucket.buffers, self._disk)
 
     def _is_busy(self) -> bool:
         return self._places.are_scarce or self._bucket.buffers.is_waited_for
@@ -127,7 +127,7 @@ class Proxy:
         return upload_deadline(self._settings.timeout_s), incoming
 
     def _check_success_url(self, url: str) -> None:
-        """Raises `ValidationFailed` unless it leads to one of the operator's front ends: never an open redirect."""
+        """Raise `ValidationFailed` unless the URL is one of the operator's front ends, to prevent open redirects."""
         if not url:
             return
         origin = origins.of_url(url) if len(url) <= SUCCESS_URL_MAX_CHARS else None
@@ -142,14 +142,14 @@ class Proxy:
         length = None
         async with _until(deadline):
             if await incoming.reach_file() and "uploadUrl" in incoming.fields:
-                # Before any of the file is read: for a URL that will not do nothing is kept.
+                # Check the URL before any of the file is read or spooled.
                 self._target(incoming.fields)
                 if not self._settings.on_lambda:
                     length = incoming.length_if_last()
         if length is not None and length >= STREAM_FROM_BYTES:
             return await self._through(incoming, length, deadline, retrying=retrying)
         async with _until(deadline):
-            form = await spools.receive(incoming, self._room())
+            form = await spools.receive(incoming, self._budgets())
         try:
             return await self._send(form, deadline, retrying=retrying)
         finally:
@@ -159,19 +159,19 @@ class Proxy:
         return self._rule.check(fields["uploadUrl"].strip(), datetime.now(UTC))
 
     async def _check_signature(self, target: Target, content_type: str | None, length: int) -> None:
-        """What S3 would say after the last byte of a file for our own bucket, said before the first one."""
+        """Refuse a wrong signature for the service's bucket before the first byte. S3 would after the last one."""
         headers = {**put_headers(target, content_type), "Content-Length": str(length), "Host": target.host}
         if target.bucket == self._bucket.name and await self._bucket.refuses("PUT", target.url, headers):
             judge(HTTPStatus.FORBIDDEN, {}, "SignatureDoesNotMatch", 0)
 
     async def _through(self, incoming: Incoming, length: int, deadline: Deadline, *, retrying: bool) -> Sent:
-        """The file as it arrives; where retries are wanted a copy is spooled on the way."""
+        """Send the file as it arrives. For retries, spool a copy at the same time."""
         keys.check_filename(incoming.filename)
-        target, room = self._target(incoming.fields), self._room()
+        target, budgets = self._target(incoming.fields), self._budgets()
         incoming.content_type = incoming.content_type or _type_of(target, incoming.filename)
         await self._check_signature(target, incoming.content_type, length)
         retries = _max_retries(incoming.fields.get("max_retries")) if retrying else 0
-        spool = spools.Spool(room) if room is not None and retries else None
+        spool = spools.Spool(budgets) if budgets is not None and retries else None
         through = StreamingUpload(self._bucket, incoming, target, length, spool=spool, deadline=deadline)
         try:
             async with _until(deadline, attempts=1):
@@ -207,7 +207,7 @@ class Proxy:
 
 @asynccontextmanager
 async def _until(deadline: Deadline, *, attempts: int = 0) -> AsyncIterator[None]:
-    """Raises `UploadTimedOut` when the deadline passes inside."""
+    """Raise `UploadTimedOut` if the deadline passes inside the block."""
     try:
         async with asyncio.timeout(deadline.left_s):
             yield
@@ -223,7 +223,7 @@ def _success_url(incoming: Incoming) -> str | None:
 
 
 def _refuse_piece(content_range: str) -> None:
-    """Raises `ChunksNotSupported` where a request says that it carries a part of a file only."""
+    """Raise `ChunksNotSupported` if Content-Range says that the request carries only a chunk of a file."""
     match = _CONTENT_RANGE.fullmatch(content_range)
     if match is None:
         return
@@ -238,9 +238,9 @@ def _refuse_piece(content_range: str) -> None:
 
 
 def _type_of(target: Target, filename: str) -> str:
-    """The type of a file whose part names none: what was signed cannot be read, but it fits the key's extension."""
+    """Return the media type of a part that names none, by the key's extension: the signed type cannot be read."""
     if target.key.startswith(purposes.USER_FILE.prefix):
-        return _ANY_TYPE  # whatever its name, POST /files/upload-url signs no other
+        return _ANY_TYPE  # POST /files/upload-url always signs this type
     return checks.usual_type(target.key) or checks.usual_type(filename) or _ANY_TYPE
 
 

@@ -1,4 +1,4 @@
-"""The way to the routes that take a form: they, and all that a form needs, come with the first request for one."""
+"""Lead to the form routes, and import what a form needs at the first request."""
 
 from typing import Final
 
@@ -14,13 +14,13 @@ RETRY_PATH: Final = "/upload-with-presigned-retry"
 
 
 def file_max_bytes(stored_max_bytes: int, settings: Settings) -> int:
-    """The largest file that a form may hold, where its store takes so many bytes. Lambda carries less."""
+    """Return the largest file of a form, where its store takes so many bytes. Lambda carries less."""
     on_lambda = LAMBDA_FORM_MAX_BYTES - FORM_OVERHEAD_MAX_BYTES
     return min(stored_max_bytes, on_lambda) if settings.on_lambda else stored_max_bytes
 
 
 def router(settings: Settings, context: CompletionContext, principal_of: PrincipalOf) -> LazyRouter:
-    """Forms through the service."""
+    """Return the router of forms through the service."""
 
     def build() -> APIRouter:
         from image_upload.form_proxy import routes  # 60 ms: httpx, tenacity, the form parser

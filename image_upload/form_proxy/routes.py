@@ -85,7 +85,7 @@ _PROBLEMS = (
 
 
 def _form(fields: dict[str, Any]) -> dict[str, Any]:
-    """The form in OpenAPI: it is read from the stream, so FastAPI cannot see its fields."""
+    """Return the form for the OpenAPI document. It is read from the stream, so FastAPI does not know its fields."""
     return {"type": "object", "required": ["file", "uploadUrl"], "properties": fields}
 
 
@@ -126,12 +126,12 @@ _STORE_FORM: dict[str, Any] = {
 
 
 def router(settings: Settings, context: CompletionContext, principal_of: PrincipalOf) -> APIRouter:
-    """The form routes. The first two need no token: the presigned URL is the permission."""
+    """Return the form routes. The first two need no token, because the presigned URL is the permission."""
     routes = Routes(tags=["Proxy"])
     proxy = Proxy(settings, context)
 
     def takes(stored_max_bytes: int) -> dict[str, Any]:
-        """A form's limits: its file and what stands around it; `min_rate` watches the client's pace."""
+        """Return a form's limits: its file and the form around it; `min_rate` watches the client's rate."""
         most = file_max_bytes(stored_max_bytes, settings) + FORM_OVERHEAD_MAX_BYTES
         return {"max_body_bytes": most, "body_timeout_s": None}
 
@@ -150,7 +150,7 @@ def router(settings: Settings, context: CompletionContext, principal_of: Princip
         ),
     )
     async def upload(request: Request) -> JSONResponse:
-        """For clients that cannot talk to S3 themselves. Reports success only after S3 has confirmed the file."""
+        """For clients that cannot reach S3. Reports success only after S3 has confirmed the file."""
         done = await proxy.handle(request, retrying=False)
         return _answer(_stored(done), done.success_url)
 
@@ -169,7 +169,7 @@ def router(settings: Settings, context: CompletionContext, principal_of: Princip
         ),
     )
     async def upload_with_retry(request: Request) -> JSONResponse:
-        """Tries again after connection errors, time-outs, 408, 429 and 5xx, with growing random pauses."""
+        """Repeats the upload after connection errors, timeouts, 408, 429 and 5xx, with growing random pauses."""
         done = await proxy.handle(request, retrying=True)
         said = _stored(done) | {"attempts": done.sent.attempts, "last_failure": done.sent.last_failure}
         return _answer(said, done.success_url)
@@ -188,22 +188,22 @@ def router(settings: Settings, context: CompletionContext, principal_of: Princip
     async def store(
         request: Request, principal: Annotated[Principal, Depends(principal_of.needs("mint"))]
     ) -> JSONResponse:
-        """Outside Lambda of any size. With `folder` or `purpose` in front of `file` nothing is written to disk."""
-        kept = await proxy.keep(request, principal)
+        """Outside Lambda a file of any size. With `folder` or `purpose` before `file`, nothing is written to disk."""
+        stored = await proxy.store(request, principal)
         said = {
-            "key": kept.key,
-            "size": kept.stored.size_bytes,
-            "content_type": kept.content_type,
-            "etag": kept.stored.etag,
-            "cdn_url": proxy.cdn_url(kept.key),
+            "key": stored.key,
+            "size": stored.stored.size_bytes,
+            "content_type": stored.content_type,
+            "etag": stored.stored.etag,
+            "cdn_url": proxy.cdn_url(stored.key),
         }
-        return _answer(said, kept.success_url)
+        return _answer(said, stored.success_url)
 
     return routes
 
 
 def _answer(said: dict[str, Any], success_url: str | None) -> JSONResponse:
-    """The answer, which sends a plain HTML form's browser on where the form says so."""
+    """Return the answer: 200, or with `success_url` a redirect for a plain HTML form."""
     if success_url is None:
         return JSONResponse(said)
     return JSONResponse(said, status_code=303, headers={"Location": success_url})

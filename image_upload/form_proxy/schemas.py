@@ -1,4 +1,4 @@
-"""What the proxy routes answer, for the OpenAPI document only."""
+"""The answers of the form routes, for the OpenAPI document only."""
 
 from pydantic import BaseModel, Field
 

@@ -1,4 +1,4 @@
-"""PUT a received file to a checked target, again if that can help, within a deadline."""
+"""PUT a received file to a checked target, with retries, within a deadline."""
 
 import asyncio
 import functools
@@ -30,16 +30,16 @@ from image_upload.outbound.retry import BACKOFF_MAX_S, RETRYABLE_STATUSES, Retry
 from image_upload.outbound.streaming_put import StreamingPut, StreamingPutError
 from image_upload.s3.errors import error_code
 
-# Longer than for the service's own calls: three pauses together are to outlast a gateway's restart.
+# Longer than for the service's own calls, so that three pauses outlast a gateway's restart.
 BACKOFF_FIRST_S = 2.0
 
 Sleep = Callable[[float], Awaitable[None]]
-# Whether a target holds this file.
+# Whether the target has stored this file.
 Ask = Callable[[Target, Waiting], Awaitable[bool]]
 
 
 class Sent(NamedTuple):
-    """S3's 2xx, the attempts it took, and why the last one but it failed."""
+    """S3's 2xx, the number of attempts, and why the attempt before the last one failed."""
 
     status: int
     attempts: int
@@ -47,7 +47,7 @@ class Sent(NamedTuple):
 
 
 class _StopWhenTooLate(stop_base):
-    """Stops when the pause before the next attempt would outlast the deadline."""
+    """Stop if the pause before the next attempt would end after the deadline."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
@@ -57,7 +57,7 @@ class _StopWhenTooLate(stop_base):
 
 
 class _Pause(wait_base):
-    """What the store asked for, or else exponential back-off with jitter that leaves time for further attempts."""
+    """The pause that the store asked for, else exponential back-off with jitter that leaves time for more attempts."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
@@ -68,7 +68,7 @@ class _Pause(wait_base):
 
 
 def pause_s(error: BaseException | None, attempt: int, deadline: Deadline) -> float:
-    """Seconds to wait after the attempt of this number."""
+    """Return the seconds to wait after an attempt."""
     if isinstance(error, RetryableError) and error.retry_after_s is not None:
         return error.retry_after_s
     most = min(BACKOFF_FIRST_S * 2 ** (attempt - 1), BACKOFF_MAX_S, deadline.left_s / 4)
@@ -76,19 +76,19 @@ def pause_s(error: BaseException | None, attempt: int, deadline: Deadline) -> fl
 
 
 def patience(deadline: Deadline, *, another: bool) -> float:
-    """Seconds without progress after which an attempt has failed: in time for another one, if there may be one.
+    """Return the seconds without progress after which an attempt fails, early enough for another attempt.
 
-    More than is left for the last one, which the deadline itself ends: two timers for one moment would answer now one
-    way, now the other.
+    For the last attempt return more than the remaining time, so that only the deadline ends it. Two timers for the same
+    moment would give different answers at random.
     """
     return min(UPSTREAM_IDLE_S, deadline.left_s / 2 if another else deadline.left_s * 2)
 
 
 class Sender:
-    """Sends files: short ones over one HTTP client, which keeps its connections, others over the wire.
+    """Send files: short ones by the HTTP client, which reuses connections, long ones by `StreamingPut`.
 
-    `is_stored` is asked where a connection broke behind the last byte; `sleep` is replaceable, so that tests
-    need not wait.
+    `is_stored` is called after a connection broke behind the last byte. `sleep` is replaceable, so that tests do
+    not wait.
     """
 
     def __init__(
@@ -102,9 +102,9 @@ class Sender:
     async def again(
         self, form: Form, target: Target, *, after: RetryableError | None, max_retries: int, deadline: Deadline
     ) -> Sent:
-        """`send`, after a first attempt that failed with `after`.
+        """Send the file after a first attempt that failed with `after`.
 
-        None: it was broken off by ourselves, and does not count.
+        With None this service broke the first attempt off itself, and it does not count.
         """
         if after is None:
             return await self.send(form, target, max_retries=max_retries, deadline=deadline)
@@ -116,10 +116,10 @@ class Sender:
         return sent._replace(last_failure=sent.last_failure or str(after))
 
     async def send(self, form: Form, target: Target, *, max_retries: int, deadline: Deadline, before: int = 0) -> Sent:
-        """Store the form's file. Returns only after S3's 2xx. `before` attempts were made elsewhere, and count.
+        """Store the form's file; return only after S3's 2xx. `before` is the number of earlier attempts.
 
-        Raises `UpstreamRefused`, `UpstreamRedirected`, `UpstreamUnavailable`, `UploadTimedOut`, or
-        `UploadTargetRefused` when the host leads to an address that is not public.
+        Raises `UpstreamRefused`, `UpstreamRedirected`, `UpstreamUnavailable`, `UploadTimedOut`, and
+        `UploadTargetRefused` if the host resolves to an address that is not public.
         """
         attempts = AsyncRetrying(
             retry=retry_if_exception_type(RetryableError),
@@ -149,7 +149,7 @@ class Sender:
         return Sent(status, number, last_failure)
 
     async def _attempt(self, form: Form, target: Target, number: int, idle_s: Callable[[], float]) -> int:
-        """One PUT from the file's first byte. Returns S3's 2xx; raises `RetryableError` where another try may help."""
+        """PUT the file from its first byte; return S3's 2xx. Raises `RetryableError` if a retry may succeed."""
         assert form.file is not None  # the routes refuse a form without a file
         attempt = self._by_streaming_put if form.size_bytes >= STREAM_FROM_BYTES else self._over_client
         try:
@@ -191,7 +191,7 @@ class Sender:
             if not response.is_success:
                 code = await _error_code(response)
             elif response.headers.get("Content-Length") == "0":
-                # Nothing to wait for, but only a connection that was read to the end is kept for the next upload.
+                # Only a connection whose answer was read to the end can be reused.
                 await response.aread()
             return judge(response.status_code, response.headers, code, number)
         finally:
@@ -199,8 +199,8 @@ class Sender:
 
 
 def put_headers(target: Target, content_type: str | None) -> dict[str, str]:
-    """What goes with a file beside its Content-Length."""
-    headers = {"Host": target.host, **target.at_rest}
+    """Return the headers of a PUT, without Content-Length."""
+    headers = {"Host": target.host, **target.storage_headers}
     if content_type:
         headers["Content-Type"] = content_type
     if "if-none-match" in target.signed_headers:
@@ -209,7 +209,7 @@ def put_headers(target: Target, content_type: str | None) -> dict[str, str]:
 
 
 class _Body:
-    """A file as a request's body, which knows when its last byte was handed over."""
+    """A file as a request's body. It records when the last byte was passed to the client."""
 
     def __init__(self, file: Waiting) -> None:
         self._file = file
@@ -217,12 +217,12 @@ class _Body:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         async for chunk in pieces(self._file):
-            yield cast("bytes", chunk)  # a view will do: it only has to be sent
+            yield cast("bytes", chunk)  # a memoryview can be sent too
         self.ended = True
 
 
 def judge(status: int, headers: Mapping[str, str], code: str | None, number: int) -> int:
-    """The meaning of S3's answer to attempt `number`: a 2xx status, or an error of ours.
+    """Return a 2xx status; raise the error for any other answer of S3 to attempt `number`.
 
     Raises `RetryableError`, `UpstreamRedirected`, `UpstreamRefused`.
     """
@@ -248,7 +248,7 @@ def judge(status: int, headers: Mapping[str, str], code: str | None, number: int
 
 
 async def _error_code(response: httpx.Response) -> str | None:
-    """The Code of S3's error document, if there is one within its first bytes."""
+    """Return the Code of S3's error document, if its first bytes have one."""
     document = b""
     try:
         async for chunk in response.aiter_raw():
@@ -256,12 +256,12 @@ async def _error_code(response: httpx.Response) -> str | None:
             if len(document) >= UPSTREAM_ERROR_MAX_BYTES:
                 break
     except httpx.HTTPError:
-        pass  # the status alone has to do; it is already known
+        pass  # the status is known, and enough
     return error_code(document)
 
 
 def gave_up(last: BaseException | None, number: int) -> UpstreamRefused | UpstreamUnavailable | OutcomeUnknown:
-    """The last attempt's failure as the answer."""
+    """Return the problem for a failed last attempt."""
     failure = last if isinstance(last, RetryableError) else RetryableError(type(last).__name__)
     if failure.ambiguous:
         return unknown(number)

@@ -1,4 +1,4 @@
-"""A form that arrived whole: its file in memory or on disk, or where it lies in memory already."""
+"""Forms that have arrived as a whole: their files in memory or on disk."""
 
 import asyncio
 import logging
@@ -19,21 +19,21 @@ log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 
-class Room(NamedTuple):
-    """What the files of all forms share. On Lambda None: the whole body is in memory there anyway."""
+class SpoolBudgets(NamedTuple):
+    """The byte budgets that the files of all forms share. On Lambda there are none: the body is in memory anyway."""
 
     memory: ByteBudget
     disk: ByteBudget
 
 
 class Spool:
-    """A file that waits to be sent, without a name; gone when it is closed.
+    """An unnamed file that waits to be sent. Closing it deletes it.
 
-    In memory up to `FORM_SPOOL_BYTES` while half of the buffers stay free, else in the temporary directory.
+    It is in memory up to `FORM_SPOOL_BYTES` while half of the buffers are free, else in the temporary directory.
     """
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, budgets: SpoolBudgets) -> None:
+        self._budgets = budgets
         self._held = bytearray()
         self._file: BinaryIO | None = None
         self._file_bytes = 0
@@ -41,15 +41,15 @@ class Spool:
         self._busy: asyncio.Future[Any] | None = None
 
     async def write(self, chunk: memoryview) -> None:
-        """Append. Raises `TooManyUploads` where there is no room on disk."""
+        """Append a chunk. Raises `TooManyUploads` if the disk or its budget is full."""
         if self._file is None:
-            memory = self._room.memory
+            memory = self._budgets.memory
             short = len(self._held) + len(chunk) <= FORM_SPOOL_BYTES
             if short and memory.take_now(len(chunk), leaving_bytes=memory.total_bytes // 2):
                 self._held += chunk
                 return
         wanted = len(chunk) + len(self._held)
-        if not self._room.disk.take_now(wanted):
+        if not self._budgets.disk.take_now(wanted):
             raise too_busy()
         self._file_bytes += wanted
         try:
@@ -64,27 +64,27 @@ class Spool:
             self._file = cast("BinaryIO", tempfile.TemporaryFile(buffering=0))  # noqa: SIM115  `close` does
         for piece in (memoryview(self._held), chunk):
             while piece:
-                piece = piece[self._file.write(piece) :]  # noqa: PLW2901  a full disk takes a part of it
+                piece = piece[self._file.write(piece) :]  # noqa: PLW2901  a full disk writes only a part
 
     async def _in_thread(self, call: Callable[..., _Result], *arguments: object) -> _Result:
-        """A slow disk must not hold up the event loop."""
+        """Run a call in a thread, so that a slow disk does not block the event loop."""
         self._busy = asyncio.get_running_loop().run_in_executor(None, call, *arguments)
-        # Shielded: `close` has to know whether the thread is still at it.
+        # Shielded, because `close` must know whether the thread still runs.
         return await asyncio.shield(self._busy)
 
     def _let_go(self) -> None:
         if self._held:
-            self._room.memory.give_back(len(self._held))
+            self._budgets.memory.give_back(len(self._held))
             self._held = bytearray()
 
     def rewind(self) -> None:
-        """Back to the start."""
+        """Go back to the start."""
         self._position = 0
         if self._file is not None:
             self._file.seek(0)
 
     async def read(self) -> memoryview:
-        """The next `CHUNK_BYTES` or fewer; none at the end."""
+        """Return the next `CHUNK_BYTES` or fewer; an empty view at the end."""
         if self._file is not None:
             return memoryview(await self._in_thread(self._file.read, CHUNK_BYTES))
         piece = memoryview(bytes(self._held[self._position : self._position + CHUNK_BYTES]))
@@ -92,14 +92,14 @@ class Spool:
         return piece
 
     def close(self) -> None:
-        """Remove the file and make room for others."""
+        """Delete the file and release its bytes."""
         self._let_go()
         if self._busy is None or self._busy.done():
             self._close_file()
         else:
-            # Its number may be another file's as soon as it is closed, and a thread writes to it.
+            # A thread still writes to the descriptor, whose number may belong to another file after closing it.
             self._busy.add_done_callback(lambda _: self._close_file())
-        self._room.disk.give_back(self._file_bytes)
+        self._budgets.disk.give_back(self._file_bytes)
         self._file_bytes = 0
 
     def _close_file(self) -> None:
@@ -108,7 +108,7 @@ class Spool:
 
 
 class MemoryviewFile:
-    """A file of views onto a body that is in memory anyway: written and read without a copy of it."""
+    """A file of views onto a body in memory, written and read without copying it."""
 
     def __init__(self) -> None:
         self._views: list[memoryview] = []
@@ -119,16 +119,16 @@ class MemoryviewFile:
         self._views.append(view)
 
     def rewind(self) -> None:
-        """Back to the start."""
+        """Go back to the start."""
         self._next = 0
 
     async def read(self) -> memoryview:
-        """The next view whole; an empty one at the end."""
+        """Return the next view; an empty one at the end."""
         self._next += 1
         return self._views[self._next - 1] if self._next <= len(self._views) else memoryview(b"")
 
     def close(self) -> None:
-        """Let go of the body."""
+        """Release the views, so that the body can be freed."""
         self._views.clear()
 
 
@@ -136,7 +136,7 @@ Waiting = Spool | MemoryviewFile
 
 
 async def pieces(file: Waiting) -> AsyncIterator[memoryview]:
-    """The file from its start."""
+    """Yield the chunks of a file from its start."""
     file.rewind()
     while piece := await file.read():
         yield piece
@@ -144,7 +144,7 @@ async def pieces(file: Waiting) -> AsyncIterator[memoryview]:
 
 @dataclass(slots=True)
 class Form:
-    """A form that arrived whole. `file` is None if there was no such part."""
+    """A form that has arrived as a whole. `file` is None if it has none."""
 
     fields: dict[str, str] = field(default_factory=dict)
     file: Waiting | None = None
@@ -153,20 +153,20 @@ class Form:
     size_bytes: int = 0
 
     def close(self) -> None:
-        """Remove the spooled file."""
+        """Delete the spooled file."""
         if self.file is not None:
             self.file.close()
 
 
-async def receive(incoming: Incoming, room: Room | None) -> Form:
-    """The whole form, its file spooled. The caller closes it; if this raises, nothing stays behind on disk.
+async def receive(incoming: Incoming, budgets: SpoolBudgets | None) -> Form:
+    """Receive a form and spool its file. The caller closes the form; if this raises, nothing stays on disk.
 
-    `room` None where the whole body is in memory already, as on Lambda. Raises `TooManyUploads` where there is no room.
+    `budgets` is None if the whole body is in memory already, as on Lambda. Raises `TooManyUploads` if a budget is full.
     """
     form = Form()
     try:
         if await incoming.reach_file():
-            form.file = Spool(room) if room is not None else MemoryviewFile()
+            form.file = Spool(budgets) if budgets is not None else MemoryviewFile()
             async for chunk in incoming.chunks():
                 await form.file.write(chunk)
             await incoming.finish()

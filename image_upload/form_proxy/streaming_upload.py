@@ -1,4 +1,4 @@
-"""A file that goes through to S3 while it arrives. Nothing of it is kept, unless the caller wants retries."""
+"""Send a file to S3 while it arrives. It is not stored here, unless the caller wants retries."""
 
 import time
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ _NOT_KEPT = (
 
 
 class Broken(Exception):
-    """The first attempt failed, and the file is (or will be) in the spool: it can be sent again."""
+    """The first attempt failed, but the file is (or will be) in the spool and can be sent again."""
 
     def __init__(self, cause: RetryableError | None) -> None:
         super().__init__(str(cause))
@@ -31,9 +31,9 @@ class Broken(Exception):
 
 
 class StreamingUpload:
-    """One file on its way. With a `spool` every byte is written there too, so that it can be sent again.
+    """One file that is streamed. With a `spool` every byte is written there too, so that it can be sent again.
 
-    Where the spool has no room the file goes on without a copy.
+    If the spool is full, streaming continues without a copy.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class StreamingUpload:
         self._broken_off = False
 
     async def send(self) -> Sent:
-        """One PUT, fed by the client. Returns only after S3's 2xx to the whole file and the form's good end.
+        """PUT the file as the client sends it; return only after S3's 2xx and a valid end of the form.
 
-        Raises `Broken` where there is a spool and another attempt may help; else the problem it is.
+        Raises `Broken` if there is a spool and a retry may succeed; else the problem.
         """
         began = time.monotonic()
         headers = put_headers(self._target, self._incoming.content_type)
@@ -104,13 +104,13 @@ class StreamingUpload:
         try:
             await self._spool.write(chunk)
         except TooManyUploads:
-            if self._broken_off:  # the copy is all there is
+            if self._broken_off:  # without the copy the file is lost
                 raise
             self._spool.close()
             self._spool = None
 
     async def rest(self) -> Form:
-        """Receive what has not arrived yet, and give back the whole form from the spool."""
+        """Receive the rest of the form; return the whole form with its spooled file."""
         assert self._spool is not None  # `Broken` is raised with a spool only
         self._broken_off = True
         async for _ in self._chunks():
@@ -119,9 +119,9 @@ class StreamingUpload:
         return Form(incoming.fields, self._spool, incoming.filename, incoming.content_type, incoming.size_bytes)
 
     async def _chunks(self) -> AsyncIterator[memoryview]:
-        """The file's bytes; the last of them only when the form has come to a good end.
+        """Yield the file's bytes, the last of them only after a valid end of the form.
 
-        S3 stores what is complete, and a file whose form was cut or goes on wrongly must not be.
+        S3 stores a complete body, so a file whose form is cut off or malformed must stay incomplete.
         """
         held: memoryview | None = None
         passed = 0
@@ -141,7 +141,7 @@ class StreamingUpload:
 
 
 def _not_repeated(transient: RetryableError) -> UpstreamUnavailable | UpstreamRefused:
-    """A failure on the way, of a file that nobody has kept."""
+    """Return the problem for a failed upload of a file without a copy."""
     if transient.status is not None and 400 <= transient.status < 500:
         return UpstreamRefused(_NOT_KEPT, upstream_status=transient.status, upstream_code=transient.code, attempts=1)
     return UpstreamUnavailable(_NOT_KEPT, upstream_status=transient.status, upstream_code=transient.code, attempts=1)

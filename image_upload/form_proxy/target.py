@@ -1,7 +1,7 @@
-"""Is this `uploadUrl` one that we send to? Decided before any byte leaves, by text alone.
+"""Decide whether an `uploadUrl` is an allowed target, by its text, before any byte is sent.
 
-The rule lists what is allowed; whatever is not recognised is refused. The address behind the host
-name is checked once more when the connection is made (`outbound/client.py`).
+The rule lists what is allowed and refuses everything else. The address of the host is checked when the connection
+is made (`outbound/client.py`).
 """
 
 import re
@@ -19,7 +19,7 @@ from image_upload.limits import CLOCK_SKEW_MAX_S, FORM_FIELD_MAX_BYTES, PRESIGN_
 
 ANY_BUCKET = "*"
 
-# RFC 3986 characters, nothing else: a presigned URL has everything else percent-encoded.
+# Only characters of RFC 3986: a presigned URL has all others percent-encoded.
 _URL = re.compile(r"(https?)://([^/?#]+)(/[^?#]*)\?([^#]+)", re.ASCII)
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+", re.ASCII)
 _HOST = re.compile(r"[a-z0-9.-]+(?::\d{1,5})?|\[[0-9a-f:.]+\](?::\d{1,5})?", re.ASCII)
@@ -44,22 +44,22 @@ _AMZ_PARAMETERS = tuple(
         "server-side-encryption",
     )
 )
-# Query parameters beside X-Amz-*: with these a PUT is still a PUT of an object or a part. Any other
-# (acl, tagging, uploads, response-…) would turn it into another operation or belongs to a GET.
+# Query parameters beside X-Amz-* of a PUT of an object or a part. Any other (acl, tagging, uploads,
+# response-…) makes it another operation, or belongs to a GET.
 _PUT_PARAMETERS = frozenset({"x-id", "partNumber", "uploadId"})
 _PUT_OPERATIONS = frozenset({"PutObject", "UploadPart"})
-# Signed headers whose values we can supply: what we always send, and the overwrite guard's only value.
+# Signed headers that the proxy can send: those of every PUT, and If-None-Match, whose only value is `*`.
 SUPPLIED_HEADERS = frozenset({"host", "content-type", "content-length", "if-none-match"})
 
 _WHAT_WOULD_DO = "Pass the presignedUrl of POST /uploads unchanged."
 
 
 class Target(NamedTuple):
-    """A checked place to PUT to.
+    """A checked target of a PUT.
 
-    `url` is where to connect, `host` the Host header that was signed: they differ where clients see
-    another endpoint than we do. `bucket` and `key` are what the URL names. `at_rest` are those signed headers whose
-    values this service's own settings say.
+    `url` is where to connect. `host` is the signed Host header: it differs from `url` where clients use another
+    endpoint than this service. `bucket` and `key` are what the URL names. `storage_headers` are the signed headers
+    whose values follow from this service's settings.
     """
 
     url: str
@@ -67,14 +67,15 @@ class Target(NamedTuple):
     bucket: str
     key: str
     signed_headers: frozenset[str]
-    at_rest: Mapping[str, str] = MappingProxyType({})
+    storage_headers: Mapping[str, str] = MappingProxyType({})
 
 
 class TargetRule:
-    """The operator's rule: our own bucket's endpoints, and what PROXY_ALLOWED_* add.
+    """The operator's rule: the endpoints of the service's bucket, and those that PROXY_ALLOWED_* add.
 
-    `buckets` are those beside our own, which is at our own endpoint only: a bucket of the same name elsewhere belongs
-    to another owner. `at_rest` tells the headers with which our own plans for a key were signed; see `Bucket.at_rest`.
+    `buckets` are further allowed buckets. The service's own is allowed at its own endpoint only: elsewhere a bucket of
+    the same name has another owner. `storage_headers` returns the headers that this service signs for a key; see
+    `Bucket.storage_headers`.
     """
 
     def __init__(
@@ -84,10 +85,10 @@ class TargetRule:
         *,
         buckets: Iterable[str],
         hosts: Iterable[str],
-        at_rest: Callable[[str], Mapping[str, str]] = lambda _: {},
+        storage_headers: Callable[[str], Mapping[str, str]] = lambda _: {},
     ) -> None:
         self._inner = inner
-        self._at_rest = at_rest
+        self._storage_headers = storage_headers
         self._endpoints = {(address.scheme, address.host) for address in (inner, public)}
         own_is_on_aws = bucket_on_aws(inner.host, f"{inner.path_prefix}/") is not None
         self._buckets = frozenset(buckets)
@@ -96,7 +97,7 @@ class TargetRule:
         self._hosts = frozenset(host.lower() for host in hosts)
 
     def check(self, url: str, now: datetime) -> Target:
-        """The target that a presigned URL names. Raises `UploadUrlInvalid` or one of its kinds."""
+        """Return the target that a presigned URL names. Raises `UploadUrlInvalid` or one of its kinds."""
         scheme, netloc, path, query = _split(url)
         host = canonical_host(scheme, netloc)
         bucket, key = self._place(scheme, host, path)
@@ -105,17 +106,17 @@ class TargetRule:
             raise UploadTargetRefused(f"The URL names a bucket that this service does not send to. {_WHAT_WOULD_DO}")
         if not key or keys.NOT_TEXT.search(key) or any(part in (".", "..") for part in key.split("/")):
             raise UploadUrlInvalid(f"The URL names no object in the bucket. {_WHAT_WOULD_DO}")
-        known = self._at_rest(key) if bucket == self._inner.bucket else {}
+        known = self._storage_headers(key) if bucket == self._inner.bucket else {}
         signed_headers = _check_signature(query, now, known)
         origin = f"{scheme}://{host}"
         if (scheme, host) in self._endpoints:
-            # Clients may see us under another name (localhost:4566) than the one that leads there (localstack:4566).
+            # Clients may use another host (localhost:4566) than this service must use (localstack:4566).
             origin = self._inner.origin
-        at_rest = {name: value for name, value in known.items() if name in signed_headers}
-        return Target(f"{origin}{path}?{query}", host, bucket, key, signed_headers, at_rest)
+        storage_headers = {name: value for name, value in known.items() if name in signed_headers}
+        return Target(f"{origin}{path}?{query}", host, bucket, key, signed_headers, storage_headers)
 
     def _place(self, scheme: str, host: str, path: str) -> tuple[str, str]:
-        """Bucket and key, if the host is one we know and the scheme one it may be reached by."""
+        """Return bucket and key, if the host is known and the scheme is allowed for it."""
         own = {(scheme, host), (scheme, host.partition(".")[2])} & self._endpoints
         if scheme != "https" and not own:
             raise UploadTargetRefused(f"The URL is not https. {_WHAT_WOULD_DO}")
@@ -136,7 +137,7 @@ class TargetRule:
 
 
 def _split(url: str) -> tuple[str, str, str, str]:
-    """scheme, host[:port], path and query of a URL that is spelled the way every parser reads alike."""
+    """Return scheme, host[:port], path and query of a URL. Refuse spellings that parsers read differently."""
     match = _URL.fullmatch(url) if len(url) <= FORM_FIELD_MAX_BYTES and _URL_CHARACTERS.fullmatch(url) else None
     if match is None:
         raise UploadUrlInvalid(f"uploadUrl is not a presigned URL. {_WHAT_WOULD_DO}")
@@ -153,7 +154,7 @@ def _split(url: str) -> tuple[str, str, str, str]:
 
 
 def _check_signature(query: str, now: datetime, known: Iterable[str]) -> frozenset[str]:
-    """The names of the signed headers, if the query is that of a live presigned PUT. Those `known` we can send."""
+    """Return the names of the signed headers, if the query is a valid presigned PUT's. `known` can also be sent."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=64)
     except ValueError:
@@ -184,7 +185,7 @@ def _check_signature(query: str, now: datetime, known: Iterable[str]) -> frozens
 
 
 def _check_time(date: str, expires: str, now: datetime) -> None:
-    """Not before its date (S3 forgives 15 minutes), not after its expiry."""
+    """Check that the URL is valid now: after its date (S3 tolerates 15 minutes) and before its expiry."""
     try:
         signed_at = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         expires_s = int(expires) if expires.isascii() and expires.isdigit() else 0
@@ -192,7 +193,7 @@ def _check_time(date: str, expires: str, now: datetime) -> None:
         expires_s = 0
     if not 0 < expires_s <= PRESIGN_MAX_S:
         raise UploadUrlInvalid(f"The URL's date or expiry is not one S3 accepts. {_WHAT_WOULD_DO}")
-    # A sum could lie beyond the last year that there is.
+    # A difference, because a sum could exceed datetime's last year.
     if now - signed_at >= timedelta(seconds=expires_s):
         raise UploadUrlExpired("The URL has expired. Ask POST /uploads for a new one and send the file again.")
     if signed_at - now > timedelta(seconds=CLOCK_SKEW_MAX_S):
@@ -200,7 +201,7 @@ def _check_time(date: str, expires: str, now: datetime) -> None:
 
 
 def _check_operation(parameters: dict[str, str]) -> None:
-    """A PUT of an object, or of one part of a multipart upload."""
+    """Check that the URL is for a PUT of an object, or of one part of a multipart upload."""
     for name in parameters:
         if name.lower().startswith("x-amz-") and not name.lower().startswith(_AMZ_PARAMETERS):
             raise UploadUrlInvalid(f"The URL signs a parameter that an upload does not need. {_WHAT_WOULD_DO}")

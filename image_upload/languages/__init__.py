@@ -1,1 +1,1 @@
-"""Which language an answer is in, and its texts."""
+"""The language of an answer, and its texts."""

@@ -1,4 +1,4 @@
-"""Which language an answer is in, and its texts in that language: English, or Korean where the client prefers it."""
+"""Choose the language of an answer and translate it: English, or Korean if the client prefers it."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,10 +9,10 @@ from image_upload.limits import ACCEPT_LANGUAGE_MAX_BYTES
 
 Language = Literal["en", "ko"]
 
-# The first one is what a client gets that prefers none of them.
+# The first one is the default.
 _LANGUAGES: Final[tuple[Language, ...]] = ("en", "ko")
 
-# RFC 9110 section 12.5.4; a language range is that of RFC 4647 section 2.1, a weight that of RFC 9110 section 12.4.2.
+# Accept-Language: RFC 9110 section 12.5.4. Language range: RFC 4647 section 2.1. Weight: RFC 9110 section 12.4.2.
 _RANGE: Final = re.compile(
     r"[ \t]*(\*|[a-z]{1,8})(?:-[a-z0-9]{1,8})*[ \t]*(?:;[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*)?",
     re.ASCII | re.IGNORECASE,
@@ -20,13 +20,13 @@ _RANGE: Final = re.compile(
 
 
 class _UntranslatedError(Exception):
-    """A sentence that is there in English only."""
+    """A sentence has no translation."""
 
 
 def preferred(headers: Iterable[tuple[bytes, bytes]]) -> Language:
-    """The language of these request headers (names in lower case): the one of the highest weight, then the first.
+    """Return the language that these request headers prefer: the highest weight, then the first. Names are lower case.
 
-    `ko-KR` counts as `ko` (RFC 4647 section 3.4). A longer value than ACCEPT_LANGUAGE_MAX_BYTES is not read.
+    `ko-KR` counts as `ko` (RFC 4647 section 3.4). A value longer than ACCEPT_LANGUAGE_MAX_BYTES is ignored.
     """
     value = b",".join(value for name, value in headers if name == b"accept-language")
     if not value or len(value) > ACCEPT_LANGUAGE_MAX_BYTES:
@@ -43,9 +43,9 @@ def preferred(headers: Iterable[tuple[bytes, bytes]]) -> Language:
 
 
 def localized(document: Mapping[str, Any], language: Language) -> tuple[dict[str, Any], Language]:
-    """A problem document in a language, and the language that it is in.
+    """Translate a problem document; return it and the language that it is in.
 
-    It is in English where one of its sentences has no translation: no answer mixes languages.
+    If one of its sentences has no translation, all of it stays in English: an answer never mixes languages.
     """
     if language == "ko":
         try:
@@ -56,7 +56,7 @@ def localized(document: Mapping[str, Any], language: Language) -> tuple[dict[str
 
 
 def explained(code: str, title: str, meaning: str, language: Language) -> tuple[str, str]:
-    """Title and meaning of a code in a language."""
+    """Return title and meaning of a code in a language."""
     if language == "en":
         return title, meaning
     from image_upload.languages.korean.codes import CODES  # see `_in_korean`
@@ -65,7 +65,7 @@ def explained(code: str, title: str, meaning: str, language: Language) -> tuple[
 
 
 def headers_of(language: Language) -> dict[str, str]:
-    """What an answer in this language says of it, to caches too (RFC 9110 sections 8.5 and 12.5.5)."""
+    """Return Content-Language and Vary for an answer in this language (RFC 9110 sections 8.5 and 12.5.5)."""
     return {"Content-Language": language, "Vary": "Accept-Language"}
 
 

@@ -1,4 +1,4 @@
-"""Texts for people: sentences that can be said in another language, and sizes as people read them."""
+"""Texts for users: sentences that can be translated, and sizes in readable units."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Self
@@ -9,9 +9,9 @@ _UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 class Sentence(str):
-    """A text in English that remembers its template and the facts in it.
+    """An English text with its template and facts.
 
-    `languages` fills the same facts into the template's translation. A fact may be a sentence itself.
+    `negotiation` fills the same facts into the template's translation. A fact may be a sentence too.
     """
 
     __slots__ = ("facts", "template")
@@ -20,7 +20,7 @@ class Sentence(str):
     facts: Mapping[str, Any]
 
     def __new__(cls, template: str, facts: Mapping[str, Any] | None = None) -> Self:
-        """`facts` by the names in the template's braces. Without facts braces are braces."""
+        """Fill `facts` into the template by the names in its braces. Without facts the template is used as it is."""
         self = super().__new__(cls, template.format_map(facts) if facts else template)
         self.template = template
         self.facts = facts or {}
@@ -28,9 +28,10 @@ class Sentence(str):
 
 
 def human_bytes(count: int, *, up: bool = False) -> str:
-    """A size in the largest unit that fits, with one decimal where it is not whole: `10 MiB`, `48.8 TiB`.
+    """Return a size in the largest unit that fits, with one decimal unless it is whole: `10 MiB`, `48.8 TiB`.
 
-    Rounded down, as a limit has to be; a size above a limit is rounded `up`, so that it never looks the same.
+    It is rounded down, as for a limit. With `up` it is rounded up: use that for a size above a limit, so that both
+    never read the same.
     """
     if count < KIB:
         return "1 byte" if count == 1 else f"{count} bytes"

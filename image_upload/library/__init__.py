@@ -1,4 +1,4 @@
-"""What was stored: list it, read it, describe it, delete it. Over HTTP in `routes`, without HTTP by `Library`.
+"""List, read, describe and delete stored files: over HTTP in `routes`, without HTTP by `Library`.
 
 from image_upload.library import Library
 """
@@ -12,7 +12,7 @@ __all__ = ["Library"]
 
 
 def __getattr__(name: str) -> Any:
-    """PEP 562: importing the package costs nothing, the class is loaded by its first use."""
+    """Import `Library` at its first use (PEP 562), so that importing the package is cheap."""
     if name == "Library":
         from image_upload.library.objects import Library
 

@@ -1,4 +1,4 @@
-"""Who may do what with which key: the one place that decides. docs/decisions/ownership.md says why so."""
+"""Decide who may do what with a key. docs/decisions/ownership.md gives the reasons."""
 
 from typing import Literal
 
@@ -13,10 +13,11 @@ Action = Literal["read", "delete"]
 
 
 class Access:
-    """The rule. A key that the service made says whose it is; of any other the object itself is asked.
+    """The rule of ownership. A key of this service has an owner tag; other objects may have one in their metadata.
 
-    Outside production and without `AUTH_REQUIRED`, what says nothing is everybody's: a bucket of the developer's own.
-    In production strangers neither list nor delete: they share one name, and a listing would give all their keys away.
+    Outside production and without `AUTH_REQUIRED`, an object without an owner tag is visible to every user: it is in a
+    developer's bucket. In production anonymous users can neither list nor delete: they share one user id, and a listing
+    would reveal all their keys.
     """
 
     def __init__(self, settings: Settings, library: Library) -> None:
@@ -25,20 +26,20 @@ class Access:
         self.shares_the_rest = not self._manage_needs_token
 
     async def check(self, principal: Principal, action: Action, key: str) -> str:
-        """The key itself, if this principal may do this with it.
+        """Return the key, if the principal may do this with it.
 
-        Raises `InvalidKey`, `TokenMissing`, and for another user's key, whether or not there is an object, the
-        `ObjectMissing` of one that is not there. For a key that the service did not make also the problems of S3.
+        Raises `InvalidKey`, `TokenMissing`, and for another user's key `ObjectMissing`, whether or not the object
+        exists. For a key without an owner tag also the problems of S3.
         """
         keys.check(key)
         if action != "read":
             self._check_known(principal)
         if not (permissions.sees_all(principal) or await self._is_of(principal, key)):
-            raise missing(hides=key)
+            raise missing(concealed_key=key)
         return key
 
     def check_listing(self, principal: Principal, prefix: str) -> str:
-        """The prefix itself, if this principal may list at all. Raises `InvalidKey`, `TokenMissing`."""
+        """Return the prefix, if the principal may list. Raises `InvalidKey`, `TokenMissing`."""
         self._check_known(principal)
         return keys.check(prefix) if prefix else prefix
 
@@ -47,10 +48,10 @@ class Access:
             raise TokenMissing("Listing and deleting need a token. Send it as: Authorization: Bearer <token>.")
 
     async def _is_of(self, principal: Principal, key: str) -> bool:
-        mark = keys.mark_in(key)
-        if mark is not None:
-            return mark == keys.mark(principal.user_id)
+        tag = keys.owner_tag_in(key)
+        if tag is not None:
+            return tag == keys.owner_tag(principal.user_id)
         if self.shares_the_rest:
             return True
-        # One call whatever comes out of it, so that the time does not tell a missing object from another user's.
-        return await self._library.owner_mark(key) == keys.mark(principal.user_id)
+        # One call in every case, so that the time does not distinguish a missing object from another user's.
+        return await self._library.owner_tag(key) == keys.owner_tag(principal.user_id)

@@ -7,7 +7,7 @@ _ATTR_CHAR = "!#$&+-.^_`|~"
 
 
 def content_disposition(filename: str | None, *, attachment: bool) -> str | None:
-    """The header value that makes a browser save (or show) an object under a name; None where nothing is asked.
+    """Return the header value that makes a browser save or show an object under a name; None without either.
 
     Old clients read the ASCII `filename`, all others `filename*` (RFC 6266 appendix D).
     """

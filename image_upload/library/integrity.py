@@ -1,4 +1,4 @@
-"""Is what came down what was sent up? A digest to compare with, where S3 keeps one.
+"""Compare a download with the digest that S3 stores.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html (when an ETag is an MD5)
@@ -11,22 +11,22 @@ from typing import Protocol
 
 from image_upload.s3.objects import StoredObject
 
-# Base64, and behind a hyphen how many parts it is of.
+# Base64; after a hyphen, the number of parts.
 _SHA256 = re.compile(r"([A-Za-z0-9+/]{43}=)(?:-\d{1,5})?", re.ASCII)
 _PARTS = re.compile(r".*-(\d{1,5})", re.ASCII)
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
-# Under these an ETag of a single request is the MD5 of the bytes; under SSE-KMS it is not.
+# With these encryptions the ETag of a single PUT is the MD5 of the bytes; with SSE-KMS it is not.
 _PLAIN = (None, "AES256")
 
 
 class Fingerprint(Protocol):
-    """Fed with the bytes in their order, it says whether they were the right ones."""
+    """A digest that is updated with the bytes in order and then compared with S3's."""
 
     def update(self, data: bytes, /) -> None:
-        """The next bytes."""
+        """Add the next bytes."""
 
     def matches(self) -> bool:
-        """Whether these were the object's bytes."""
+        """Return whether the bytes were the object's."""
 
 
 class Whole:
@@ -37,16 +37,16 @@ class Whole:
         self._expected = expected
 
     def update(self, data: bytes) -> None:
-        """The next bytes."""
+        """Add the next bytes."""
         self._hash.update(data)
 
     def matches(self) -> bool:
-        """Whether the digest is the one that S3 has."""
+        """Return whether the digest is S3's."""
         return self._hash.digest() == self._expected
 
 
 class OfParts:
-    """The SHA-256 of the SHA-256s of parts that are equally long but for the last."""
+    """The SHA-256 of the SHA-256s of parts of one length; the last may be shorter."""
 
     def __init__(self, part_bytes: int, expected: bytes) -> None:
         self._part_bytes = part_bytes
@@ -56,7 +56,7 @@ class OfParts:
         self._left = part_bytes
 
     def update(self, data: bytes) -> None:
-        """The next bytes."""
+        """Add the next bytes."""
         view = memoryview(data)
         while view:
             taken = view[: self._left]
@@ -71,24 +71,24 @@ class OfParts:
         self._part, self._left = hashlib.sha256(), self._part_bytes
 
     def matches(self) -> bool:
-        """Whether the digest is the one that S3 has."""
+        """Return whether the digest is S3's."""
         if self._left < self._part_bytes:
             self._end_part()
         return self._all.digest() == self._expected
 
 
 def fingerprint_of(stored: StoredObject, first_part_bytes: int | None) -> Fingerprint | None:
-    """What to compare a download of this object with; None where S3 keeps nothing that we can compute.
+    """Return the fingerprint to compare a download with; None if S3 stores no digest that can be computed.
 
-    `first_part_bytes` is the length of its first part, where it has a SHA-256 of parts: only parts of one length,
-    as this service sends them, can be told apart in a stream.
+    `first_part_bytes` is the length of the first part, for a SHA-256 of parts. All parts but the last must have that
+    length, as this service sends them.
     """
     if stored.sha256 is not None:
         sha256 = _SHA256.fullmatch(stored.sha256)
         if sha256 is None:
             return None
         digest = base64.b64decode(sha256[1])
-        # A count behind the ETag tells parts, too: no SHA-256 of an object in parts is one of the whole.
+        # The ETag may have the number of parts too: a multipart object's SHA-256 is never that of all bytes.
         count = _PARTS.fullmatch(stored.sha256) or _PARTS.fullmatch(stored.etag.strip('"'))
         if count is None:
             return Whole("sha256", digest) if "-" not in stored.etag else None

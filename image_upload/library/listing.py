@@ -1,7 +1,7 @@
-"""A user's own files: found where they can be, and nobody else's among them.
+"""List a user's own files.
 
-Almost every key of a user begins with something that only that user's keys begin with, so S3 is asked for just
-those. Only in `audio/` and in folders that clients named themselves others' files stand between, and are left out.
+Almost all keys of a user begin with a prefix that no other user's keys have, so the listing asks S3 for these prefixes.
+Only `audio/` and folders that clients named mix the files of several users; there, others' files are filtered out.
 """
 
 import time
@@ -18,12 +18,12 @@ from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import map_s3_errors
 from image_upload.s3.objects import Listed
 
-# S3 counts whole days and may take one more to remove: what is older is gone.
+# S3 counts whole days and may take one more day to expire an object. Older objects no longer exist.
 _LATE_DAYS = 2
 
 
 class Place(NamedTuple):
-    """A prefix to look below. `shared`: others' keys may begin with it too."""
+    """A prefix to list. `shared`: other users' keys may begin with it too."""
 
     prefix: str
     shared: bool
@@ -37,22 +37,22 @@ async def list_own(
     token: str | None,
     *,
     tokens: PageTokens,
-    with_unmarked: bool,
+    with_untagged: bool,
 ) -> FilePage:
-    """Up to `max_keys` of the user's objects below a prefix, in the order of their keys' UTF-8 bytes.
+    """Return up to `max_keys` of the user's objects below a prefix, in the order of their keys' UTF-8 bytes.
 
-    A page may be short or empty and still have a `next_token`: one request asks S3 at most `LIST_CALLS_MAX` times.
-    Below a prefix that leads to more than one folder only the purposes' folders are looked at. `with_unmarked`: what
-    says nothing of its owner counts as the user's, and every folder is looked at.
+    A page may be short or empty and still have a `next_token`: one request calls S3 at most `LIST_CALLS_MAX` times.
+    If several folders match the prefix, only the purposes' folders are listed. `with_untagged`: objects without an
+    owner tag count as the user's, and all folders are listed.
     """
     after = tokens.read(token, user_id, prefix) if token is not None else ""
-    mine = (keys.mark(user_id), None) if with_unmarked else (keys.mark(user_id),)
-    places = [Place(prefix, shared=False)] if with_unmarked else places_of(user_id, prefix, datetime.now(UTC))
+    mine = (keys.owner_tag(user_id), None) if with_untagged else (keys.owner_tag(user_id),)
+    places = [Place(prefix, shared=False)] if with_untagged else places_of(user_id, prefix, datetime.now(UTC))
     found: list[Listed] = []
     calls, until = 0, time.monotonic() + LIST_WALK_S
     for index, place in enumerate(places):
         if after > place.prefix and not after.startswith(place.prefix):
-            continue  # all of it came on earlier pages
+            continue  # it was on earlier pages
         position, more = (after if after.startswith(place.prefix) else ""), True
         while more:
             if calls and (calls == LIST_CALLS_MAX or time.monotonic() > until):
@@ -64,7 +64,7 @@ async def list_own(
             more = page.more and bool(page.objects)
             for number, each in enumerate(page.objects, 1):
                 position = each.key
-                if keys.mark_in(each.key) in mine:
+                if keys.owner_tag_in(each.key) in mine:
                     found.append(each)
                 if len(found) == max_keys:
                     rest = more or number < len(page.objects) or index + 1 < len(places)
@@ -73,9 +73,9 @@ async def list_own(
 
 
 def places_of(user_id: str, prefix: str, now: datetime) -> list[Place]:
-    """Where the user's files below a prefix can be, in order; no key is below two of them."""
+    """Return the prefixes that the user's files below a prefix can have, in order, without overlap."""
     all_places = [
-        Place(f"{keys.DEFAULT_FOLDER}/{keys.segment(user_id)}/{keys.mark(user_id)}", shared=False),
+        Place(f"{keys.DEFAULT_FOLDER}/{keys.segment(user_id)}/{keys.owner_tag(user_id)}", shared=False),
         *(place for purpose in purposes.every() for place in _places(purpose, user_id, now)),
     ]
     for place in all_places:
@@ -86,7 +86,7 @@ def places_of(user_id: str, prefix: str, now: datetime) -> list[Place]:
 
 
 def _places(purpose: Purpose, user_id: str, now: datetime) -> Iterator[Place]:
-    pattern = purpose.key.replace("{user}", keys.segment(user_id)).replace("{id}", keys.mark(user_id) + "{random}")
+    pattern = purpose.key.replace("{user}", keys.segment(user_id)).replace("{id}", keys.owner_tag(user_id) + "{random}")
     days = (now - timedelta(days=back) for back in range(-1, (purpose.kept_days or 0) + _LATE_DAYS + 1))
     for day in days if "{yyyymmdd}" in pattern else [now]:
         head = pattern.replace("{yyyymmdd}", day.strftime("%Y%m%d")).partition("{")[0]

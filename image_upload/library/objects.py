@@ -1,6 +1,6 @@
-"""The library without HTTP: what can be done with stored objects, as typed functions.
+"""The library without HTTP: store, read, describe, list and delete objects by typed functions.
 
-docs/library.md shows it in use. Errors are those of `image_upload.errors`, as the routes answer them.
+docs/library.md has examples. The functions raise the errors of `image_upload.errors`, as the routes answer them.
 """
 
 import asyncio
@@ -31,21 +31,21 @@ from image_upload.settings import Settings, load
 LIST_DEFAULT_KEYS = 100
 FILE_URL_EXPIRES_S = 3600
 _READ_BYTES = 1024 * 1024
-# The metadata under which an object says whose it is, where its key does not. A hyphen comes back from every store.
-OWNER_MARK = "owner-mark"
-# In the place of a user id in tokens for pages of everybody's objects: no user has it.
+# The metadata name of the owner tag of objects whose key has none: existing objects carry it, and stores keep hyphens.
+OWNER_TAG = "owner-mark"
+# Replaces the user id in tokens for pages of all objects. No user has this id.
 _ALL = ""
 
 
 class FileUrl(NamedTuple):
-    """A presigned GET. `expires_s` is shorter than was asked for where the service's credentials end before."""
+    """A presigned GET. `expires_s` is shorter than requested if the service's credentials expire before."""
 
     url: str
     expires_s: int
 
 
 class Library:
-    """The objects of one bucket. Open connections end with `aclose`, or with the `async with` block."""
+    """The objects of one bucket. Close the connections with `aclose`, or use `async with`."""
 
     def __init__(self, bucket: Bucket, page_tokens: PageTokens) -> None:
         self._bucket = bucket
@@ -53,7 +53,7 @@ class Library:
 
     @classmethod
     def of(cls, settings: Settings | Mapping[str, str]) -> "Library":
-        """The library over the bucket of settings, or of a mapping shaped like `os.environ`. Raises `SettingsError`."""
+        """Return the library for the bucket of settings, or of a mapping like `os.environ`. Raises `SettingsError`."""
         known = settings if isinstance(settings, Settings) else load(settings, serving=False)
         return cls(Bucket(known), PageTokens(known))
 
@@ -78,22 +78,22 @@ class Library:
         user_id: str = ANONYMOUS_ID,
         extra_metadata: Mapping[str, str] | None = None,
     ) -> StoredObject:
-        """Store a file under a key: what S3 has then, every byte compared by its SHA-256.
+        """Store a file under a key, compared by its SHA-256; return the stored object.
 
-        In parts of 8 MiB, several at once, in constant memory. The object carries `user_id`, `original_filename`,
-        `content_type`, `upload_timestamp` and `extra_metadata` (such as `class_id`), and gets the storage class and
-        encryption of its purpose. If this raises, nothing of the file is in S3.
+        It is sent in parts of 8 MiB, several at once, in constant memory. Its metadata has `user_id`,
+        `original_filename`, `content_type`, `upload_timestamp` and `extra_metadata` (such as `class_id`). It gets the
+        storage class and encryption of its purpose. If this raises, S3 has nothing of the file.
         """
         keys.check(key)
         path = Path(path)
-        told = metadata.headers_of(
-            {**(extra_metadata or {}), OWNER_MARK: keys.mark(user_id)},
+        metadata_headers = metadata.headers_of(
+            {**(extra_metadata or {}), OWNER_TAG: keys.owner_tag(user_id)},
             user_id=user_id,
             filename=keys.check_filename(path.name),
             content_type=content_type,
             now=datetime.now(UTC),
         )
-        headers = {"Content-Type": content_type, **told, **self._bucket.at_rest(key)}
+        headers = {"Content-Type": content_type, **metadata_headers, **self._bucket.storage_headers(key)}
         with await asyncio.to_thread(path.open, "rb") as file:
             async with aclosing(_chunks(file)) as chunks, map_s3_errors():
                 try:
@@ -102,15 +102,16 @@ class Library:
                     raise EmptyFile from None
 
     async def download_file(self, key: str, path: str | PathLike[str]) -> StoredObject:
-        """Write an object into a file: the object as it was described before. Constant memory, any size.
+        """Write an object of any size into a file, in constant memory; return its description.
 
-        The file appears under its name when it is whole and compared with the digest that S3 keeps; until then, and
-        if this raises, there is what was there before. A broken connection is gone on with.
-        Raises `ObjectMissing`, `StorageUnavailable` also for other bytes than S3 had been given.
+        The file gets its name when it is complete and compared with the digest that S3 stores. Until then, and if this
+        raises, a file of that name is unchanged. After a broken connection the download continues.
+
+        Raises `ObjectMissing`; `StorageUnavailable`, also if the bytes do not match S3's digest.
         """
         stored = await self.get_file_metadata(key)
         path = Path(path)
-        # Beside its goal, so that the rename stays within one file system.
+        # In the target's folder, so that the rename stays within one file system.
         partial = path.with_name(f".{secrets.token_hex(8)}.part")
         file = await asyncio.to_thread(partial.open, "xb")
         try:
@@ -149,7 +150,7 @@ class Library:
         return fingerprint_of(stored, first.size_bytes if first else None)
 
     async def delete_file(self, key: str) -> None:
-        """Delete an object; nothing there is no error. In a bucket with versions the earlier ones stay."""
+        """Delete an object. A missing object is no error. In a versioned bucket earlier versions stay."""
         keys.check(key)
         async with map_s3_errors():
             await objects.delete(self._bucket, key)
@@ -162,10 +163,10 @@ class Library:
         as_download: bool = False,
         filename: str | None = None,
     ) -> FileUrl:
-        """A presigned GET for `expires_in` seconds (at most seven days), whether or not the object exists.
+        """Return a presigned GET for `expires_in` seconds (at most seven days), whether or not the object exists.
 
-        `as_download` makes browsers save the file, under `filename` where one is given. So does every key that is not
-        a picture's: a page shown from the bucket's host could run there. `<img>` and `<audio>` play it all the same.
+        With `as_download` browsers save the file, under `filename` if one is given. They also save every file that is
+        not a picture, because a stored page would run on the bucket's host. `<img>` and `<audio>` work anyway.
         """
         keys.check(key)
         if not 1 <= expires_in <= PRESIGN_MAX_S:
@@ -179,35 +180,35 @@ class Library:
         return FileUrl(url, presigner.validity.seconds)
 
     def cdn_url(self, key: str) -> str | None:
-        """The key's address on the CDN, None where it has none."""
+        """Return the key's URL on the CDN; None if it has none."""
         return self._bucket.cdn_url(key)
 
     async def get_file_metadata(self, key: str) -> StoredObject:
-        """What S3 says of an object. Raises `ObjectMissing`."""
+        """Return an object's description by S3. Raises `ObjectMissing`."""
         stored = await self._look(key)
         if stored is None:
             raise missing()
         return stored
 
-    async def owner_mark(self, key: str) -> str | None:
-        """The mark of the owner in an object's metadata, which `upload_file` writes; None without object or mark.
+    async def owner_tag(self, key: str) -> str | None:
+        """Return the owner tag in an object's metadata, which `upload_file` writes; None without object or tag.
 
-        The `user_id` in metadata does not count: other programs write theirs into it, and mean their own users.
+        The metadata `user_id` does not count: other programs write it too, for users of their own.
         """
         keys.check(key)
         async with map_s3_errors():
             stored = await objects.head(self._bucket, key)
-        return None if stored is None else stored.metadata.get(OWNER_MARK)
+        return None if stored is None else stored.metadata.get(OWNER_TAG)
 
     async def file_exists(self, key: str) -> bool:
-        """Whether there is such an object. A refusal or silence of S3 is an error, never False."""
+        """Return whether the object exists. Raises if S3 refuses or does not answer."""
         return await self._look(key) is not None
 
     async def _look(self, key: str) -> "StoredObject | None":
         keys.check(key)
         async with map_s3_errors():
             stored = await objects.head(self._bucket, key, checksums=True)
-            # S3 says 404 for a bucket that is not there, too, and HEAD has no body that would tell.
+            # S3 answers 404 for a missing bucket too, and a HEAD has no body that distinguishes them.
             if stored is None and await self._bucket.state() == "missing":
                 raise StorageUnavailable(
                     "The service's bucket does not exist. Its operator corrects S3_BUCKET_NAME.",
@@ -218,7 +219,7 @@ class Library:
     async def list_files(
         self, prefix: str = "", max_keys: int = LIST_DEFAULT_KEYS, continuation_token: str | None = None
     ) -> FilePage:
-        """Up to `max_keys` (1 to 1,000) objects whose keys begin with a prefix, in the order of their UTF-8 bytes.
+        """Return up to `max_keys` (1 to 1,000) objects with a prefix, in the order of their keys' UTF-8 bytes.
 
         `continuation_token` is the `next_token` of the page before, for the same prefix.
         """
@@ -233,9 +234,9 @@ class Library:
         return FilePage(page.objects, self._page_tokens.issue(page.objects[-1].key, _ALL, prefix) if more else None)
 
     async def list_own(
-        self, user_id: str, prefix: str, max_keys: int, continuation_token: str | None, *, with_unmarked: bool
+        self, user_id: str, prefix: str, max_keys: int, continuation_token: str | None, *, with_untagged: bool
     ) -> FilePage:
-        """A page of the objects of one user; see `listing.list_own`."""
+        """Return a page of one user's objects; see `listing.list_own`."""
         return await list_own(
             self._bucket,
             user_id,
@@ -243,13 +244,15 @@ class Library:
             max_keys,
             continuation_token,
             tokens=self._page_tokens,
-            with_unmarked=with_unmarked,
+            with_untagged=with_untagged,
         )
 
 
-def missing(hides: str | None = None) -> ObjectMissing:
-    """The problem of an object that is not there, and of one that is somebody else's (`hides`)."""
-    return ObjectMissing("There is no such object of yours. Compare the key with the one you were given.", hides=hides)
+def missing(concealed_key: str | None = None) -> ObjectMissing:
+    """Return the problem of an object that does not exist, or that belongs to another user (`concealed_key`)."""
+    return ObjectMissing(
+        "There is no such object of yours. Compare the key with the one you were given.", concealed_key=concealed_key
+    )
 
 
 async def _chunks(file: BinaryIO) -> AsyncGenerator[memoryview, None]:

@@ -1,4 +1,4 @@
-"""Pages of a listing, and the tokens between them."""
+"""Pages of a listing, and the tokens for the next page."""
 
 import base64
 import contextlib
@@ -14,28 +14,28 @@ from image_upload.settings import Settings
 if TYPE_CHECKING:
     from image_upload.s3.objects import Listed
 
-# AES-256-GCM, https://csrc.nist.gov/pubs/sp/800/38/d/final: a nonce, and a tag behind what is encrypted.
+# AES-256-GCM, https://csrc.nist.gov/pubs/sp/800/38/d/final: a nonce, then the ciphertext with its tag.
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
 _STEP_BYTES = 128
 _FILL = b"\xff"
-# Logs recognise it and black it out. Four characters for three bytes.
+# Logs redact tokens with this prefix. Its four characters decode to three bytes.
 _TOKEN_PREFIX = "upk1."
 _TOKEN_MAX_CHARS = len(_TOKEN_PREFIX) + -(-(_NONCE_BYTES + S3_KEY_MAX_BYTES + _TAG_BYTES) // 3) * 4
 
 
 class FilePage(NamedTuple):
-    """Some of the objects below a prefix; `next_token` leads to the next ones, None behind the last."""
+    """A page of the objects below a prefix. `next_token` is None on the last page."""
 
     files: "list[Listed]"
     next_token: str | None
 
 
 class PageTokens:
-    """Seals where a page ended, for one user and one prefix. The last key looked at may be another user's.
+    """Encrypt the last key of a page, which may be another user's, for one user and one prefix.
 
-    Keys are derived as those of tickets are, so every process with the same secret reads the tokens of all others, and
-    after a change those under the previous one. Without `JWT_SECRET` the key is this process's own.
+    The encryption keys are derived from `JWT_SECRET` and `JWT_PREVIOUS_SECRET`, as those of tickets are, so all
+    processes can read the tokens. Without a secret each process uses a random key.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -44,18 +44,18 @@ class PageTokens:
         self._keys = [hmac.digest(each, b"image-upload page v1", "sha256") for each in masters]
 
     def issue(self, key: str, user_id: str, prefix: str) -> str:
-        """Where the next page begins, as opaque text: the last key. S3's own tokens could not be checked."""
+        """Return a token with the last key of a page. S3's own tokens are not used, because they cannot be checked."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # 7 ms, and few pages have a next one
 
         plain = key.encode()
-        # Filled up, so that not even the length of another user's key shows. No UTF-8 holds this byte.
+        # Padded, so that the token hides the length of the key. The padding byte never occurs in UTF-8.
         plain = plain.ljust(-(-len(plain) // _STEP_BYTES) * _STEP_BYTES, _FILL)
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = AESGCM(self._keys[0]).encrypt(nonce, plain, _bound(user_id, prefix))
         return _TOKEN_PREFIX + base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
 
     def read(self, token: str, user_id: str, prefix: str) -> str:
-        """The key behind a token of this user and prefix. Raises `ValidationFailed`."""
+        """Return the key in a token of this user and prefix. Raises `ValidationFailed`."""
         from cryptography.exceptions import InvalidTag  # see `issue`
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -70,7 +70,7 @@ class PageTokens:
 
 
 def _decoded(token: str) -> bytes:
-    """The bytes of a token, none where it is no token."""
+    """Return the bytes of a token; empty if it is not one."""
     if len(token) > _TOKEN_MAX_CHARS or not token.startswith(_TOKEN_PREFIX):
         return b""
     encoded = token.removeprefix(_TOKEN_PREFIX)
@@ -81,12 +81,12 @@ def _decoded(token: str) -> bytes:
 
 
 def _bound(user_id: str, prefix: str) -> bytes:
-    """What a token is of no use without: whose page it was, and of what."""
+    """Return the associated data of a token: the user id and the prefix."""
     return json.dumps([user_id, prefix]).encode()
 
 
 def invalid(field: str, message: str) -> ValidationFailed:
-    """The problem of a field that is out of its range."""
+    """Return the problem for a field with an invalid value."""
     return ValidationFailed(
         f"Correct this field and send the request again. {field}: {message}.",
         errors=[{"field": field, "message": message}],

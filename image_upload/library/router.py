@@ -1,4 +1,4 @@
-"""The way to the routes of what is stored: they are built by the first request for one."""
+"""Lead to the routes of stored files, and build them at the first request."""
 
 from fastapi import APIRouter
 
@@ -9,7 +9,7 @@ from image_upload.web.routing import LazyRouter
 
 
 def router(settings: Settings, bucket: Bucket, principal_of: PrincipalOf) -> LazyRouter:
-    """What is stored: list, read, describe, delete."""
+    """Return the router that lists, reads, describes and deletes stored files."""
 
     def build() -> APIRouter:
         from image_upload.library import routes  # 6 ms with its routes

@@ -1,8 +1,8 @@
-"""Routes that read and manage what was stored, in the names of the images family and of /api/v1/s3.
+"""Routes that read and manage stored files, under /images and under /api/v1/s3.
 
-A key may hold slashes, and its last part may be one of the words that end these paths. The word then belongs to
-the route: `GET /images/a/metadata` describes `a`. `GET /api/v1/s3/file/a/metadata/url` reads what is called
-`a/metadata`, and DELETE has no such words.
+A key may contain slashes, and its last part may be a word that ends one of these paths. The word then belongs to the
+route: `GET /images/a/metadata` describes `a`. Read the object `a/metadata` by
+`GET /api/v1/s3/file/a/metadata/url`. Paths of DELETE end in no such word.
 """
 
 from typing import Annotated, Any
@@ -29,7 +29,7 @@ READ_URL_EXPIRES_S = 900
 
 
 class _Key(PathConvertor):
-    """The framework's `path` with line breaks: what is no key is to be refused as one, not as an unknown path."""
+    """The framework's `path`, with line breaks: an invalid key is refused as one, and not as an unknown path."""
 
     regex = "(?s:.*)"
 
@@ -61,7 +61,7 @@ _Name = Annotated[
 
 
 def router(settings: Settings, bucket: Bucket, principal_of: PrincipalOf) -> APIRouter:
-    """The library's routes over one bucket."""
+    """Return the library's routes for one bucket."""
     routes = Routes(tags=["Reading and managing"])
     reader = Annotated[Principal, Depends(principal_of.needs("read"))]
     manager = Annotated[Principal, Depends(principal_of.needs("manage"))]
@@ -125,7 +125,7 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
 
     # expects: a key with slashes
     # returns: 204, also when there is nothing (any more)
-    # codes: 400 invalid-key · 401 · 404 for somebody else's · 422 · 502, 503, 504
+    # codes: 400 invalid-key · 401 · 404 for another user's key · 422 · 502, 503, 504
     @routes.delete(
         "/images/{key:key}",
         summary="Delete a stored file",
@@ -135,9 +135,9 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
         openapi_extra=documented(*_ASKING),
     )
     async def delete_image(key: str, principal: manager) -> Response:
-        """Safe to repeat. In a bucket with versions the earlier ones stay."""
+        """Safe to repeat. In a versioned bucket earlier versions stay."""
         key = await access.check(principal, "delete", key)
-        audit.note("delete", key)
+        audit.record("delete", key)
         await library.delete_file(key)
         return Response(status_code=204)
 
@@ -160,13 +160,13 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         ] = LIST_DEFAULT_KEYS,
         continuation_token: Annotated[str | None, Query(description="The next_token of the page before.")] = None,
     ) -> JSONResponse:
-        """What is the caller's own, in the order of the keys' UTF-8 bytes; for an administrator everything."""
+        """Lists the caller's own files, for an admin all files, in the order of the keys' UTF-8 bytes."""
         prefix = access.check_listing(principal, prefix)
         if permissions.sees_all(principal):
             page = await library.list_files(prefix, max_keys, continuation_token)
         else:
             page = await library.list_own(
-                principal.user_id, prefix, max_keys, continuation_token, with_unmarked=access.shares_the_rest
+                principal.user_id, prefix, max_keys, continuation_token, with_untagged=access.shares_the_rest
             )
         files = [
             {
@@ -199,7 +199,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         as_download: _Download = False,
         filename: _Name = None,
     ) -> JSONResponse:
-        """Returns a presigned GET URL. It ends with the service's credentials, if those end before."""
+        """Returns a presigned GET URL. It expires earlier if the service's credentials do."""
         key = await access.check(principal, "read", key)
         made = await library.get_file_url(key, expires_in, as_download=as_download, filename=filename)
         return JSONResponse({"url": made.url, "key": key, "expires_in": made.expires_s, "download": as_download})
@@ -220,7 +220,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
 
     # expects: a key with slashes
     # returns: 200 with exists, true or false; never false because S3 refused or was silent
-    # codes: 400 invalid-key · 401 · 404 for somebody else's · 422 · 502, 503, 504
+    # codes: 400 invalid-key · 401 · 404 for another user's key · 422 · 502, 503, 504
     @routes.get(
         "/api/v1/s3/file/{key:key}/exists",
         summary="Whether there is such a file",
@@ -228,13 +228,13 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         openapi_extra=documented(*_ASKING, answer="library.schemas:Exists"),
     )
     async def file_exists(key: str, principal: reader) -> JSONResponse:
-        """False only if S3 says so."""
+        """False only if S3 answers that the object does not exist."""
         key = await access.check(principal, "read", key)
         return JSONResponse({"key": key, "exists": await library.file_exists(key)})
 
     # expects: a key with slashes
     # returns: 204, also when there is nothing (any more)
-    # codes: 400 invalid-key · 401 · 404 for somebody else's · 422 · 502, 503, 504
+    # codes: 400 invalid-key · 401 · 404 for another user's key · 422 · 502, 503, 504
     @routes.delete(
         "/api/v1/s3/file/{key:key}",
         summary="The same as DELETE /images/{key}",
@@ -244,8 +244,8 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         openapi_extra=documented(*_ASKING),
     )
     async def delete_file(key: str, principal: manager) -> Response:
-        """Safe to repeat. In a bucket with versions the earlier ones stay."""
+        """Safe to repeat. In a versioned bucket earlier versions stay."""
         key = await access.check(principal, "delete", key)
-        audit.note("delete", key)
+        audit.record("delete", key)
         await library.delete_file(key)
         return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""What the library routes answer, for the OpenAPI document only."""
+"""The answers of the library routes, for the OpenAPI document only."""
 
 from datetime import datetime
 
@@ -15,7 +15,7 @@ class ReadUrl(BaseModel):
 
 
 class FileReadUrl(BaseModel):
-    """The same in the names of the files family."""
+    """A presigned GET, in the names of /api/v1/s3."""
 
     url: str = Field(description="GET it before it expires; it needs no further header.")
     key: str
@@ -24,7 +24,7 @@ class FileReadUrl(BaseModel):
 
 
 class ObjectMetadata(BaseModel):
-    """What S3 says of an object."""
+    """An object's description by S3."""
 
     key: str
     size: int = Field(description="Bytes.")
@@ -44,7 +44,7 @@ class ObjectMetadata(BaseModel):
 
 
 class Exists(BaseModel):
-    """Whether there is such an object."""
+    """Whether the object exists."""
 
     key: str
     exists: bool

@@ -1,4 +1,4 @@
-"""What an operator asks of the function from inside: is it fit to serve, bring the database up to date.
+"""Operations that an operator invokes on the Lambda function: the smoke test and database migrations.
 
     {"operation": "smoke"}
     {"operation": "migrate", "check": true}
@@ -19,15 +19,15 @@ log = logging.getLogger(__name__)
 
 
 def run(event: dict[str, Any], context: Any, settings: Settings, deployed: Mangum) -> dict[str, Any]:
-    """Carry out an operation: whether it went well, and what there is to say. It raises nothing.
+    """Run the operation that an event names; return `passed` and `lines`. Never raises.
 
-    `deployed` answers the requests of the function's own users.
+    `deployed` is the adapter that serves the function's requests.
     """
     lines: list[str] = []
     try:
         passed = _carry_out(event, context, settings, deployed, lines.append)
     except Exception as error:
-        # An exception would be an answer without lines, and Lambda would repeat an asynchronous invocation.
+        # After an exception the answer would have no lines, and Lambda would repeat an asynchronous invocation.
         log.exception("operation failed")
         lines.append(f"Unexpected {type(error).__name__}. The function's log has the traceback; report it.")
         passed = False
@@ -40,11 +40,11 @@ def _carry_out(
 ) -> bool:
     match event:
         case {"operation": "smoke", **rest} if not rest:
-            from image_upload.operations.smoke import smoke_test  # the other one needs none of it
+            from image_upload.operations.smoke import smoke_test  # migrations do not need it
 
             return smoke_test(context, settings, deployed, say)
         case {"operation": "migrate", "check": bool(check), **rest} if not rest:
-            from image_upload.operations.migrate import migrate  # the same
+            from image_upload.operations.migrate import migrate  # the smoke test does not need it
 
             return migrate(context, settings, say, check=check)
     say('No such operation. There are {"operation": "smoke"} and {"operation": "migrate", "check": true or false}.')

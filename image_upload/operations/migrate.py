@@ -1,4 +1,4 @@
-"""Migrations from inside the function's network, where the database is."""
+"""Run the migrations in the Lambda function, from where the database is reachable."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +13,10 @@ from image_upload.settings import Settings
 
 
 def migrate(context: Any, settings: Settings, say: Callable[[str], None], *, check: bool) -> bool:
-    """Say which migrations are pending and, unless it is only to check, apply them; whether that went well.
+    """Report the pending migrations and, without `check`, apply them. Return whether that succeeded.
 
     Migrations run while the former version still serves, so every version works with the tables of a newer one. A
-    database that a newer version has migrated is therefore no failure: going back needs it.
+    database that a newer version has migrated is therefore no failure: a rollback has that state.
     """
     if settings.database_url is None:
         say("There is no database: DATABASE_URL is not set. Nothing to migrate.")
@@ -28,7 +28,7 @@ def migrate(context: Any, settings: Settings, say: Callable[[str], None], *, che
     try:
         before = migration.current(settings, within_s)
         pending = migration.revisions_after(before)
-        _tell("pending", pending, say)
+        _report("pending", pending, say)
         if check or not pending:
             say(f"The database is at {before or 'nothing'}, the newest is {migration.newest()}.")
             return True
@@ -39,11 +39,11 @@ def migrate(context: Any, settings: Settings, say: Callable[[str], None], *, che
     except (DBAPIError, Problem) as error:
         say(migration.explain(error))
         return False
-    _tell("applied", migration.revisions_after(before), say)
+    _report("applied", migration.revisions_after(before), say)
     say(f"The database is at {after}, the newest.")
     return True
 
 
-def _tell(what: str, revisions: list[Revision], say: Callable[[str], None]) -> None:
+def _report(what: str, revisions: list[Revision], say: Callable[[str], None]) -> None:
     for each in revisions:
         say(f"  {what}  {each.number}: {each.brings}")

@@ -1,6 +1,6 @@
-"""The smoke test inside the function: its requests are events of a Function URL, its uploads go to S3 by HTTP.
+"""The smoke test inside the Lambda function: its requests are Function URL events, its uploads go to S3 by HTTP.
 
-So it needs no address and no secret on the machine that deploys, and tests a version before any client meets it.
+So the machine that deploys needs neither the function's URL nor a secret, and a version is tested before it serves.
 """
 
 import asyncio
@@ -42,14 +42,14 @@ from image_upload.settings.values import OFF
 from image_upload.web.function_url import adapter
 
 _HOST: Final = "smoke-test.invalid"
-# With it every form of percent-encoding is on the way: UTF-8, a space, a plus, a percent sign.
+# The name covers all forms of percent-encoding: UTF-8, a space, a plus, a percent sign.
 _FILE_NAME: Final = "고양이 1+2%.png"
 
 Value = TypeVar("Value")
 
 
 class _Context(NamedTuple):
-    """Lambda's context of one request, as far as it is read, with an earlier end."""
+    """Lambda's context of one request, as far as the service reads it, with an earlier deadline."""
 
     aws_request_id: str
     ends_at_s: float
@@ -59,9 +59,9 @@ class _Context(NamedTuple):
 
 
 class FunctionClient(Client):
-    """A client whose requests are events for an adapter, and whose uploads go to S3 by HTTP.
+    """A client that sends requests as events to an adapter, and uploads to S3 by HTTP.
 
-    Raises `Failed` where the invocation has no time left. `SMOKE_CLEAN_UP_S` of it are kept back for cleaning up.
+    Raises `Failed` if the invocation has no time left. `SMOKE_CLEAN_UP_S` of its time are reserved for cleaning up.
     """
 
     def __init__(self, http: Mangum, context: Any, settings: Settings, token: str | None) -> None:
@@ -91,21 +91,21 @@ class FunctionClient(Client):
             return Answer(response.status_code, dict(response.headers), response.content)
 
     def left_s(self) -> float:
-        """Seconds that a call may take now. Raises `Failed` if there are none."""
+        """Return the seconds that a call may take. Raises `Failed` if there are none."""
         ends_in_s: float = self._context.get_remaining_time_in_millis() / 1000
         kept_s = LAMBDA_ANSWER_MARGIN_S + (0 if self.cleaning_up else SMOKE_CLEAN_UP_S)
         if ends_in_s <= kept_s:
             raise Failed(
-                f"no time left: Lambda ends this invocation in {ends_in_s:.1f} s, and {kept_s:g} s of it are kept back "
+                f"no time left: Lambda ends this invocation in {ends_in_s:.1f} s, and {kept_s:g} s of it are reserved "
                 "to clean up and to answer. See what took so long, or raise the function's timeout (TimeoutSeconds)"
             )
         return ends_in_s - kept_s
 
 
 def wait_for(answer: Awaitable[Value], within_s: float, whom: str) -> Value:
-    """What comes of it. Raises `Failed` if that is an error of the network, or nothing within this time.
+    """Await an answer and return it. Raises `Failed` on a network error, or without an answer within `within_s`.
 
-    On the loop that requests use: a connection belongs to its loop.
+    Use the event loop of the requests: a connection belongs to its loop.
     """
 
     async def whole() -> Value:
@@ -121,14 +121,14 @@ def wait_for(answer: Awaitable[Value], within_s: float, whom: str) -> Value:
 
 
 def request_event(method: str, url: str, body: bytes | None, headers: dict[str, str]) -> dict[str, Any]:
-    """A request as a Function URL hands it over; `url` is a path with its query, percent-encoded.
+    """Return a request as a Function URL event. `url` is a percent-encoded path with its query.
 
     https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads
     """
     parts = urlsplit(url)
     named = {name.lower(): value for name, value in headers.items()}
     now = datetime.now(UTC)
-    # RFC 3849: an address that no client has, each time another one, so that none of theirs is counted for it.
+    # A random documentation address (RFC 3849), so that the test uses up no client's rate limit.
     source = f"2001:db8:{secrets.randbits(16):x}:{secrets.randbits(16):x}::1"
     event: dict[str, Any] = {
         "version": "2.0",
@@ -150,7 +150,7 @@ def request_event(method: str, url: str, body: bytes | None, headers: dict[str, 
             "domainPrefix": SUBJECT,
             "http": {
                 "method": method,
-                # AWS does not say in which of its two spellings the path comes here.
+                # AWS does not document whether this path is encoded.
                 "path": unquote(parts.path),
                 "protocol": "HTTP/1.1",
                 "sourceIp": source,
@@ -175,11 +175,11 @@ def request_event(method: str, url: str, body: bytes | None, headers: dict[str, 
 
 
 def stand_in(settings: Settings) -> Settings:
-    """The settings of the app that the test asks: those of the function, but without what counts or records.
+    """Return the settings of the app under test: the function's own, without rate limits, quotas and a database.
 
-    Limits and quotas are off, because the test stores more at a time than a user may have to; nothing gets a row.
-    Without JWT_SECRET no token can be made that the function accepts. Then this app, and no other, has a secret of its
-    own beside the provider's keys. It is random, and ends with the test; no client can reach the app that knows it.
+    Limits and quotas are off, because the test stores more at a time than a user may be allowed to. Without JWT_SECRET
+    the test cannot sign a token that the function accepts. Then this app alone gets a random secret beside the
+    provider's keys. It ends with the test, and no client can reach that app.
     """
     changed: dict[str, Any] = {
         "rate_limit_per_user": OFF,
@@ -194,9 +194,9 @@ def stand_in(settings: Settings) -> Settings:
 
 
 def smoke_test(context: Any, settings: Settings, deployed: Mangum, say: Callable[[str], None]) -> bool:
-    """Run every step of the smoke test and those that only the function knows; whether all went well."""
+    """Run all steps of the smoke test and those of the function; return whether all passed."""
     tested = stand_in(settings)
-    # Another user each time: nothing is counted for a real one.
+    # A new user each time, so that the test uses up no real user's quota.
     token = bearer_token(tested, f"{SUBJECT}-{secrets.token_hex(8)}", TOKEN_LIFE_S)
     own: list[Step] = [("who may upload", _who_may_upload(context, settings, deployed, token))]
     if settings.jwt_jwks_url is not None:
@@ -208,7 +208,7 @@ def smoke_test(context: Any, settings: Settings, deployed: Mangum, say: Callable
 
 @contextlib.contextmanager
 def _running(settings: Settings) -> Iterator[Mangum]:
-    """An app with these settings, and its connections closed in the end."""
+    """Yield an adapter of an app with these settings; close its connections at the end."""
     app = create_app(settings)
     lifespan = app.router.lifespan_context(app)
     http = adapter(app)
@@ -221,7 +221,7 @@ def _running(settings: Settings) -> Iterator[Mangum]:
 
 
 def _who_may_upload(context: Any, settings: Settings, deployed: Mangum, token: str) -> Callable[[Client], str]:
-    """What the function itself says to uploads: with the limits, the quotas and the secrets of its users."""
+    """Return a step that asks the deployed app, with its limits, quotas and secrets, for an upload."""
 
     def step(_: Client) -> str:
         seen = []
@@ -242,13 +242,13 @@ def _who_may_upload(context: Any, settings: Settings, deployed: Mangum, token: s
 
 
 def _minted(client: Client) -> Answer:
-    """The answer to a request for an upload of one byte. The plan is thrown away, so there is nothing to delete."""
+    """Ask for an upload of one byte; return the answer. Nothing is uploaded, so there is nothing to delete."""
     spec = b'{"filename": "photo.png", "contentType": "image/png", "size": 1}'
     return client.call("POST", "/uploads", spec, {"Content-Type": "application/json"})
 
 
 def _provider_keys(url: str) -> Callable[[Client], str]:
-    """Whether users with tokens of the provider get in: its keys must be there, and be of use."""
+    """Return a step that checks the identity provider's keys: they must be reachable and usable."""
 
     def step(client: Client) -> str:
         host, left_s = urlsplit(url).hostname, client.left_s()

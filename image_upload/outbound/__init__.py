@@ -1,1 +1,1 @@
-"""HTTP to the outside: only to addresses that were checked, in constant memory, with retry."""
+"""Outgoing HTTP: connections to checked addresses only, in constant memory, with retry."""

@@ -1,10 +1,10 @@
-"""Bytes that may be held at once, shared by everything that holds them."""
+"""A limit on the bytes that all buffers of a kind hold together."""
 
 import asyncio
 
 
 class ByteBudget:
-    """A semaphore counted in bytes. Who asks first is served first, however little the next one wants."""
+    """A semaphore counted in bytes. Waiters are served in order, also if a later one wants less."""
 
     def __init__(self, total_bytes: int) -> None:
         self.total_bytes = self._free = total_bytes
@@ -12,7 +12,10 @@ class ByteBudget:
         self._freed = asyncio.Event()
 
     async def take(self, wanted_bytes: int) -> int:
-        """Wait until there is room; what to give back. More than there ever is waits until nothing else is held."""
+        """Wait until the bytes are free and take them; return how many to give back.
+
+        A request for more than the whole budget waits until all of it is free, and takes that.
+        """
         taken = min(wanted_bytes, self.total_bytes)
         async with self._turn:
             while self._free < taken:
@@ -22,7 +25,10 @@ class ByteBudget:
         return taken
 
     def take_now(self, wanted_bytes: int, *, leaving_bytes: int = 0) -> bool:
-        """Take this much if `leaving_bytes` are free afterwards and no other waits. Never waits itself."""
+        """Take the bytes without waiting; return whether it was possible.
+
+        It is possible if `leaving_bytes` remain free afterwards and nothing else waits.
+        """
         if self._turn.locked() or self._free - wanted_bytes < leaving_bytes:
             return False
         self._free -= wanted_bytes
@@ -30,10 +36,10 @@ class ByteBudget:
 
     @property
     def is_waited_for(self) -> bool:
-        """Whether something waits for room."""
+        """Whether a caller waits in `take`."""
         return self._turn.locked()
 
     def give_back(self, taken_bytes: int) -> None:
-        """Make room for others."""
+        """Return bytes to the budget and wake the next waiter."""
         self._free += taken_bytes
         self._freed.set()

@@ -1,8 +1,8 @@
-"""The one HTTP client of the process, which connects only to addresses that were checked.
+"""The HTTP client of the process, which connects only to checked addresses.
 
-A host name is resolved here, every address it has is checked, and the connection goes to a
-checked address: between check and use there is no second look-up that could answer differently
-(DNS rebinding). Redirects are never followed, proxies of the environment never asked.
+It resolves a host name once, checks every address, and connects to a checked one. No second look-up can give
+another address between check and use (DNS rebinding). It follows no redirects and ignores proxies of the
+environment.
 """
 
 import asyncio
@@ -22,34 +22,33 @@ import httpx
 from image_upload.limits import INTERIM_ANSWERS_MAX
 
 if importlib.util.find_spec("sniffio") is None:
-    # httpcore tries to import it at every request and at every lock, and Python searches the whole path for what is
-    # not there each time: a fifth of a small upload's CPU. None says no at once.
+    # httpcore tries to import sniffio at every request and every lock. For a missing module Python searches the whole
+    # path each time, which takes a fifth of a small upload's CPU. With None the import fails at once.
     sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 _POOLS = 8
 
-# The one part of IPv6 that is given out for the Internet. What is not in it is refused, known or not.
+# The part of IPv6 that is assigned for the Internet. All other addresses are refused.
 # https://www.iana.org/assignments/ipv6-address-space
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-# In it, but no place of a server: 6to4 (RFC 7526 ended it) and documentation (RFC 9637), which not every Python knows.
+# Parts of it without servers: 6to4 (deprecated by RFC 7526) and documentation (RFC 9637). Not every Python knows them.
 _IPV6_REFUSED = tuple(map(ipaddress.ip_network, ("2002::/16", "3fff::/20")))
-# RFC 6052 carries an IPv4 address inside an IPv6 one, where a network has only DNS64 to reach IPv4.
+# RFC 6052: an IPv4 address inside an IPv6 one, for networks that reach IPv4 by DNS64.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # RFC 5214: an interface identifier that is an IPv4 address, in any prefix.
 _ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 
-# Public by the registry or to Python, but nothing that an upload goes to: protocol assignments (RFC 6890), 6to4 relays
-# (RFC 7526), and the address at which Azure's platform serves its virtual machines.
+# Public by the registry or to Python, but never the target of an upload: protocol assignments (RFC 6890), 6to4 relays
+# (RFC 7526), and Azure's platform service for virtual machines.
 # https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
 _IPV4_REFUSED = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
 
-# Where an interface endpoint of a VPC is: RFC 1918, RFC 6598, RFC 4193.
+# The ranges of a VPC's interface endpoints: RFC 1918, RFC 6598, RFC 4193.
 # https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html
 _PRIVATE = tuple(
     map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
 )
-# In these, but a cloud's services to its own machines, which hand out credentials: EC2's with its siblings, Google's,
-# Alibaba's.
+# Metadata services inside these ranges. They hand out credentials: EC2's, Google's, Alibaba's.
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
 # https://docs.cloud.google.com/compute/docs/metadata/querying-metadata
 # https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata
@@ -60,14 +59,14 @@ NONE: Hosts = frozenset()
 
 
 class AddressRefused(httpx.ConnectError):
-    """A host name leads to an address that its host may not have."""
+    """A host name resolves to an address that is not allowed for it."""
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is on the public Internet, also when it is wrapped into IPv6.
+    """Return whether an IP address is on the public Internet. An IPv4 address inside an IPv6 one counts as itself.
 
-    https://www.iana.org/assignments/iana-ipv4-special-registry (private, loopback, link-local,
-    shared, benchmarking, documentation …) and its IPv6 sister, as `ipaddress` knows them.
+    https://www.iana.org/assignments/iana-ipv4-special-registry (private, loopback, link-local, shared,
+    benchmarking, documentation …) and iana-ipv6-special-registry, as `ipaddress` has them.
     """
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv4Address):
@@ -81,17 +80,17 @@ def is_public(address: str) -> bool:
 
 
 def is_private(address: str) -> bool:
-    """Whether an IP address, not wrapped into another, is on a private network, and not one of a metadata service."""
+    """Return whether an IP address is on a private network and not a metadata service. A mapped address is neither."""
     ip = ipaddress.ip_address(address)
     return (
         any(ip in network for network in _PRIVATE)
         and not any(ip in network for network in _METADATA)
-        and not (ip.version == 6 and (int(ip) >> 32) & 0xFFFFFFFF in _ISATAP)  # a version, not a number
+        and not (ip.version == 6 and (int(ip) >> 32) & 0xFFFFFFFF in _ISATAP)
     )
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """All addresses of a host name, in the system's order of preference."""
+    """Return all addresses of a host name, in the system's order of preference."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
@@ -100,10 +99,10 @@ Resolver = Callable[[str, int], Awaitable[list[str]]]
 
 
 class Destinations:
-    """Which addresses a host may have: public ones.
+    """The addresses that a host may resolve to: public ones.
 
-    `trusted` (host, port) were named by the operator, and may be anywhere. `private` are AWS's own, which the DNS of a
-    VPC leads to an interface endpoint. https://docs.aws.amazon.com/AmazonS3/latest/userguide/privatelink-interface-endpoints.html
+    `trusted` (host, port) are named by the operator and may have any address. `private` are hosts of AWS, which the
+    DNS of a VPC resolves to an interface endpoint. https://docs.aws.amazon.com/AmazonS3/latest/userguide/privatelink-interface-endpoints.html
     """
 
     def __init__(self, trusted: Hosts, private: Hosts = NONE, resolver: Resolver = resolve) -> None:
@@ -112,7 +111,7 @@ class Destinations:
         self._resolve = resolver
 
     async def address(self, host: str, port: int) -> str:
-        """What to connect to: an address that was checked, with all others of its host; a trusted host as it is.
+        """Check all addresses of a host and return one to connect to; return a trusted host as it is.
 
         Raises `AddressRefused`, and `OSError` for a name that cannot be resolved.
         """
@@ -130,7 +129,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
 
     def __init__(self, destinations: Destinations) -> None:
         self._destinations = destinations
-        # The backend that httpcore would choose itself; asyncio is the only loop we run under.
+        # The backend that httpcore would choose itself.
         self._inner: httpcore.AsyncNetworkBackend = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -151,20 +150,20 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         return _Stream(stream, None if connection is None else os.dup(connection.fileno()))
 
     async def sleep(self, seconds: float) -> None:
-        """As httpcore wants it for its own connection retries, which are off here."""
+        """Sleep, for httpcore's own connection retries. They are off here."""
         await self._inner.sleep(seconds)
 
 
 class InterimAnswers:
-    """Counts the 1xx answers in front of the real one, which have no body. RFC 9110 section 15.2."""
+    """Count the 1xx answers in front of the final one. They have no body. RFC 9110 section 15.2."""
 
     def __init__(self) -> None:
         self._count = 0
         self._head: bytes | None = b""
 
     def are_too_many(self, data: bytes) -> bool:
-        """Whether there are more than `INTERIM_ANSWERS_MAX`, with this data."""
-        if self._head is None:  # the real one has begun
+        """Add data; return whether there are now more than `INTERIM_ANSWERS_MAX`."""
+        if self._head is None:  # the final answer has begun
             return False
         self._head += data
         while self._head.startswith(b"HTTP/1.1 1") and b"\r\n\r\n" in self._head:
@@ -178,35 +177,34 @@ class InterimAnswers:
 
 
 class _Stream(httpcore.AsyncNetworkStream):
-    """A connection that may be gone when it is asked about itself.
+    """A connection whose answer can be read after a write failed.
 
-    uvloop closes a socket that was reset at once, and anyio then stumbles over its address with an
-    AttributeError that no caller takes for a lost connection.
-
-    An answer that came before a write failed is read all the same, from a second descriptor of the socket: `left`.
+    uvloop closes a reset socket at once. anyio's `get_extra_info` then raises an AttributeError, which no caller takes
+    for a lost connection; here it returns None. `descriptor` is a second descriptor of the socket: what the server sent
+    before a write failed is read from it.
     """
 
-    def __init__(self, inner: httpcore.AsyncNetworkStream, left: int | None = None) -> None:
+    def __init__(self, inner: httpcore.AsyncNetworkStream, descriptor: int | None = None) -> None:
         self._inner = inner
-        self._left = left
+        self._descriptor = descriptor
         self._interim = InterimAnswers()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # httpcore's signature
         try:
             data = await self._inner.read(max_bytes, timeout)
         except httpcore.ReadError:
-            data = self._left_behind(max_bytes)
+            data = self._read_descriptor(max_bytes)
             if not data:
                 raise
         if self._interim.are_too_many(data):
             raise httpcore.ReadError("too many interim answers")
         return data
 
-    def _left_behind(self, max_bytes: int) -> bytes:
-        if self._left is None:
+    def _read_descriptor(self, max_bytes: int) -> bytes:
+        if self._descriptor is None:
             return b""
         try:
-            return os.read(self._left, max_bytes)
+            return os.read(self._descriptor, max_bytes)
         except OSError:
             return b""
 
@@ -222,9 +220,9 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._release()
 
     def _release(self) -> None:
-        if self._left is not None:
-            os.close(self._left)
-            self._left = None
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     async def start_tls(
         self,
@@ -232,7 +230,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # the same
     ) -> httpcore.AsyncNetworkStream:
-        # What is left of a broken TLS connection cannot be read.
+        # Under TLS the descriptor would give encrypted bytes.
         self._release()
         return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
 
@@ -244,10 +242,10 @@ class _Stream(httpcore.AsyncNetworkStream):
 
 
 class CheckedTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport over a pool with our own backend.
+    """httpx's transport over a pool that uses `CheckedBackend`.
 
-    httpcore takes a backend as a documented argument, httpx 0.28 does not pass one on; hence the
-    pool is replaced. A test fails if a new httpx keeps its pool elsewhere.
+    httpcore takes a backend as a documented argument, but httpx 0.28 does not pass one on. So the pool is
+    replaced. A test fails if a new httpx stores its pool elsewhere.
     """
 
     def __init__(self, backend: CheckedBackend, context: ssl.SSLContext) -> None:
@@ -256,7 +254,7 @@ class CheckedTransport(httpx.AsyncHTTPTransport):
             ssl_context=context,
             max_connections=1000,
             max_keepalive_connections=20,
-            # S3 closes idle connections after about 5 s; on Lambda the freezer may hold us for minutes.
+            # S3 closes idle connections after about 5 s, and Lambda may freeze the process for minutes.
             keepalive_expiry=4.0,
             http1=True,
             network_backend=backend,
@@ -264,10 +262,10 @@ class CheckedTransport(httpx.AsyncHTTPTransport):
 
 
 class PoolGroup(httpx.AsyncBaseTransport):
-    """Several pools side by side; a request takes the one with the least to do.
+    """Several connection pools; each request goes to the least busy one.
 
-    httpcore looks at every connection of a pool whenever a request begins or ends. One pool for many requests at once
-    is a third of their CPU; in small ones there is little to look at.
+    httpcore looks at every connection of a pool whenever a request begins or ends. With one pool for many simultaneous
+    requests that takes a third of their CPU.
     """
 
     def __init__(self, pools: Sequence[httpx.AsyncBaseTransport]) -> None:
@@ -275,28 +273,28 @@ class PoolGroup(httpx.AsyncBaseTransport):
         self._busy = [0] * len(pools)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it on the least busy lane, which it keeps until its answer is read or closed."""
-        lane = min(range(len(self._pools)), key=self._busy.__getitem__)
-        self._busy[lane] += 1
+        """Send a request by the least busy pool. It counts as busy until the answer is read or closed."""
+        pool = min(range(len(self._pools)), key=self._busy.__getitem__)
+        self._busy[pool] += 1
         try:
-            response = await self._pools[lane].handle_async_request(request)
+            response = await self._pools[pool].handle_async_request(request)
         except BaseException:
-            self._busy[lane] -= 1
+            self._busy[pool] -= 1
             raise
-        response.stream = _Leaving(response, self._busy, lane)
+        response.stream = _CountedStream(response, self._busy, pool)
         return response
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for lane in self._pools:
-            await lane.aclose()
+        for pool in self._pools:
+            await pool.aclose()
 
 
-class _Leaving(httpx.AsyncByteStream):
-    def __init__(self, response: httpx.Response, busy: list[int], lane: int) -> None:
+class _CountedStream(httpx.AsyncByteStream):
+    def __init__(self, response: httpx.Response, busy: list[int], pool: int) -> None:
         self._stream = response.stream
-        self._busy, self._lane = busy, lane
-        self._left = False
+        self._busy, self._pool = busy, pool
+        self._is_closed = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         assert isinstance(self._stream, httpx.AsyncByteStream)  # it comes from an async transport
@@ -305,29 +303,29 @@ class _Leaving(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         assert isinstance(self._stream, httpx.AsyncByteStream)  # the same
-        if not self._left:
-            self._left = True
-            self._busy[self._lane] -= 1
+        if not self._is_closed:
+            self._is_closed = True
+            self._busy[self._pool] -= 1
         await self._stream.aclose()
 
 
 @functools.cache
 def tls_context(*, verify: bool) -> ssl.SSLContext:
-    """How certificates are checked: against certifi's authorities or those of SSL_CERT_FILE.
+    """Return the TLS context of all clients: certifi's authorities, or those of SSL_CERT_FILE.
 
-    One for all clients of the process: to read the authorities takes 20 to 40 ms, in which no other request goes on.
+    It is made once, because reading the authorities blocks the event loop for 20 to 40 ms.
     """
     return httpx.create_ssl_context(verify=verify, trust_env=True)
 
 
 def open_client(destinations: Destinations, *, verify: bool) -> httpx.AsyncClient:
-    """An HTTP client that connects only where `destinations` allow."""
+    """Return an HTTP client that connects only where `destinations` allow."""
     backend, context = CheckedBackend(destinations), tls_context(verify=verify)
     return httpx.AsyncClient(
         transport=PoolGroup([CheckedTransport(backend, context) for _ in range(_POOLS)]),
         trust_env=False,
         follow_redirects=False,
         timeout=httpx.Timeout(10.0, read=60.0, write=60.0),
-        # Objects are wanted as they are stored.
+        # Objects are compared byte for byte, so no compression on the way.
         headers={"Accept-Encoding": "identity"},
     )

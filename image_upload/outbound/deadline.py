@@ -1,4 +1,4 @@
-"""How long a request may still take, and how long what it waits for."""
+"""The deadline of a request, and the timeouts that follow from it."""
 
 import time
 from contextvars import ContextVar
@@ -14,7 +14,7 @@ class Deadline(NamedTuple):
 
     @property
     def left_s(self) -> float:
-        """Seconds that are left, never below zero."""
+        """Seconds until then, never below zero."""
         return max(0.0, self.at - time.monotonic())
 
 
@@ -23,7 +23,7 @@ _killed_at: ContextVar[Deadline | None] = ContextVar("killed_at", default=None)
 
 
 def enter(context: Any) -> None:
-    """Take over the deadline of Lambda's context, for the calling task and what it starts; None: there is none.
+    """Set the deadline from Lambda's context, for the calling task and those that it starts. None removes it.
 
     https://docs.aws.amazon.com/lambda/latest/dg/python-context.html (get_remaining_time_in_millis)
     """
@@ -32,7 +32,7 @@ def enter(context: Any) -> None:
 
 
 def upload_deadline(timeout_s: float) -> Deadline:
-    """`timeout_s` from now, or `LAMBDA_DEADLINE_MARGIN_S` before Lambda ends the process, whichever is sooner."""
+    """Return `timeout_s` from now, or `LAMBDA_DEADLINE_MARGIN_S` before Lambda's deadline, whichever is sooner."""
     now = time.monotonic()
     killed_at = _killed_at.get()
     most = now + timeout_s
@@ -40,7 +40,7 @@ def upload_deadline(timeout_s: float) -> Deadline:
 
 
 def at_most(timeout_s: float | None) -> float | None:
-    """Seconds to wait for S3 or the database: `timeout_s`, less on Lambda where its end is near. None: no bound."""
+    """Return seconds to wait for S3 or the database: `timeout_s`, or less near Lambda's deadline. None: no timeout."""
     killed_at = _killed_at.get()
     if killed_at is None:
         return timeout_s

@@ -1,4 +1,4 @@
-"""When to try again, and how long to wait before.
+"""Which failures to retry, and how long to wait before the next attempt.
 
 https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
 """
@@ -11,7 +11,7 @@ from tenacity.wait import wait_base, wait_random_exponential
 
 from image_upload.limits import RETRY_AFTER_MAX_S
 
-# What the next attempt may find changed. Every other 4xx would be the same answer again.
+# Failures that may be temporary. Any other 4xx would be answered the same again.
 RETRYABLE_STATUSES = frozenset({408, 429, *range(500, 600)})
 
 # The first pause is at most half a second, each further one at most twice as long, none above 10 s.
@@ -20,7 +20,7 @@ BACKOFF_MAX_S = 10.0
 
 
 class RetryableError(Exception):
-    """An attempt failed in a way that the next one may not. `retry_after_s` is what the store asked for."""
+    """An attempt failed, but the next one may succeed. `retry_after_s` is the pause that the store asked for."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class RetryableError(Exception):
     ) -> None:
         super().__init__(reason)
         self.timed_out = timed_out
-        # It broke after the last byte: the store may have everything.
+        # The connection broke after the last byte: the store may have stored the object.
         self.ambiguous = ambiguous
         self.status = status
         self.code = code
@@ -42,7 +42,7 @@ class RetryableError(Exception):
 
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:
-    """RFC 9110 section 10.2.3, both forms: seconds from now, 0 to `RETRY_AFTER_MAX_S`; None if there is none."""
+    """Parse both forms of RFC 9110 section 10.2.3; return seconds from now, 0 to `RETRY_AFTER_MAX_S`, or None."""
     if header is None:
         return None
     if header.isascii() and header.isdigit():
@@ -50,20 +50,20 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
     else:
         try:
             moment = parsedate_to_datetime(header)
-        except (ValueError, OverflowError):  # the second for an offset of more than a day has hours
+        except (ValueError, OverflowError):  # OverflowError: a zone offset above 24 hours
             return None
         seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
     return min(max(0.0, seconds), RETRY_AFTER_MAX_S)
 
 
 class RetryPause(wait_base):
-    """What the store asked for, or else exponential back-off with full jitter."""
+    """The pause that the store asked for, else exponential back-off with full jitter."""
 
     def __init__(self) -> None:
         self._backoff = wait_random_exponential(multiplier=BACKOFF_FIRST_S, max=BACKOFF_MAX_S)
 
     def __call__(self, retry_state: RetryCallState) -> float:
-        """Seconds to wait before the next attempt."""
+        """Return seconds to wait before the next attempt."""
         outcome = retry_state.outcome
         error = outcome.exception() if outcome is not None else None
         if isinstance(error, RetryableError) and error.retry_after_s is not None:

@@ -1,9 +1,11 @@
-"""One PUT whose body is not there yet: written to a socket as it arrives, with back-pressure both ways.
+"""PUT a body while it arrives: write it to a socket, with back-pressure in both directions.
 
-What the HTTP client of `connection.py` does for bodies that lie ready, this does for bodies in transit: it
-knows how many bytes have left (so that nobody repeats what cannot be repeated), asks the store whether it
-wants the body (RFC 9110 section 10.1.1), stops sending when the store answers early, and never ends a body
-that came out shorter than announced.
+`client.py` sends bodies that are complete. This module sends bodies in transit:
+
+- It counts the bytes that were sent, so that the caller knows whether it can repeat the request.
+- It asks the store whether it wants the body (RFC 9110 section 10.1.1).
+- It stops sending when the store answers early.
+- It breaks the connection off if the body is shorter than announced.
 """
 
 import asyncio
@@ -26,15 +28,15 @@ from image_upload.limits import (
 )
 from image_upload.outbound.client import Destinations
 
-# Above this many bytes in the socket's buffer we stop reading from the client.
+# Above this many bytes in the socket's buffer, reading from the client pauses.
 _HIGH_WATER_BYTES = 512 * 1024
 _EXPECTATION_FAILED = 417
 
 
 class Reply(NamedTuple):
-    """The store's answer; of the body only its first bytes, which is where an error document says what it is.
+    """The store's answer, with only the first bytes of its body, enough for an error document's code.
 
-    `sent_bytes` of the request's body had left when it came to an end.
+    `sent_bytes` of the request's body were sent before it.
     """
 
     status: int
@@ -44,7 +46,7 @@ class Reply(NamedTuple):
 
 
 class StreamingPutError(Exception):
-    """The exchange broke. `sent_bytes` of the body had left before: 0 means that nothing was used up."""
+    """The exchange broke after `sent_bytes` of the body. 0 means that the whole body can still be sent."""
 
     def __init__(self, reason: str, sent_bytes: int) -> None:
         super().__init__(reason)
@@ -52,17 +54,17 @@ class StreamingPutError(Exception):
 
 
 class LengthError(Exception):
-    """The body was not as long as announced. The request was broken off; the store has kept nothing."""
+    """The body was not as long as announced. The request was broken off, and the store stored nothing."""
 
 
 class StreamingPut:
-    """Opens connections to addresses that `destinations` allow."""
+    """Send PUTs to addresses that `destinations` allow."""
 
     def __init__(self, destinations: Destinations, context: Callable[[], ssl.SSLContext]) -> None:
         self._destinations = destinations
         self._context = context
-        # Stores that do not answer to Expect: 100-continue.
-        self._deaf: set[str] = set()
+        # Hosts that ignore Expect: 100-continue.
+        self._ignores_expect: set[str] = set()
 
     async def put(
         self,
@@ -73,21 +75,21 @@ class StreamingPut:
         *,
         idle_s: Callable[[], float] = lambda: UPSTREAM_IDLE_S,
     ) -> Reply:
-        """PUT exactly `length` bytes. `idle_s` is asked how long the store may take no byte, or say nothing.
+        """PUT exactly `length` bytes. `idle_s` returns how many seconds the store may neither take nor send a byte.
 
         Raises `StreamingPutError`, `LengthError`, `AddressRefused`, and whatever `body` raises.
         """
         parts = urlsplit(url)
         head = f"{parts.path}?{parts.query}", headers, length
-        asks = parts.netloc not in self._deaf
+        asks = parts.netloc not in self._ignores_expect
         exchange = await self._connected(parts, idle_s)
         try:
             if asks:
                 exchange.write(_head(*head, expect=True))
                 if not await exchange.is_wanted():
-                    self._note_deaf(parts.netloc)
+                    self._remember_ignores_expect(parts.netloc)
                 if exchange.status == _EXPECTATION_FAILED:
-                    self._note_deaf(parts.netloc)
+                    self._remember_ignores_expect(parts.netloc)
                     exchange.close()
                     exchange, asks = await self._connected(parts, idle_s), False
             if not asks:
@@ -97,10 +99,10 @@ class StreamingPut:
         finally:
             exchange.close()
 
-    def _note_deaf(self, store: str) -> None:
-        if len(self._deaf) >= EXPECT_IGNORED_MAX:
-            self._deaf.clear()
-        self._deaf.add(store)
+    def _remember_ignores_expect(self, store: str) -> None:
+        if len(self._ignores_expect) >= EXPECT_IGNORED_MAX:
+            self._ignores_expect.clear()
+        self._ignores_expect.add(store)
 
     async def _connected(self, parts: SplitResult, idle_s: Callable[[], float]) -> "_Exchange":
         exchange = _Exchange(idle_s)
@@ -125,7 +127,7 @@ class StreamingPut:
 
 
 def _head(target: str, headers: Mapping[str, str], length: int, *, expect: bool = False) -> bytes:
-    """The request up to its body. h11 refuses what would not be one header each."""
+    """Return the request's head. h11 refuses a header value that would break out of its line."""
     asked = [("Expect", "100-continue")] if expect else []
     request = h11.Request(
         method="PUT",
@@ -139,7 +141,7 @@ async def _send(exchange: "_Exchange", body: AsyncIterator[bytes | memoryview], 
     async with contextlib.aclosing(body) as chunks:  # type: ignore[type-var]
         async for chunk in chunks:
             if exchange.answered:
-                # The store has made up its mind; the rest of the file would only be thrown away.
+                # The store has answered and would discard the rest of the body.
                 return
             if exchange.sent_bytes + len(chunk) > length:
                 raise LengthError(f"more than {length} bytes")
@@ -159,18 +161,18 @@ class _Exchange(asyncio.Protocol):
         self._idle_s = idle_s
         self._received_bytes = 0
         self._interim_answers = 0
-        # Set by the first answer of any kind, and by the end.
-        self._heard = asyncio.Event()
+        # Set by the first bytes of an answer, and by the end of the exchange.
+        self._answered = asyncio.Event()
         self._transport: asyncio.Transport | None = None
         self._answer = h11.Connection(our_role=h11.CLIENT)
         self._answer.send(h11.Request(method="PUT", target="/", headers=[("Host", "x")]))
         self._body = bytearray()
         self._headers: dict[str, str] = {}
         self._ended = asyncio.get_running_loop().create_future()
-        self._room: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Not isinstance: uvloop's transports are none of asyncio's classes.
+        # Not isinstance: uvloop's transports do not inherit asyncio's classes.
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)
 
@@ -178,7 +180,7 @@ class _Exchange(asyncio.Protocol):
         assert self._transport is not None  # connected before
         try:
             self._transport.write(data)
-        except RuntimeError:  # uvloop's word for a connection that has been closed meanwhile
+        except RuntimeError:  # uvloop raises it for a closed connection
             self._fail("closed")
             self.check()
 
@@ -188,15 +190,15 @@ class _Exchange(asyncio.Protocol):
         self.sent_bytes += len(chunk)
 
     def check(self) -> None:
-        """Raise what ended the exchange, if something did."""
+        """Raise the error that ended the exchange, if there is one."""
         if self._ended.done():
             self._ended.result()
 
     async def is_wanted(self) -> bool:
-        """Wait for the store's word on the body; False if it says nothing in time."""
+        """Wait for 100 Continue or a final answer; return False if none comes in time."""
         try:
             async with asyncio.timeout(min(EXPECT_TIMEOUT_S, self._idle_s() / 4)):
-                await self._heard.wait()
+                await self._answered.wait()
         except TimeoutError:
             return False
         if not self.answered:
@@ -204,9 +206,9 @@ class _Exchange(asyncio.Protocol):
         return True
 
     async def drained(self) -> None:
-        """Wait until the store has taken enough of what was sent."""
-        if self._room is not None:
-            await self._while_it_moves(self._room)
+        """Wait until the socket's buffer is below the high-water mark."""
+        if self._drained is not None:
+            await self._while_it_moves(self._drained)
         self.check()
 
     async def _while_it_moves(self, end: "asyncio.Future[Any]") -> None:
@@ -223,16 +225,16 @@ class _Exchange(asyncio.Protocol):
         return self._received_bytes, self._transport.get_write_buffer_size()
 
     def pause_writing(self) -> None:
-        self._room = asyncio.get_running_loop().create_future()
+        self._drained = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-        self._room = None
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
 
     def data_received(self, data: bytes) -> None:
         self._received_bytes += len(data)
-        self._heard.set()
+        self._answered.set()
         try:
             self._answer.receive_data(data)
             self._read()
@@ -244,17 +246,18 @@ class _Exchange(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         with contextlib.suppress(h11.RemoteProtocolError):
-            for data in (*self._left_behind(), b""):
+            for data in (*self._unread(), b""):
                 self._answer.receive_data(data)
                 self._read()
         if self.answered and self.status >= 300:
             self._finish()
         self._fail(type(exc).__name__ if exc else "closed without an answer")
 
-    def _left_behind(self) -> Iterator[bytes]:
-        """What the store had said before it broke off.
+    def _unread(self) -> Iterator[bytes]:
+        """Yield what the store had sent before it closed the connection.
 
-        Writing fails first then, and the loop reads no more; the kernel still has it. Under TLS it cannot be read.
+        The write fails first, and the loop then stops reading, but the kernel still has the bytes. Under TLS they
+        cannot be read.
         """
         transport = self._transport
         connection = transport.get_extra_info("socket") if transport is not None else None
@@ -285,14 +288,14 @@ class _Exchange(asyncio.Protocol):
 
     def _finish(self) -> None:
         if not self._ended.done():
-            self._heard.set()
+            self._answered.set()
             self._ended.set_result(Reply(self.status, self._headers, bytes(self._body), self.sent_bytes))
 
     def _fail(self, reason: str) -> None:
         if not self._ended.done():
-            self._heard.set()
+            self._answered.set()
             self._ended.set_exception(StreamingPutError(reason, self.sent_bytes))
-            # Whoever is still writing finds it at the next chunk; nobody else may be waiting.
+            # A writer finds the error at its next chunk. This marks it as retrieved if nothing awaits it.
             self._ended.exception()
             self.resume_writing()
 

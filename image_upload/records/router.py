@@ -1,4 +1,4 @@
-"""The way to the routes of posts and files: they are built by the first request for one."""
+"""Lead to the routes of posts and files, and build them at the first request."""
 
 from fastapi import APIRouter
 
@@ -9,7 +9,7 @@ from image_upload.web.routing import LazyRouter
 
 
 def router(context: CompletionContext, upload_service: UploadService, principal_of: PrincipalOf) -> LazyRouter:
-    """Posts and file records."""
+    """Return the router of posts and file records."""
 
     def build() -> APIRouter:
         from image_upload.records import routes  # 3 ms with its routes; rows bring SQLAlchemy, 200 ms

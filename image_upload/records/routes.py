@@ -1,4 +1,4 @@
-"""Routes of posts and file records: rows in the database beside objects in S3."""
+"""Routes of posts and file records: rows in the database for objects in S3."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -25,10 +25,10 @@ from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import read_json
 from image_upload.web.routing import Routes, documented
 
-# Whether a principal may do what a route does with what is this owner's: one of `rights`.
+# Whether a principal may do what a route does with a record of this owner: a function of `permissions`.
 May = Callable[[Principal, str], bool]
 
-# The largest whole number that a row can have.
+# The largest id that a row can have.
 _ID_MAX = 2**63 - 1
 RowId = Annotated[int, Path(ge=1, le=_ID_MAX)]
 
@@ -49,7 +49,7 @@ _UNFINISHED = (errors.NotArrived, errors.UploadRejected)
 
 
 def router(context: CompletionContext, upload_service: UploadService, principal_of: PrincipalOf) -> APIRouter:
-    """Posts and file records."""
+    """Return the routes of posts and file records."""
     routes = Routes(tags=["Records"])
     _post_routes(routes, context, upload_service, principal_of)
     _file_routes(routes, context, principal_of)
@@ -82,7 +82,7 @@ def _post_routes(
         ),
     )
     async def create_post(request: Request, principal: minter) -> JSONResponse:
-        """Writes the row and mints the upload in one go."""
+        """Writes the row and mints the upload in one call."""
         wanted = await read_json(request, UploadRequest)
         spec = spec_of(wanted, principal, upload_service)
         strategy = upload_service.strategy(spec, wanted.accepts)
@@ -92,7 +92,7 @@ def _post_routes(
 
     # expects: an id
     # returns: 200 with the row; once S3 has confirmed the image, with a presigned GET
-    # codes: 401 · 404 also for somebody else's · 422 · 502 where S3 had to be asked and failed · 503
+    # codes: 401 · 404 also for another user's · 422 · 502 where S3 had to be asked and failed · 503
     @routes.get(
         "/posts/{post_id}",
         summary="A post",
@@ -100,7 +100,7 @@ def _post_routes(
         openapi_extra=documented(*_ROW_PROBLEMS, answer="records.schemas:Post"),
     )
     async def read_post(post_id: RowId, principal: reader) -> JSONResponse:
-        """Asks S3 itself where nobody has reported the image yet."""
+        """Asks S3 if the image's upload was not confirmed yet."""
         return await _post_answer(context, await _row(context, "post", post_id, principal, permissions.may_read))
 
     # expects: an id
@@ -125,7 +125,7 @@ def _file_routes(routes: APIRouter, context: CompletionContext, principal_of: Pr
 
     # expects: an id
     # returns: 200 with a presigned GET that saves the file under its name
-    # codes: 401 · 404 also for somebody else's · 409 not-arrived, upload-rejected · 422 · 502, 503
+    # codes: 401 · 404 also for another user's · 409 not-arrived, upload-rejected · 422 · 502, 503
     @routes.get(
         "/files/{file_id}/download-url",
         summary="A URL to download a recorded file",
@@ -157,14 +157,14 @@ def _file_routes(routes: APIRouter, context: CompletionContext, principal_of: Pr
 
 
 async def _row(context: CompletionContext, kind: Kind, row_id: int, principal: Principal, may: May) -> Record:
-    """The caller's own row, after S3 was asked where that can change it. Somebody else's is as missing as none."""
+    """Return the caller's own row, confirmed if it may have changed. Another user's row is answered as missing."""
     record = await context.database.records.find(kind, row_id)
     if record is None or not may(principal, record.expected_object.user_id):
-        hides = None if record is None else record.expected_object.key
+        concealed_key = None if record is None else record.expected_object.key
         raise NotFound(
             "There is no such {kind} of yours. Compare the id with the one you were given.",
             facts={"kind": Sentence(kind)},
-            hides=hides,
+            concealed_key=concealed_key,
         )
     return await confirm_record(context, record)
 

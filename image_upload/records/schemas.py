@@ -1,4 +1,4 @@
-"""What the routes of posts and file records answer, for the OpenAPI document only."""
+"""The answers of the routes of posts and file records, for the OpenAPI document only."""
 
 from datetime import datetime
 from typing import Literal
@@ -9,7 +9,7 @@ State = Literal["pending", "stored", "rejected", "expired"]
 
 
 class PostRow(BaseModel):
-    """A row of `posts`."""
+    """A post: its row in the database."""
 
     id: int = Field(description="A whole number that nobody guesses.")
     imageKey: str
@@ -24,7 +24,7 @@ class PostRow(BaseModel):
 
 
 class Post(PostRow):
-    """A row, and where to read its image."""
+    """A row, and a URL to read its image."""
 
     url: str | None = Field(description="stored: a presigned GET.")
     expiresIn: int | None = Field(description="Seconds.", examples=[900])
@@ -32,7 +32,7 @@ class Post(PostRow):
 
 
 class FileRecord(BaseModel):
-    """A row of `file_records`."""
+    """A file record: its row in the database."""
 
     file_id: int
     filename: str
@@ -44,7 +44,7 @@ class FileRecord(BaseModel):
 
 
 class FileDownload(FileRecord):
-    """Where to download it."""
+    """A file record, and a URL to download the file."""
 
     download_url: str = Field(description="A presigned GET that saves the file under its name.")
     expires_in: int = Field(examples=[900])

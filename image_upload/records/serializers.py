@@ -1,4 +1,4 @@
-"""Records as the JSON of their routes. `record_answers.py` describes the same for the OpenAPI document."""
+"""Records as the JSON of their routes. `schemas.py` describes it for the OpenAPI document."""
 
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from image_upload.languages.wording import Sentence
 
 
 def as_post(record: Record) -> dict[str, Any]:
-    """The row of a post. `size` is what S3 has, and before that what was promised."""
+    """Return the row of a post. `size` is S3's, and before the upload the expected one."""
     expected_object = record.expected_object
     return {
         "id": record.id,
@@ -26,7 +26,7 @@ def as_post(record: Record) -> dict[str, Any]:
 
 
 def as_file(record: Record) -> dict[str, Any]:
-    """The row of a file record."""
+    """Return the row of a file record."""
     expected_object = record.expected_object
     return {
         "file_id": record.id,
@@ -40,7 +40,7 @@ def as_file(record: Record) -> dict[str, Any]:
 
 
 def check_stored(record: Record) -> Record:
-    """The record itself if S3 has confirmed it. Raises `NotArrived`, `UploadRejected`."""
+    """Return the record if S3 has confirmed it. Raises `NotArrived`, `UploadRejected`."""
     match record.state:
         case "stored":
             return record

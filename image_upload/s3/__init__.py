@@ -1,1 +1,1 @@
-"""Everything that speaks S3. Nothing outside this room does."""
+"""The S3 client: presigning, objects, multipart uploads, checksums, errors. No other package calls S3's API."""

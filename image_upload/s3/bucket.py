@@ -1,4 +1,4 @@
-"""The one bucket this service stores into: sign for clients, call S3 itself, ask whether it answers."""
+"""The service's bucket: presign requests for clients, call S3, and check the bucket's state."""
 
 import asyncio
 import functools
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 BucketState = Literal["ok", "missing", "denied", "error", "unreachable", "no-credentials"]
 
-# 403 never means missing: without s3:ListBucket S3 hides whether there is anything.
+# 403 does not mean missing: without s3:ListBucket S3 answers it for missing objects too.
 _STATE_OF_STATUS: Final[Mapping[int, BucketState]] = {200: "ok", 403: "denied", 404: "missing"}
 
 
@@ -39,7 +39,7 @@ _ALLOCATOR_HINT_BYTES: Final = 16 * MIB
 
 
 class Validity(NamedTuple):
-    """From when a signature counts, and the truth about its end: as a moment and as seconds from then."""
+    """The begin of a signature's validity, and its end, as a moment and in seconds from the begin."""
 
     starts_at: datetime
     ends_at: datetime
@@ -47,7 +47,7 @@ class Validity(NamedTuple):
 
 
 class PartUrls(NamedTuple):
-    """URLs of the parts of an upload: `f"{head}{number}{tail}{signature}"`, one signature a part."""
+    """The URLs of an upload's parts: `f"{head}{number}{tail}{signature}"`, with one signature for each part."""
 
     head: str
     tail: str
@@ -55,7 +55,7 @@ class PartUrls(NamedTuple):
 
 
 class Presigner:
-    """Signs any number of requests at one moment, with credentials that were fetched once."""
+    """Sign any number of requests with one moment and one set of credentials."""
 
     def __init__(self, signer: Signer, validity: Validity) -> None:
         self._signer = signer
@@ -64,21 +64,21 @@ class Presigner:
     def url(
         self, method: str, key: str, *, headers: Mapping[str, str] | None = None, query: Mapping[str, str] | None = None
     ) -> str:
-        """A presigned URL; see `Signer.presign`."""
+        """Return a presigned URL; see `Signer.presign`."""
         valid = self.validity
         return self._signer.presign(
             method, key, now=valid.starts_at, expires_s=valid.seconds, headers=headers, query=query
         )
 
     def part_urls(self, key: str, upload_id: str, parts: Iterable[tuple[int, int | None]]) -> PartUrls:
-        """URLs for (number, length) of each part; see `Signer.presign_parts`."""
+        """Return URLs for the (number, length) of each part; see `Signer.presign_parts`."""
         valid = self.validity
         return PartUrls(
             *self._signer.presign_parts(key, upload_id, parts, now=valid.starts_at, expires_s=valid.seconds)
         )
 
     def form(self, key: str, conditions: Iterable[object], fields: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-        """URL and fields of a presigned POST. The URL ends with a slash: Uppy 6 appends the key to it."""
+        """Return URL and fields of a presigned POST. The URL ends with a slash, as Uppy 6 appends the key to it."""
         valid = self.validity
         signed = self._signer.sign_policy(key, conditions, fields, now=valid.starts_at, expires_s=valid.seconds)
         address = self._signer.address
@@ -86,7 +86,7 @@ class Presigner:
 
 
 class Bucket:
-    """Signed URLs for the configured bucket, and the HTTP client that every call to S3 shares."""
+    """The configured bucket: presigned URLs, and the HTTP client of all calls to S3."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -103,14 +103,14 @@ class Bucket:
         self.public_address = locate(self.name, settings.aws_region, public, use_ssl=settings.use_ssl)
         self._signers: dict[Address, Signer] = {}
         self._purposes = purposes.every()
-        # For all bytes of files that this process holds in memory, whatever route they came by.
+        # The budget for all bytes of files that this process has in memory.
         self.buffers = ByteBudget(settings.buffer_bytes)
 
     @property
     def client(self) -> "httpx.AsyncClient":
-        """The process's HTTP client, opened by the first call that needs it."""
+        """The HTTP client of the process, opened by the first call that needs it."""
         if self._client is None:
-            # httpx costs 50 ms of import and 20 ms of TLS set-up, which minting does not need.
+            # httpx takes 50 ms to import and 20 ms for TLS. Minting does not need it.
             from image_upload.outbound.client import open_client
 
             self._client = open_client(self._destinations(), verify=self._settings.verify_ssl)
@@ -118,14 +118,14 @@ class Bucket:
 
     @property
     def streaming_put(self) -> "StreamingPut":
-        """For bodies in transit; see `wire.py`."""
+        """The client for bodies in transit; see `outbound/streaming_put.py`."""
         if self._streaming_put is None:
             from image_upload.outbound.client import tls_context  # see `client`
             from image_upload.outbound.streaming_put import StreamingPut
 
-            # Freed once, so large a block makes glibc keep the buffers of streams instead of returning each to the
-            # kernel and faulting it in again: a third of the time of a gigabyte. It is never touched, so it costs no
-            # memory. https://man7.org/linux/man-pages/man3/mallopt.3.html (M_MMAP_THRESHOLD, dynamic)
+            # After glibc has freed such a large block once, it reuses the buffers of streams instead of returning each
+            # to the kernel and faulting it in again, which takes a third of the time of a gigabyte. The block is never
+            # touched, so it uses no memory. https://man7.org/linux/man-pages/man3/mallopt.3.html (M_MMAP_THRESHOLD)
             bytes(_ALLOCATOR_HINT_BYTES)
             self._streaming_put = StreamingPut(
                 self._destinations(), functools.partial(tls_context, verify=self._settings.verify_ssl)
@@ -133,7 +133,7 @@ class Bucket:
         return self._streaming_put
 
     def _destinations(self) -> "Destinations":
-        """Endpoints that the operator configured may be anywhere, AWS's hosts of our bucket in a private network."""
+        """Return the allowed addresses: any for configured endpoints, private ones for AWS's hosts of the bucket."""
         from image_upload.outbound.client import Destinations  # see `client`
 
         inner, public = _host_and_port(self.address), _host_and_port(self.public_address)
@@ -148,7 +148,7 @@ class Bucket:
         return signer
 
     async def presigner(self, expires_s: int) -> Presigner:
-        """To sign URLs for clients. They end after `expires_s`, or with the credentials if those end before.
+        """Return a presigner for clients. Its URLs end after `expires_s`, or earlier with the credentials.
 
         https://repost.aws/knowledge-center/presigned-url-s3-bucket-expiration
         Raises `CredentialsUnavailable`.
@@ -162,9 +162,9 @@ class Bucket:
         return Presigner(self._signer(self.public_address, credentials), Validity(now, ends_at, expires_s))
 
     async def refuses(self, method: str, url: str, headers: Mapping[str, str]) -> bool:
-        """Whether S3 will refuse a request because its URL, signed with our own keys, was signed for another.
+        """Return whether S3 will refuse a request because its URL was signed for another one.
 
-        False where only S3 can tell. Raises `CredentialsUnavailable`.
+        Return False if another key pair signed it, which only S3 can check. Raises `CredentialsUnavailable`.
         """
         from image_upload.s3.signature_check import is_signed  # only forms need it
 
@@ -181,9 +181,9 @@ class Bucket:
         body: bytes | memoryview = b"",
         limit: TimeLimit | None = None,
     ) -> "httpx.Response":
-        """One call of S3's API by the service itself, again after 5xx and lost connections. The answer is a 2xx.
+        """Call S3's API, with retries after 5xx and lost connections; return a 2xx answer.
 
-        Its `extensions["attempts"]` says how many it took. `limit` is `time_limits.CONTROL` where none is given.
+        Its `extensions["attempts"]` is the number of attempts. `limit` is `time_limits.CONTROL` by default.
         Raises `S3Failure` with S3's own status and code, `S3TimedOut`, `CredentialsUnavailable`.
         """
         from tenacity import (  # see `client`
@@ -237,9 +237,9 @@ class Bucket:
         body: bytes | memoryview = b"",
         limit: TimeLimit = time_limits.DATA,
     ) -> AsyncIterator["httpx.Response"]:
-        """One attempt at such a call. The answer is a 2xx; its body can be read inside.
+        """Make one attempt of a call; yield a 2xx answer, whose body can be read inside the block.
 
-        Raises `S3Failure` and `CredentialsUnavailable` as `call` does, `RetryableError` where another attempt may help.
+        Raises `S3Failure` and `CredentialsUnavailable` as `call` does, and `RetryableError` if a retry may succeed.
         """
         import httpx  # see `client`
 
@@ -269,8 +269,8 @@ class Bucket:
         off_s = behind_s(response.headers.get("date"))
         raise S3Failure(operation, response.status_code, code, denied_action(said), off_s)
 
-    def at_rest(self, key: str) -> dict[str, str]:
-        """The headers that decide how S3 keeps an object: its purpose's storage class, and encryption, by settings.
+    def storage_headers(self, key: str) -> dict[str, str]:
+        """Return the headers that set how S3 stores an object: its purpose's storage class, and encryption.
 
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/specifying-kms-encryption.html
@@ -288,19 +288,19 @@ class Bucket:
         return headers
 
     def cdn_url(self, key: str) -> str | None:
-        """The key's address on the CDN; None where no CDN is configured, or where its purpose is not served by one."""
+        """Return the key's URL on the CDN; None if no CDN is configured or its purpose is not served by one."""
         base = self._settings.cdn_base_url
         purpose = purposes.of_key(key, self._purposes) if base else None
         return f"{base.rstrip('/')}/{quote(key, safe='/~')}" if base and purpose and purpose.cdn else None
 
     def location(self, key: str) -> str:
-        """The key's address: on the CDN where it is served, else in the bucket (which answers signed requests only)."""
+        """Return the key's URL: on the CDN if its purpose is served there, else in the bucket (needs a signature)."""
         address = self.public_address
         return self.cdn_url(key) or f"{address.origin}{address.path_prefix}/{quote(key, safe='/~')}"
 
     async def state(self) -> BucketState:
-        """Whether the bucket answers a signed HeadBucket, within `HEALTH_TIMEOUT_S`; reused for `HEALTH_CACHE_S`."""
-        async with self._asks:  # one asks; those that wait for it meanwhile share its answer
+        """Return whether a signed HeadBucket succeeds within `HEALTH_TIMEOUT_S`. Cached for `HEALTH_CACHE_S`."""
+        async with self._asks:  # simultaneous callers share one request
             if self._state is None or time.monotonic() - self._state[0] > HEALTH_CACHE_S:
                 state = await self._ask_state()
                 self._state = (time.monotonic(), state)
@@ -327,19 +327,19 @@ class Bucket:
 
 
 def _pieces(body: bytes | memoryview) -> bytes | AsyncIterator[bytes] | None:
-    """A large body in pieces: whole, the HTTP client and the event loop would each make a copy of all of it."""
+    """Return a large body as an iterator of pieces, so that the HTTP client and the event loop do not copy it."""
     if len(body) <= _PIECE_BYTES:
         return bytes(body) or None
 
     async def pieces() -> AsyncIterator[bytes]:
         view = memoryview(body)
         for start in range(0, len(body), _PIECE_BYTES):
-            yield cast("bytes", view[start : start + _PIECE_BYTES])  # a view will do: it only has to be sent
+            yield cast("bytes", view[start : start + _PIECE_BYTES])  # a memoryview can be sent too
 
     return pieces()
 
 
 def _host_and_port(address: Address) -> tuple[str, int]:
-    """What the HTTP client connects to for this address."""
+    """Return host and port that the HTTP client connects to."""
     parts = urlsplit(address.origin)
     return parts.hostname or "", parts.port or {"http": 80, "https": 443}[address.scheme]

@@ -43,22 +43,22 @@ class Digest(NamedTuple):
 
 
 def sha256_of(data: bytes) -> str:
-    """The SHA-256 in base64, as S3 wants it."""
+    """Return the SHA-256 in base64, as S3 wants it."""
     return base64.b64encode(hashlib.sha256(data).digest()).decode()
 
 
 def md5_of(data: bytes) -> str:
-    """The ETag of an object or part with these bytes, on a server that does not encrypt by KMS."""
+    """Return the ETag of an object or part with these bytes, on a server that does not encrypt by KMS."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def digest_of(data: bytes) -> Digest:
-    """The digest of what is sent in one request."""
+    """Return the digest of what is sent in one request."""
     return Digest(len(data), sha256_of(data), lambda: md5_of(data))
 
 
 def digest_of_parts(size_bytes: int, sha256s: Sequence[str], etags: Sequence[str]) -> Digest:
-    """The digest of an object from those of its parts, in order.
+    """Return the digest of an object from those of its parts, in order.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html (composite checksums)
     """
@@ -73,7 +73,7 @@ def digest_of_parts(size_bytes: int, sha256s: Sequence[str], etags: Sequence[str
 
 
 async def confirms(stored: Stored, digest: Digest) -> bool:
-    """Whether S3 has the bytes that we hold."""
+    """Return whether S3 has the bytes that we hold."""
     if stored.size_bytes != digest.size_bytes:
         return False
     if stored.sha256 is not None:

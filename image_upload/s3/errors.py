@@ -1,4 +1,4 @@
-"""What S3 answered when it did not answer well.
+"""Failures of S3's API: read its error documents, and map failures to problems.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 """
@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from image_upload.errors import StorageDenied, StorageTimedOut, StorageUnavailable
 from image_upload.limits import CLOCK_SKEW_MAX_S, S3_CALL_EXPIRES_S
 
-# What the service's role must be allowed for each call it makes.
+# The IAM action of each call that the service makes.
 _ACTIONS = {
     "CreateMultipartUpload": "s3:PutObject",
     "CompleteMultipartUpload": "s3:PutObject",
@@ -27,7 +27,7 @@ _ACTIONS = {
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
 }
 
-# What stores say that know no x-amz-checksum headers (Backblaze B2 the first), and of which calls.
+# The codes of stores that do not support x-amz-checksum headers (such as Backblaze B2), and the calls with them.
 _UNKNOWN_HEADER = frozenset({"InvalidArgument", "NotImplemented"})
 _WITH_CHECKSUM = frozenset({"PutObject", "UploadPart", "CreateMultipartUpload", "CompleteMultipartUpload"})
 
@@ -39,9 +39,9 @@ _CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
 
 class S3Failure(Exception):
-    """A call to S3 failed. `status` None: no answer came; `code` None: the answer named none.
+    """A call to S3 failed. `status` is None without an answer, `code` if the answer has none.
 
-    `action` is the IAM action that S3 says is missing, where it says so. `behind_s`: our clock's lag behind S3's.
+    `action` is the missing IAM action, if S3 names it. `behind_s`: the seconds that this clock is behind S3's.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class S3Failure(Exception):
 
     @property
     def is_missing(self) -> bool:
-        """S3 says that there is no such thing. A 403 never says that."""
+        """Whether S3 answered that the object, upload or bucket does not exist. A 403 does not say that."""
         return self.status == 404
 
     @property
     def is_of_the_clock(self) -> bool:
-        """S3 refused because our clock is wrong: a URL of ours has ended for S3 already, or begins too far ahead.
+        """Whether S3 refused because of this machine's clock: for S3 the URL has expired, or begins in the future.
 
-        S3 calls that AccessDenied, too, and says nothing at all to HEAD.
+        S3's code for an expired URL is AccessDenied, and a HEAD has no code.
         """
         ended_already = self.behind_s > S3_CALL_EXPIRES_S
         begins_later = -self.behind_s > CLOCK_SKEW_MAX_S
@@ -76,26 +76,26 @@ class S3Failure(Exception):
 
 
 def error_code(document: bytes) -> str | None:
-    """The Code of S3's XML error document, None if there is none."""
+    """Return the Code of S3's XML error document; None if it has none."""
     match = _CODE.search(document)
     return match[1].decode() if match else None
 
 
 def denied_action(document: bytes) -> str | None:
-    """The IAM action that S3's error document says is missing, None if it says none."""
+    """Return the missing IAM action that S3's error document names; None if it names none."""
     match = _DENIED.search(document)
     return match[1].decode() if match else None
 
 
 class S3TimedOut(S3Failure):
-    """S3 did not answer within the call's time limit. What was asked for may have been done."""
+    """S3 did not answer within the call's time limit. It may have executed the call."""
 
     def __init__(self, operation: str) -> None:
         super().__init__(operation, None)
 
 
 def behind_s(date: str | None) -> float:
-    """How far our clock is behind the one of an answer's Date (RFC 9110 section 6.6.1); 0 if it says nothing."""
+    """Return the seconds that this clock is behind an answer's Date (RFC 9110 section 6.6.1); 0 without a Date."""
     try:
         moment = parsedate_to_datetime(date or "")
         return (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
@@ -105,10 +105,9 @@ def behind_s(date: str | None) -> float:
 
 @asynccontextmanager
 async def map_s3_errors() -> AsyncIterator[None]:
-    """A failure of S3 that nobody expected, as a problem that says who can mend it.
+    """Map an unexpected `S3Failure` to a problem that names the remedy.
 
-    Raises `StorageDenied` with the IAM action that is missing or the error of our clock, `StorageTimedOut`, or
-    `StorageUnavailable`.
+    Raises `StorageDenied` with the missing IAM action or the clock's error, `StorageTimedOut`, or `StorageUnavailable`.
     """
     try:
         yield

@@ -45,7 +45,7 @@ async def inspect(bucket: Bucket, key: str) -> Inspected | None:
 
 
 async def sha256_of(bucket: Bucket, found: Inspected) -> str:
-    """The object's SHA-256 in base64: S3's own, or computed from its bytes. Raises `S3Failure`, also if it changes.
+    """Return the object's SHA-256 in base64: S3's own, or computed. Raises `S3Failure`, also if the object changes.
 
     AWS has it for every object that was sent with one; other servers may store the object and forget the digest.
     """

@@ -17,7 +17,7 @@ _HEADERS = frozenset({_SHA256, "x-amz-checksum-algorithm", "x-amz-checksum-mode"
 
 
 async def fitted(headers: Mapping[str, str] | None, body: bytes | memoryview, checksums: Checksums) -> dict[str, str]:
-    """The headers of a call as the store takes them: a declared SHA-256 becomes a Content-MD5, or nothing."""
+    """Return the headers of a call as the store takes them: a declared SHA-256 becomes a Content-MD5, or nothing."""
     given = dict(headers or {})
     if checksums == "sha256":
         return given

@@ -130,7 +130,7 @@ async def page(bucket: Bucket, prefix: str, *, after: str, max_keys: int) -> Pag
 
 
 async def _listed(bucket: Bucket, query: Mapping[str, str]) -> "ET.Element":
-    """A listing's document.
+    """Return a listing's document.
 
     XML cannot carry every character that a key can; only then the keys are asked for in the encoding of forms, because
     LocalStack compares `start-after` with what it has encoded.
@@ -145,7 +145,7 @@ async def _listed(bucket: Bucket, query: Mapping[str, str]) -> "ET.Element":
 
 
 async def read(bucket: Bucket, key: str, stored: StoredObject) -> AsyncGenerator[bytes, None]:
-    """The bytes of exactly this object, going on where a connection broke.
+    """Return the bytes of exactly this object, going on where a connection broke.
 
     Raises `S3Failure`: 412 if the object was replaced meanwhile; else what the last of three attempts in a row met
     that brought no byte.

@@ -1,4 +1,4 @@
-"""Was this presigned URL signed with our own keys, for exactly this request? Asked before a large file is taken in.
+"""Check whether a presigned URL was signed for exactly this request, before a large file is received.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 """
@@ -14,7 +14,7 @@ _UNSIGNED = "UNSIGNED-PAYLOAD"
 
 
 def is_signed(url: str, method: str, headers: Mapping[str, str], credentials: Credentials) -> bool | None:
-    """Whether S3 will find the signature right; None if another key pair signed it, of which only S3 knows the secret.
+    """Return whether S3 will accept the signature; None if another key pair signed it, whose secret is unknown here.
 
     `url` is a presigned URL whose query was checked; `headers` are those that will be sent, `Host` among them.
     """

@@ -82,7 +82,7 @@ class _Parts:
         self.ended = False
 
     async def more(self) -> bool:
-        """Whether there is a byte behind the parts so far."""
+        """Return whether there is a byte behind the parts so far."""
         while not self._chunk and not self.ended:
             try:
                 self._chunk = await anext(self._chunks)
@@ -91,7 +91,7 @@ class _Parts:
         return not self.ended
 
     async def next(self) -> _Part | None:
-        """The next part, which the caller frees; None at the end. Raises `TooManyParts`.
+        """Return the next part, which the caller frees; None at the end. Raises `TooManyParts`.
 
         Nothing is read while there is no room in the budget, so the client waits too.
         """

@@ -1,4 +1,4 @@
-"""S3's XML answers, read by local names: stores differ in whether they send S3's namespace."""
+"""Read S3's XML answers by local names, because not all stores send S3's namespace."""
 
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 class Unreadable(S3Failure):
-    """An answer that is not the document it should be."""
+    """The answer is not the expected XML document."""
 
 
 def parse(document: bytes, name: str | None = None) -> "ET.Element":
-    """The root of an answer, which must have this name where one is given. Raises `Unreadable`.
+    """Return the root of an answer; with `name`, check its name. Raises `Unreadable`.
 
-    S3 sends no document type: with none there are no entities to expand. (expat has its own guard besides.)
+    Documents with a document type are refused, so that no entities are expanded. S3 sends none.
     """
     from xml.etree import ElementTree as ET  # minting a PUT need not pay for it
 
@@ -30,19 +30,19 @@ def parse(document: bytes, name: str | None = None) -> "ET.Element":
 
 
 def children(element: "ET.Element", name: str) -> "list[ET.Element]":
-    """The children of a name."""
+    """Return the children with this name."""
     return [child for child in element if child.tag.rpartition("}")[2] == name]
 
 
 def text(element: "ET.Element", name: str) -> str:
-    """The text of the first child of a name, "" where there is none."""
+    """Return the text of the first child with this name; "" if there is none."""
     return next((child.text or "" for child in children(element, name)), "")
 
 
 def number(element: "ET.Element", name: str) -> int:
-    """The whole number in the first child of a name. Raises `Unreadable`."""
+    """Return the integer in the first child with this name. Raises `Unreadable`."""
     said = text(element, name)
-    # More digits than a size has are a store's mistake, or an attack: Python reads no more than 4,300 of them.
+    # More digits than a size has are an error, and Python raises for more than 4,300.
     if not (said.isascii() and said.isdigit() and len(said) <= CONTENT_LENGTH_MAX_DIGITS):
         raise Unreadable("an answer", None)
     return int(said)

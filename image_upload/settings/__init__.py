@@ -42,7 +42,7 @@ class SettingsError(Exception):
 
 
 def _parameter(url: SecretStr, name: str) -> str | None:
-    """A parameter of libpq behind a database URL's question mark."""
+    """Return a parameter of libpq behind a database URL's question mark."""
     return parse_qs(split_url(url.get_secret_value()).query).get(name, [None])[-1]
 
 
@@ -319,7 +319,7 @@ class Settings(AccountSettings):
         return value
 
     def storage_class_of(self, purpose: str) -> str | None:
-        """The storage class that a purpose's objects are to have; None leaves it to S3."""
+        """Return the storage class that a purpose's objects are to have; None leaves it to S3."""
         return dict(item.split(":", 1) for item in self.s3_storage_classes).get(purpose)
 
     @property
@@ -329,7 +329,7 @@ class Settings(AccountSettings):
 
 
 def aliases(field: str) -> tuple[str, ...]:
-    """The environment variables that set a field, the preferred one first."""
+    """Return the environment variables that set a field, the preferred one first."""
     alias = Settings.model_fields[field].validation_alias
     if isinstance(alias, AliasChoices):
         return tuple(str(choice) for choice in alias.choices)
@@ -337,7 +337,7 @@ def aliases(field: str) -> tuple[str, ...]:
 
 
 def secret_settings() -> tuple[str, ...]:
-    """The variables that hold a secret, by their preferred names: those that SECRETS_FROM may lead to."""
+    """Return the variables that hold a secret, by their preferred names: those that SECRETS_FROM may lead to."""
     named = {aliases(field)[0]: info.annotation for field, info in Settings.model_fields.items()}
     return tuple(
         name
@@ -360,7 +360,7 @@ def load(environ: Mapping[str, str], *, serving: bool = True) -> Settings:
 
 
 def load_section(section: type[_Section], environ: Mapping[str, str], *, serving: bool) -> _Section:
-    """The settings of one section alone, as `load` reads all of them."""
+    """Return the settings of one section alone, as `load` reads all of them."""
     given = {name: value.strip() for name, value in environ.items() if value.strip()}
     if given.get("ENVIRONMENT", given.get("ENV")) != "local":
         # The documents set it in every .env; only a local run may be led to LocalStack by it.
@@ -392,7 +392,7 @@ def _describe(error: ValidationError, *, serving: bool) -> str:
 
 
 def read_dotenv(environ: Mapping[str, str], path: str = ".env") -> dict[str, str]:
-    """The environment completed by a `.env` file where there is one; real variables win."""
+    """Return the environment completed by a `.env` file where there is one; real variables win."""
     from dotenv import dotenv_values  # Lambda never needs it
 
     from_file: dict[str, Any] = dict(dotenv_values(path))

@@ -19,7 +19,10 @@ _URL = re.compile(r"(https?://[A-Za-z0-9_.:\[\]-]+)(?:[/?#][A-Za-z0-9\-._~:/?#\[
 
 
 def check(text: str) -> str:
-    """An entry of a list, as it is. Raises `ValueError` that says how it should read, for one that never matches."""
+    """Return an entry of a list, as it is.
+
+    Raises `ValueError` that says how it should read, for one that never matches.
+    """
     if text == ANY:
         return text
     match = _ORIGIN.fullmatch(text)
@@ -35,7 +38,7 @@ def check(text: str) -> str:
 
 
 def _should_read(text: str) -> str | None:
-    """The origin that was probably meant, None if that cannot be told."""
+    """Return the origin that was probably meant, None if that cannot be told."""
     if "*" in text.removeprefix("https://*.").removeprefix("http://*."):
         return "https://*.example.com for every host below a domain, or each origin of its own"
     guess = text if "://" in text else f"{'http' if text.startswith('localhost') else 'https'}://{text}"
@@ -54,19 +57,19 @@ def exact(allowed: Sequence[str]) -> list[str]:
 
 
 def pattern(allowed: Sequence[str]) -> str | None:
-    """A regular expression for those with one: `*` stands for one or more labels. None if there are none."""
+    """Return a regular expression for those with one: `*` stands for one or more labels. None if there are none."""
     wild = [each for each in allowed if each != ANY and "*" in each]
     return "|".join(re.escape(each).replace(r"\*\.", r"(?:[a-z0-9_-]+\.)+") for each in wild) or None
 
 
 def matches(origin: str, allowed: Sequence[str]) -> bool:
-    """Whether an origin is named by a list, alone or below a wildcard. `*` names none."""
+    """Return whether an origin is named by a list, alone or below a wildcard. `*` names none."""
     wild = pattern(allowed)
     return (origin != ANY and origin in allowed) or (wild is not None and re.fullmatch(wild, origin) is not None)
 
 
 def of_url(url: str) -> str | None:
-    """The origin of an http or https URL as a browser writes it, None if a browser might read it otherwise."""
+    """Return the origin of an http or https URL as a browser writes it, None if a browser might read it otherwise."""
     match = _URL.fullmatch(url)
     if match is None:
         return None

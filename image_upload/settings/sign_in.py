@@ -117,7 +117,7 @@ class SignInSettings(Surroundings):
 
 
 def _needed(info: ValidationInfo) -> bool:
-    """Whether users can sign in here, and nothing may be made up for it."""
+    """Return whether users can sign in here, and nothing may be made up for it."""
     configured = info.data.get("google_client_id") or info.data.get("github_client_id")
     return serves(info) and bool(configured) and info.data.get("environment") == "production"
 

@@ -87,7 +87,10 @@ def network(text: str) -> Network:
 
 
 def split_url(text: str) -> SplitResult:
-    """A URL in its parts, its port a number. What the standard library says of a wrong one may quote a password."""
+    """Return a URL in its parts, its port a number.
+
+    What the standard library says of a wrong one may quote a password.
+    """
     try:
         parts = urlsplit(text)
         _ = parts.port
@@ -97,7 +100,7 @@ def split_url(text: str) -> SplitResult:
 
 
 def checked_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
-    """A URL with a host and one of these schemes, in its parts."""
+    """Return a URL with a host and one of these schemes, in its parts."""
     parts = split_url(text)
     if parts.scheme not in schemes or not parts.hostname or not text.isprintable() or " " in text:
         raise ValueError(f"not a URL of the form {schemes[0]}://host[:port][/path]")
@@ -119,7 +122,7 @@ _BUCKET_NAME_RULES = {
 
 
 def bucket_name(text: str) -> str:
-    """A name that S3 allows for a general purpose bucket."""
+    """Return a name that S3 allows for a general purpose bucket."""
     for pattern, wrong in _BUCKET_NAME_RULES.items():
         if re.fullmatch(pattern, text, re.DOTALL):
             raise ValueError(wrong)
@@ -127,7 +130,7 @@ def bucket_name(text: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by its text."""
+    """Return whether a host is this machine, by its text."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -135,7 +138,7 @@ def is_loopback(host: str) -> bool:
 
 
 def serves(info: ValidationInfo) -> bool:
-    """Whether the settings are for a process that answers HTTP. Any other needs no secret of it."""
+    """Return whether the settings are for a process that answers HTTP. Any other needs no secret of it."""
     return info.context is None or bool(info.context["serving"])
 
 

@@ -1,1 +1,1 @@
-"""Logs without secrets, and the audit log."""
+"""Logs and the audit log, both without secrets."""

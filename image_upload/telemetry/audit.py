@@ -1,7 +1,7 @@
-"""The audit log: who did what to which key, a line for each mint, deletion and refusal, without secrets.
+"""The audit log: a line for each mint, deletion and refusal, with user, action and key, without secrets.
 
-Rooms `note` what they do while a request lasts; the lines are written when its outcome is known. What calls the
-package without HTTP (the operator's own functions and commands) leaves none.
+Rooms `record` events during a request. The lines are written when its outcome is known. Calls without HTTP (an
+operator's functions and commands) write none.
 """
 
 import functools
@@ -19,18 +19,18 @@ from image_upload.settings import Settings
 
 log = logging.getLogger("audit")
 
-# mint: a permission to upload. store: stored through us. complete, abort: the end of an upload in parts.
+# mint: a permission to upload. store: stored by this service. complete, abort: the end of a multipart upload.
 Action = Literal["mint", "store", "complete", "abort", "delete"]
 
-# Who is not known, is known but may not, asks too much. 404 only where it hides something.
+# No identity, no permission, too many requests. A 404 is a refusal only if it conceals another user's key.
 _REFUSALS = frozenset({401, 403, 429})
 
-# Half a hash: nobody confuses two keys.
+# Half a hash is enough to tell keys apart.
 _SHOWN_CHARS = 32
 
 
 class AuditEvent(NamedTuple):
-    """Something that was done to a key. `size_bytes` None: not known."""
+    """An action on a key. `size_bytes` is None if the size is not known."""
 
     action: Action
     key: str
@@ -38,22 +38,23 @@ class AuditEvent(NamedTuple):
     size_bytes: int | None
 
 
-# Those of the request that is being served; None outside of one.
-audit_events: ContextVar[list[AuditEvent] | None] = ContextVar("audit_events", default=None)
+# The events of the current request; None outside a request.
+request_events: ContextVar[list[AuditEvent] | None] = ContextVar("request_events", default=None)
 
 
-def note(action: Action, key: str, *, purpose: str | None = None, size_bytes: int | None = None) -> None:
-    """Remember an event of the request that is being served."""
-    noted = audit_events.get()
-    if noted is not None:
-        noted.append(AuditEvent(action, key, purpose, size_bytes))
+def record(action: Action, key: str, *, purpose: str | None = None, size_bytes: int | None = None) -> None:
+    """Add an event to those of the current request. Without a request, do nothing."""
+    events = request_events.get()
+    if events is not None:
+        events.append(AuditEvent(action, key, purpose, size_bytes))
 
 
 class Audit:
-    """Writes the lines. `address_of` says where a request comes from.
+    """Write the lines. `address_of` returns the client address of a request.
 
-    Addresses, and user ids that are e-mail addresses, appear as HMACs: with a plain hash anybody could try all. The key
-    is derived from `JWT_SECRET`, so that all processes write the same; without one it is the process's own.
+    Addresses, and user ids that are e-mail addresses, appear as HMACs, because a plain hash of them can be reversed by
+    trying all. The key is derived from `JWT_SECRET`, so that all processes write the same; without it, each process
+    makes a random one.
     """
 
     def __init__(self, settings: Settings, address_of: Callable[[Scope], str]) -> None:
@@ -64,13 +65,13 @@ class Audit:
         self._hidden = functools.lru_cache(maxsize=4096)(self._hide)
 
     def who(self, user_id: str) -> str:
-        """A user id as logs may show it."""
+        """Return a user id for a log line: the id itself, or the HMAC of an e-mail address."""
         return self._hidden(user_id) if "@" in user_id else user_id
 
-    def write(self, scope: Scope, status: int, noted: list[AuditEvent]) -> None:
-        """The lines of a request: one for the events of each kind, and one if it was refused."""
-        refused = status in _REFUSALS or "hides" in scope
-        if not noted and not refused:
+    def write(self, scope: Scope, status: int, events: list[AuditEvent]) -> None:
+        """Write the lines of a request: one for the events of each kind, and one if it was refused."""
+        refused = status in _REFUSALS or "concealed_key" in scope
+        if not events and not refused:
             return
         principal = scope.get("principal")
         shared = {
@@ -81,7 +82,7 @@ class Audit:
             "status": status,
         }
         alike: dict[tuple[str, str | None], list[AuditEvent]] = {}
-        for audit_event in noted:
+        for audit_event in events:
             alike.setdefault((audit_event.action, audit_event.purpose), []).append(audit_event)
         for (action, purpose), group in alike.items():
             sizes = [audit_event.size_bytes for audit_event in group]
@@ -94,15 +95,15 @@ class Audit:
                 size_bytes=None if None in sizes else sum(size or 0 for size in sizes),
             )
         if refused:
-            hides = scope.get("hides")
+            concealed_key = scope.get("concealed_key")
             _line(
                 shared,
                 action="refuse",
                 code=scope.get("problem"),
                 method=scope["method"],
-                # What was asked for stands in the line `request` of the same id.
+                # The path itself is in the line `request` with the same id.
                 route=getattr(scope.get("route"), "path_format", None),
-                keys=[hashed(hides)] if hides is not None else None,
+                keys=[hashed(concealed_key)] if concealed_key is not None else None,
             )
 
     def _hide(self, text: str) -> str:
@@ -115,5 +116,5 @@ def _line(shared: dict[str, Any], **facts: Any) -> None:
 
 
 def hashed(key: str) -> str:
-    """A key as the audit log names it: `printf %s KEY | sha256sum | cut -c 1-32`."""
+    """Return a key as the audit log shows it: `printf %s KEY | sha256sum | cut -c 1-32`."""
     return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:_SHOWN_CHARS]

@@ -16,42 +16,42 @@ from pydantic_core import to_json
 from image_upload.limits import LOGGED_MAX_CHARS
 from image_upload.settings import Settings
 
-# What makes a presigned URL, a bearer token or a ticket usable. Whoever reads the log must not be able to use it.
+# The parts that make a presigned URL, a bearer token or a ticket usable. No reader of the log may be able to use them.
 _SECRET = re.compile(
     r"(X-Amz-(?:Signature|Credential|Security-Token)(?:=|%3D))[^&\s\"'\\]+|(Bearer\s+)[\w.~+/=-]+"
-    # a JWT, a ticket, a sign-in's code or a refresh token, wherever it stands: in a path, a message, a traceback
+    # a JWT, a ticket, a sign-in's code or a refresh token, in any text: a path, a message, a traceback
     r"|(?<![\w-])(eyJ|up[lcrk]1\.)[\w-]{6,}(?:\.[\w-]+){0,2}",
     re.IGNORECASE,
 )
 
 
-_MARKS = ("mz-", "MZ-", "earer", "EARER", "eyJ", "upl1.", "upc1.", "upr1.", "upk1.")
+_HINTS = ("mz-", "MZ-", "earer", "EARER", "eyJ", "upl1.", "upc1.", "upr1.", "upk1.")
 
-# At INFO httpx logs whole URLs and Mangum a second line a request; at DEBUG botocore logs keys. Not even
-# DEBUG=true shows those.
+# At INFO httpx logs whole URLs, and Mangum a second line a request. At DEBUG botocore logs keys. So these stay at
+# WARNING, also with DEBUG=true.
 CHATTY = ("httpx", "httpcore", "mangum", "botocore", "boto3", "urllib3", "python_multipart", "authlib")
 
 
 def redact(text: str) -> str:
-    """The text with every presigned signature, credential and bearer token blacked out."""
-    for mark in _MARKS:  # ten times faster than the search, and most lines have none; a generator would be slower
-        if mark in text:
+    """Return the text with every presigned signature, credential and bearer token replaced by `[redacted]`."""
+    for hint in _HINTS:  # ten times faster than the search, and most lines have none; a generator would be slower
+        if hint in text:
             break
     else:
         return text
     return _SECRET.sub(lambda match: f"{match[1] or match[2] or match[3]}[redacted]", text)
 
 
-# What could deceive the reader of a line, and JSON leaves as it is: C1 controls and DEL, characters that turn or hide
-# text (bidi, zero width), line separators, and half a character pair, which no stream takes.
+# Characters that JSON does not escape but that can falsify a displayed line: C1 controls and DEL, bidirectional and
+# zero-width characters, line separators. Also lone surrogates, which cannot be written to a stream.
 _RAW = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
 
-# Uppy 6 has its token in the path. It is recognised by its place: what it looks like is up to its issuer.
+# Uppy 6 has its token in the path. The position identifies it, because its form depends on the issuer.
 _TOKEN_IN_PATH = re.compile(r"(/+u/+)[^/]+", re.IGNORECASE)
 
 
 def path_of(path: str) -> str:
-    """A request's path as the log shows it: without the token in it, and not longer than `LOGGED_MAX_CHARS`."""
+    """Return a request's path for a log line: without a token, cut to `LOGGED_MAX_CHARS`."""
     found = _TOKEN_IN_PATH.match(path)
     if found is not None:
         path = f"{found[1]}[redacted]{path[found.end() :]}"
@@ -76,10 +76,10 @@ def _second(since_1970: int) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON; whatever was passed as `extra={"fields": {…}}` becomes members."""
+    """Format a record as one line of JSON. `extra={"fields": {…}}` adds members."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line. What JSON itself does not escape of foreign values is `_RAW`."""
+        """Return one line. Characters in `_RAW` are escaped in addition to JSON's own."""
         line: dict[str, Any] = {
             "timestamp": f"{_second(int(record.created))}.{int(record.created * 1000) % 1000:03}+00:00",
             "level": record.levelname,
@@ -111,12 +111,12 @@ def configure(settings: Settings) -> None:
     handler = LineHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
-    # On Lambda the runtime has put a handler of its own here; two would log every line twice.
+    # On Lambda the runtime has added its own handler; two would log every line twice.
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
-    # None of these is in our lines, and they are half of what a record costs.
+    # The lines show none of these, and collecting them is half of a record's cost.
     # https://docs.python.org/3/howto/logging.html#optimization
-    logging._srcfile = None  # noqa: SLF001  the page's own words
+    logging._srcfile = None  # noqa: SLF001  as the page above documents
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,1 +1,1 @@
-"""Minting: from what a client wants to upload to the signed plan that lets it."""
+"""The upload core: validate uploads, plan and sign them, and complete multipart uploads."""

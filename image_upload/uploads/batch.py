@@ -1,4 +1,4 @@
-"""Many uploads in one call: all of them are planned, or none."""
+"""Plan many uploads in one call: all or none."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,9 @@ from image_upload.uploads.validation import validate
 async def plan_batch(
     upload_service: UploadService, wanted: Sequence[UploadRequest], principal: Principal
 ) -> list[Plan]:
-    """The plans in the order of the requests. Raises `BatchRefused` with the faults of all that are not allowed.
+    """Return the plans in the order of the requests. Raises `BatchRefused` with the faults of all refused files.
 
-    A fault of the service, and an exceeded quota, is raised as it is. A multipart upload is planned alone.
+    A fault of the service, or an exceeded quota, is raised as it is. A multipart upload is refused in a batch.
     """
     plans: list[Plan] = []
     refused = []

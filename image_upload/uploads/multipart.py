@@ -1,4 +1,4 @@
-"""Multipart uploads from the first call to the last, without a database: the ticket carries what must survive."""
+"""Multipart uploads from begin to completion, without a database: the ticket holds their state."""
 
 import asyncio
 import re
@@ -40,13 +40,13 @@ from image_upload.uploads.tickets import Ticket, TicketSigner
 from image_upload.uploads.validation import ValidatedUpload
 
 _ETAG = re.compile(r'"?[A-Za-z0-9-]{1,128}"?', re.ASCII)
-# What a part costs in an answer beside its URL: names, number, length, and Lambda's escapes of its quotes.
+# The bytes of a part in an answer beside its URL: names, number, length, and Lambda's escapes of its quotes.
 _PART_JSON_BYTES = 96
 _REFUSED_PARTS = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "ValidationFailed"})
 
 
 class Progress(NamedTuple):
-    """What S3 has of an upload: its parts, or with `is_complete` the finished object."""
+    """The state of an upload in S3: its parts, or with `is_complete` the finished object."""
 
     ticket: Ticket
     parts: Sequence[StoredPart]
@@ -63,7 +63,7 @@ class Completed(NamedTuple):
 
 
 class MultipartUploads:
-    """Starts, goes on with, and ends multipart uploads in one bucket."""
+    """Begin, continue, complete and abort multipart uploads in one bucket."""
 
     def __init__(self, settings: Settings, context: CompletionContext) -> None:
         self._context = context
@@ -71,7 +71,7 @@ class MultipartUploads:
         self._expires_s = max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
         secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
         if secret is None and settings.environment != "production":
-            # One process, gone at exit: good enough to develop against, and never for production.
+            # A secret of this process, for development only: its tickets end with it.
             secret = secrets.token_hex()
         previous = settings.jwt_previous_secret.get_secret_value().encode() if settings.jwt_previous_secret else None
         self._ticket_signer = TicketSigner(secret.encode(), previous) if secret else None
@@ -86,13 +86,13 @@ class MultipartUploads:
         return self._ticket_signer
 
     def ticket(self, text: str, principal: Principal) -> Ticket:
-        """The ticket behind a text, if the principal may go on with its upload.
+        """Return the ticket of a text, if the principal may continue its upload.
 
-        Raises `TicketInvalid`, `TicketExpired`, and for another user's the `UploadNotFound` of one that is gone.
+        Raises `TicketInvalid`, `TicketExpired`, and `UploadNotFound` for another user's ticket.
         """
         ticket = self._tickets.read(text)
         if not permissions.may_go_on(principal, ticket.user_id):
-            raise _gone(hides=ticket.key)
+            raise _gone(concealed_key=ticket.key)
         return tickets.check_time(ticket)
 
     async def begin(self, upload: ValidatedUpload, part_bytes: int) -> BegunUpload:
@@ -112,8 +112,8 @@ class MultipartUploads:
             recorded=upload.recorded,
         )
         await self._context.quotas.reserve(ticket.key, upload.most_bytes, ticket.ends_at)
-        # Storage class and encryption are the whole upload's: its parts sign nothing of them.
-        headers = upload.headers | self._bucket.at_rest(upload.key)
+        # Storage class and encryption are set for the whole upload; parts do not repeat them.
+        headers = upload.headers | self._bucket.storage_headers(upload.key)
         try:
             async with map_s3_errors():
                 upload_id = await s3.create(self._bucket, ticket.key, headers)
@@ -121,11 +121,11 @@ class MultipartUploads:
             await self._context.quotas.settle(ticket.key, None)
             raise
         ticket = ticket._replace(upload_id=upload_id)
-        audit.note("mint", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
+        audit.record("mint", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
         return BegunUpload(ticket, ticket_signer.issue(ticket))
 
     async def plan(self, upload: ValidatedUpload, part_bytes: int, *, compact: bool) -> MultipartPlan:
-        """Begin an upload of known size and sign everything a client needs to do it without us."""
+        """Begin an upload of known size, and sign all requests that the client needs for it."""
         ticket, text = await self.begin(upload, part_bytes)
         presigner = await self._presigner()
         query = {"uploadId": ticket.upload_id}
@@ -141,12 +141,12 @@ class MultipartUploads:
         )
 
     async def page(self, ticket: Ticket, first: int, *, compact: bool) -> PartPage:
-        """URLs of the parts from `first` on, as many as one answer holds."""
+        """Return URLs of the parts from `first` on, as many as fit one answer."""
         _check_number(first, ticket)
         return self._page(ticket, await self._presigner(), first, compact=compact)
 
     async def sign(self, ticket: Ticket, numbers: Sequence[int]) -> PartPage:
-        """Fresh URLs of the parts named, each once."""
+        """Return fresh URLs of these parts, each once."""
         if not numbers:
             raise PartsInvalid("No part is named. Send partNumbers such as [1, 2, 3].")
         if len(set(numbers)) != len(numbers):
@@ -161,7 +161,10 @@ class MultipartUploads:
         return PartPage(chosen, self._urls(ticket, presigner, chosen), presigner.validity)
 
     async def progress(self, ticket: Ticket) -> Progress:
-        """What S3 has of the upload. Raises `UploadNotFound` if neither upload nor object is there, `SizeMismatch`."""
+        """Return the state of the upload in S3.
+
+        Raises `UploadNotFound` if neither upload nor object exists, and `SizeMismatch`.
+        """
         async with map_s3_errors():
             parts = await self._parts(ticket)
             if parts is not None:
@@ -173,7 +176,7 @@ class MultipartUploads:
         return Progress(ticket, (), is_complete=True)
 
     async def _parts(self, ticket: Ticket) -> Sequence[StoredPart] | None:
-        """The parts that S3 has; None where it has no such upload, so that it ended or was aborted."""
+        """Return the parts that S3 has; None if S3 has no such upload, because it was completed or aborted."""
         try:
             return await s3.list_parts(self._bucket, ticket.key, ticket.upload_id)
         except S3Failure as failure:
@@ -182,10 +185,10 @@ class MultipartUploads:
             return None
 
     async def complete(self, ticket: Ticket, parts: Sequence[tuple[int, str]] | None) -> Completed:
-        """Make the object of the parts (number, etag), or of all that S3 has where none are given.
+        """Complete the upload with these parts (number, etag), or with all that S3 has.
 
-        Done once more, it gives the same answer: where S3 knows no such upload any more, the object is
-        there with the right length or the upload is lost.
+        Safe to repeat: if S3 has no such upload any more, either the object exists with the right length or the
+        upload is lost.
         """
         async with map_s3_errors():
             if parts is None:
@@ -201,8 +204,8 @@ class MultipartUploads:
         return await self._confirmed(ticket)
 
     async def abort(self, ticket: Ticket) -> None:
-        """Forget the upload and its parts. A finished object stays, and counts. Raises `UploadNotFound`."""
-        audit.note("abort", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
+        """Abort the upload and delete its parts. A finished object stays and counts. Raises `UploadNotFound`."""
+        audit.record("abort", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
         async with map_s3_errors():
             try:
                 await s3.abort(self._bucket, ticket.key, ticket.upload_id)
@@ -211,7 +214,7 @@ class MultipartUploads:
                     raise _gone() from None
                 raise
         if self._context.quotas.enabled:
-            # Some stores answer 204 also for an upload that was completed with its presigned URL.
+            # Some stores answer 204 even if the upload was completed by its presigned URL.
             await confirm(self._context, ticket.key, row="none", is_over=True)
 
     async def _presigner(self) -> Presigner:
@@ -223,28 +226,28 @@ class MultipartUploads:
         )
 
     def _fits(self, ticket: Ticket, presigner: Presigner) -> int:
-        """How many whole part URLs one answer holds."""
+        """Return how many complete part URLs fit one answer."""
         sample = self._urls(ticket, presigner, [S3_PARTS_MAX])
         length = len(sample.head) + len(str(S3_PARTS_MAX)) + len(sample.tail) + 64
         return RESPONSE_PAGE_BYTES // (length + _PART_JSON_BYTES)
 
     def _page(self, ticket: Ticket, presigner: Presigner, first: int, *, compact: bool) -> PartPage:
         count = ticket.part_count or S3_PARTS_MAX
-        # A signature is 64 characters: all parts of the largest upload fit one compact answer.
+        # A signature has 64 characters, so all parts of the largest upload fit one compact answer.
         last = count if compact else min(count, first - 1 + self._fits(ticket, presigner))
         numbers = range(first, last + 1)
         following = last + 1 if last < count else None
         return PartPage(numbers, self._urls(ticket, presigner, numbers), presigner.validity, following)
 
     async def _confirmed_after(self, failure: S3Failure, ticket: Ticket) -> Completed:
-        """The object, if it is there after a completion that failed, or only seems to. Raises what S3 refused."""
+        """Return the object if it exists although its completion seemed to fail; else raise what S3 refused."""
         if failure.code in _REFUSED_PARTS:
             raise PartsRefused(
                 f"S3 refused the parts ({failure.code}). GET /uploads/{{ticket}} lists those it has; send the "
                 "missing ones again, then complete.",
                 upstream_code=failure.code,
             )
-        # Whatever else S3 said, or if it said nothing: what is there now is the truth.
+        # After any other answer, or none, the object in S3 decides.
         try:
             async with asyncio.timeout(S3_LOOK_TIMEOUT_S):
                 if await self._parts(ticket) is None:
@@ -256,7 +259,7 @@ class MultipartUploads:
         raise failure
 
     async def _confirmed(self, ticket: Ticket) -> Completed:
-        """Success is what S3 has: an object of another length than allowed is removed again."""
+        """Return the object after `confirm`, which removes an object of a wrong length."""
         row: RowPolicy = "if_reachable" if ticket.recorded else "none"
         allowed = AllowedSize(ticket.size_bytes, ticket.max_bytes)
         stored, _, fault = await confirm(self._context, ticket.key, row=row, allowed=allowed)
@@ -269,12 +272,12 @@ class MultipartUploads:
                 facts={"fault": Sentence(fault)},
                 fault=fault,
             )
-        audit.note("complete", ticket.key, purpose=ticket.purpose, size_bytes=stored.size_bytes)
+        audit.record("complete", ticket.key, purpose=ticket.purpose, size_bytes=stored.size_bytes)
         return Completed(ticket.key, stored.size_bytes, stored.etag, self._bucket.cdn_url(ticket.key))
 
 
 def completion_headers(ticket: Ticket) -> dict[str, str]:
-    """What is signed into CompleteMultipartUpload, so that S3 itself checks length and overwriting.
+    """Return the headers to sign into CompleteMultipartUpload, so that S3 checks length and overwriting.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
     """
@@ -287,7 +290,7 @@ def completion_headers(ticket: Ticket) -> dict[str, str]:
 
 
 def _told_apart(stored_bytes: int, expected_bytes: int) -> dict[str, str]:
-    """Two sizes for people, in bytes where they would look the same."""
+    """Return two sizes for a detail, in bytes if they would look the same otherwise."""
     stored, expected = human_bytes(stored_bytes), human_bytes(expected_bytes)
     if stored == expected:
         stored, expected = f"{stored_bytes} bytes", f"{expected_bytes} bytes"
@@ -295,7 +298,7 @@ def _told_apart(stored_bytes: int, expected_bytes: int) -> dict[str, str]:
 
 
 def _check_length(ticket: Ticket, stored_bytes: int) -> None:
-    """Raises `SizeMismatch` or `FileTooLarge` for an object that must not stay."""
+    """Raise `SizeMismatch` or `FileTooLarge` for an object of a wrong length."""
     if ticket.size_bytes not in (None, stored_bytes):
         raise SizeMismatch(
             "{stored} arrived where {expected} were announced; they are not kept. Start a new upload with the "
@@ -319,7 +322,7 @@ def _check_number(number: int, ticket: Ticket) -> None:
 
 
 def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[tuple[int, str]]:
-    """The parts by ascending number with quoted ETags, if they can make up the whole upload."""
+    """Return the parts by ascending number, with quoted ETags. Raises `PartsInvalid` if one is missing or wrong."""
     ordered = sorted(parts)
     numbers = [number for number, _ in ordered]
     for number, etag in ordered:
@@ -341,9 +344,9 @@ def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[tuple
     return [(number, f'"{etag.strip(chr(34))}"') for number, etag in ordered]
 
 
-def _gone(hides: str | None = None) -> UploadNotFound:
+def _gone(concealed_key: str | None = None) -> UploadNotFound:
     return UploadNotFound(
         "There is no such upload of yours: it was aborted, completed, or cleaned up after a day. Start a new one with "
         "POST /uploads.",
-        hides=hides,
+        concealed_key=concealed_key,
     )

@@ -1,4 +1,4 @@
-"""What a client asks for and what it gets, as values. Each protocol turns a plan into its own JSON."""
+"""Specifications and plans of uploads, as values. Each protocol turns a plan into its own JSON."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,13 +12,13 @@ Strategy = Literal["put", "post", "multipart", "proxy"]
 
 
 class UploadSpec(NamedTuple):
-    """One upload as the client describes it, before anything was checked.
+    """One upload as the client describes it, unchecked.
 
-    `filename` None: the client named none, and the extension follows the type. `size_bytes` None: not
-    known; then S3 enforces the purpose's limit where the strategy can carry one, and no length.
-    `metadata` None asks for none; a mapping, also an empty one, asks for the standard metadata too.
+    `filename` is None if the client sent none; then the extension follows the type. `size_bytes` is None if it is not
+    known; then S3 enforces no length, but the purpose's limit if the strategy allows it.
+    `metadata` None means none; a mapping, even an empty one, adds the standard metadata.
     `sha256` is the file's digest in hexadecimal or base64. `no_overwrite`: S3 refuses to replace an object.
-    `expires_s`: how long a single request may be sent, None as the settings say.
+    `expires_s` is the validity of a single request in seconds, None for the settings' own.
     """
 
     content_type: str
@@ -35,8 +35,8 @@ class UploadSpec(NamedTuple):
 class PutPlan(NamedTuple):
     """One presigned PUT. `headers` must be sent as they are: S3 checks each against the signature.
 
-    `content_length` is signed too where it is not None. It is none of the headers, because an HTTP client sets that one
-    by itself: https://fetch.spec.whatwg.org/#forbidden-request-header
+    `content_length` is signed too, unless it is None. It is not in `headers`, because HTTP clients set it themselves:
+    https://fetch.spec.whatwg.org/#forbidden-request-header
     """
 
     key: str
@@ -68,7 +68,7 @@ class PostPlan(NamedTuple):
 
 
 class ProxyPlan(NamedTuple):
-    """A form POST to this service at `path`, which carries `put.url` beside the file."""
+    """A form POST to this service at `path`, with `put.url` and the file."""
 
     put: PutPlan
     path: str
@@ -93,7 +93,7 @@ class SignedRequest(NamedTuple):
 
 
 class PartPage(NamedTuple):
-    """URLs for some parts of an upload. `following` is the first number of the next page, None on the last."""
+    """URLs for some parts of an upload. `following` is the first number of the next page; None on the last page."""
 
     numbers: range | tuple[int, ...]
     urls: PartUrls
@@ -101,7 +101,7 @@ class PartPage(NamedTuple):
     following: int | None = None
 
     def by_number(self) -> list[tuple[int, str]]:
-        """Each part's number and whole URL."""
+        """Return the number and the complete URL of each part."""
         return [
             (number, f"{self.urls.head}{number}{self.urls.tail}{signature}")
             for number, signature in zip(self.numbers, self.urls.signatures, strict=True)
@@ -109,14 +109,14 @@ class PartPage(NamedTuple):
 
 
 class BegunUpload(NamedTuple):
-    """A multipart upload that S3 has begun; `ticket_text` is what the client goes on with."""
+    """A multipart upload that S3 has begun. The client continues it with `ticket_text`."""
 
     ticket: Ticket
     ticket_text: str
 
 
 class MultipartPlan(NamedTuple):
-    """A multipart upload that S3 has begun: its parts, and how to end it."""
+    """A multipart upload that S3 has begun: its parts, and the requests to complete and abort it."""
 
     ticket: Ticket
     ticket_text: str

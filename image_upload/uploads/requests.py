@@ -1,4 +1,4 @@
-"""What the minting routes read."""
+"""The request bodies of the minting routes."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ from image_upload.uploads.plans import UploadSpec
 from image_upload.uploads.service import UploadService
 from image_upload.web.json_body import at_most
 
-# The contract's JSON names are camelCase in one family and snake_case in the other; the code is not.
+# The contract's JSON names are camelCase in some routes and snake_case in others.
 
 # Built by the first request that needs it, not by every start of the service.
 _LATER = ConfigDict(defer_build=True)
@@ -58,9 +58,9 @@ class UploadRequest(BaseModel):
 
 
 def spec_of(wanted: UploadRequest, principal: Principal, upload_service: UploadService) -> UploadSpec:
-    """The request as a specification. Raises `ValidationFailed` for an unknown purpose.
+    """Return the request as a specification.
 
-    Raises `UnsupportedFileType` if it has no type and its name does not say one.
+    Raises `ValidationFailed` for an unknown purpose, and `UnsupportedFileType` if neither type nor name tells the type.
     """
     purpose = upload_service.purpose(wanted.purpose)
     return UploadSpec(
@@ -109,7 +109,7 @@ class CompleteRequest(BaseModel):
 
 
 class ImageRequest(BaseModel):
-    """What the images family asks for."""
+    """The body of POST /images/presigned-url."""
 
     model_config = ConfigDict(
         defer_build=True, json_schema_extra={"examples": [{"content_type": "image/jpeg", "purpose": "scan"}]}

@@ -1,4 +1,4 @@
-"""The way to the minting routes: `POST /uploads` stands ready, the others are built by the first request for one."""
+"""Lead to the minting routes: `POST /uploads` is built at the start, the others at the first request."""
 
 from fastapi import APIRouter
 
@@ -9,7 +9,7 @@ from image_upload.web.routing import LazyRouter, Routes
 
 
 def router(upload_service: UploadService, principal_of: PrincipalOf) -> APIRouter:
-    """The minting routes, and those of version 1 clients."""
+    """Return the minting routes, and those of version 1 clients."""
 
     def version_1() -> APIRouter:
         from image_upload.uploads import v1_routes  # 1 ms with its routes

@@ -1,4 +1,4 @@
-"""Routes that mint."""
+"""The routes of `/uploads`: mint, continue, complete and abort uploads."""
 
 from typing import Annotated, Any
 
@@ -48,7 +48,7 @@ _TICKET_PROBLEMS = (
 
 
 def mint_route(upload_service: UploadService, principal_of: PrincipalOf) -> DirectRoute:
-    """`POST /uploads`."""
+    """Return the route of `POST /uploads`."""
     minter = principal_of.needs("mint")
 
     # expects: JSON filename, contentType, size; purpose, sha256, metadata, ifNoneMatch, accepts, compact
@@ -79,7 +79,7 @@ def mint_route(upload_service: UploadService, principal_of: PrincipalOf) -> Dire
 
 
 def router(upload_service: UploadService, principal_of: PrincipalOf) -> APIRouter:
-    """The other minting routes."""
+    """Return the other routes of `/uploads`."""
     routes = Routes(tags=["Minting"])
     caller = Annotated[Principal, Depends(principal_of.needs("mint"))]
     _batch_route(routes, upload_service, caller)
@@ -133,7 +133,7 @@ def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any
         ),
     )
     async def progress(ticket: str, principal: caller) -> JSONResponse:
-        """For going on after an interruption, also on another device."""
+        """To continue after an interruption, also on another device."""
         known = upload_service.ticket(ticket, principal)
         return JSONResponse(as_progress(await upload_service.progress(known)))
 
@@ -155,7 +155,7 @@ def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any
         *,
         compact: bool = False,
     ) -> JSONResponse:
-        """The pages that `next` links lead through."""
+        """Follow `next` for further pages."""
         known = upload_service.ticket(ticket, principal)
         page = await upload_service.part_page(known, first, compact=compact)
         return JSONResponse(as_page(page, known, ticket, compact=compact))
@@ -176,7 +176,7 @@ def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any
         ),
     )
     async def sign_parts(ticket: str, request: Request, principal: caller) -> JSONResponse:
-        """For URLs that have expired, and for going on where an upload stopped."""
+        """For expired URLs, and to continue an interrupted upload."""
         wanted = await read_json(request, PartsRequest)
         known = upload_service.ticket(ticket, principal)
         page = await upload_service.part_urls(known, wanted.partNumbers)
@@ -204,7 +204,7 @@ def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any
         ),
     )
     async def complete(ticket: str, request: Request, principal: caller) -> JSONResponse:
-        """Makes the object of its parts. Safe to repeat."""
+        """Joins the parts to the object. Safe to repeat."""
         listed = (await read_json(request, CompleteRequest, empty=CompleteRequest(parts=None))).parts
         parts = None if listed is None else [(part.partNumber, part.etag) for part in listed]
         done = await upload_service.complete(upload_service.ticket(ticket, principal), parts)
@@ -215,13 +215,13 @@ def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any
     # codes: 401 · 403, 410 · 404 upload-not-found · 502, 503
     @routes.delete(
         "/uploads/{ticket}",
-        summary="Give an upload up",
+        summary="Abort an upload",
         operation_id="abortUpload",
         status_code=204,
         response_class=Response,
         openapi_extra=documented(*_TICKET_PROBLEMS, *_S3_PROBLEMS),
     )
     async def abort(ticket: str, principal: caller) -> Response:
-        """Makes S3 forget the parts that were sent."""
+        """Aborts the upload: S3 deletes the parts that were sent."""
         await upload_service.abort(upload_service.ticket(ticket, principal))
         return Response(status_code=204)

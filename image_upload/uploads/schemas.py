@@ -1,4 +1,4 @@
-"""What the minting routes answer, for the OpenAPI document only; `schemas.py` makes it from plans."""
+"""The answers of the minting routes, for the OpenAPI document only; `serializers.py` makes them from plans."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ class SignedRequest(BaseModel):
 
 
 class PartUrl(BaseModel):
-    """Where one part goes: a presigned PUT."""
+    """The presigned PUT of one part."""
 
     partNumber: int
     url: str
@@ -23,7 +23,7 @@ class PartUrl(BaseModel):
 
 
 class _PartUrls(BaseModel):
-    """URLs of parts: `parts`, or where the request said `compact`, `template` and `signatures`."""
+    """URLs of parts: `parts`, or for a `compact` request `template` and `signatures`."""
 
     parts: list[PartUrl] = Field(default_factory=list, description="In the order of their numbers.")
     template: str = Field(default_factory=str, description="compact: put {partNumber} and {signature} in.")
@@ -34,7 +34,7 @@ class _PartUrls(BaseModel):
 
 
 class _Plan(BaseModel):
-    """What every plan has."""
+    """The members of every plan."""
 
     objectKey: str = Field(description="Pass it to GET /images/{key} later.")
     headers: dict[str, str] = Field(description="Send all of them, unchanged.")
@@ -76,7 +76,7 @@ class MultipartPlan(_PartUrls, _Plan):
     partSize: int = Field(description="Bytes of each part but the last.")
     partCount: int
     complete: SignedRequest = Field(description="Ends the upload.")
-    abort: SignedRequest = Field(description="Gives the upload up.")
+    abort: SignedRequest = Field(description="Aborts the upload.")
     list: SignedRequest = Field(description="Lists the parts that S3 has.")
 
 
@@ -93,7 +93,7 @@ class ProxyPlan(_Plan):
 class MintedUpload(
     RootModel[Annotated[PutPlan | PostPlan | MultipartPlan | ProxyPlan, Field(discriminator="strategy")]]
 ):
-    """How to store it. `strategy` says which plan it is."""
+    """A plan. `strategy` says which one it is."""
 
 
 class MintedBatch(BaseModel):
@@ -115,7 +115,7 @@ class StoredPart(BaseModel):
 
 
 class UploadProgress(BaseModel):
-    """What S3 has."""
+    """The state of an upload in S3."""
 
     objectKey: str
     completed: bool
@@ -136,7 +136,7 @@ class CompletedUpload(BaseModel):
 
 
 class ImageUrl(BaseModel):
-    """A presigned PUT in the names of the images family."""
+    """A presigned PUT, in the names of /images."""
 
     upload_url: str
     cdn_url: str | None
@@ -149,7 +149,7 @@ class ImageUrl(BaseModel):
 
 
 class FileUrl(BaseModel):
-    """A presigned PUT in the names of the files family."""
+    """A presigned PUT, in the names of /files."""
 
     presigned_url: str
     object_key: str

@@ -1,4 +1,4 @@
-"""Plans as the JSON of their routes. `schemas.py` describes the same for the OpenAPI document."""
+"""Plans as the JSON of their routes. `schemas.py` describes it for the OpenAPI document."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from image_upload.uploads.tickets import Ticket
 
 
 def as_plan(plan: Plan, *, compact: bool = False) -> dict[str, Any]:
-    """A plan in the JSON of `POST /uploads`. `compact`: part URLs as a template and a signature each."""
+    """Return a plan in the JSON of `POST /uploads`. `compact`: part URLs as a template and signatures."""
     match plan:
         case PutPlan():
             return _one(plan, "put", "PUT") | {"headers": dict(plan.headers), "contentLength": plan.content_length}
@@ -69,12 +69,12 @@ def _request(request: SignedRequest) -> dict[str, Any]:
 
 
 def as_validity(valid: Validity) -> dict[str, Any]:
-    """When the URLs end, as a moment and in seconds."""
+    """Return the end of the URLs, as a moment and in seconds."""
     return {"expiresAt": valid.ends_at.strftime("%Y-%m-%dT%H:%M:%SZ"), "expiresIn": valid.seconds}
 
 
 def as_page(page: PartPage, ticket: Ticket, text: str, *, compact: bool) -> dict[str, Any]:
-    """The URLs of some parts: whole ones, or what they share and a signature each."""
+    """Return the URLs of some parts: complete ones, or a template and signatures."""
     urls = page.urls
     if compact:
         listed: dict[str, Any] = {
@@ -93,7 +93,7 @@ def as_page(page: PartPage, ticket: Ticket, text: str, *, compact: bool) -> dict
 
 
 def as_progress(progress: Progress) -> dict[str, Any]:
-    """What S3 has of an upload, and what it lacks."""
+    """Return the parts that S3 has, and the numbers of those that are missing."""
     ticket = progress.ticket
     stored = {part.number for part in progress.parts}
     wanted = () if progress.is_complete else range(1, (ticket.part_count or 0) + 1)
@@ -109,6 +109,6 @@ def as_progress(progress: Progress) -> dict[str, Any]:
 
 
 def bytes_on_lambda(body: bytes | memoryview) -> int:
-    """The length of a JSON body inside Lambda's own JSON, where its quotes and backslashes are escaped."""
+    """Return the length of a JSON body inside Lambda's JSON, which escapes its quotes and backslashes."""
     text = bytes(body)
     return len(text) + text.count(b'"') + text.count(b"\\")

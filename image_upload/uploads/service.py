@@ -18,10 +18,10 @@ from image_upload.uploads.validation import ValidatedUpload, validate
 
 
 class UploadService:
-    """The only way to plan, go on with and end an upload.
+    """Plan, begin, complete and abort uploads. All protocols use it.
 
-    `table` holds the purposes by name. `form_path` is the route of this service that a proxy plan leads to, and
-    `form_max_bytes` the longest file that it takes.
+    `table` has the purposes by name. `form_path` is the route for proxy plans, and `form_max_bytes` the longest file
+    that it takes.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class UploadService:
 
     @property
     def keeps_records(self) -> bool:
-        """Whether `plan_recorded` has a database to write to."""
+        """Whether there is a database for `plan_recorded`."""
         return self._context.database.is_configured
 
     def purpose(self, name: str, among: Sequence[str] | None = None) -> Purpose:
-        """The purpose of a name. Raises `ValidationFailed`."""
+        """Return the purpose with this name. Raises `ValidationFailed`."""
         return checks.purpose(name, {each: self._table[each] for each in among} if among else self._table)
 
     def strategy(self, spec: UploadSpec, accepts: Sequence[Strategy] | None) -> Strategy:
-        """How a file of known size will go, of the strategies that the client accepts (None: a client of version 1).
+        """Return the strategy for a file of known size, of those that the client accepts (None: a version 1 client).
 
         Raises `NoStrategy`, and `ValidationFailed` for a SHA-256 that the store would not compare.
         """
@@ -73,7 +73,7 @@ class UploadService:
         )
 
     async def plan(self, spec: UploadSpec, strategy: Strategy, *, compact: bool = False) -> Plan:
-        """Everything a client needs to upload one file. A multipart upload has been begun in S3.
+        """Return what a client needs to upload one file. For a multipart plan, begin the upload in S3.
 
         `compact`: the client takes part URLs as a template, so that all of them fit one answer.
 
@@ -85,7 +85,7 @@ class UploadService:
     async def plan_recorded(
         self, kind: Kind, spec: UploadSpec, strategy: Strategy, *, compact: bool = False
     ) -> tuple[Plan, Record]:
-        """The same with a row in the database, which `completion.confirm` settles.
+        """Do as `plan` does, and add a pending row to the database, which `completion.confirm` settles.
 
         Raises also `DatabaseNotConfigured`, `DatabaseUnavailable`.
         """
@@ -116,31 +116,33 @@ class UploadService:
             await self._context.quotas.settle(plan.key, None)
 
     async def begin(self, spec: UploadSpec, part_bytes: int) -> BegunUpload:
-        """Begin a multipart upload whose parts the client asks for one by one. Raises what `plan` raises."""
+        """Begin a multipart upload whose part URLs the client requests later. Raises what `plan` raises."""
         return await self._multipart.begin(validate(spec, "multipart"), part_bytes)
 
     def ticket(self, text: str, principal: Principal) -> Ticket:
-        """The ticket behind a text, if the principal may go on with its upload.
+        """Return the ticket of a text, if the principal may continue its upload.
 
-        Raises `TicketInvalid`, `TicketExpired`, `TicketsNotConfigured`, and for another user's ticket the
-        `UploadNotFound` of an upload that is gone.
+        Raises `TicketInvalid`, `TicketExpired`, `TicketsNotConfigured`, and `UploadNotFound` for another user's ticket.
         """
         return self._multipart.ticket(text, principal)
 
     async def progress(self, ticket: Ticket) -> Progress:
-        """What S3 has of the upload. Raises `UploadNotFound`, `SizeMismatch`, `FileTooLarge`, the problems of S3."""
+        """Return the state of the upload in S3.
+
+        Raises `UploadNotFound`, `SizeMismatch`, `FileTooLarge`, the problems of S3.
+        """
         return await self._multipart.progress(ticket)
 
     async def part_page(self, ticket: Ticket, first: int, *, compact: bool) -> PartPage:
-        """URLs of the parts from `first` on, as many as one answer holds. Raises `PartsInvalid`."""
+        """Return URLs of the parts from `first` on, as many as fit one answer. Raises `PartsInvalid`."""
         return await self._multipart.page(ticket, first, compact=compact)
 
     async def part_urls(self, ticket: Ticket, numbers: Sequence[int]) -> PartPage:
-        """Fresh URLs of the parts named, each once. Raises `PartsInvalid`."""
+        """Return fresh URLs of these parts, each once. Raises `PartsInvalid`."""
         return await self._multipart.sign(ticket, numbers)
 
     async def complete(self, ticket: Ticket, parts: Sequence[tuple[int, str]] | None) -> Completed:
-        """Make the object of its parts (number, ETag), or of all that S3 has. Safe to repeat.
+        """Complete the upload with these parts (number, ETag), or with all that S3 has. Safe to repeat.
 
         Raises `PartsInvalid`, `PartsRefused`, `SizeMismatch`, `FileTooLarge`, `AlreadyExists`, `UploadNotFound`,
         `UploadRejected`, the problems of S3.
@@ -148,5 +150,5 @@ class UploadService:
         return await self._multipart.complete(ticket, parts)
 
     async def abort(self, ticket: Ticket) -> None:
-        """Forget the upload and its parts. A finished object stays. Raises `UploadNotFound`, the problems of S3."""
+        """Abort the upload. A finished object stays. Raises `UploadNotFound`, the problems of S3."""
         await self._multipart.abort(ticket)

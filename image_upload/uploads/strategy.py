@@ -1,4 +1,4 @@
-"""Which way a file goes: by its size, what the client accepts, and where the service runs."""
+"""Choose the strategy of an upload by its size, the client and the store."""
 
 from collections.abc import Sequence
 
@@ -26,16 +26,16 @@ def choose(
     no_overwrite: bool = False,
     form_post: bool = True,
 ) -> Strategy:
-    """The best strategy that can carry the file and all that is asked for, and that the client accepts.
+    """Return the best strategy that the client accepts and that can carry the file with all that it needs.
 
-    A client that says nothing is one of version 1, which knows a presigned PUT only; it gets another plan where
-    no PUT can carry the file. `form_post` False: the store takes no presigned form.
+    A client without `accepts` is a version 1 client, which supports a presigned PUT only. It gets another plan if no
+    PUT can carry the file. `form_post` False: the store takes no presigned forms.
     Raises `NoStrategy`.
     """
     in_one = size_bytes <= S3_PUT_MAX_BYTES
     possible: list[Strategy] = ["put"] if in_one else []
     if in_one and form_post and not no_overwrite:
-        possible.append("post")  # a policy knows no If-None-Match
+        possible.append("post")  # a policy cannot have If-None-Match
     if not has_sha256:  # S3 checks the digest of a whole file in a single request only
         large = size_bytes >= MULTIPART_FROM_BYTES
         possible.insert(0 if large and accepts is not None else len(possible), "multipart")
@@ -54,7 +54,7 @@ def choose(
 
 
 def part_length(size_bytes: int) -> int:
-    """Bytes of each part but the last: few parts, but none so large that losing it hurts."""
+    """Return the length of each part but the last in bytes: few parts, but small enough to send one again."""
     length = PLAN_PART_MIN_BYTES
     while length < PLAN_PART_WANTED_BYTES and size_bytes > length * PLAN_PARTS_WANTED:
         length *= 2

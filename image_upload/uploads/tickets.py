@@ -1,7 +1,7 @@
-"""Tickets: what must survive between two calls of one upload, signed, so that no database has to keep it.
+"""Tickets: the signed state of a multipart upload, which the client keeps, so that no database is needed.
 
-A ticket says which upload it is, whose, and what was allowed. Whoever holds it can go on with that upload
-if they are the principal it was made for, and can do nothing else.
+A ticket names the upload, its user, and what was allowed. Only that principal can continue the upload with it, and it
+allows nothing else.
 """
 
 import base64
@@ -14,17 +14,17 @@ from typing import NamedTuple
 from image_upload.errors import TicketExpired, TicketInvalid
 from image_upload.limits import TICKET_EXPIRES_S, TICKET_MAX_CHARS
 
-# In front of every ticket: logs recognise it and black it out.
+# The prefix of every ticket. Logs redact texts that begin with it.
 PREFIX = "upl1."
-# HMAC-SHA256 cut to 128 bits: RFC 2104 section 5 allows half the hash, and a ticket travels in every URL.
+# HMAC-SHA256, cut to 128 bits to keep URLs short: RFC 2104 section 5 allows half the hash.
 _MAC_BYTES = 16
 
 
 class Ticket(NamedTuple):
-    """One multipart upload. `size_bytes` None: not known beforehand; then no length is signed.
+    """One multipart upload. `size_bytes` is None if it was not known; then no length is signed.
 
-    `max_bytes` is the purpose's limit, which completion enforces where S3 could not. `recorded`: a row in the
-    database waits for the upload's end; no other upload asks the database anything.
+    `max_bytes` is the purpose's limit, which completion enforces if S3 did not. `recorded`: the upload has a row in the
+    database. For all others the database is not asked.
     """
 
     key: str
@@ -46,35 +46,35 @@ class Ticket(NamedTuple):
 
     @property
     def part_count(self) -> int | None:
-        """How many parts there will be, None if the size is not known."""
+        """The number of parts; None if the size is not known."""
         return None if self.size_bytes is None else max(1, -(-self.size_bytes // self.part_bytes))
 
     def part_length(self, number: int) -> int | None:
-        """Bytes of the part with this number, from 1; None if the size is not known."""
+        """Return the length in bytes of the part with this number, from 1; None if the size is not known."""
         if self.size_bytes is None:
             return None
         return min(self.part_bytes, self.size_bytes - (number - 1) * self.part_bytes)
 
 
 class TicketSigner:
-    """Issues tickets under one secret, and reads those under it or the previous one."""
+    """Sign tickets with one secret, and verify them with it or the previous one."""
 
     def __init__(self, secret: bytes, previous: bytes | None = None) -> None:
-        # Keys of their own: a ticket is no token, and a token no ticket, although one secret is behind both.
+        # Derived keys, so that a ticket is never valid as a token, nor a token as a ticket.
         secrets = (secret,) if previous is None else (secret, previous)
         self._keys = tuple(hmac.digest(each, b"image-upload ticket v1", "sha256") for each in secrets)
 
     def issue(self, ticket: Ticket) -> str:
-        """The ticket as text that is safe in a URL's path (base64url and dots)."""
+        """Return the ticket as a text that is safe in a URL's path (base64url and dots)."""
         payload = json.dumps(ticket, ensure_ascii=False, separators=(",", ":")).encode()
         return _sealed(payload, self._keys[0])
 
     def read(self, text: str) -> Ticket:
-        """The ticket behind a text, over or not. Raises `TicketInvalid` if it was altered or is none."""
+        """Return the ticket of a text, expired or not. Raises `TicketInvalid` if it was altered or is not a ticket."""
         return Ticket(*json.loads(self._verified(text)))
 
     def _verified(self, text: str) -> bytes:
-        """The payload of a text that this office sealed, in exactly that spelling."""
+        """Return the payload of a text that was signed here, in exactly the same encoding."""
         try:
             encoded = text.removeprefix(PREFIX).partition(".")[0] if len(text) <= TICKET_MAX_CHARS else ""
             payload = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
@@ -86,14 +86,14 @@ class TicketSigner:
 
 
 def check_time(ticket: Ticket) -> Ticket:
-    """The ticket itself. Raises `TicketExpired`."""
+    """Return the ticket, if it has not expired. Raises `TicketExpired`."""
     if time.time() >= ticket.expires_at_s:
         raise TicketExpired("The upload's time is over. Start a new one with POST /uploads.")
     return ticket
 
 
 def expiry() -> int:
-    """When a ticket issued now ends, in seconds since 1970."""
+    """Return the end of a ticket that is issued now, in seconds since 1970."""
     return int(time.time()) + TICKET_EXPIRES_S
 
 

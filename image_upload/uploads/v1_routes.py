@@ -1,4 +1,4 @@
-"""The routes of version 1 clients, images and files: thin skins over the same plan."""
+"""The routes of version 1 clients, /images and /files: the plan of `uploads` in their names."""
 
 from typing import Annotated
 
@@ -24,7 +24,7 @@ def router(
     upload_service: UploadService,
     principal_of: PrincipalOf,
 ) -> APIRouter:
-    """The images and files routes."""
+    """Return the routes of /images and /files."""
     routes = Routes(tags=["Minting"])
     caller = Annotated[Principal, Depends(principal_of.needs("mint"))]
 
@@ -62,7 +62,7 @@ def router(
         openapi_extra=image,
     )
     async def image_presigned_url(request: Request, principal: caller) -> JSONResponse:
-        """The plan of `POST /uploads` in the names of the images family."""
+        """The plan of `POST /uploads`, in the names of /images."""
         return await image_url(request, None, principal)
 
     def fix(purpose: str) -> None:
@@ -73,7 +73,7 @@ def router(
             openapi_extra=image,
         )
         async def fixed(request: Request, principal: caller) -> JSONResponse:
-            """The same with the purpose fixed, whatever the body says."""
+            """The same with a fixed purpose; one in the body is ignored."""
             return await image_url(request, purpose, principal)
 
     for purpose in ("scan", "profile", "chat"):
@@ -100,7 +100,7 @@ def router(
         filename: Annotated[str, Query(description="The bare file name, in any script.", examples=["보고서.pdf"])],
         principal: caller,
     ) -> JSONResponse:
-        """Valid for an hour. The PUT must send `headers`: the type, and `If-None-Match` where the file is recorded."""
+        """Valid for an hour. The PUT must send `headers`: the type, and `If-None-Match` if the file is recorded."""
         spec = UploadSpec(
             filename=filename,
             content_type="application/octet-stream",

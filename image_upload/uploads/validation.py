@@ -1,4 +1,4 @@
-"""From a specification to a checked one with a key. Nothing behind it checks again."""
+"""Validate a specification and give it a key. No later step validates again."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -18,10 +18,10 @@ CARRIES_BYTES: dict[Strategy, int] = {
 
 
 class ValidatedUpload(NamedTuple):
-    """A specification that was checked: the key it gets and the headers its object will have.
+    """A valid specification, with the key and headers of its object.
 
-    `most_bytes` is how long the file can be, as far as is known. `sha256` is in base64. `recorded`: there will be a row
-    in the database.
+    `most_bytes` is the longest length that the file can have. `sha256` is in base64. `recorded`: it gets a row in the
+    database.
     """
 
     spec: UploadSpec
@@ -32,7 +32,7 @@ class ValidatedUpload(NamedTuple):
     recorded: bool
 
     def expected(self, ends_at: datetime) -> ExpectedObject:
-        """What a row has to remember of it. `ends_at` is when the permission to upload ends."""
+        """Return the expected object for a row. `ends_at` is when the permission to upload ends."""
         spec = self.spec
         return ExpectedObject(
             user_id=spec.user_id,
@@ -48,7 +48,7 @@ class ValidatedUpload(NamedTuple):
 def validate(spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) -> ValidatedUpload:
     """Check a specification for a strategy and give it a key.
 
-    Raises one of the 400 problems of `checks` and `keys`; nothing was signed.
+    Raises one of the 400 problems of `checks` and `keys`. Nothing was signed then.
     """
     now = datetime.now(UTC)
     purpose, filename, carries_bytes = spec.purpose, spec.filename, CARRIES_BYTES[strategy]

@@ -1,1 +1,1 @@
-"""How much anybody may ask."""
+"""Rate limits and quotas."""

@@ -1,4 +1,4 @@
-"""From which address a request comes, for counting. Never from what a client merely says."""
+"""The client address of a request, for counting. A client cannot choose it."""
 
 import functools
 import ipaddress
@@ -10,10 +10,10 @@ from image_upload.limits import FORWARDED_HOPS_MAX
 from image_upload.settings import Settings
 from image_upload.settings.values import network
 
-# Where there is none: a Unix socket, a broken event. Such requests share one count.
+# For requests without an address (a Unix socket, an invalid event). They share one count.
 UNKNOWN = "unknown"
 
-# A host has 2^64 IPv6 addresses, as it is given a /64; a site has 2^16 such networks, as it is given a /48 (RFC 6177).
+# A host has 2^64 IPv6 addresses, a /64; a site has 2^16 such networks, a /48 (RFC 6177).
 _IPV6_HOST_BITS = 64
 _IPV6_SITE_PREFIX = 48
 
@@ -23,11 +23,11 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def address_of(settings: Settings) -> AddressOf:
-    """How to find the address of a request.
+    """Return a function from a request's scope to its client address.
 
-    On Lambda it is the `sourceIp` of the Function URL's own context, which Mangum hands on as the peer. Of
-    X-Forwarded-For a Function URL passes on only the leftmost address, which anybody can write. Elsewhere it is the
-    peer of the connection, or behind TRUSTED_PROXIES the rightmost address that is none of them.
+    On Lambda it is `sourceIp` of the Function URL's request context, which Mangum passes on as the peer. There
+    X-Forwarded-For is not used: its leftmost address comes from the client. Elsewhere it is the connection's peer, or
+    behind TRUSTED_PROXIES the rightmost address of X-Forwarded-For that is not one of them.
     """
     trusted = [network(text) for text in settings.trusted_proxies]
 
@@ -39,7 +39,7 @@ def address_of(settings: Settings) -> AddressOf:
         client = scope.get("client")
         here = _parsed(client[0]) if client else None
         for hop in _hops(scope):
-            # What stands left of an address that is not ours was written by it, and may be invented.
+            # An untrusted address wrote everything to its left, which may be forged.
             if here is None or not any(here in each for each in trusted):
                 break
             said = _parsed(hop)
@@ -53,7 +53,7 @@ def address_of(settings: Settings) -> AddressOf:
 
 @functools.lru_cache(maxsize=4096)
 def counted(text: str) -> str:
-    """What is counted as one: an IPv4 address, or the /64 of an IPv6 one."""
+    """Return the unit to count: an IPv4 address, or the /64 of an IPv6 address."""
     address = _parsed(text)
     if address is None:
         return UNKNOWN
@@ -63,20 +63,20 @@ def counted(text: str) -> str:
 
 
 def site_of(counted_as: str) -> str | None:
-    """The /48 of what `counted` made of an IPv6 address; None for anything else."""
+    """Return the /48 of an IPv6 network that `counted` returned; None for anything else."""
     if ":" not in counted_as:
         return None
     return str(ipaddress.IPv6Network(counted_as).supernet(new_prefix=_IPV6_SITE_PREFIX))
 
 
 def _hops(scope: Scope) -> list[str]:
-    """The addresses of X-Forwarded-For, the nearest first. Several such headers are one list (RFC 9110, 5.3)."""
+    """Return the addresses of X-Forwarded-For, the nearest first. Several such headers are one list (RFC 9110, 5.3)."""
     values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
     return [hop.strip() for hop in reversed(",".join(values).rsplit(",", FORWARDED_HOPS_MAX)[-FORWARDED_HOPS_MAX:])]
 
 
 def _parsed(text: object) -> _Address | None:
-    """An IP address; one of IPv4 that is mapped into IPv6 as what it is."""
+    """Return an IP address; for an IPv4-mapped IPv6 address, the IPv4 address."""
     try:
         address = ipaddress.ip_address(str(text))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Count requests by address, before anything of a request is read."""
+"""Count requests by address, before the body is read."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -8,20 +8,20 @@ from starlette.types import Scope
 from image_upload.usage.addresses import AddressOf
 from image_upload.usage.limiter import Limit
 
-# What monitors and people look at; none of them does any work.
+# The paths of monitors and documentation, which cost little.
 EXEMPT: Final = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
 
 
 def admission(limit: Limit | None, address_of: AddressOf) -> Callable[[Scope], Awaitable[None]] | None:
-    """What every request is counted by, None without a limit of an address.
+    """Return the function that counts every request, None without a limit of an address.
 
-    It raises `TooManyRequests` and `RateLimitUnavailable`.
+    The function raises `TooManyRequests` and `RateLimitUnavailable`.
     """
     if limit is None:
         return None
 
     async def count(scope: Scope) -> None:
-        # A slash at the end leads to the same route.
+        # A trailing slash leads to the same route.
         path = scope["path"].removesuffix("/") or "/"
         if path not in EXEMPT:
             await limit.hit(address_of(scope), path)

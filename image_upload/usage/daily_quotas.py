@@ -1,7 +1,7 @@
-"""Quotas: how many bytes and files a user may store in a day, counted in UTC. docs/decisions/quotas.md says why so.
+"""Quotas: the bytes and files that a user may store in a day (UTC). docs/decisions/quotas.md gives the reasons.
 
-Minting reserves the size that is signed, so that plans alone can hold no more than the quota. `completion.confirm`
-settles it. It is called for a plan whose time is over too, but only when its user needs the room.
+Minting reserves the signed size, so that open plans cannot exceed the quota. `completion.confirm` settles a
+reservation. For an expired plan it is called only when the user needs its quota.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _DAY_S = 86_400
 
-# What is told by whether bytes and files are limited.
+# The detail, by whether bytes and files are limited.
 _MORE = "This is more than your quota for today allows. Left of it: "
 _LEFT = {
     (True, True): _MORE + "{size}, number of files: {files}. A new day begins at {resets_at}. Try again then.",
@@ -35,10 +35,9 @@ _LEFT = {
 
 
 class DailyQuotas:
-    """One allowance for each user and day. The owner tag in a key says whose it is.
+    """One allowance for each user and day. The owner tag in a key identifies the user.
 
-    `confirm` is called with the key of an upload whose permission is over, and settles its end. It raises the problems
-    of S3.
+    `confirm` is called with the key of an expired plan, and settles its reservation. It raises the problems of S3.
     """
 
     enabled: ClassVar[bool] = True
@@ -52,9 +51,9 @@ class DailyQuotas:
         self._opened: RedisQuotaStore | None = None
 
     async def reserve(self, key: str, most_bytes: int, ends_at: datetime) -> None:
-        """Take room for a file under this key, which may be stored until then. Raises `QuotaExceeded`.
+        """Reserve bytes and a file for this key, which may be stored until `ends_at`. Raises `QuotaExceeded`.
 
-        Raises `RateLimitUnavailable` where Redis does not answer and the limits close.
+        Raises `RateLimitUnavailable` if Redis does not answer and RATE_LIMIT_FAILS is closed.
         """
         now = time.time()
         taken = await self._reserve(now, key, most_bytes, int(ends_at.timestamp()))
@@ -64,7 +63,7 @@ class DailyQuotas:
             raise self._exceeded(taken, now)
 
     async def settle(self, key: str, stored_bytes: int | None) -> None:
-        """S3 has this many bytes under the key, or will never have any. Safe to repeat; never fails."""
+        """Count the bytes that S3 has under the key; None releases the reservation. Safe to repeat; never fails."""
         account = _account(time.time(), key)
         counted = stored_bytes if self._allowance.max_bytes is not None or stored_bytes is None else 0
         for store in (self._own, self._shared):
@@ -72,8 +71,8 @@ class DailyQuotas:
                 await store.settle(account, key, counted)
 
     async def _reserve(self, now: float, key: str, most_bytes: int, ends_at_s: int) -> Usage | None:
-        """None if there was room."""
-        # Sums of sizes that nobody limits could outgrow a number.
+        """Reserve the bytes and a file; return None, or the usage that leaves no room for them."""
+        # Unlimited sums could overflow the store's integers, so without a limit no bytes are counted.
         wanted = (_account(now, key), key, most_bytes if self._allowance.max_bytes is not None else 0, ends_at_s)
         answer = await self._shared.reserve(*wanted, self._allowance) if self._shared is not None else None
         if answer is None and self._shared is not None and self._closes:
@@ -86,7 +85,7 @@ class DailyQuotas:
         return answer if isinstance(answer, Usage) else None
 
     async def _free(self, now: float, key: str) -> bool:
-        """Ask S3 what became of plans of this user whose time is over. Whether that can have made room."""
+        """Confirm the user's expired plans; return whether that may have released quota."""
         account = _account(now, key)
         over = None
         for store in (self._shared, self._own):
@@ -98,7 +97,7 @@ class DailyQuotas:
         try:
             await self._confirm(key)
         except Problem as problem:
-            # Then it stays reserved.
+            # The reservation stays until the next attempt, or the end of the day.
             log.warning("a reservation could not be settled", extra={"fields": {"code": problem.code}})
             return False
         return True
@@ -137,4 +136,4 @@ class DailyQuotas:
 
 
 def _account(now: float, key: str) -> UsageDay:
-    return UsageDay(datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d"), keys.mark_in(key) or "")
+    return UsageDay(datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d"), keys.owner_tag_in(key) or "")

@@ -1,4 +1,4 @@
-"""The rate limits: one per signed-in user, one per address; counted in memory, or in Redis for all processes."""
+"""The rate limits per signed-in user and per address, counted in memory, or in Redis for all processes."""
 
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from image_upload.usage.redis_windows import SharedWindows
 
 
-# Requests that cost as much as several: a batch signs up to 1,000 URLs, a listing asks S3 up to 64 times, and a file
-# that is stored through the service holds a place and buffers.
+# Requests that count as several: a batch signs up to 1,000 URLs, a listing calls S3 up to 64 times, and a file that is
+# stored through the service takes an upload slot and buffers.
 COSTS: Final = MappingProxyType({"/uploads/batch": 10, "/api/v1/s3/files": 5, "/api/v1/s3/upload": 2})
 
 
 class Limiter:
-    """The limits that the settings ask for; None where one is off."""
+    """The limits of the settings; None for one that is off."""
 
     def __init__(self, settings: Settings) -> None:
         self._url = settings.redis_url
@@ -35,14 +35,14 @@ class Limiter:
         return None if rate is None else Limit(name, rate, self)
 
     async def shared_hit(self, name: str, rate: Rate, key: str, cost: int) -> int | None:
-        """Count in Redis; None where this process has to count: there is none, or it fails and the limits open.
+        """Count in Redis; return None if this process must count: without Redis, or if it fails and the limits open.
 
-        Raises `RateLimitUnavailable` if it fails and the limits close.
+        Raises `RateLimitUnavailable` if Redis fails and the limits close.
         """
         if self._url is None:
             return None
         if self._shared is None:
-            from image_upload.usage.redis_windows import SharedWindows  # 300 ms, only where it is wanted
+            from image_upload.usage.redis_windows import SharedWindows  # 300 ms, only with REDIS_URL
 
             self._shared = SharedWindows(self._url.get_secret_value())
         wait_s = await self._shared.hit(name, rate, key, cost)
@@ -60,7 +60,7 @@ class Limiter:
 
 
 class Limit:
-    """One limit."""
+    """One rate limit."""
 
     def __init__(self, name: Literal["user", "address"], rate: Rate, limiter: Limiter) -> None:
         self._name = name

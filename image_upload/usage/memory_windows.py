@@ -1,7 +1,7 @@
-"""Counting in this process: a sliding window in constant time and bounded memory.
+"""Count in this process: a sliding window in constant time and bounded memory.
 
-Two fixed windows are counted. The earlier one weighs as much as of it still lies inside the sliding window, as if
-its requests had come evenly; the library `limits` does the same in Redis.
+Two fixed windows are counted. The earlier one is weighted by its share of the sliding window, as if its requests had
+been spread evenly. The library `limits` does the same in Redis.
 """
 
 import math
@@ -14,12 +14,12 @@ from image_upload.settings.values import Rate
 
 _NEWCOMERS = ""
 
-# The wider network that a key lies in; None for a key that stands for itself.
+# From a key to its wider network; None for a key without one.
 SiteOf = Callable[[str], str | None]
 
 
 class MemoryWindows:
-    """The counts of one rate, by key. Of one site, `RATE_LIMIT_SITE_MAX` keys are counted apart, all others as one."""
+    """The counts of one rate, by key. Up to `RATE_LIMIT_SITE_MAX` keys of a site are counted apart, the rest as one."""
 
     def __init__(self, rate: Rate, site_of: SiteOf = lambda _: None) -> None:
         self._rate = rate
@@ -30,7 +30,7 @@ class MemoryWindows:
         self._sites: Counter[str] = Counter()
 
     def hit(self, key: str, cost: int = 1) -> int:
-        """Count a request as `cost` of them. 0 if it is allowed, else it was not counted: seconds until one may be."""
+        """Count a request as `cost` requests; return 0. Above the limit count nothing; return the seconds to wait."""
         limit, window_s = self._rate
         cost = min(cost, limit)
         number, into_s = divmod(time.time(), window_s)
@@ -41,7 +41,7 @@ class MemoryWindows:
         if key not in self._current:
             key = self._newcomer(key)
         current, earlier = self._current.get(key, 0), self._earlier.get(key, 0)
-        # What may be counted already, so that this one still fits.
+        # The highest count with which this request still fits.
         room = limit - cost + 1
         if current + earlier * (1 - into_s / window_s) < room:
             self._current[key] = current + cost
@@ -53,7 +53,7 @@ class MemoryWindows:
         return math.floor(wait_s) + 1
 
     def _newcomer(self, key: str) -> str:
-        """Under what a key is counted that was not seen in this window."""
+        """Return the key to count a new key under: itself, or its site."""
         site = self._site_of(key)
         if site is not None:
             if self._sites[site] >= RATE_LIMIT_SITE_MAX:

@@ -1,4 +1,4 @@
-"""What of a quota is taken, in this process. One day at a time, because a new day owes nothing to the one before."""
+"""Count used quota in this process. Only the current day is stored: quotas do not carry over."""
 
 from typing import NamedTuple, Protocol
 
@@ -6,43 +6,43 @@ from image_upload.limits import QUOTA_OPEN_MAX
 
 
 class Allowance(NamedTuple):
-    """How much, in bytes and in files; None is without end."""
+    """The most bytes and files of a day; None is unlimited."""
 
     max_bytes: int | None
     max_files: int | None
 
 
 class UsageDay(NamedTuple):
-    """A day in UTC, such as 2026-11-20, and the mark of the user whose it is."""
+    """A day in UTC, such as 2026-11-20, and the owner tag of a user."""
 
     day: str
     owner: str
 
 
 class Usage(NamedTuple):
-    """How much is taken: what is stored, and what is reserved."""
+    """The used quota: stored and reserved bytes and files."""
 
     held_bytes: int
     held_files: int
 
 
 class QuotaStore(Protocol):
-    """Reservations by account and key. None in place of an answer: nobody knows, the store does not answer."""
+    """Reservations by account and key. Methods return None if the store does not answer."""
 
     async def reserve(
         self, account: UsageDay, key: str, size_bytes: int, ends_at_s: int, allowance: Allowance
     ) -> Usage | bool | None:
-        """Take it, all of it or nothing: True, or what is taken already."""
+        """Reserve all of the bytes and a file, or nothing; return True, or the usage that leaves no room."""
 
     async def settle(self, account: UsageDay, key: str, stored_bytes: int | None) -> None:
-        """The end of a reservation: this many bytes count, or with None not even the file. Once only."""
+        """End a reservation: count `stored_bytes`, or with None neither bytes nor file. A second call does nothing."""
 
     async def ended(self, account: UsageDay, before_s: int, most: int) -> list[str] | None:
-        """Keys of reservations whose time was over then, and of which nobody has told the end; oldest first."""
+        """Return the keys of open reservations that ended before a time in seconds since 1970, oldest first."""
 
 
 class _Entries:
-    """What is in one account."""
+    """The usage and the open reservations of one account."""
 
     def __init__(self) -> None:
         self.held = Usage(0, 0)
@@ -50,16 +50,16 @@ class _Entries:
 
 
 class MemoryQuotaStore:
-    """In this process alone. Nothing is awaited inside, so that nothing comes in between.
+    """A `QuotaStore` in memory. Its methods never await, so each is atomic.
 
-    Of more than `QUOTA_OPEN_MAX` open reservations the oldest are forgotten: what they hold stays held until the day
-    ends, because their end cannot be counted any more. So memory is bounded, and a quota is never exceeded by it.
+    Above `QUOTA_OPEN_MAX` open reservations the oldest are forgotten. Their bytes count until the day ends, as they can
+    no longer be settled. So memory is bounded, and no quota is exceeded.
     """
 
     def __init__(self) -> None:
         self._day = ""
         self._entries: dict[str, _Entries] = {}
-        # Of all accounts, oldest first: a dictionary used as an ordered set.
+        # The open reservations of all accounts, oldest first: a dictionary as an ordered set.
         self._order: dict[tuple[str, str], None] = {}
 
     def _of(self, account: UsageDay) -> _Entries:

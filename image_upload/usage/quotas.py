@@ -1,4 +1,4 @@
-"""What minting asks of a user's quota, and the answer of a service that sets none."""
+"""The quotas' interface for minting and completion, and its implementation without limits."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -8,23 +8,23 @@ from image_upload.settings import Settings
 
 
 class Quotas(Protocol):
-    """What each user may still store."""
+    """The quotas of all users."""
 
-    # Whether there is anything to exceed, so that a fact that only quotas need is worth a request to S3.
+    # Whether there are limits. Without them no request to S3 is needed for quotas alone.
     enabled: ClassVar[bool]
 
     async def reserve(self, key: str, most_bytes: int, ends_at: datetime) -> None:
-        """Take room for a file under this key, which may be stored until `ends_at`. Raises `QuotaExceeded`."""
+        """Reserve quota for a file under this key, which may be stored until `ends_at`. Raises `QuotaExceeded`."""
 
     async def settle(self, key: str, stored_bytes: int | None) -> None:
-        """Count the bytes that S3 has under the key; None releases the room. Safe to repeat; never fails."""
+        """Count the bytes that S3 has under the key; None releases the quota. Safe to repeat; never fails."""
 
     async def aclose(self) -> None:
         """Close the connections to a store."""
 
 
 class NoQuotas:
-    """No limits: every file has room."""
+    """Quotas without limits."""
 
     enabled: ClassVar[bool] = False
 
@@ -39,7 +39,7 @@ class NoQuotas:
 
 
 def quotas_of(settings: Settings, confirm: Callable[[str], Awaitable[None]]) -> Quotas:
-    """The quotas that the settings set; `confirm` as `DailyQuotas` takes it."""
+    """Return the quotas that the settings set. `confirm` is passed to `DailyQuotas`."""
     if settings.quota_bytes_per_day is None and settings.quota_files_per_day is None:
         return NoQuotas()
     from image_upload.usage.daily_quotas import DailyQuotas  # 2 ms, and most services have none

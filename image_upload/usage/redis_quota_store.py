@@ -1,4 +1,4 @@
-"""What of a quota is taken, in Redis, for all processes together. Each change is one script, which Redis runs alone.
+"""Count used quota in Redis, for all processes. Each change is one script, which Redis runs atomically.
 
 https://redis.io/docs/latest/develop/programmability/eval-intro/
 """
@@ -90,6 +90,6 @@ class RedisQuotaStore:
 
 
 def _names(account: UsageDay) -> list[str]:
-    """The names of both, in one slot of a cluster."""
+    """Return the names of both keys, which are in one slot of a cluster."""
     name = f"image-upload:quota:{{{account.day}:{account.owner}}}"
     return [name, f"{name}:ends"]

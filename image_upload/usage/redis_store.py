@@ -1,4 +1,4 @@
-"""One Redis for all processes, which must never hold a request up: redis-py, and what happens when it fails."""
+"""Connections to Redis with short timeouts, so that a failing Redis does not delay requests."""
 
 import asyncio
 import logging
@@ -18,29 +18,29 @@ Answer = TypeVar("Answer")
 
 
 class RedisStore:
-    """Connections to one Redis. If it fails once, it is left alone for `REDIS_REST_S`."""
+    """Connections to one Redis. After a failure it is not used for `REDIS_REST_S`."""
 
     def __init__(self, url: str) -> None:
         self.pool = ConnectionPool.from_url(
             url,
-            # Half, so that a connection that died while Lambda was frozen can be replaced in time.
+            # Half, so that there is time to replace a connection that broke while Lambda was frozen.
             socket_timeout=REDIS_TIMEOUT_S / 2,
             socket_connect_timeout=REDIS_TIMEOUT_S / 2,
             retry=Retry(NoBackoff(), 1),
         )
         self._rests_until_s = 0.0
-        # Who waits for a connection waits for others here, not for Redis: a crowd is no failure of it.
+        # Waiting for a free connection happens here, so that it does not count as a failure of Redis.
         self._places = asyncio.Semaphore(REDIS_CONNECTIONS)
 
     async def ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer | None:
-        """What it answers; None if it does not."""
+        """Send a question to Redis; return its answer, or None if it fails."""
         async with self._places:
             if time.monotonic() < self._rests_until_s:
                 return None
             try:
                 async with asyncio.timeout(REDIS_TIMEOUT_S):
                     return await question()
-            except Exception as error:  # noqa: BLE001  whatever the store of the limits does, the setting decides
+            except Exception as error:  # noqa: BLE001  for any failure of Redis the setting decides what happens
                 self._rests_until_s = time.monotonic() + REDIS_REST_S
                 log.warning("rate limits not shared", extra={"fields": {"reason": type(error).__name__}})
                 return None

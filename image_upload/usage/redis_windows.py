@@ -1,4 +1,4 @@
-"""Counting in Redis, for all processes together: the library `limits` over redis-py. It takes 300 ms to import."""
+"""Count in Redis, for all processes: the library `limits` over redis-py. Importing takes 300 ms."""
 
 import hashlib
 import math
@@ -21,14 +21,14 @@ class SharedWindows:
             f"async+{url}",
             implementation="redispy",
             key_prefix="image-upload",
-            connection_pool=self._redis.pool,  # type: ignore[arg-type]  # handed on to redis-py as it is
+            connection_pool=self._redis.pool,  # type: ignore[arg-type]  # passed on to redis-py as it is
         )
         self._windows = SlidingWindowCounterRateLimiter(storage)
 
     async def hit(self, name: str, rate: Rate, key: str, cost: int) -> int | None:
-        """As `MemoryWindows.hit`; None if Redis does not answer."""
+        """Count as `MemoryWindows.hit` does; return None if Redis does not answer."""
         item = RateLimitItemPerSecond(rate.requests, rate.window_s)
-        # Redis need not know who our users are.
+        # Redis stores no user ids.
         hidden = hashlib.sha256(key.encode()).hexdigest()
 
         async def count() -> int:

@@ -1,4 +1,4 @@
-"""How many connections a process holds, and which one is closed for a new one."""
+"""Limit the open connections of a process, and choose the one to close for a new one."""
 
 import logging
 import time
@@ -16,7 +16,7 @@ log = logging.getLogger("image_upload.connections")
 
 
 class Connection(Protocol):
-    """What `ConnectionLimit` needs of a connection."""
+    """A connection, as far as `ConnectionLimit` needs it."""
 
     def give_way(self) -> None:
         """Close the connection at once."""
@@ -25,8 +25,8 @@ class Connection(Protocol):
 class ConnectionLimit:
     """The open connections of a process, at most `most`.
 
-    A connection is idle while no request of it is being worked on: before its first request, between two requests,
-    and after its last answer. At the limit a new connection replaces the one that has been idle longest. Where none is
+    A connection is idle while none of its requests is being handled: before its first request, between two requests,
+    and after its last answer. At the limit a new connection replaces the one that has been idle longest. If none is
     idle, the new one is refused.
     """
 
@@ -40,7 +40,7 @@ class ConnectionLimit:
         self._logged_at_s = float("-inf")
 
     def admit(self, connection: Connection) -> bool:
-        """Count a new connection, which is idle; False if there is no place for it."""
+        """Count a new connection, which is idle; return False if it must be refused."""
         if len(self._open) >= self.most:
             oldest = next(iter(self._idle), None)
             if oldest is None:
@@ -56,23 +56,23 @@ class ConnectionLimit:
         return True
 
     def may_answer(self, connection: Connection) -> bool:
-        """Whether a refused connection may be kept open until its refusal has arrived: a small number may."""
+        """Return whether a refused connection may stay open until its refusal has arrived: only a few may."""
         if len(self._refused) >= max(CONNECTIONS_MIN, self.most // 8):
             return False
         self._refused.add(connection)
         return True
 
     def idle(self, connection: Connection) -> None:
-        """Note that a connection waits for its client."""
+        """Mark a connection as waiting for its client."""
         if connection in self._open:
             self._idle[connection] = None
 
     def busy(self, connection: Connection) -> None:
-        """Note that a request of the connection is being worked on."""
+        """Mark a connection as handling a request."""
         self._idle.pop(connection, None)
 
     def forget(self, connection: Connection) -> None:
-        """Give the place of a closed connection back."""
+        """Remove a closed connection."""
         self._open.discard(connection)
         self._refused.discard(connection)
         self._idle.pop(connection, None)
@@ -97,7 +97,7 @@ class ConnectionLimit:
 
 
 def default_limit() -> int:
-    """The connections that this process's limit of open files (`ulimit -n`) has room for."""
+    """Return the number of connections that this process's limit of open files (`ulimit -n`) allows."""
     descriptors = _descriptors()
     if descriptors is None:
         return CONNECTIONS_MAX
@@ -120,7 +120,7 @@ def raise_descriptor_limit() -> None:
 
 
 def _descriptors() -> int | None:
-    """The soft limit of open files; None where there is none."""
+    """Return the soft limit of open files; None without one."""
     try:
         import resource  # not on Windows
     except ImportError:

@@ -67,7 +67,7 @@ class FunctionUrl(HTTPGateway):
             return pybase64.b64decode(body)
 
     def __call__(self, response: Response) -> dict[str, Any]:
-        """What Lambda is answered with."""
+        """Return what Lambda is answered with."""
         answer: dict[str, Any] = super().__call__(response)
         if len(response["body"]) <= SURELY_FITS_BYTES:
             return answer
@@ -91,7 +91,7 @@ class FunctionUrl(HTTPGateway):
 
 @functools.lru_cache(maxsize=1)
 def adapter(app: ASGI) -> Mangum:
-    """What answers a Function URL's events with an app. It sees to it that this thread has an event loop.
+    """Return what answers a Function URL's events with an app. It sees to it that this thread has an event loop.
 
     Lifespan off: Mangum would run it on every call. Problem documents are text; without saying so they would travel
     as base64.

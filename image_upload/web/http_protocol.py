@@ -1,13 +1,13 @@
-"""uvicorn's HTTP/1.1 protocol with a bound for everything that a client may send, and for every wait for it.
+"""uvicorn's HTTP/1.1 protocol, with limits for everything that a client sends and for every wait.
 
-- A request's head is bounded in bytes, fields and time. Chunk extensions and trailers are bounded in bytes.
-- Requests that a client sends without waiting for answers are bounded in number; what is behind them waits unparsed,
-  and the socket is not read.
+- A request's head is limited in bytes, fields and time. Chunk extensions and trailers are limited in bytes.
+- The number of requests that a client sends without waiting for answers is limited. Later bytes wait unparsed, and
+  the socket is not read.
 - `Upgrade` is ignored (RFC 9110 section 7.8): the request is answered as HTTP/1.1, with its body.
-- After an answer that did not wait for the whole body, the rest is read and discarded for a bounded time. Closing a
+- After an answer that did not wait for the whole body, the rest is read and discarded for a limited time. Closing a
   socket with unread data makes the kernel reset the connection, and the client may lose the answer (RFC 9112
   section 9.6).
-- A client that does not read its answer is waited for for a bounded time.
+- A client that does not read its answer is given a limited time.
 
 docs/decisions/http-server.md compares it with other servers.
 """
@@ -50,7 +50,7 @@ class _Phase(Enum):
 
 
 class _OrderlyTransport(asyncio.Transport):
-    """A connection's transport whose protocol decides how it closes and when it is read."""
+    """A transport that lets its protocol decide how to close it and when to read."""
 
     def __init__(self, inner: asyncio.Transport, protocol: "BoundedHttpProtocol") -> None:
         super().__init__()
@@ -85,14 +85,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._limit = config.connection_limit
         self._socket: asyncio.Transport
         self._phase = _Phase.BETWEEN
-        # Bytes since the parser last came to the end of a head or to a byte of a body.
+        # Bytes since the last end of a head or byte of a body.
         self._pending_bytes = 0
         self._fields = 0
-        # What is to come of a body whose length was announced.
+        # The remaining bytes of a body with a Content-Length.
         self._rest_bytes = 0
-        # What has arrived behind as many requests as may wait.
+        # Bytes after the highest number of waiting requests.
         self._unparsed = b""
-        # The head of a request that asks for an upgrade, without it.
+        # The head of a request with Upgrade, without that header.
         self._head = b""
         self._fault: Problem | None = None
         self._keeps_alive = True
@@ -107,7 +107,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     # --- the connection ---------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a place, or refuse the connection with 503."""
+        """Count the connection, or refuse it with 503."""
         self._socket = transport
         super().connection_made(_OrderlyTransport(transport, self))
         if self._limit.admit(self):
@@ -118,7 +118,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give the place back."""
+        """Remove the connection from the limit."""
         self._lost = True
         self._limit.forget(self)
         self._clear_deadline()
@@ -126,7 +126,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def give_way(self) -> None:
-        """Close at once, for another connection."""
+        """Close at once, to make way for another connection."""
         self._socket.abort()
 
     def shutdown(self) -> None:
@@ -137,7 +137,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._set_deadline(LINGER_ENDING_S, self._close_now)
 
     def close_in_order(self) -> None:
-        """Close, once the rest of a body that was not waited for is read or its bound is reached."""
+        """Close after the rest of an unread body was read, or its limit is reached."""
         if self._lost or self.is_lingering:
             return
         if self._phase is _Phase.BODY:
@@ -160,12 +160,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._socket.close()
 
     def pause_writing(self) -> None:
-        """Wait for the client to read, for `ANSWER_STALL_S`."""
+        """Wait for the client to read, for at most `ANSWER_STALL_S`."""
         self._stalled = self.loop.call_later(ANSWER_STALL_S, self._socket.abort)
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Stop the wait for a client that reads again."""
         self._clear_stall()
         super().resume_writing()
 
@@ -186,7 +186,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     @property
     def holds_back(self) -> bool:
-        """Whether the socket is not to be read, because requests wait for the answer to another one."""
+        """Whether the socket must not be read, because too many requests wait for an answer."""
         return bool(self.pipeline or self._unparsed)
 
     def _parse_pieces(self, data: bytes) -> None:
@@ -206,12 +206,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._set_deadline(HEAD_TIMEOUT_S, self._head_is_late)
 
     def _end_of_piece(self, data: bytes, at: int) -> int:
-        """How far to parse at once. No head ends between the piece's first bytes and its last."""
+        """Return the end of the next piece to parse. A head can end only at the end of a piece."""
         if self._phase is _Phase.BODY and self._rest_bytes:
             return min(at + self._rest_bytes, len(data))
         blank_line = data.find(b"\r\n\r\n", at)
         end = len(data) if blank_line < 0 else blank_line + 4
-        # At the limit a head is either at its end or too large, so nothing behind the limit is parsed before.
+        # At the limit a head has ended or is too large, so parse only up to it.
         return end if self._phase is _Phase.BODY else min(end, at + HEAD_MAX_BYTES - self._pending_bytes)
 
     def _parse(self, piece: bytes) -> None:
@@ -240,7 +240,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a field of the head. One of a trailer is dropped: no route knows any."""
+        """Add a field to the head. Drop a trailer's field, as no route uses trailers."""
         if self._phase is _Phase.BODY:
             return
         self._fields += 1
@@ -262,19 +262,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._keeps_alive = self.cycle.keep_alive
         announced_bytes = self._announced_bytes()
         self._rest_bytes = announced_bytes or 0
-        # Behind an expectation the client may leave the body out: RFC 9110 section 10.1.1.
+        # After Expect: 100-continue the client may leave the body out: RFC 9110 section 10.1.1.
         if announced_bytes is None or announced_bytes > REST_MAX_BYTES or self.expect_100_continue:
-            # What is answered before the body was read ends the connection, and says so.
+            # An answer before the body was read ends the connection, and says so.
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        """Hand bytes of a body on."""
+        """Pass bytes of a body on."""
         self._pending_bytes = 0
         self._rest_bytes = max(0, self._rest_bytes - len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note the end of a request."""
+        """Record the end of a request."""
         if self._head:
             return
         self._phase = _Phase.BETWEEN
@@ -297,7 +297,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._socket.resume_reading()
         if self.cycle.response_complete:
             self._limit.idle(self)
-            if self._phase is not _Phase.BETWEEN:  # something has come, so it is not the next request that is awaited
+            if self._phase is not _Phase.BETWEEN:  # a part of the next request has arrived already
                 self._unset_keepalive_if_required()
             if self._phase is _Phase.BODY:
                 self._set_deadline(LINGER_S, self._close_now)
@@ -308,7 +308,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _announced_bytes(self) -> int | None:
-        """The length of the body; None where only its end will tell (RFC 9112 section 6.3)."""
+        """Return the length of the body; None if it is known only at its end (RFC 9112 section 6.3)."""
         for name, value in self.headers:
             if name == b"transfer-encoding":
                 return None
@@ -317,7 +317,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return 0
 
     def _head_without_upgrade(self) -> bytes:
-        """The head that has just been parsed, as if the client had not asked for another protocol."""
+        """Return the parsed head without Upgrade."""
         method = self.parser.get_method()
         if method == b"CONNECT":
             self._fault = MalformedRequest("The service is no proxy. Send the request to the server that it is for.")
@@ -353,22 +353,22 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return cycle is not None and not cycle.response_complete
 
     def _is_in_head(self) -> bool:
-        """Whether something of the next request has come: bytes of its head, or blank lines before it."""
+        """Return whether a part of the next request has arrived: bytes of its head, or blank lines before it."""
         return self._phase is _Phase.HEAD or (self._phase is _Phase.BETWEEN and self._pending_bytes > 0)
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer in place of the app, and close. Where answers are under way, close behind or instead of them."""
+        """Answer instead of the app and close. With answers in progress, close after them, or at once."""
         self._ignores_input = True
         under_way = self._is_answering()
         if under_way and self._phase is not _Phase.BODY:
-            # What has been asked for before is answered; the connection ends behind it.
+            # Earlier requests are answered; then the connection closes.
             self.cycle.keep_alive = False
             return
         if self.pipeline or (under_way and self.cycle.response_started):
             self._socket.abort()
             return
         if under_way:
-            # The app learns that the client is gone.
+            # Tell the app that the client is gone.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self._socket.write(refusal(problem, self.server_state.default_headers))

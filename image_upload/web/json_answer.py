@@ -18,5 +18,5 @@ class JSONResponse(starlette.responses.JSONResponse):
     """Starlette's, with the newline. Every route answers with this one."""
 
     def render(self, content: Any) -> bytes:
-        """The body."""
+        """Return the body."""
         return encode(content)

@@ -27,7 +27,7 @@ def at_most(limit: int) -> BeforeValidator:
 
 
 async def read_json(request: Request, model: type[Model], *, empty: Model | None = None) -> Model:
-    """The request's JSON body as a model; `empty` is what no body, or null, means. Raises `ValidationFailed`.
+    """Return the request's JSON body as a model; `empty` is what no body, or null, means. Raises `ValidationFailed`.
 
     The Content-Type must say JSON: a page on another site can send text/plain without a preflight.
     """

@@ -42,7 +42,7 @@ Admission = Callable[[Scope], Awaitable[None]]
 
 
 def middleware(settings: Settings, auditor: Audit, admission: Admission | None) -> list[Middleware]:
-    """What surrounds the routes, outermost first."""
+    """Return what surrounds the routes, outermost first."""
     layers = [Middleware(RequestLog, auditor=auditor), Middleware(Problems, admission=admission)]
     # Behind a Function URL the URL's own CORS settings answer; two answers make browsers refuse.
     if settings.cors_allow_origins and not settings.on_lambda:
@@ -105,14 +105,14 @@ class RequestLog:
                 ]
             await send(message)
 
-        noted: list[AuditEvent] = []
-        token = audit.audit_events.set(noted)
+        events: list[AuditEvent] = []
+        token = audit.request_events.set(events)
         try:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
             scope["status"] = CLIENT_CLOSED_REQUEST
         finally:
-            audit.audit_events.reset(token)
+            audit.request_events.reset(token)
             status = scope.get("status", CLIENT_CLOSED_REQUEST)
             fields: dict[str, Any] = {
                 "request_id": request_id,
@@ -126,14 +126,14 @@ class RequestLog:
             if "problem" in scope:
                 fields["code"] = scope["problem"]
             log.info("request", extra={"fields": fields})
-            self._audit.write(scope, status, noted)
+            self._audit.write(scope, status, events)
 
 
 class Cors(CORSMiddleware):
-    """Starlette's, which also exposes what the route of a request `exposes`."""
+    """Starlette's CORS, which also exposes the headers that a route declares in `exposes`."""
 
     async def simple_response(self, scope: Scope, receive: Receive, send: Send, request_headers: Any) -> None:
-        """Answer what is no preflight."""
+        """Answer a request that is not a preflight."""
 
         async def send_exposing(message: Message) -> None:
             declared = getattr(scope.get("route"), "declared", None)
@@ -184,7 +184,7 @@ class Problems:
 
 
 def _check_head(scope: Scope) -> None:
-    """Raises `HeadTooLarge`."""
+    """Return what reading the body raised: FastAPI wraps it into an HTTPException."""
     head_bytes = len(scope["path"]) + len(scope["query_string"])
     for name, value in scope["headers"]:
         head_bytes += len(name) + len(value)

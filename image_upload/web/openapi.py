@@ -68,7 +68,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of the app, made once."""
+    """Return the OpenAPI document of the app, made once."""
     if app.openapi_schema is None:
         built = every_route(app.routes)
         made = [route.as_documented() if isinstance(route, DirectRoute) else route for route in built]
@@ -94,7 +94,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _security(route: APIRoute) -> list[dict[str, list[str]]]:
-    """What the route's own dependency asks for; the empty requirement makes it optional.
+    """Return what the route's own dependency asks for; the empty requirement makes it optional.
 
     https://spec.openapis.org/oas/v3.1.1.html#security-requirement-object
     """
@@ -128,7 +128,7 @@ class _Untitled(GenerateJsonSchema):
 
 
 def _reference(name: str, schemas: dict[str, Any], mode: Literal["validation", "serialization"]) -> dict[str, str]:
-    """A reference to a model's schema, which is added to the components."""
+    """Return a reference to a model's schema, which is added to the components."""
     module, _, model_name = name.partition(":")
     model: type[BaseModel] = getattr(importlib.import_module(f"image_upload.{module}"), model_name)
     schema = model.model_json_schema(mode=mode, ref_template="#/components/schemas/{model}", schema_generator=_Untitled)

@@ -26,13 +26,13 @@ log: Final = logging.getLogger("image_upload.requests")
 
 
 def cause_of(error: Exception) -> Exception:
-    """What reading the body raised: FastAPI wraps it into an HTTPException."""
+    """Return what reading the body raised: FastAPI wraps it into an HTTPException."""
     cause = error.__cause__
     return cause if isinstance(error, HTTPException) and isinstance(cause, Problem | ClientDisconnect) else error
 
 
 def translate(error: Exception, scope: Scope) -> Problem:
-    """Any exception as a problem: ours as they are, the framework's by their meaning, others as a 500."""
+    """Return any exception as a problem: ours as they are, the framework's by their meaning, others as a 500."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
@@ -59,8 +59,8 @@ def translate(error: Exception, scope: Scope) -> Problem:
 async def answer(scope: Scope, send: Send, problem: Problem) -> None:
     """Send a problem document."""
     scope["problem"] = problem.code
-    if problem.hides is not None:
-        scope["hides"] = problem.hides
+    if problem.concealed_key is not None:
+        scope["concealed_key"] = problem.concealed_key
     document, language = negotiation.localized(
         as_document(type(problem), problem.detail, scope.get("request_id", ""), **problem.extras),
         negotiation.preferred(scope["headers"]),

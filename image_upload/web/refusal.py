@@ -1,4 +1,4 @@
-"""Answers that the server gives itself, before or in place of the app's."""
+"""Answers of the server itself, before or instead of the app's."""
 
 import logging
 import uuid
@@ -17,9 +17,9 @@ _RETRY_AFTER_S = 2
 
 
 def refusal(problem: Problem, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """A whole answer of HTTP/1.1, which ends the connection, and a log line for it.
+    """Log a problem and return it as a complete HTTP/1.1 answer, which ends the connection.
 
-    It is in English: the client's preference is in a head that is broken or was not read.
+    It is in English, because the client's preference is in a head that is invalid or was not read.
     """
     request_id = uuid.uuid4().hex
     document = encode(as_document(type(problem), problem.detail, request_id, **problem.extras))
@@ -40,7 +40,7 @@ def refusal(problem: Problem, default_headers: Iterable[tuple[bytes, bytes]]) ->
 
 
 def head_too_large() -> HeadTooLarge:
-    """For a head above the limits of bytes or fields."""
+    """Return the problem for a head above the limits of bytes or fields."""
     return HeadTooLarge(
         "A request's head has at most {limit} and {fields} fields. Send less in it.",
         facts={"limit": human_bytes(HEAD_MAX_BYTES), "fields": HEAD_FIELDS_MAX},
@@ -49,7 +49,7 @@ def head_too_large() -> HeadTooLarge:
 
 
 def too_many_connections() -> TooManyConnections:
-    """For a connection that there is no place for."""
+    """Return the problem for a connection above the limit."""
     return TooManyConnections(
         "The service holds as many connections as it may. Try again in a few seconds.",
         headers={"Retry-After": str(_RETRY_AFTER_S)},

@@ -1,4 +1,4 @@
-"""Routes: what each is declared with, those that are built late, and what a path without its own route leads to."""
+"""Routes: their declarations, routers that are built at their first request, and paths without their own route."""
 
 import asyncio
 import functools
@@ -25,10 +25,10 @@ ErrorFormatter = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Declared(NamedTuple):
-    """What a route says of itself.
+    """The declaration of a route.
 
-    It is refused a body of more than `max_body_bytes`, and one that is not there whole within `body_timeout_s`; None:
-    its reader watches the client's pace. Browsers let pages read the headers that it `exposes`.
+    A body of more than `max_body_bytes` is refused, and one that is not complete within `body_timeout_s`; None: the
+    body's reader watches the client's rate. Browsers let pages read the headers that it `exposes`.
     """
 
     problems: tuple[type[Problem], ...] = ()
@@ -41,7 +41,7 @@ class Declared(NamedTuple):
 
 
 def documented(*problems: type[Problem], answer: str | tuple[str, ...] = (), **facts: Any) -> dict[str, Any]:
-    """The `openapi_extra` of a route: what it takes, answers, and can go wrong with. See `Declared`.
+    """Return the `openapi_extra` of a route: what it takes, answers, and can go wrong with. See `Declared`.
 
     `answer` and `body` name a pydantic model as `room.module:Model`; an answer of several models is an object with the
     members of all. They are imported when the document is asked for, not when the service starts: building the models
@@ -93,7 +93,7 @@ class DirectRoute(Route):
         self.declared: Declared = facts["openapi_extra"][_KEY]
 
     def as_documented(self) -> DeclaredRoute:
-        """The route as FastAPI would have made it."""
+        """Return the route as FastAPI would have made it."""
         return DeclaredRoute(self.path, self.endpoint, methods=[self._method], **self._facts)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -132,11 +132,11 @@ class LazyRouter(BaseRoute):
         return self._build().routes
 
     def lead(self, path: str) -> dict[str, Any] | None:
-        """What changes in the scope of a request for one of these paths; None for another path."""
+        """Return the changes in the scope of a request for one of these paths; None for another path."""
         return {} if path.startswith(self._prefixes) else None
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """The best match among them, as a router finds it; the route that matched is handed on in the scope."""
+        """Return the best match among the routes; the scope carries the route that matched."""
         best: tuple[Match, Scope] = (Match.NONE, {})
         changes = self.lead(scope["path"]) if scope["type"] == "http" else None
         if changes is None:
@@ -154,7 +154,7 @@ class LazyRouter(BaseRoute):
 
 
 def every_route(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
-    """The routes, with those that are built late."""
+    """Yield the routes, with those of lazy routers."""
     for route in routes:
         if isinstance(route, LazyRouter):
             yield from route.routes
@@ -163,7 +163,7 @@ def every_route(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
 
 
 def error_formatter(routes: Iterable[BaseRoute], path: str) -> ErrorFormatter | None:
-    """How errors of this path are written; None: as they are."""
+    """Return the formatter for errors of this path; None: problem documents as they are."""
     for route in routes:
         if isinstance(route, LazyRouter) and route.format_error is not None and route.lead(path) is not None:
             return route.format_error
@@ -171,7 +171,7 @@ def error_formatter(routes: Iterable[BaseRoute], path: str) -> ErrorFormatter | 
 
 
 def without_slash(scope: Scope) -> str | None:
-    """`/uploads` for `/uploads/`, where only the first is a route; else None.
+    """Return `/uploads` for `/uploads/`, where only the first is a route; else None.
 
     A redirect would need the address that clients know the service by, and behind a proxy that ends TLS only the
     proxy knows it.
@@ -188,7 +188,7 @@ def _best_match(scope: Scope) -> int:
 
 
 def allowed_methods(scope: Scope) -> list[str]:
-    """What a path takes, of all its routes: the framework names those of the first one only."""
+    """Return what a path takes, of all its routes: the framework names those of the first one only."""
     found: set[str] = set()
     for route in scope["app"].routes:
         if route.matches(scope)[0] is not Match.NONE:
@@ -199,14 +199,17 @@ def allowed_methods(scope: Scope) -> list[str]:
 
 
 def length_of(content_length: bytes) -> int | None:
-    """A Content-Length (RFC 9110 section 8.6); None where it is none. More digits than a length has: the largest."""
+    """Return a Content-Length (RFC 9110 section 8.6); None where it is none.
+
+    More digits than a length has: the largest.
+    """
     if not content_length.isdigit():
         return None
     return int(content_length) if len(content_length) <= CONTENT_LENGTH_MAX_DIGITS else 10**CONTENT_LENGTH_MAX_DIGITS
 
 
 def bounded(scope: Scope, receive: Receive, limits: Declared) -> Receive:
-    """`receive` for a route with these limits. Both raise `BodyTooLarge`, `receive` also `ClientTooSlow`."""
+    """Return `receive` for a route with these limits. Both raise `BodyTooLarge`, `receive` also `ClientTooSlow`."""
     most, timeout_s = limits.max_body_bytes, limits.body_timeout_s
     for name, value in scope["headers"]:
         if name == b"content-length" and (length_of(value) or 0) > most:

@@ -1,4 +1,4 @@
-"""uvicorn as everything here runs it."""
+"""uvicorn with the service's configuration."""
 
 from types import FrameType
 from typing import Any
@@ -11,10 +11,10 @@ from image_upload.web.http_protocol import BoundedHttpProtocol
 
 
 class Configuration(uvicorn.Config):
-    """uvicorn's configuration, and the limit of connections that all protocols of a server share.
+    """uvicorn's configuration, with the connection limit that all protocols of a server share.
 
-    Its access log is off, because ours has the request ids; and so is what it makes of X-Forwarded-For, because
-    TRUSTED_PROXIES decides about that. WebSockets are off: an `Upgrade` is ignored, see `http_protocol`.
+    Its access log is off, because the service's own has the request ids. Its handling of X-Forwarded-For is off,
+    because TRUSTED_PROXIES decides about that. WebSockets are off: an `Upgrade` is ignored, see `http_protocol`.
     """
 
     def __init__(self, app: Any, *, max_connections: int | None = None, **options: Any) -> None:
@@ -33,9 +33,9 @@ class Configuration(uvicorn.Config):
 
 
 class Server(uvicorn.Server):
-    """A server that ends with status 0 after SIGTERM or Ctrl-C, once every request that had begun is answered."""
+    """A server that answers all requests in progress after SIGTERM or Ctrl-C, and then ends with status 0."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end. uvicorn would raise the signal again at its end, and so report a failure."""
+        """Begin the shutdown. uvicorn would raise the signal again at the end, and so report a failure."""
         super().handle_exit(sig, frame)
         self._captured_signals.clear()

@@ -382,7 +382,7 @@ def test_a_role_that_may_not_remove_versions_leaves_one_and_says_so(
 @pytest.mark.parametrize(
     ("headers", "said"),
     [
-        ({"access_control_allow_origin": None}, "allows nobody"),
+        ({"access_control_allow_origin": None}, "allows no origin"),
         ({"access_control_allow_origin": f"{ORIGIN}, {ORIGIN}"}, f"allows {ORIGIN} and {ORIGIN}"),
         ({"access_control_allow_origin": "https://other.example.com"}, "allows https://other.example.com"),
         ({"access_control_expose_headers": "Content-Length"}, "not read the ETag"),
@@ -424,7 +424,7 @@ def test_a_public_bucket_fails_in_production(s3: EmbeddedS3, storage: Any) -> No
         check_target = bucket.CheckTarget(in_production(s3, url), web, Credentials(ACCESS_KEY, SECRET_KEY), None)
         found = {finding.check: finding for finding in round_trip.checks(check_target)}
     assert found["unsigned read"].state == "FAIL"
-    assert "anybody can read every file" in found["unsigned read"].remedy
+    assert "every file is public" in found["unsigned read"].remedy
     # The embedded S3 checks no signature: good enough to develop against, and for nothing else.
     assert found["signed length"].state == "FAIL"
     assert left(storage) == []
@@ -511,7 +511,7 @@ def test_what_may_not_be_looked_at_is_a_warning_and_never_missing(
     with in_front(s3, guarded) as url:
         report = doctor("--origin", ORIGIN, AWS_S3_ENDPOINT_URL=url, DATABASE_URL="sqlite:///records")
     assert report.state(check) == "warn"
-    assert report.said(check).endswith(f"could not look: grant {action} to whoever runs the doctor")
+    assert report.said(check).endswith(f"could not look: grant {action} to the caller of doctor")
     assert "missing" not in report.said(check)
 
 
@@ -614,7 +614,7 @@ def test_anybody_may_mint_in_production(look: Look, service: str) -> None:
     with altered(service, claims_production) as url:
         report = look(url)
     assert report.failed == ["auth"]
-    assert "anybody may mint, in production" in report.said("auth")
+    assert "minting needs no token, in production" in report.said("auth")
 
 
 def test_a_mint_that_is_broken_is_not_taken_for_a_refusal(look: Look, service: str) -> None:

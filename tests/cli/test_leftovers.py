@@ -164,7 +164,7 @@ def test_what_was_stored_before_the_oldest_record_is_left_alone(s3: EmbeddedS3, 
 
     do(s3, place, work)
     later = (datetime.now(UTC) + timedelta(days=1)).replace(tzinfo=None)
-    place.sql(f"UPDATE file_records SET created_at = '{later}'")  # a time of ours
+    place.sql(f"UPDATE uploads SET created_at = '{later}'")  # a time of ours
 
     async def again(context: CompletionContext) -> list[str]:
         return [each.key async for each in leftovers.unrecorded(context, datetime.now(UTC) + timedelta(days=3))]
@@ -186,7 +186,7 @@ def test_without_a_terminal_or_yes_nothing_is_removed(
 
     do(s3, place, work)
     long_ago = (datetime.now(UTC) - timedelta(days=3)).replace(tzinfo=None)
-    place.sql(f"UPDATE file_records SET created_at = '{long_ago}'")  # the same
+    place.sql(f"UPDATE uploads SET created_at = '{long_ago}'")  # the same
     # A day has passed.
     monkeypatch.setattr(leftovers, "before", lambda _: datetime.now(UTC) + timedelta(hours=1))
     monkeypatch.setattr("sys.stdin", io.StringIO())

@@ -188,11 +188,11 @@ def test_repeated_messages_at_once_and_later_change_nothing(s3: EmbeddedS3, plac
     rows = stored_rows(s3, place, 3)
     event = batch(*[created(row.expected_object.key) for row in rows] * 4)
     assert failures(received(event, s3, place)) == []
-    before = place.sql("SELECT id, state, updated_at FROM posts ORDER BY id")
+    before = place.sql("SELECT id, state, updated_at FROM uploads ORDER BY id")
     assert {state for _, state, _ in before} == {"stored"}
     event["Records"].reverse()
     assert failures(received(event, s3, place)) == []
-    assert place.sql("SELECT id, state, updated_at FROM posts ORDER BY id") == before
+    assert place.sql("SELECT id, state, updated_at FROM uploads ORDER BY id") == before
 
 
 def test_a_message_that_overtakes_its_object_leaves_the_row_to_the_next_one(s3: EmbeddedS3, place: Place) -> None:

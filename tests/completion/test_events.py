@@ -77,15 +77,15 @@ def stored_rows(s3: EmbeddedS3, place: Place, count: int = 1) -> list[Record]:
 
 
 def states(place: Place) -> list[tuple[Any, ...]]:
-    return place.sql("SELECT state, count(*) FROM posts GROUP BY state ORDER BY state")
+    return place.sql("SELECT state, count(*) FROM uploads GROUP BY state ORDER BY state")
 
 
 def test_a_notification_settles_its_records_and_a_repeated_one_changes_nothing(s3: EmbeddedS3, place: Place) -> None:
     event = notification(*(row.expected_object.key for row in stored_rows(s3, place, 2)), "uploads/somebody's.jpg")
     assert received(event, s3, place) == {"stored": 2, "unknown": 1}
-    before = place.sql("SELECT id, updated_at FROM posts ORDER BY id")
+    before = place.sql("SELECT id, updated_at FROM uploads ORDER BY id")
     assert received(event, s3, place) == {"stored": 2, "unknown": 1}
-    assert place.sql("SELECT id, updated_at FROM posts ORDER BY id") == before
+    assert place.sql("SELECT id, updated_at FROM uploads ORDER BY id") == before
 
 
 def test_eventbridge_names_the_key_as_it_is(s3: EmbeddedS3, place: Place) -> None:

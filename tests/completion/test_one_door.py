@@ -127,7 +127,7 @@ def test_an_upload_without_a_row_costs_no_request_where_no_quota_is_set(place: P
 def test_a_plan_whose_row_cannot_be_written_holds_no_quota(s3: EmbeddedS3, place: Place) -> None:
     async def work(context: CompletionContext) -> None:
         uploads = service_of(context, s3, place)
-        place.sql("DROP TABLE posts")
+        place.sql("ALTER TABLE uploads RENAME TO elsewhere")
         for _ in range(3):
             with pytest.raises(DatabaseUnavailable):
                 await uploads.plan_recorded("post", SPEC, "put")

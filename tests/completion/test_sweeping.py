@@ -54,7 +54,7 @@ def test_several_batches_and_sweeps_at_once_end_each_row_once(s3: EmbeddedS3, pl
     tallies = do(s3, place, work)
     assert sum(tally.total() for tally in tallies) == SWEEP_BATCH * 2 + 5
     assert set().union(*tallies) == {"expired"}
-    assert place.sql("SELECT state, count(*) FROM posts GROUP BY state") == [("expired", SWEEP_BATCH * 2 + 5)]
+    assert place.sql("SELECT state, count(*) FROM uploads GROUP BY state") == [("expired", SWEEP_BATCH * 2 + 5)]
 
 
 def test_what_comes_after_the_sweep_is_stored_after_all(s3: EmbeddedS3, place: Place) -> None:
@@ -80,7 +80,7 @@ def test_where_s3_is_down_nothing_expires_and_the_sweep_stops_early(
     with hostile_store() as store:
         store.play(*[answering(raw(503))] * 500)
         assert do(EmbeddedS3(store.endpoint_url), place, work) == {"failed": SWEEP_BATCH}
-    assert place.sql("SELECT state, count(*) FROM posts GROUP BY state") == [("pending", SWEEP_BATCH + 1)]
+    assert place.sql("SELECT state, count(*) FROM uploads GROUP BY state") == [("pending", SWEEP_BATCH + 1)]
 
 
 def test_a_sweep_ends_with_its_time_also_where_s3_never_answers(place: Place) -> None:
@@ -93,7 +93,7 @@ def test_a_sweep_ends_with_its_time_also_where_s3_never_answers(place: Place) ->
     with hostile_store() as store:
         store.play(*[stalling_after()] * 20)
         assert 0.4 < do(EmbeddedS3(store.endpoint_url), place, work) < 5
-    assert place.sql("SELECT state, count(*) FROM posts GROUP BY state") == [("pending", 3)]
+    assert place.sql("SELECT state, count(*) FROM uploads GROUP BY state") == [("pending", 3)]
 
 
 def test_the_command_says_how_many_ended_how(s3: EmbeddedS3, place: Place) -> None:
@@ -121,7 +121,7 @@ def test_the_command_says_how_many_ended_how(s3: EmbeddedS3, place: Place) -> No
     without = run()
     assert without.returncode == 2
     assert "Set DATABASE_URL" in without.stderr
-    place.sql("UPDATE posts SET state = 'pending', swept_at = NULL WHERE state = 'expired'")
+    place.sql("UPDATE uploads SET state = 'pending', swept_at = NULL WHERE state = 'expired'")
     down = run(DATABASE_URL=place.url, AWS_S3_ENDPOINT_URL="http://127.0.0.1:9")
     assert (down.returncode, down.stdout.splitlines()[-1]) == (1, "Swept: 2 failed.")
     assert "storage-unavailable" in down.stderr

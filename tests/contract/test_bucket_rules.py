@@ -196,10 +196,10 @@ def test_documents_of_the_policy_keep_their_statements(store: Store) -> None:
     wanted = rules.bucket_policy("aws", name, purposes.every(), distribution)
     store.s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": theirs}))
     with closing(Configuration(load(store.environ | {"ENVIRONMENT": "local"}), name)) as bucket:
-        bucket.put(POLICY, diff.fit_policy(bucket.look(POLICY), wanted).put)
-        found = bucket.look(POLICY)
+        bucket.put(POLICY, diff.policy(bucket.get(POLICY), wanted).put)
+        found = bucket.get(POLICY)
     assert theirs in found["Statement"]
-    assert diff.fit_policy(found, wanted).put is None
+    assert diff.policy(found, wanted).put is None
     # A later run that names no distribution does not cut the CDN off.
-    again = diff.fit_policy(found, wanted[:1], keep=["image-upload-cdn"])
+    again = diff.policy(found, wanted[:1], keep=["image-upload-cdn"])
     assert [line.state for line in again.lines] == ["ok", "ok", "kept"]

@@ -301,7 +301,7 @@ def test_a_file_goes_up_and_comes_back_whole(
                 "original_filename": "녹음 1.mp3",
                 "content_type": "audio/mpeg",
                 "upload_timestamp": "",
-                "owner-mark": keys.mark("7"),
+                "owner-mark": keys.owner_tag("7"),
             }
 
     asyncio.run(there_and_back())

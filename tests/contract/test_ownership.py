@@ -113,7 +113,7 @@ def without_id(document: dict[str, Any]) -> dict[str, Any]:
 def test_a_file_of_any_purpose_is_its_owners_alone(store: Store, closed: str, web: httpx.Client, user: str) -> None:
     for key in everything(web, closed, user):
         path = quote(key)
-        absent = quote(key.replace(keys.mark(user), keys.mark(f"not {user}")))
+        absent = quote(key.replace(keys.owner_tag(user), keys.owner_tag(f"not {user}")))
         for method, route in KEYED:
             url = closed + route.format(path)
             theirs = problem(web.request(method, url, headers=as_user("mallory")), 404, "object-missing")
@@ -133,7 +133,7 @@ def test_a_file_of_any_purpose_is_its_owners_alone(store: Store, closed: str, we
 
 @pytest.mark.parametrize("folder", ["users", "users/alice", "users/alice/0f", "/users/", "users//"])
 def test_nobody_stores_into_what_looks_like_somebody_elses(closed: str, web: httpx.Client, folder: str) -> None:
-    # A user id that would pass for an id in a key, with alice's mark.
+    # A user id that would pass for an id in a key, with the owner tag of alice.
     plotter = keys.new_id("alice")
     problem(kept_in(web, closed, plotter, folder), 400, "invalid-key")
 
@@ -158,7 +158,7 @@ def test_what_was_stored_past_the_service_is_whose_its_owner_mark_says(
     folder = f"imported-{secrets.token_hex(4)}"
     store.write(f"{folder}/nobodys.jpg", b"x")
     store.s3.put_object(
-        Bucket=store.bucket, Key=f"{folder}/seven.jpg", Body=b"x", Metadata={"owner-mark": keys.mark("7")}
+        Bucket=store.bucket, Key=f"{folder}/seven.jpg", Body=b"x", Metadata={"owner-mark": keys.owner_tag("7")}
     )
     # Another program's users have the same numbers and are not ours.
     store.s3.put_object(Bucket=store.bucket, Key=f"{folder}/foreign.jpg", Body=b"x", Metadata={"user_id": "7"})

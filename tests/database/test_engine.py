@@ -230,7 +230,7 @@ def test_a_role_with_a_schema_of_its_own_needs_no_other_right(postgres: Postgres
         return (await records.insert("post", expected_object())).state
 
     assert place.ask(work) == "pending"
-    assert admin.sql("SELECT DISTINCT schemaname, tableowner FROM pg_tables WHERE tablename = 'posts'") == [
+    assert admin.sql("SELECT DISTINCT schemaname, tableowner FROM pg_tables WHERE tablename = 'uploads'") == [
         ("uploads", "uploads")
     ]
 

@@ -5,7 +5,7 @@ import itertools
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import psycopg
 import pytest
@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from image_upload.database import records as module
 from image_upload.database.records import Records, new_id
-from image_upload.database.values import ExpectedObject, Record
+from image_upload.database.values import ExpectedObject, Kind, Record
 from image_upload.errors import DatabaseUnavailable
 from image_upload.limits import SWEEP_LEASE_S
 from tests.database.databases import POSTGRES, Place
@@ -56,11 +56,27 @@ def test_a_row_of_another_kind_or_id_is_not_found(place: Place) -> None:
     assert place.ask(work) == [None, None]
 
 
-def test_a_key_has_one_row_only(place: Place) -> None:
+def test_a_kind_knows_its_own_keys_and_its_own_oldest_row(place: Place) -> None:
+    async def work(records: Records) -> None:
+        assert await records.oldest("file") is None
+        post = await records.insert("post", expected_object())
+        assert await records.oldest("file") is None
+        files = [await records.insert("file", expected_object()) for _ in range(2)]
+        keys = [row.expected_object.key for row in (post, *files)]
+        assert await records.oldest("file") == files[0].created_at
+        assert await records.known("file", [*keys, "users/another"]) == set(keys[1:])
+        assert await records.known("post", keys) == {keys[0]}
+        assert await records.by_key(keys[1]) == files[0]
+
+    place.ask(work)
+
+
+@pytest.mark.parametrize("second", get_args(Kind))
+def test_a_key_has_one_row_of_any_kind(place: Place, second: Kind) -> None:
     async def work(records: Records) -> None:
         same = expected_object()
         await records.insert("post", same)
-        await records.insert("post", same)
+        await records.insert(second, same)
 
     with pytest.raises(IntegrityError):
         place.ask(work)
@@ -109,7 +125,7 @@ def test_of_twenty_that_settle_a_row_at_once_one_wins(place: Place) -> None:
 
     ends = place.ask(work)
     assert len({(end.state, end.size_bytes, end.updated_at) for end in ends}) == 1
-    ((state, size),) = place.sql("SELECT state, size FROM posts")
+    ((state, size),) = place.sql("SELECT state, size FROM uploads")
     assert (state, size) == (ends[0].state, ends[0].size_bytes)
 
 
@@ -133,8 +149,8 @@ def test_only_what_is_pending_and_over_is_claimed_the_oldest_first(place: Place)
         await records.insert("post", expected_object())
         stored = await records.insert("post", expected_object(ends_at=NOW - timedelta(minutes=3)))
         await records.store(stored, 5, '"a"')
-        claimed = await records.claim(NOW, 1) + await records.claim(NOW, 10)
-        return [older.id, old.id, file.id], [row.id for row in claimed]
+        claimed = await records.claim(NOW, 1) + await records.claim(NOW, 1) + await records.claim(NOW, 10)
+        return [file.id, older.id, old.id], [row.id for row in claimed]
 
     expected, claimed = place.ask(work)
     assert claimed == expected
@@ -175,7 +191,7 @@ def test_a_claim_passes_over_rows_that_somebody_holds(place: Place) -> None:
     ids = place.ask(fill)
     with psycopg.connect(place.url) as other:
         held = min(ids)
-        other.execute("SELECT id FROM posts WHERE id = %s FOR UPDATE", (held,))
+        other.execute("SELECT id FROM uploads WHERE id = %s FOR UPDATE", (held,))
 
         async def claim(records: Records) -> set[int]:
             return {row.id for row in await records.claim(NOW, 10)}
@@ -192,7 +208,7 @@ def hold(place: Place) -> Any:
         connection.execute("BEGIN EXCLUSIVE")
         return connection
     connected = psycopg.connect(place.url)
-    connected.execute("LOCK TABLE posts IN ACCESS EXCLUSIVE MODE")
+    connected.execute("LOCK TABLE uploads IN ACCESS EXCLUSIVE MODE")
     return connected
 
 
@@ -214,7 +230,7 @@ def test_a_statement_that_waits_too_long_is_given_up_and_the_next_one_works(plac
     assert state == "stored"
     if not place.is_sqlite:
         running = (
-            "SELECT count(*) FROM pg_stat_activity WHERE starts_with(query, 'UPDATE posts') AND state = 'active' "
+            "SELECT count(*) FROM pg_stat_activity WHERE starts_with(query, 'UPDATE uploads') AND state = 'active' "
             "AND datname = current_database()"
         )
         assert place.sql(running) == [(0,)]

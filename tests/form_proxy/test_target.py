@@ -200,18 +200,18 @@ def test_what_clients_see_is_led_to_where_the_service_connects() -> None:
     assert target.host == "localhost:4566"
 
 
-AT_REST = {"x-amz-server-side-encryption": "AES256"}
+STORAGE_HEADERS = {"x-amz-server-side-encryption": "AES256"}
 
 
 def rule_with_encryption() -> TargetRule:
-    return TargetRule(AWS, AWS, buckets=("photos", "others"), hosts=(), at_rest=lambda _: AT_REST)
+    return TargetRule(AWS, AWS, buckets=("photos", "others"), hosts=(), storage_headers=lambda _: STORAGE_HEADERS)
 
 
 def test_headers_that_our_own_settings_say_can_be_sent() -> None:
-    assert rule_with_encryption().check(signed(headers=AT_REST), NOW).at_rest == AT_REST
-    assert rule_with_encryption().check(signed(), NOW).at_rest == {}
+    assert rule_with_encryption().check(signed(headers=STORAGE_HEADERS), NOW).storage_headers == STORAGE_HEADERS
+    assert rule_with_encryption().check(signed(), NOW).storage_headers == {}
 
 
 def test_what_our_settings_say_is_for_our_own_bucket_only() -> None:
     with pytest.raises(UploadUrlNeedsHeaders):
-        rule_with_encryption().check(signed(locate("others", "ap-northeast-2"), headers=AT_REST), NOW)
+        rule_with_encryption().check(signed(locate("others", "ap-northeast-2"), headers=STORAGE_HEADERS), NOW)

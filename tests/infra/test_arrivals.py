@@ -224,11 +224,11 @@ def test_a_thousand_arrivals_are_noted_and_the_poisoned_ones_end_in_the_dead_let
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(arrive, range(COUNT)))
         until(lambda: states(place) == [("stored", COUNT)], lambda: (states(place), environments.answers[-3:]))
-        noted = place.sql("SELECT id, updated_at FROM posts ORDER BY id")
+        noted = place.sql("SELECT id, updated_at FROM uploads ORDER BY id")
         until(lambda: left() == (0, len(poisoned)), left)
 
     assert sorted(received(sqs, dead, len(poisoned))) == sorted(poisoned)
-    assert place.sql("SELECT id, updated_at FROM posts ORDER BY id") == noted
+    assert place.sql("SELECT id, updated_at FROM uploads ORDER BY id") == noted
     assert len(s3.get_paginator("list_objects_v2").paginate(Bucket=bucket).build_full_result()["Contents"]) == COUNT
     assert environments.most == AT_ONCE
     assert [each["error"] for each in environments.answers if each["error"]] == []
@@ -247,7 +247,7 @@ def count_in_numbers(functions: Any) -> None:
 
 
 def states(place: Place) -> list[tuple[Any, ...]]:
-    return place.sql("SELECT state, count(*) FROM posts GROUP BY state")
+    return place.sql("SELECT state, count(*) FROM uploads GROUP BY state")
 
 
 def test_the_queues_are_made_as_the_template_says(cloud: Cloud) -> None:

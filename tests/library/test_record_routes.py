@@ -49,8 +49,8 @@ def test_a_row_is_its_owners_alone(place: Place, start: Start, web: httpx.Client
                                       headers=owner), 404, "not-found")  # fmt: skip
         assert theirs["detail"] == nobodys["detail"]
         assert web.request(method, path, headers=owner).status_code == 200
-    assert place.sql("SELECT user_id, state FROM posts") == [("user-1", "stored")]
-    assert place.sql("SELECT user_id, state, size FROM file_records") == [("user-1", "stored", 5)]
+    rows = place.sql("SELECT kind, user_id, state, size FROM uploads ORDER BY kind")
+    assert rows == [("file", "user-1", "stored", 5), ("post", "user-1", "stored", 5)]
 
 
 @pytest.mark.parametrize("wrong", ["0", "-1", "one", "1.5", str(2**63), "9" * 400])
@@ -66,16 +66,16 @@ def test_a_refused_wish_leaves_no_row(place: Place, start: Start, web: httpx.Cli
     problem(web.post(f"{url}/posts", json={**SPEC, "sha256": "short"}), 422, "validation-failed")
     problem(web.post(f"{url}/posts", content=b"{"), 422, "validation-failed")
     problem(web.post(f"{url}/files/upload-url", params={"filename": "a/b"}), 400, "invalid-filename")
-    assert place.sql("SELECT count(*) FROM posts") == place.sql("SELECT count(*) FROM file_records") == [(0,)]
+    assert place.sql("SELECT count(*) FROM uploads") == [(0,)]
 
 
 def test_names_in_any_script_and_the_promise_are_kept(place: Place, start: Start, web: httpx.Client) -> None:
     url = start(DATABASE_URL=place.url)
-    decomposed = unicodedata.normalize("NFD", "고양이 '; DROP TABLE posts;--.jpg")
+    decomposed = unicodedata.normalize("NFD", "고양이 '; DROP TABLE uploads;--.jpg")
     digest = "00" * 32
     post = web.post(f"{url}/posts", json={**SPEC, "filename": decomposed, "sha256": digest}).json()
-    assert post["filename"] == "고양이 '; DROP TABLE posts;--.jpg"
-    ((name, promised),) = place.sql("SELECT filename, promised_sha256 FROM posts")
+    assert post["filename"] == "고양이 '; DROP TABLE uploads;--.jpg"
+    ((name, promised),) = place.sql("SELECT filename, promised_sha256 FROM uploads")
     assert (name, promised) == (post["filename"], "A" * 43 + "=")
 
 
@@ -132,7 +132,7 @@ def test_the_end_of_a_multipart_upload_is_noticed_by_its_record(place: Place, st
     assert (post["strategy"], post["state"]) == ("multipart", "pending")
     assert finished(web, url, post, content).status_code == 200
     # By nobody's reading: the row is looked at past the service.
-    assert place.sql("SELECT state, size FROM posts") == [("stored", len(content))]
+    assert place.sql("SELECT state, size FROM uploads") == [("stored", len(content))]
 
 
 @pytest.mark.needs("postgres")

@@ -54,7 +54,7 @@ def test_what_takes_over_closes_the_connections_of_what_was_before(
 ) -> None:
     app, store = live
     before = app.app
-    connections = before.state.stores.bucket.client
+    connections = before.state.context.bucket.client
     store.secrets = {"JWT_SECRET": f"{NEVER_SHOWN}2"}
     app.refresh(Context("1"))
     assert app.app is before, "it is not time"
@@ -64,12 +64,12 @@ def test_what_takes_over_closes_the_connections_of_what_was_before(
     assert app.settings.jwt_secret is not None
     assert app.settings.jwt_secret.get_secret_value() == f"{NEVER_SHOWN}2"
     assert connections.is_closed
-    assert not app.app.state.stores.bucket.client.is_closed
+    assert not app.app.state.context.bucket.client.is_closed
 
 
 def test_what_has_not_changed_stays(live: tuple[LiveApp, SecretStore], clock: Clock) -> None:
     app, store = live
-    before, connections = app.app, app.app.state.stores.bucket.client
+    before, connections = app.app, app.app.state.context.bucket.client
     for looks in (2, 3):
         clock.now += 301
         app.refresh(Context("1"))

@@ -1,7 +1,7 @@
-"""`doctor`: check a set-up or a deployment against what the code expects, a line a check, with the remedy.
+"""`doctor`: check a configuration or a deployment, and print a line for each check, with the remedy.
 
-`bucket.py` and `round_trip.py` look at S3 as the service and its clients see it, `rules.py` at how the bucket is set,
-`service.py` at a running service. They yield findings, which `report.py` writes down.
+`bucket.py` and `round_trip.py` check S3 from the service and its clients, `rules.py` the bucket's configuration,
+`service.py` a running service. They yield findings, which `report.py` formats.
 """
 
 import argparse
@@ -27,9 +27,9 @@ _READ_TIMEOUT_S: Final = 60.0
 
 
 def run(arguments: Sequence[str]) -> int:
-    """`doctor`: 0 when nothing failed, 1 when something did, 2 when it could not begin."""
+    """Run `doctor`. Return 0 if nothing failed, 1 if something did, 2 if it could not start."""
     asked = _parsed(arguments)
-    # What goes wrong is a finding here, not a log line.
+    # Faults are findings here, not log lines.
     logging.getLogger("image_upload").addHandler(logging.NullHandler())
     given = read_dotenv(os.environ)
     token = given.get(asked.token_from_env, "") if asked.token_from_env else None
@@ -93,7 +93,7 @@ def _url(text: str) -> str:
 
 
 def _http(settings: Settings) -> httpx.Client:
-    """Like the service's own client: no proxy of the environment, no redirect followed."""
+    """Return a client that behaves like the service's own: no proxies of the environment, no redirects."""
     return httpx.Client(
         verify=tls_context(verify=settings.verify_ssl),
         timeout=httpx.Timeout(CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S, write=_READ_TIMEOUT_S),
@@ -103,7 +103,7 @@ def _http(settings: Settings) -> httpx.Client:
 
 
 def _as_set(settings: Settings, given: Mapping[str, str], *, elsewhere: bool) -> Finding:
-    """What the settings are. A service `elsewhere` has its secrets there; one with these settings needs them here."""
+    """Check the settings. Secrets must be set here, unless the service runs `elsewhere`."""
     seen = f"{settings.environment}, bucket {settings.s3_bucket_name} in {settings.aws_region}"
     if not elsewhere:
         try:

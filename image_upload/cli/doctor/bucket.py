@@ -1,4 +1,4 @@
-"""S3 before anything is stored: credentials, region, clock."""
+"""Checks of S3 that store nothing: credentials, region, clock."""
 
 from collections.abc import Generator, Mapping
 from datetime import UTC, datetime
@@ -15,12 +15,12 @@ from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import CLOCK_SKEW_MAX_S, MULTIPART_URL_EXPIRES_S, S3_CALL_EXPIRES_S
 from image_upload.settings import Settings
 
-# The Date header counts whole seconds, and an answer takes its time; below this nothing can be said.
+# The Date header counts whole seconds, and an answer takes some time. A smaller difference cannot be measured.
 _SKEW_SEEN_S: Final = 10
 
 
 class CheckTarget(NamedTuple):
-    """What the checks look at, and what with. `origin` is the front end that a browser would send from."""
+    """The bucket under test and the credentials for it. `origin` is the front end's."""
 
     settings: Settings
     web: httpx.Client
@@ -29,12 +29,12 @@ class CheckTarget(NamedTuple):
 
     @property
     def inner(self) -> Address:
-        """Where the service itself finds the bucket."""
+        """The bucket's address for the service itself."""
         return self._at(self.settings.s3_endpoint_url)
 
     @property
     def public(self) -> Address:
-        """Where clients find it."""
+        """The bucket's address for clients."""
         return self._at(self.settings.s3_public_endpoint_url or self.settings.s3_endpoint_url)
 
     def _at(self, endpoint: str | None) -> Address:
@@ -43,7 +43,7 @@ class CheckTarget(NamedTuple):
     def sign(
         self, address: Address, method: str, key: str, headers: Mapping[str, str] | None = None, **query: str
     ) -> str:
-        """A URL that lives for a minute."""
+        """Return a presigned URL that is valid for one minute."""
         now = datetime.now(UTC).replace(microsecond=0)
         return Signer(address, self.credentials).presign(
             method, key, now=now, expires_s=S3_CALL_EXPIRES_S, headers=headers, query=query
@@ -51,13 +51,13 @@ class CheckTarget(NamedTuple):
 
     @property
     def grave(self) -> State:
-        """How bad it is when the store does less than AWS: a server of a developer's own may, in production none."""
+        """The state for a store that does less than AWS: `FAIL` in production, else `warn`."""
         ours_to_develop = self.settings.environment != "production" and self.settings.s3_endpoint_url is not None
         return "warn" if ours_to_develop else "FAIL"
 
 
 async def credentials(settings: Settings) -> tuple[Credentials | None, list[Finding]]:
-    """The credentials that the service would sign with, and what is to be said of them."""
+    """Return the credentials that the service would sign with, and the findings about them."""
     source = CredentialSource(settings)
     try:
         found = await source.current()
@@ -70,7 +70,7 @@ async def credentials(settings: Settings) -> tuple[Credentials | None, list[Find
 def _life_of(found: Credentials, provider: str, settings: Settings, now: datetime) -> Finding:
     needed_s = max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
     if found.expires_at is None:
-        kind = "temporary, nobody says until when" if found.session_token else "no end"
+        kind = "temporary, their end is not known" if found.session_token else "no end"
         return Finding("credentials", "ok", f"from {provider}, {kind}")
     left = found.expires_at - now
     seen = f"from {provider}, {int(left.total_seconds() // 60)} minutes left"
@@ -83,7 +83,7 @@ def _life_of(found: Credentials, provider: str, settings: Settings, now: datetim
 
 
 def region_and_clock(check_target: CheckTarget) -> Generator[Finding, None, bool]:
-    """HeadBucket: is it there, does it live in this region, what is the time. Returns whether S3 can be asked more."""
+    """Check by HeadBucket that the bucket exists, its region, and the clock. Return whether more checks make sense."""
     asked_at = datetime.now(UTC)
     try:
         response = check_target.web.head(check_target.sign(check_target.inner, "HEAD", ""))
@@ -97,7 +97,10 @@ def region_and_clock(check_target: CheckTarget) -> Generator[Finding, None, bool
 
 
 def _region(check_target: CheckTarget, response: httpx.Response) -> Generator[Finding, None, bool]:
-    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html: the region comes with every answer."""
+    """Check the region, which comes with every answer.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
+    """
     settings, status = check_target.settings, response.status_code
     lives_in = response.headers.get("x-amz-bucket-region")
     host = check_target.inner.host
@@ -115,7 +118,7 @@ def _region(check_target: CheckTarget, response: httpx.Response) -> Generator[Fi
     if status == 403:
         yield Finding("region", "warn", f"{host} answered 403 to HeadBucket", "could not look: grant s3:ListBucket")
     elif status == 400:
-        # A HEAD has no body that could say more: credentials that have ended, for one.
+        # A HEAD has no body that would name the reason, such as expired credentials.
         yield Finding("region", "warn", f"{host} answered 400 to HeadBucket", "the round trip below says why")
     elif status == 200:
         where = f"in {lives_in}" if lives_in else "and does not say its region"
@@ -129,7 +132,7 @@ def _region(check_target: CheckTarget, response: httpx.Response) -> Generator[Fi
 
 
 def _clock(response: httpx.Response, asked_at: datetime, answered_at: datetime, settings: Settings) -> Finding:
-    """S3 takes what is dated at most 15 minutes ahead; a URL of a clock that is behind ends so much sooner."""
+    """Compare the clock with S3's. S3 accepts at most 15 minutes ahead; a URL of a slow clock expires sooner."""
     try:
         theirs = parsedate_to_datetime(response.headers["date"])
     except (KeyError, ValueError):
@@ -139,7 +142,7 @@ def _clock(response: httpx.Response, asked_at: datetime, answered_at: datetime, 
 
 
 def clock(check: str, ahead_s: float, *, behind_max_s: float, whose: str) -> Finding:
-    """This machine's clock is `ahead_s` before another one (negative: behind)."""
+    """Return the finding for a clock that is `ahead_s` seconds ahead of another one (negative: behind)."""
     if abs(ahead_s) < _SKEW_SEEN_S:
         return Finding(check, "ok", f"within {_SKEW_SEEN_S} s of {whose}")
     seen = f"this machine's clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} {whose}"

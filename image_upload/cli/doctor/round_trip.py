@@ -1,4 +1,4 @@
-"""One real object as a client would store it: there and back, and nothing left."""
+"""Store, read and delete one real object, as a client would."""
 
 import base64
 import hashlib
@@ -27,7 +27,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
 
 
 def checks(check_target: CheckTarget) -> Iterator[Finding]:
-    """Store, read and remove; on the way what S3 must refuse, and what it must let a browser do."""
+    """Store, read and delete an object. Also check what S3 must refuse, and what it must allow a browser."""
     body = secrets.token_bytes(1024)
     headers = {
         "Content-Type": "application/octet-stream",
@@ -62,7 +62,7 @@ def checks(check_target: CheckTarget) -> Iterator[Finding]:
 def _send(
     check_target: CheckTarget, key: str, headers: Mapping[str, str], body: bytes, versions: dict[str, str | None]
 ) -> httpx.Response:
-    """PUT as a browser at the origin would. `versions` gets what may have been stored, with its version."""
+    """PUT as a browser at the origin would. Add the key and version of what may have been stored to `versions`."""
     sent = {**headers, "Content-Length": str(len(body))} | (
         {"Origin": check_target.origin} if check_target.origin else {}
     )
@@ -73,7 +73,7 @@ def _send(
     except httpx.ConnectError:
         raise
     except httpx.HTTPError:
-        versions[key] = None  # its answer was lost, and it may be there
+        versions[key] = None  # the answer was lost, so the object may exist
         raise
     if response.is_success:
         versions[key] = response.headers.get("x-amz-version-id")
@@ -111,7 +111,7 @@ def _answer(response: httpx.Response) -> str:
 
 
 def _browser(check_target: CheckTarget, key: str, headers: Mapping[str, str], stored: httpx.Response) -> Finding:
-    """The preflight that a browser would send first, and what it would be let read of the answer."""
+    """Check the preflight that a browser would send first, and that it may read the ETag of the answer."""
     if check_target.origin is None:
         return Finding("bucket CORS", "skip", "no front end is named", "name yours: --origin https://app.example.com")
     asked = {
@@ -126,7 +126,7 @@ def _browser(check_target: CheckTarget, key: str, headers: Mapping[str, str], st
     for response, what in ((preflight, "the preflight"), (stored, "the PUT")):
         allowed = allowed_origins(response)
         if allowed not in ([check_target.origin], ["*"]) or not response.is_success:
-            names = f"allows {' and '.join(allowed)}" if allowed else "allows nobody"
+            names = f"allows {' and '.join(allowed)}" if allowed else "allows no origin"
             return Finding("bucket CORS", "FAIL", f"{what} is answered {_answer(response)} and {names}", remedy)
     exposed = {name.strip().lower() for name in stored.headers.get("access-control-expose-headers", "").split(",")}
     if "etag" not in exposed:
@@ -135,7 +135,7 @@ def _browser(check_target: CheckTarget, key: str, headers: Mapping[str, str], st
 
 
 def allowed_origins(response: httpx.Response) -> list[str]:
-    """Every origin that an answer allows; a browser takes exactly one."""
+    """Return all origins that an answer allows. A browser accepts exactly one."""
     values = response.headers.get_list("access-control-allow-origin")
     return [origin.strip() for value in values for origin in value.split(",")]
 
@@ -143,7 +143,7 @@ def allowed_origins(response: httpx.Response) -> list[str]:
 def _unsigned(check_target: CheckTarget, key: str) -> Finding:
     response = check_target.web.get(f"{check_target.public.origin}{check_target.public.path_prefix}/{key}")
     if response.is_success:
-        remedy = "anybody can read every file; python -m image_upload bucket-rules --apply"
+        remedy = "every file is public; python -m image_upload bucket-rules --apply"
         return Finding(
             "unsigned read", check_target.grave, "the object was given to a request without a signature", remedy
         )
@@ -151,7 +151,7 @@ def _unsigned(check_target: CheckTarget, key: str) -> Finding:
 
 
 def _remove(check_target: CheckTarget, versions: Mapping[str, str | None]) -> Finding | None:
-    """Remove what was stored; a finding where something stays."""
+    """Delete what was stored. Return a finding if something stays."""
     kept = 0
     try:
         for key, version in versions.items():

@@ -1,4 +1,4 @@
-"""A running service, seen from outside: health, CORS, errors, who may use it, how much it takes, what time it has."""
+"""Checks of a running service: health, CORS, error format, authentication, body limit, clock."""
 
 import re
 import secrets
@@ -18,7 +18,7 @@ from image_upload.errors import MEDIA_TYPE
 from image_upload.limits import LAMBDA_FORM_MAX_BYTES, MIB
 
 _SPEC: Final = {"filename": "doctor.png", "contentType": "image/png", "size": 1}
-# A little below our own limit: room for what a form has around its file.
+# A little below the service's own limit, which includes the form around the file.
 _BELOW_LIMIT_BYTES: Final = LAMBDA_FORM_MAX_BYTES - 4096
 # Above what Lambda takes: 6 MiB of JSON, in which a form is base64.
 _ABOVE_LAMBDA_BYTES: Final = 6 * MIB + 1
@@ -32,7 +32,7 @@ _BUCKET_REMEDIES: Final = {
 
 
 class CheckTarget(NamedTuple):
-    """A service at a base URL; `guessed` says that the token was made here, with a secret that may not be its own."""
+    """A service at a base URL. `guessed`: the token was signed here, with a secret that may not be the service's."""
 
     web: httpx.Client
     url: str
@@ -41,12 +41,12 @@ class CheckTarget(NamedTuple):
     guessed: bool
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """One request to the service."""
+        """Send one request to the service."""
         return self.web.request(method, f"{self.url}{path}", **options)
 
 
 def checks(check_target: CheckTarget) -> Iterator[Finding]:
-    """All checks; only the first where nobody answers."""
+    """Yield all checks; only the first one if the service does not answer."""
     health = yield from _health(check_target)
     if health is None:
         return
@@ -58,7 +58,7 @@ def checks(check_target: CheckTarget) -> Iterator[Finding]:
 
 
 class Health(NamedTuple):
-    """What the service says of itself."""
+    """The answer of the health route."""
 
     environment: str
     on_lambda: bool
@@ -87,7 +87,7 @@ def _health(check_target: CheckTarget) -> Generator[Finding, None, Health | None
 
 
 def _clock(response: httpx.Response, asked_at: datetime, answered_at: datetime) -> Finding:
-    """Tokens carry the time of the machine that made them, and the service compares it with its own."""
+    """Compare the clocks: the service compares the times in a token with its own."""
     try:
         theirs = parsedate_to_datetime(response.headers["date"])
     except (KeyError, ValueError):
@@ -97,7 +97,7 @@ def _clock(response: httpx.Response, asked_at: datetime, answered_at: datetime) 
 
 
 def _cors(check_target: CheckTarget, _: Health) -> Iterator[Finding]:
-    """Preflight and answer must allow the front end once: two owners write two headers, and browsers refuse both."""
+    """Check that preflight and answer allow the front end exactly once: browsers refuse two headers of two sources."""
     if check_target.origin is None:
         yield Finding("service CORS", "skip", "no front end is named", "name yours: --origin https://app.example.com")
         return
@@ -124,7 +124,7 @@ def _cors(check_target: CheckTarget, _: Health) -> Iterator[Finding]:
             remedy = (
                 f"allow {check_target.origin} in the Function URL's CORS settings (CORS_ALLOW_ORIGINS outside Lambda)"
             )
-            seen = f"{what} is {response.status_code} and allows {allowed[0] if allowed else 'nobody'}"
+            seen = f"{what} is {response.status_code} and allows {allowed[0] if allowed else 'no origin'}"
             yield Finding("service CORS", "FAIL", seen, remedy)
             return
     yield Finding("service CORS", "ok", f"{check_target.origin} is allowed, once")
@@ -151,13 +151,13 @@ def _auth(check_target: CheckTarget, health: Health) -> Iterator[Finding]:
         yield Finding("auth", "FAIL", seen, "GET /errors of the service explains its codes")
     elif health.environment == "production":
         remedy = "set AUTH_REQUIRED=true and JWT_SECRET on the function, or be sure that you want this"
-        yield Finding("auth", "FAIL", "anybody may mint, in production", remedy)
+        yield Finding("auth", "FAIL", "minting needs no token, in production", remedy)
     else:
         yield Finding("auth", "ok", f"no token is asked for ({health.environment})")
 
 
 def _token(check_target: CheckTarget, _: Health) -> Iterator[Finding]:
-    """A token that S3's signer never sees: only the service can say whether it takes it."""
+    """Check that the service accepts the token."""
     if check_target.token is None:
         yield Finding("token", "skip", "no token is known", "name the variable that holds one: --token-from-env NAME")
         return
@@ -182,7 +182,7 @@ def _token(check_target: CheckTarget, _: Health) -> Iterator[Finding]:
 
 
 def _dates_of(token: str) -> str:
-    """What a token's own dates say against this machine's clock, as the end of a line."""
+    """Return how a token's own dates compare with this machine's clock, as the end of a line."""
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
         now = datetime.now(UTC).timestamp()
@@ -195,7 +195,7 @@ def _dates_of(token: str) -> str:
 
 
 def _body_limit(check_target: CheckTarget, health: Health) -> Iterator[Finding]:
-    """Forms up to our own limit must reach the function; above Lambda's AWS answers by itself."""
+    """Check that forms up to the service's limit reach it. Above Lambda's limit AWS answers without the function."""
     response = _form(check_target, _BELOW_LIMIT_BYTES)
     if (response.status_code, _code(response)) != (403, "upload-target-refused"):
         answer = f"{response.status_code} {_code(response) or 'without a code'}"
@@ -217,13 +217,13 @@ def _body_limit(check_target: CheckTarget, health: Health) -> Iterator[Finding]:
 
 
 def _form(check_target: CheckTarget, length: int) -> httpx.Response:
-    """A form for a place that the service does not send to: its own refusal proves that it has read it."""
+    """Send a form for a target that the service refuses. Its refusal shows that it has read the form."""
     body, content_type = form_of({"uploadUrl": "https://example.com/doctor?x=y"}, bytes(length), file_first=False)
     return check_target.ask("POST", _FORM_PATH, content=body, headers={"Content-Type": content_type})
 
 
 def _code(response: httpx.Response) -> str | None:
-    """The code of a problem document; None where the answer is none."""
+    """Return the code of a problem document; None if the answer is not one."""
     try:
         code = response.json().get("code")
     except (ValueError, AttributeError):

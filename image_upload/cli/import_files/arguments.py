@@ -22,7 +22,7 @@ def _jobs(text: str) -> int:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options; ends the process with 2 where they make no sense."""
+    """Return the options; ends the process with 2 where they make no sense."""
     parser = argparse.ArgumentParser(
         prog="python -m image_upload import",
         description="Move files from local storage into the bucket. It can be stopped at any point; the same command "

@@ -55,7 +55,7 @@ class _Import(NamedTuple):
     report: Report
 
     def old_path(self, row: Row) -> str:
-        """What the database calls a file."""
+        """Return what the database calls a file."""
         return f"{self.options.db_prefix}{row.path.decode()}"
 
     def pairs(self, rows: Iterator[Row]) -> Iterator[tuple[str, str]]:
@@ -196,7 +196,7 @@ async def _look(every: _Import) -> None:
 
 
 def _own_files(options: Namespace) -> set[bytes]:
-    """What this command writes itself, by its path relative to the folder."""
+    """Return what this command writes itself, by its path relative to the folder."""
     folder = Path(options.folder).resolve()
     files = [f"{options.journal}{ending}" for ending in ("", "-wal", "-shm")]
     files += [options.rewrite_list] if options.rewrite_list else []

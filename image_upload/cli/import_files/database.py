@@ -48,7 +48,7 @@ class Column:
                 )
 
     async def count(self, pairs: Iterable[tuple[str, str]]) -> AsyncIterator[int]:
-        """How many rows hold the old path of a pair (old path, key), a number a batch. Raises `DatabaseError`."""
+        """Yield how many rows hold the old path of a pair (old path, key), a number a batch. Raises `DatabaseError`."""
         from sqlalchemy import func, select  # most imports have no database
 
         async with self._connection() as connection:

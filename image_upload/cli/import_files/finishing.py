@@ -17,7 +17,7 @@ from image_upload.s3.errors import S3Failure
 
 
 def write_list(file: str, rows: Iterator[Row]) -> int:
-    """A CSV (RFC 4180) of every file that S3 has; its number of rows. It appears whole or not at all. Raises `OSError`.
+    """Write a CSV (RFC 4180) of every file that S3 has, in one step; return its number of rows. Raises `OSError`.
 
     Cells are data as they are: a spreadsheet that takes `=…` in a file name for a formula is told to import text.
     """

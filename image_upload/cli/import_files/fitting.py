@@ -45,7 +45,7 @@ class Rules(NamedTuple):
 
 
 def content_type(purpose: Purpose, ext: str) -> str:
-    """The media type that an extension stands for, where possible one of the purpose's."""
+    """Return the media type that an extension stands for, where possible one of the purpose's."""
     if "audio/*" in purpose.types and ext in _AUDIO:
         return _AUDIO[ext]
     for types in (purpose.types, _KNOWN):

@@ -139,11 +139,11 @@ class Journal:
             self._db.execute(statement, values)
 
     def find(self, path: bytes) -> Row | None:
-        """The row of a path."""
+        """Return the row of a path."""
         return self._one("path", path)
 
     def row(self, row_id: int) -> Row:
-        """A row as it is now."""
+        """Return a row as it is now."""
         row = self._one("id", row_id)
         assert row is not None  # rows of files under way are never forgotten
         return row
@@ -160,7 +160,7 @@ class Journal:
             yield
 
     def plan(self, path: bytes, key: str, stat: Stat) -> bool:
-        """A new file, or one that may have changed and keeps its key, is to be sent. False: the key is taken."""
+        """Return a new file, or one that may have changed and keeps its key, is to be sent. False: the key is taken."""
         try:
             self._db.execute(
                 "INSERT INTO files (path, key, size_bytes, mtime_ns, ctime_ns, inode, seen) "
@@ -209,11 +209,11 @@ class Journal:
             )
 
     def to_send(self) -> Iterator[Row]:
-        """The files that this run found and S3 has not confirmed."""
+        """Return the files that this run found and S3 has not confirmed."""
         return self._rows(f"NOT stored AND seen = {self.run}")
 
     def all_stored(self) -> Iterator[Row]:
-        """All files that S3 has confirmed, in this run or an earlier one."""
+        """Return all files that S3 has confirmed, in this run or an earlier one."""
         return self._rows("stored")
 
     def stored_here(self) -> Iterator[Row]:
@@ -221,7 +221,7 @@ class Journal:
         return self._rows(f"stored AND seen = {self.run}")
 
     def every(self) -> Iterator[Row]:
-        """All files that have a key."""
+        """Return all files that have a key."""
         return self._rows("true")
 
     def left_behind(self) -> Iterator[Row]:

@@ -39,7 +39,7 @@ class _Part(NamedTuple):
 
 
 def part_bytes(size_bytes: int) -> int:
-    """The length of each part but the last."""
+    """Return the length of each part but the last."""
     return max(UPLOAD_PART_BYTES, -(-size_bytes // (S3_PARTS_MAX * MIB)) * MIB)
 
 
@@ -101,7 +101,7 @@ async def give_up(bucket: Bucket, row: Row, journal: Journal) -> None:
 
 
 async def digest_of_file(file: OpenFile, *, with_etag: bool, progress: Callable[[int], None] | None) -> Digest:
-    """The digest that the object would have, without sending anything."""
+    """Return the digest that the object would have, without sending anything."""
     size, length = file.stat.size_bytes, part_bytes(file.stat.size_bytes)
     parts = []
     for start in range(0, size, length):
@@ -115,7 +115,7 @@ async def digest_of_file(file: OpenFile, *, with_etag: bool, progress: Callable[
 
 
 async def _parts_there(bucket: Bucket, row: Row) -> dict[int, multipart.StoredPart] | None:
-    """The parts of the open upload by number, None where none is open."""
+    """Return the parts of the open upload by number, None where none is open."""
     if row.upload_id is None:
         return None
     try:

@@ -37,7 +37,7 @@ class Stop(Exception):
 
 
 def passes(error: BaseException) -> bool:
-    """Whether the same file may go well the next time."""
+    """Return whether the same file may go well the next time."""
     if isinstance(error, S3Failure):
         status_passes = error.status is None or error.status in RETRYABLE_STATUSES
         return status_passes or error.code in _PASSING_CODES or credentials_ended(error)

@@ -15,7 +15,7 @@ _BAR = "{percentage:3.0f}% {bar} {n_fmt}/{total_fmt} {rate_fmt}, {remaining} lef
 
 
 def size(count: float) -> str:
-    """Bytes as people read them."""
+    """Return bytes as people read them."""
     for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
         if count >= unit:
             return f"{count / unit:.1f} {name}"
@@ -23,7 +23,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them."""
+    """Return seconds as people read them."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -90,7 +90,7 @@ class Report:
             )
 
     def file(self, size_bytes: int) -> Credit:
-        """A file begins."""
+        """Return a file begins."""
         return Credit(self, size_bytes)
 
     def advance(self, done_bytes: int, files: int = 0) -> None:

@@ -98,7 +98,7 @@ class Sender:
         try:
             whole = await asyncio.to_thread(self._read, row.path)
             approved = fit(self._rules, row.path, whole.stat.size_bytes)  # it may have grown since it was found
-            headers = approved.headers | bucket.at_rest(row.key)
+            headers = approved.headers | bucket.storage_headers(row.key)
             if whole.data is not None:
                 return await self._whole(bucket, row, headers, whole.data), whole.stat
         finally:
@@ -106,7 +106,7 @@ class Sender:
         return await self._in_parts(bucket, row, headers, credit)
 
     def _read(self, path: bytes) -> _Whole:
-        """The file if it is short enough to go at once. Raises `ChangedError`, `OSError`."""
+        """Return the file if it is short enough to go at once. Raises `ChangedError`, `OSError`."""
         with self._tree.open(path) as file:
             if file.stat.size_bytes > UPLOAD_PART_BYTES:
                 return _Whole(file.stat, None)
@@ -157,7 +157,7 @@ class Sender:
         return Kept(digest.sha256, stored.etag, was_there=False)
 
     def _is_ours(self, row: Row, found: Stored) -> bool:
-        """Whether the object was stored by this import: nobody else can know a random key, anybody may use a path."""
+        """Return whether this import stored the object. A random key proves it; a path as key may belong to another."""
         return self._rules.prefix is None or (row.etag is not None and row.etag == found.etag)
 
 

@@ -48,13 +48,13 @@ class ChangedError(Exception):
 
 
 def shown(path: bytes | str) -> str:
-    """A path for a terminal or a log: what could move the cursor or is no UTF-8 is escaped."""
+    """Return a path for a terminal or a log: what could move the cursor or is no UTF-8 is escaped."""
     text = os.fsencode(path).decode(errors="backslashreplace")
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def stat_of(found: os.stat_result) -> Stat:
-    """The part of a stat that we compare."""
+    """Return the part of a stat that we compare."""
     return Stat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
@@ -110,7 +110,7 @@ class Tree:
         os.close(self._root)
 
     def open(self, path: bytes) -> OpenFile:
-        """A file of the folder. Raises `OSError`, `ChangedError`."""
+        """Return a file of the folder. Raises `OSError`, `ChangedError`."""
         return OpenFile(self._open(path, os.O_RDONLY | os.O_NONBLOCK))
 
     def _open(self, path: bytes, flags: int) -> int:
@@ -138,7 +138,7 @@ class Tree:
             os.close(fd)
 
     def exists(self, path: bytes) -> bool:
-        """Whether there is still something under this path."""
+        """Return whether there is still something under this path."""
         try:
             os.close(self._open(path, os.O_RDONLY | os.O_NONBLOCK))
         except (FileNotFoundError, NotADirectoryError):
@@ -187,7 +187,7 @@ class Tree:
                 os.close(fd)
 
     def _look(self, entry: "os.DirEntry[str]", path: bytes, folders: list[bytes]) -> Found | Passed | None:
-        """What an entry is; a folder is only noted."""
+        """Return what an entry is; a folder is only noted."""
         try:
             found = entry.stat(follow_symlinks=self._follow)
         except FileNotFoundError:
@@ -202,7 +202,7 @@ class Tree:
         return Passed(path, _KINDS.get(stat.S_IFMT(found.st_mode), "no file"), failed=False)
 
     def _excluded(self, path: bytes) -> bool:
-        """A pattern with a slash is held against the whole path, one without against the last name."""
+        """Return a pattern with a slash is held against the whole path, one without against the last name."""
         text = os.fsdecode(path)
         name = text.rpartition("/")[2]
         return any(fnmatchcase(text if "/" in pattern else name, pattern) for pattern in self._exclude)

@@ -1,4 +1,4 @@
-"""What Alembic runs to migrate: on the connection, and in the transaction, that `migrating` hands over."""
+"""Alembic's entry point. It migrates on the connection and in the transaction of `migration.migrate`."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""What each code means, as `GET /errors` shows it: title and meaning."""
+"""Title and meaning of each code, as `GET /errors` shows them."""
 
 from collections.abc import Mapping
 from typing import Final

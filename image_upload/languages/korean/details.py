@@ -58,8 +58,8 @@ DETAILS: Final[Mapping[str, str]] = {
     "The database does not answer as it should. Try again in a moment.": (
         "데이터베이스가 올바르게 응답하지 않습니다. 잠시 후 다시 시도해 주세요."
     ),
-    "The database has no tables yet. The service's operator runs: python -m image_upload migrate-db.": (
-        "데이터베이스에 아직 테이블이 없습니다. 서비스 운영자가 다음 명령을 실행해야 합니다: python -m "
+    "The database lacks a table of this version. The service's operator runs: python -m image_upload migrate-db.": (
+        "데이터베이스에 이 버전에 필요한 테이블이 없습니다. 서비스 운영자가 다음 명령을 실행해야 합니다: python -m "
         "image_upload migrate-db."
     ),
     "The file is empty (0 bytes); nothing was stored. Choose a file with content.": (

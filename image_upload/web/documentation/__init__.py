@@ -1,1 +1,1 @@
-"""What people and programs read about the service: the page `/docs`, `/llms.txt` and the icon."""
+"""The service's documentation over HTTP: the page `/docs`, `/llms.txt` and the icon."""

@@ -22,12 +22,12 @@ _PIXELS: Final = (
     "................",
 )
 _SIDE: Final = len(_PIXELS)
-# Blue, green, red, unused. The other colour is under the mask, so that it is never seen.
+# Blue, green, red, unused. The mask hides the other colour.
 _BLUE: Final = bytes((0xD9, 0x6C, 0x1D, 0))
 
 
 def _rows(ink: str) -> bytes:
-    """One bit a pixel, 1 where the pixel is `ink`: rows from the bottom up, each filled up to four bytes."""
+    """Return one bit for each pixel, 1 for `ink`: rows from the bottom up, each padded to four bytes."""
     return b"".join(
         int("".join("1" if pixel == ink else "0" for pixel in row), 2).to_bytes(_SIDE // 8, "big").ljust(4, b"\0")
         for row in reversed(_PIXELS)
@@ -35,7 +35,7 @@ def _rows(ink: str) -> bytes:
 
 
 def _icon() -> bytes:
-    """An ICO file with one bitmap of two colours, and its mask of what is transparent.
+    """Return an ICO file with one bitmap of two colours, and its transparency mask.
 
     https://learn.microsoft.com/en-us/previous-versions/ms997538(v=msdn.10)
     """

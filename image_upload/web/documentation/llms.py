@@ -1,4 +1,4 @@
-"""`/llms.txt`: the service in plain text for language models and people, made from the OpenAPI document.
+"""`/llms.txt`: the service in plain text for language models and people, generated from the OpenAPI document.
 
 https://llmstxt.org describes the form: a title, a summary, sections with links.
 """
@@ -47,7 +47,7 @@ The answer's `url` is a presigned GET. Add `?as_download=true&filename=cat.jpg` 
 
 
 def text(document: dict[str, Any]) -> str:
-    """The text, with every operation of an OpenAPI document."""
+    """Return the text, with every operation of an OpenAPI document."""
     operations = [
         (method.upper(), path, operation)
         for path, methods in document["paths"].items()

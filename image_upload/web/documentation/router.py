@@ -1,4 +1,4 @@
-"""The way to what is read about the service: it is built by the first request for any of it."""
+"""Lead to the documentation's routes, and build them at the first request."""
 
 from fastapi import APIRouter
 
@@ -6,7 +6,7 @@ from image_upload.web.routing import LazyRouter
 
 
 def router() -> LazyRouter:
-    """The page `/docs`, the text for language models, the icon."""
+    """Return the router of the page `/docs`, the text for language models and the icon."""
 
     def build() -> APIRouter:
         from image_upload.web.documentation import routes  # 2 ms

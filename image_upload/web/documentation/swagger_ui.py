@@ -1,6 +1,6 @@
-"""The page `/docs` and the files of Swagger UI, from the package `fastapi-offline`: no other host is asked.
+"""The page `/docs` and the files of Swagger UI, from the package `fastapi-offline`, without any other host.
 
-All addresses in the page are relative, so that it works below any prefix.
+All URLs in the page are relative, so that it works below any prefix.
 """
 
 import functools
@@ -11,17 +11,17 @@ import importlib.util
 from pathlib import Path
 from typing import Final, NamedTuple
 
-# Found, and not imported: the package's Python would patch a FastAPI app of its own.
+# Located, but not imported: importing the package would create a FastAPI app.
 _PACKAGE: Final = "fastapi_offline"
 
-# The page may load from this service alone, no script in the page itself, and nothing may frame it.
+# The page loads from this service only, has no inline scripts, and cannot be framed.
 # https://www.w3.org/TR/CSP3/ ; `data:` are the icons in Swagger UI's style sheet.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-# Without `validatorUrl` Swagger UI would show the document's address to a validator on another host.
+# Without `validatorUrl` Swagger UI would send the document's URL to a validator on another host.
 _START: Final = b"""SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#swagger-ui",
@@ -50,7 +50,7 @@ _PAGE: Final = """<!doctype html>
 
 
 class Asset(NamedTuple):
-    """A file of the page, as it is and compressed (RFC 1952)."""
+    """A file of the page, plain and compressed (RFC 1952)."""
 
     media_type: str
     plain: bytes
@@ -59,7 +59,7 @@ class Asset(NamedTuple):
 
 @functools.cache
 def assets() -> dict[str, Asset]:
-    """The files by name. The first call reads and compresses 1.7 MB, which takes a tenth of a second."""
+    """Return the files by name. The first call reads and compresses 1.7 MB, in a tenth of a second."""
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise FileNotFoundError("The package fastapi-offline is not installed. Run: pip install -r requirements.txt")
@@ -77,7 +77,7 @@ def assets() -> dict[str, Asset]:
 
 @functools.cache
 def version() -> str:
-    """Names the contents of all files: what is behind an address with it never changes."""
+    """Return a version of all files' contents. The contents of a URL with it never change."""
     digest = hashlib.sha256()
     for name, asset in sorted(assets().items()):
         digest.update(f"{name} {len(asset.plain)}\n".encode())
@@ -86,5 +86,5 @@ def version() -> str:
 
 
 def page(title: str) -> str:
-    """The page as HTML."""
+    """Return the page as HTML."""
     return _PAGE.format(title=html.escape(title), version=version())

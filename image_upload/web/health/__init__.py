@@ -1,1 +1,1 @@
-"""Is the service up, and what do its error codes mean."""
+"""Health and the error codes."""

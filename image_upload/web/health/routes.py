@@ -1,4 +1,4 @@
-"""Is the service up, and what do its error codes mean: the two routes that need nothing else."""
+"""The routes of health and of the error codes."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def router(settings: Settings, bucket: Bucket) -> APIRouter:
         "/", summary="Health", operation_id="getHealth", openapi_extra=documented(answer="web.health.schemas:Health")
     )
     async def health() -> JSONResponse:
-        """Says that the service runs, and whether its bucket answers within two seconds."""
+        """Shows that the service runs, and whether its bucket answers within two seconds."""
         return JSONResponse(
             {
                 "message": "Image upload service is running",
@@ -53,7 +53,7 @@ def router(settings: Settings, bucket: Bucket) -> APIRouter:
         openapi_extra=documented(answer="web.health.schemas:ErrorCodes"),
     )
     async def error_codes(request: Request) -> JSONResponse:
-        """Lists every `code` with its status and what to do about it."""
+        """Lists every `code` with its status and the remedy."""
         language = negotiation.preferred(request.scope["headers"])
         return JSONResponse(list(_explain(language).values()), headers=negotiation.headers_of(language))
 

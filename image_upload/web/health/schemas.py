@@ -1,4 +1,4 @@
-"""What the health routes answer, for the OpenAPI document only."""
+"""The answers of the health routes, for the OpenAPI document only."""
 
 from pydantic import BaseModel, Field, RootModel
 

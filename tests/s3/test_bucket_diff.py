@@ -7,12 +7,12 @@ import pytest
 from image_upload.bucket_config import rules
 from image_upload.bucket_config.diff import (
     Diff,
-    fit_cors,
-    fit_encryption,
-    fit_events,
-    fit_lifecycle,
-    fit_policy,
-    fit_whole,
+    cors,
+    encryption,
+    events,
+    lifecycle,
+    policy,
+    single_value,
 )
 from image_upload.domain import purposes
 
@@ -21,25 +21,25 @@ WANTED = rules.lifecycle_rules(EVERY)
 CORS = rules.cors_rules(["https://app.example.com"])
 
 
-def states(fit: Diff) -> dict[str, str]:
-    return {line.what: line.state for line in fit.lines}
+def states(found: Diff) -> dict[str, str]:
+    return {line.what: line.state for line in found.lines}
 
 
 def test_a_rule_of_others_that_comes_first_hides_ours() -> None:
     """S3 answers by the first rule that matches, and theirs exposes no ETag."""
     theirs = {"AllowedOrigins": ["*"], "AllowedMethods": ["PUT"]}
-    fit = fit_cors({"CORSRules": [theirs, *CORS]}, CORS)
-    assert states(fit) == {
+    found = cors({"CORSRules": [theirs, *CORS]}, CORS)
+    assert states(found) == {
         "image-upload-browsers": "ok",
         "a rule without a name": "kept",
         "a rule without a name stands before ours, and S3 takes the first that matches": "differs",
     }
-    assert fit.put == {"CORSRules": [*CORS, theirs]}
-    assert fit_cors(fit.put, CORS).put is None
+    assert found.put == {"CORSRules": [*CORS, theirs]}
+    assert cors(found.put, CORS).put is None
 
 
 def test_other_origins_than_wanted_are_a_difference() -> None:
-    assert states(fit_cors({"CORSRules": rules.cors_rules(["https://old.example.com"])}, CORS)) == {
+    assert states(cors({"CORSRules": rules.cors_rules(["https://old.example.com"])}, CORS)) == {
         "image-upload-browsers": "differs"
     }
 
@@ -47,20 +47,20 @@ def test_other_origins_than_wanted_are_a_difference() -> None:
 def test_the_order_in_which_a_server_lists_does_not_matter() -> None:
     (rule,) = CORS
     shuffled = rule | {"AllowedMethods": rule["AllowedMethods"][::-1], "ExposeHeaders": rule["ExposeHeaders"][::-1]}
-    assert fit_cors({"CORSRules": [shuffled]}, CORS).put is None
-    assert fit_lifecycle({"Rules": WANTED[::-1]}, WANTED, EVERY).put is None
+    assert cors({"CORSRules": [shuffled]}, CORS).put is None
+    assert lifecycle({"Rules": WANTED[::-1]}, WANTED, EVERY).put is None
 
 
 @pytest.mark.parametrize("empty", [{"Prefix": ""}, {"Filter": {}}, {"Filter": {"Prefix": ""}}])
 def test_the_whole_bucket_is_the_same_however_a_server_writes_it(empty: dict[str, Any]) -> None:
     there = [{name: value for name, value in rule.items() if name != "Filter"} | empty for rule in WANTED[-1:]]
-    assert fit_lifecycle({"Rules": [*WANTED[:-1], *there]}, WANTED, EVERY).put is None
+    assert lifecycle({"Rules": [*WANTED[:-1], *there]}, WANTED, EVERY).put is None
 
 
 def test_a_rule_of_the_old_form_is_put_back_with_a_filter() -> None:
     """S3 refuses a configuration with both forms in it."""
     old = {"ID": "old", "Status": "Enabled", "Prefix": "logs/", "Expiration": {"Days": 9}}
-    put = fit_lifecycle({"Rules": [old]}, WANTED, EVERY).put
+    put = lifecycle({"Rules": [old]}, WANTED, EVERY).put
     assert put is not None
     assert put["Rules"][-1] == {
         "ID": "old",
@@ -71,9 +71,7 @@ def test_a_rule_of_the_old_form_is_put_back_with_a_filter() -> None:
 
 
 def test_the_least_size_that_moves_stays_what_it_was() -> None:
-    put = fit_lifecycle(
-        {"Rules": [], "TransitionDefaultMinimumObjectSize": "varies_by_storage_class"}, WANTED, EVERY
-    ).put
+    put = lifecycle({"Rules": [], "TransitionDefaultMinimumObjectSize": "varies_by_storage_class"}, WANTED, EVERY).put
     assert put is not None
     assert put["TransitionDefaultMinimumObjectSize"] == "varies_by_storage_class"
 
@@ -91,37 +89,37 @@ def test_the_least_size_that_moves_stays_what_it_was() -> None:
 )
 def test_a_rule_of_others_is_shown_with_the_folders_it_covers(where: dict[str, Any], covers: list[str]) -> None:
     theirs = {"ID": "theirs", "Status": "Enabled", "Expiration": {"Days": 1}} | where
-    (line,) = [line for line in fit_lifecycle({"Rules": [theirs]}, WANTED, EVERY).lines if line.state == "kept"]
+    (line,) = [line for line in lifecycle({"Rules": [theirs]}, WANTED, EVERY).lines if line.state == "kept"]
     expected = f"theirs (covers {', '.join(covers)} too; S3 does what comes first)" if covers else "theirs"
     assert line.what == expected
 
 
 def test_cheaper_storage_that_is_no_longer_wanted_is_taken_back() -> None:
     cooled = rules.lifecycle_rules(EVERY, ia_after_days=30)
-    fit = fit_lifecycle({"Rules": cooled}, WANTED, EVERY)
-    assert states(fit)["image-upload-cool-audio"] == "unwanted"
-    assert fit.put == {"Rules": WANTED}
+    found = lifecycle({"Rules": cooled}, WANTED, EVERY)
+    assert states(found)["image-upload-cool-audio"] == "unwanted"
+    assert found.put == {"Rules": WANTED}
 
 
 def test_a_single_statement_is_a_list_of_one() -> None:
     theirs = {"Sid": "theirs", "Effect": "Deny"}
     wanted = rules.bucket_policy("aws", "b", EVERY)
-    fit = fit_policy({"Version": "2008-10-17", "Id": "x", "Statement": theirs}, wanted)
-    assert fit.put == {"Version": "2008-10-17", "Id": "x", "Statement": [theirs, *wanted]}
-    assert fit_policy(None, wanted).put == {"Version": "2012-10-17", "Statement": wanted}
+    found = policy({"Version": "2008-10-17", "Id": "x", "Statement": theirs}, wanted)
+    assert found.put == {"Version": "2008-10-17", "Id": "x", "Statement": [theirs, *wanted]}
+    assert policy(None, wanted).put == {"Version": "2012-10-17", "Statement": wanted}
 
 
 def test_a_policy_as_s3_writes_it_back_is_the_same() -> None:
     (wanted,) = rules.bucket_policy("aws", "b", EVERY)
     written = wanted | {"Action": ["s3:*"], "Resource": wanted["Resource"][::-1]}
-    assert fit_policy({"Statement": [written]}, [wanted]).put is None
+    assert policy({"Statement": [written]}, [wanted]).put is None
 
 
 def test_one_block_that_is_off_is_a_difference() -> None:
     wanted = rules.public_access_block()
-    assert fit_whole(wanted, wanted, "all").put is None
-    assert fit_whole(wanted | {"BlockPublicPolicy": False}, wanted, "all").put == wanted
-    assert fit_whole(None, wanted, "all").put == wanted
+    assert single_value(wanted, wanted, "all").put is None
+    assert single_value(wanted | {"BlockPublicPolicy": False}, wanted, "all").put == wanted
+    assert single_value(None, wanted, "all").put == wanted
 
 
 def kms(key: str, *, bucket_key: bool = True) -> dict[str, Any]:
@@ -130,19 +128,19 @@ def kms(key: str, *, bucket_key: bool = True) -> dict[str, Any]:
 
 
 def test_a_key_of_kms_is_not_taken_away_where_none_was_asked_for() -> None:
-    assert fit_encryption(kms("arn:aws:kms:eu-north-1:1:key/k"), rules.encryption()).put is None
-    assert fit_encryption(rules.encryption(), rules.encryption()).put is None
-    assert fit_encryption(None, rules.encryption()).put == rules.encryption()
+    assert encryption(kms("arn:aws:kms:eu-north-1:1:key/k"), rules.encryption()).put is None
+    assert encryption(rules.encryption(), rules.encryption()).put is None
+    assert encryption(None, rules.encryption()).put == rules.encryption()
 
 
 @pytest.mark.parametrize("asked", ["arn:aws:kms:eu-north-1:1:key/1234", "1234"])
 def test_the_key_that_was_asked_for_is_known_by_its_arn_and_its_id(asked: str) -> None:
-    assert fit_encryption(kms("arn:aws:kms:eu-north-1:1:key/1234"), rules.encryption(asked)).put is None
+    assert encryption(kms("arn:aws:kms:eu-north-1:1:key/1234"), rules.encryption(asked)).put is None
 
 
 @pytest.mark.parametrize("found", [kms("other"), kms("1234", bucket_key=False), rules.encryption(), None])
 def test_another_key_or_none_or_no_bucket_key_is_a_difference(found: dict[str, Any] | None) -> None:
-    put = fit_encryption(found, rules.encryption("1234")).put
+    put = encryption(found, rules.encryption("1234")).put
     assert put == rules.encryption("1234")
 
 
@@ -150,10 +148,8 @@ def test_eventbridge_comes_beside_those_who_are_told_already() -> None:
     theirs: dict[str, Any] = {
         "QueueConfigurations": [{"Id": "theirs", "QueueArn": "arn", "Events": ["s3:ObjectRemoved:*"]}]
     }
-    fit = fit_events(theirs, rules.events())
-    assert states(fit) == {"EventBridge": "missing", "theirs": "kept"}
-    assert fit.put == theirs | {"EventBridgeConfiguration": {}}
-    assert fit_events(fit.put, rules.events()).put is None
-    assert (
-        fit_events(None, rules.events()).put == fit_events({}, rules.events()).put == {"EventBridgeConfiguration": {}}
-    )
+    found = events(theirs, rules.events())
+    assert states(found) == {"EventBridge": "missing", "theirs": "kept"}
+    assert found.put == theirs | {"EventBridgeConfiguration": {}}
+    assert events(found.put, rules.events()).put is None
+    assert events(None, rules.events()).put == events({}, rules.events()).put == {"EventBridgeConfiguration": {}}
