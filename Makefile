@@ -75,7 +75,7 @@ e2e: $(READY) ## deploy.sh against an emulated AWS, in namespaces of its own (ne
 	@$(ISOLATED) $(BIN)/python -m pytest -q -s --force-enable-socket tests/e2e
 
 containers: $(READY) ## the tests of the image and of the compose file, in podman
-	@$(BIN)/python -m pytest -q --tier=containers --durations=10
+	@$(BIN)/python -m pytest -q --tier=containers --durations=10 tests/compose tests/image
 
 unit: $(READY) ## the tests of `make test` alone
 	@echo "tests"
@@ -99,5 +99,7 @@ $(READY): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.13")'
 	@echo "setting up $(VENV), about a minute the first time"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement requirements-dev.txt
+	@# pip compiles with one core, and passes over what is no Python too.
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
 	@touch $@

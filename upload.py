@@ -1,4 +1,4 @@
-"""The front door: `app` for an ASGI server, `handler` for AWS Lambda.
+"""The entry point: `app` for an ASGI server, `handler` for AWS Lambda.
 
     uvicorn upload:app        a plain server
     upload.handler            the container image's command on Lambda
@@ -18,7 +18,7 @@ if on_lambda:
     from image_upload.aws import secret_source
     from image_upload.limits import SECRETS_START_TIMEOUT_S
 
-    # The answer is on its way while everything else is imported.
+    # Reading runs while everything else is imported.
     reading = secret_source.begin(os.environ, SECRETS_START_TIMEOUT_S)
 
 try:
@@ -36,9 +36,9 @@ try:
     live = LiveApp(os.environ if on_lambda else read_dotenv(os.environ), reading)
 except SettingsError as error:
     if on_lambda:
-        # As an exception it is what Lambda says went wrong; of a process that ends it says only that it ended.
+        # Lambda reports an exception with its message, but only the exit of a process that ends.
         raise error.with_traceback(None) from None
-    # The message is for a person; a traceback above it would only hide it.
+    # The message is enough for the operator; a traceback above it would hide it.
     raise SystemExit(str(error)) from None
 
 app = live.app
@@ -46,6 +46,6 @@ process.after_imports()
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """What Lambda calls."""
+    """Handle one event of Lambda."""
     live.refresh(context)
     return lambda_events.handle(event, context, live.app)

@@ -6,7 +6,8 @@
 
 import re
 import textwrap
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 _BLOCK: Final = re.compile(r"^( *)(<!--|#) generated: (.+?)( -->)?\n(?s:.*?)^\1\2 end(?: -->)?\n", re.MULTILINE)
@@ -26,8 +27,10 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
 
     Raises `BlockError` unless the file has exactly these blocks, each once.
     """
-    if sorted(names(text)) != sorted(blocks):
-        raise BlockError(f"it has the blocks {sorted(names(text))}, and must have {sorted(blocks)}")
+    there, expected = Counter(names(text)), Counter(blocks.keys())
+    if there != expected:
+        lacks, has = sorted(expected - there), sorted(there - expected)
+        raise BlockError(f"it lacks the blocks {lacks}, and has these that the code does not have, or twice: {has}")
 
     def write(match: re.Match[str]) -> str:
         indent, mark, name, end = match[1], match[2], match[3], match[4] or ""
@@ -37,7 +40,7 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
     return _BLOCK.sub(write, text)
 
 
-def table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A table in Markdown; a blank line stands around it, because a comment would else be part of its paragraph."""
     head, *body = (f"| {' | '.join(cells)} |\n" for cells in (titles, *rows))
     return "".join(["\n", head, "|---" * len(titles), "|\n", *body, "\n"])

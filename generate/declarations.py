@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-_SECTION: Final = re.compile(r"# --- (.+?) -+")
-_LINK: Final = re.compile(r"(?<![(/\w])docs/([\w/-]+\.md(?:#[\w-]+)?)")
+_SECTION: Final = re.compile(r" *# --- (.+?) -+")
+_LINK: Final = re.compile(r"(?<!\]\()(?<![/\w])docs/([\w/-]+\.md)(#[\w-]+)?")
 
 
 class Declaration(NamedTuple):
@@ -19,15 +19,17 @@ class Declaration(NamedTuple):
 
 def declarations(source: str) -> Iterator[Declaration]:
     """Every annotated name of a module and of its classes, in their order."""
-    sections = [
-        (number, match[1]) for number, line in enumerate(source.splitlines(), 1) if (match := _SECTION.match(line))
-    ]
     tree = ast.parse(source)
     for body in [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]:
         for node, below in zip(body, [*body[1:], None], strict=True):
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                above = [title for number, title in sections if number < node.lineno]
-                yield Declaration(node.target.id, paragraphs(_text(below)), above[-1] if above else "")
+                yield Declaration(node.target.id, paragraphs(_text(below)), section_of(node, source))
+
+
+def section_of(node: ast.stmt, source: str) -> str:
+    """The title of the last section comment above a statement, `""` if there is none."""
+    titles = [match[1] for line in source.splitlines()[: node.lineno] if (match := _SECTION.match(line))]
+    return titles[-1] if titles else ""
 
 
 def _text(node: ast.stmt | None) -> str:
@@ -41,4 +43,4 @@ def _text(node: ast.stmt | None) -> str:
 def paragraphs(text: str) -> list[str]:
     """A docstring as lines of a document, one a paragraph; `docs/records.md#set-up` becomes a link."""
     found = [" ".join(each.split()) for each in re.split(r"\n\s*\n", text)]
-    return [_LINK.sub(r"[\1](\1)", each) for each in found if each]
+    return [_LINK.sub(r"[\1](\1\2)", each) for each in found if each]

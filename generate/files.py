@@ -4,14 +4,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from generate import limits, settings, template
+from generate import errors, limits, purposes, routes, settings, template
 from generate.blocks import BlockError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
 FILES: Final[Mapping[str, Callable[[str], str]]] = {
+    ".env.example": settings.dotenv,
     "docker-compose.yml": settings.compose,
+    "docs/errors.md": errors.page,
     "docs/limits.md": limits.page,
+    "docs/purposes.md": purposes.page,
+    "docs/routes.md": routes.page,
+    "docs/settings.md": settings.page,
+    "docs/stack.md": template.page,
     "infra/template.yaml": template.generated,
 }
 

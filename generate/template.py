@@ -1,15 +1,15 @@
 """The blocks of infra/template.yaml: settings, rights of the role, rules of the bucket, CORS of the Function URL."""
 
 from collections.abc import Callable, Mapping
-from types import NoneType, UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from typing import Any, Final
 
-from generate.blocks import fill
+from generate.blocks import fill, table
 from image_upload.app import create_app
 from image_upload.bucket_config import rules
 from image_upload.domain import purposes
 from image_upload.limits import S3_IA_MIN_DAYS
-from image_upload.settings import Settings, aliases, load, secret_settings
+from image_upload.settings import every_setting, load, secret_settings
+from image_upload.settings.section import Setting
 from image_upload.web.routing import every_route
 from infra.cloudformation import (
     Tag,
@@ -27,20 +27,21 @@ from infra.events import event_conditions, events
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 TEMPLATE_MAX_BYTES: Final = 51_200
 
-# Settings that are no parameter of their own, and why.
+# Settings that are no parameter of their own, and why: docs/stack.md has the table.
 NOT_PARAMETERS: Final[Mapping[str, str]] = {
-    "ENVIRONMENT": "the parameter Environment, whose default is production",
-    "S3_BUCKET_NAME": "the stack knows its bucket",
-    "TIMEOUT_SECONDS": "the parameter TimeoutSeconds, which is Lambda's too",
-    "CORS_ALLOW_ORIGINS": "the parameter AllowedOrigins, which is the Function URL's too: it owns CORS",
-    "AWS_LAMBDA_FUNCTION_NAME": "set by Lambda",
-    "AWS_REGION": "set by Lambda",
-    "AWS_ACCESS_KEY_ID": "set by Lambda, from the role",
-    "AWS_SECRET_ACCESS_KEY": "set by Lambda, from the role",
-    "AWS_SESSION_TOKEN": "set by Lambda, from the role",
-    "AWS_S3_USE_SSL": "false is for local servers only",
-    "AWS_S3_VERIFY_SSL": "false is for local servers only",
-    "SECRETS_FROM": "the parameter SecretsFrom, whose default is the stack's own path, or SecretArn",
+    "ENVIRONMENT": "It is `Environment`, whose default is production.",
+    "S3_BUCKET_NAME": "It is the bucket of the stack.",
+    "TIMEOUT_SECONDS": "It is `TimeoutSeconds`, which is Lambda's too.",
+    "CORS_ALLOW_ORIGINS": "It is `AllowedOrigins`, which is the Function URL's too: only the URL answers CORS, because "
+    "browsers refuse two answers. It takes no `https://*.example.com`: name each origin.",
+    "AWS_LAMBDA_FUNCTION_NAME": "Lambda sets it.",
+    "AWS_REGION": "Lambda sets it.",
+    "AWS_ACCESS_KEY_ID": "Lambda sets it, from the role.",
+    "AWS_SECRET_ACCESS_KEY": "Lambda sets it, from the role.",
+    "AWS_SESSION_TOKEN": "Lambda sets it, from the role.",
+    "AWS_S3_USE_SSL": "False is for local servers.",
+    "AWS_S3_VERIFY_SSL": "False is for local servers.",
+    "SECRETS_FROM": "It is `SecretsFrom`, whose default is the stack's own path, or `SecretArn`.",
 }
 # Lists that the Function URL needs too.
 LISTS_OF_THE_URL: Final = {"CORS_ALLOW_HEADERS"}
@@ -71,9 +72,9 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _settings() -> dict[str, str]:
-    """Environment variable → field of `Settings`, in the order of the fields. No secret: the stack never has one."""
-    named = {aliases(field)[0]: field for field in Settings.model_fields}
+def _settings() -> dict[str, Setting]:
+    """The settings by their environment variables, in their order. No secret: the stack never has one."""
+    named = every_setting()
     if gone := NOT_PARAMETERS.keys() - named.keys():
         raise SystemExit(f"generate/template.py: NOT_PARAMETERS names settings that are gone: {sorted(gone)}")
     left_out = {*NOT_PARAMETERS, *secret_settings()}
@@ -85,32 +86,14 @@ def secrets() -> dict[str, Any]:
     return {"SecretSettings": list(secret_settings())}
 
 
-def _parameter(variable: str, field: str) -> dict[str, Any]:
-    info = Settings.model_fields[field]
-    kinds = _kinds(info.annotation)
-    parameter: dict[str, Any] = {"Type": "String", "Description": info.description, "Default": ""}
-    if choices := _choices(kinds):
-        parameter["AllowedValues"] = ["", *choices]
+def _parameter(variable: str, field: Setting) -> dict[str, Any]:
+    parameter: dict[str, Any] = {"Type": "String", "Description": field.description, "Default": ""}
+    if field.choices:
+        parameter["AllowedValues"] = ["", *field.choices]
     if variable in LISTS_OF_THE_URL:
         # The Function URL has no default of its own, and would take the space behind a comma for part of a name.
-        parameter |= {"Default": ",".join(info.default), "AllowedPattern": r"^[^\s,]+(,[^\s,]+)*$"}
+        parameter |= {"Default": ",".join(field.default), "AllowedPattern": r"^[^\s,]+(,[^\s,]+)*$"}
     return parameter
-
-
-def _kinds(annotation: Any) -> list[Any]:
-    """The types that an annotation allows, None left out."""
-    if get_origin(annotation) in (Union, UnionType):
-        return [kind for each in get_args(annotation) for kind in _kinds(each)]
-    return [] if annotation is NoneType else [annotation]
-
-
-def _choices(kinds: list[Any]) -> list[str]:
-    """All values, where there are only so many."""
-    if kinds == [bool]:
-        return ["true", "false"]
-    if len(kinds) == 1 and get_origin(kinds[0]) is Literal:
-        return [str(value) for value in get_args(kinds[0])]
-    return []
 
 
 # --- the Function URL -----------------------------------------------------------------------------
@@ -187,7 +170,7 @@ _TRANSITIONS: Final = {"STANDARD_IA": ("HasIa", "IaAfterDays"), "GLACIER_IR": ("
 
 
 def _lifecycle() -> list[Any]:
-    """The rules with every transition, each of which is there only if somebody asks for it."""
+    """Return the rules with every transition, each under the condition of its parameter."""
     every = purposes.every()
     always = {rule["ID"] for rule in rules.lifecycle_rules(every)}
     made: list[Any] = []
@@ -217,6 +200,12 @@ REGIONS: Final[Mapping[str, Callable[[], Any]]] = {
     "bucket-rules": bucket_rules,
     "bucket-policy": bucket_policy,
 }
+
+
+def page(text: str) -> str:
+    """docs/stack.md."""
+    rows = [(f"`{name}`", why) for name, why in NOT_PARAMETERS.items()]
+    return fill(text, {"settings that are no parameter": table(("Setting", "Why not"), rows)})
 
 
 def generated(template: str) -> str:

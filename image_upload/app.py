@@ -25,25 +25,28 @@ from image_upload.web.service import Service
 
 def create_app(settings: Settings) -> Service:
     """Return the service as an ASGI application. Nothing is connected to before the first request that needs it."""
-    context, limiter, address = CompletionContext(settings), Limiter(settings), address_of(settings)
-    bucket, principal = context.bucket, principal_of(settings, limiter.per_user)
+    context = CompletionContext(settings.storage, settings.database, settings.usage)
+    bucket, table = context.bucket, purposes.table(allow_gif=settings.uploads.allow_gif)
+    limiter, address = Limiter(settings.usage), address_of(settings.usage)
+    principal = principal_of(settings.auth, limiter.per_user)
     upload_service = UploadService(
-        settings,
+        settings.storage,
+        settings.auth,
         context,
-        purposes.table(allow_gif=settings.allow_gif),
+        table,
         form_path=RETRY_PATH,
-        form_max_bytes=file_max_bytes(S3_PUT_MAX_BYTES, settings),
+        form_max_bytes=file_max_bytes(S3_PUT_MAX_BYTES, settings.proxy),
     )
     app = Service(
-        middleware(settings, Audit(settings, address), admission(limiter.per_address, address)),
+        middleware(settings.web, Audit(settings.auth, address), admission(limiter.per_address, address)),
         [
             # The first one is asked first: minting is what most requests want.
             uploads(upload_service, principal),
-            library(settings, bucket, principal),
-            forms(settings, context, principal),
-            health(settings, bucket),
+            library(settings.auth, bucket, principal),
+            forms(settings.proxy, context, table, principal, address_of=address, front_ends=settings.front_ends),
+            health(settings.service, bucket),
             records(context, upload_service, principal),
-            accounts(settings, context.database, principal),
+            accounts(settings.sign_in, settings.auth, context.database, principal),
             companion(upload_service, bucket, principal),
             documentation(),
         ],

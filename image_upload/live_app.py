@@ -43,7 +43,7 @@ class LiveApp:
         except SecretsUnavailable as error:
             raise SettingsError(f"{_CANNOT_START}{error}") from None
         self.settings = self._load(self._secrets)
-        logs.configure(self.settings)
+        logs.configure(self.settings.service)
         if twice := sorted(name for name in self._secrets if environ.get(name, "").strip()):
             log.warning(
                 "a secret is given by SECRETS_FROM and by a variable; the variable is ignored, remove it",
@@ -51,7 +51,7 @@ class LiveApp:
             )
         self.app = create_app(self.settings)
         self._asked_at = wall_clock()
-        self._due_at = self._asked_at + self.settings.secrets_refresh_s
+        self._due_at = self._asked_at + self.settings.service.secrets_refresh_s
 
     def _load(self, secrets: Secrets) -> Settings:
         """Return the settings with these secrets. Raises `SettingsError`, which names settings but no values."""
@@ -86,7 +86,7 @@ class LiveApp:
             # The error's text may quote a secret, so only its type is logged.
             _not_refreshed(type(error).__name__)
         else:
-            self._due_at = now + self.settings.secrets_refresh_s
+            self._due_at = now + self.settings.service.secrets_refresh_s
 
     def _take_over(self, secrets: Secrets) -> None:
         """Serve with these secrets from now on."""

@@ -1,1 +1,1 @@
-"""What `deploy.sh` deploys: the CloudFormation template, and what its generated blocks are made with."""
+"""The CloudFormation template that `deploy.sh` deploys, and the code for its generated blocks."""

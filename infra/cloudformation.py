@@ -1,4 +1,4 @@
-"""What CloudFormation writes differently: its own tags in YAML, and its own names for S3's settings."""
+"""CloudFormation's dialect: its tags in YAML, and its names for S3's settings."""
 
 import re
 from collections.abc import Mapping
@@ -6,10 +6,10 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-# Of a line without its indentation.
+# The longest line, without its indentation.
 LINE_CHARS: Final = 118
 LIST_IN_A_LINE_CHARS: Final = 80
-# CloudFormation counts every byte of a template, and half of a small mapping would be indentation.
+# CloudFormation limits a template's bytes, and half of a small mapping would be indentation.
 MAPPING_IN_A_LINE_CHARS: Final = 105
 
 
@@ -21,22 +21,22 @@ class Tag(NamedTuple):
 
 
 NO_VALUE: Final = Tag("!Ref", "AWS::NoValue")
-# The name of the bucket, made or existing.
+# The name of the bucket, the stack's own or an existing one.
 BUCKET: Final = Tag("!If", ["MakesBucket", Tag("!Ref", "Bucket"), Tag("!Ref", "ExistingBucketName")])
 
 
 def ref(name: str) -> Tag:
-    """The value of a parameter, or what a resource is called."""
+    """Return a reference to a parameter's value, or to a resource's name."""
     return Tag("!Ref", name)
 
 
 def only_if(condition: str, value: Any) -> Tag:
-    """The value where a condition of the template holds, else nothing at all."""
+    """Return the value under a condition of the template; without it, the member is absent."""
     return Tag("!If", [condition, value, NO_VALUE])
 
 
 def substituted(value: Any) -> Any:
-    """Every text of a value that holds `${…}` as a `!Sub`; `${Name}` stands for the bucket's name."""
+    """Replace every text with `${…}` in a value by a `!Sub`. `${Name}` is the bucket's name."""
     if isinstance(value, Mapping):
         return {name: substituted(member) for name, member in value.items()}
     if isinstance(value, list | tuple) and not isinstance(value, Tag):
@@ -49,13 +49,13 @@ def substituted(value: Any) -> Any:
 
 
 def as_yaml(value: Any) -> str:
-    """A value as lines of a template."""
+    """Return a value as lines of a template."""
     text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=LINE_CHARS)
     return text
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML brings no types
-    """Lists below their key are indented, and a tagged word needs no quotes."""
+    """Indent lists below their key, and write tagged words without quotes."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
         super().increase_indent(flow, False)
@@ -84,13 +84,13 @@ def _represent_list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
 
 
 def _represent_dict(dumper: yaml.SafeDumper, values: dict[str, Any]) -> yaml.Node:
-    # A parameter or resource keeps its lines.
+    # Parameters and resources are never written in one line.
     short = "Type" not in values and _chars(values) <= MAPPING_IN_A_LINE_CHARS
     return dumper.represent_mapping("tag:yaml.org,2002:map", values, flow_style=short)
 
 
 def _chars(value: Any) -> int:
-    """About how long a value is in one line."""
+    """Return about how many characters a value has in one line."""
     match value:
         case Tag(name, inner):
             return len(name) + 1 + _chars(inner)
@@ -111,15 +111,18 @@ _Dumper.add_representer(list, _represent_list)
 
 
 def cors_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule of PutBucketCors."""
+    """Return a rule of PutBucketCors in CloudFormation's form."""
     return _renamed(rule, {"ExposeHeaders": "ExposedHeaders", "MaxAgeSeconds": "MaxAge", "ID": "Id"})
 
 
 def lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule of PutBucketLifecycleConfiguration. An unknown member is an error: silently losing one loses files."""
+    """Return a rule of PutBucketLifecycleConfiguration in CloudFormation's form.
+
+    An unknown member is an error, because a rule without it could delete files.
+    """
     rule = dict(rule)
     made = {"Id": rule.pop("ID"), "Status": rule.pop("Status")}
-    # An empty prefix is every object, and CloudFormation says that by saying nothing.
+    # For all objects CloudFormation leaves the prefix out.
     if prefix := rule.pop("Filter").pop("Prefix"):
         made["Prefix"] = prefix
     if expiration := rule.pop("Expiration", None):
@@ -139,12 +142,12 @@ def lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def encryption_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule of PutBucketEncryption."""
+    """Return a rule of PutBucketEncryption in CloudFormation's form."""
     return _renamed(rule, {"ApplyServerSideEncryptionByDefault": "ServerSideEncryptionByDefault"})
 
 
 def _renamed(members: Mapping[str, Any], names: Mapping[str, str], *, complete: bool = False) -> dict[str, Any]:
-    """The members under CloudFormation's names; with `complete` every one must have a name in the table."""
+    """Return the members under CloudFormation's names. With `complete` every one must be in the table."""
     if complete and (unknown := members.keys() - names.keys()):
         raise ValueError(f"CloudFormation's name for {sorted(unknown)} is not known here")
     return {names.get(name, name): value for name, value in members.items()}

@@ -1,32 +1,32 @@
-"""What the stack does with a database: word of every object that arrives, by a queue, and a clock for the sweep."""
+"""The stack's resources for a database: events of new objects, by a queue, and a schedule for the sweep."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from infra.cloudformation import BUCKET, Tag, ref
 
-# A message is received so often before it goes to the dead letters. AWS advises five at least, because a batch that
-# Lambda could not place for lack of concurrency counts as received too.
+# The attempts for a message before it goes to the dead-letter queue. AWS advises at least five, because a batch that
+# Lambda throttles counts as received too.
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 ARRIVAL_ATTEMPTS: Final = 5
 _DAY_S: Final = 86_400
-# SQS counts from when a message was first sent, in both queues: what fails on its last day keeps ten to be looked at.
+# SQS counts from the first sending in both queues, so a message that fails on its last day stays ten more days.
 ARRIVALS_KEPT_S: Final = 4 * _DAY_S
 DEAD_ARRIVALS_KEPT_S: Final = 14 * _DAY_S
-# A batch without waiting for more of them has ten messages at most. A burst fills it anyway, and a single arrival is
-# noted at once.
+# Without a batch window a batch has at most ten messages. A burst fills it anyway, and a single event is handled at
+# once.
 ARRIVALS_AT_ONCE: Final = 10
 
 
 def events() -> dict[str, Any]:
-    """Word of every object that arrives, by a queue, and a clock for the sweep; both only with a database."""
+    """Return the events of new objects, by a queue, and the sweep's schedule; both only with a database."""
     return _arrivals() | _sweep()
 
 
 def _arrivals() -> dict[str, Any]:
-    """The bucket's events → the queue → the live version. What fails again and again ends in the dead letters."""
+    """Return the way of the bucket's events: the queue, the live version, the dead-letter queue after all attempts."""
     queue, rule = Tag("!GetAtt", "Arrivals.Arn"), Tag("!GetAtt", "ArrivalRule.Arn")
-    # Both queues name each other, so one of them needs a name that is known before it is made.
+    # Both queues refer to each other, so one of them needs a fixed name.
     name = "${AWS::StackName}-arrivals"
     sources = [Tag("!Sub", f"arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:{name}")]
     pattern = {
@@ -76,7 +76,7 @@ def _arrivals() -> dict[str, Any]:
 
 
 def _queue(kept_s: int, **properties: Any) -> dict[str, Any]:
-    """A queue, encrypted with keys of SQS itself: with those of KMS the rule and the function would need rights too."""
+    """Return a queue that is encrypted with SQS's keys. KMS keys would need permissions for the rule and function."""
     properties |= {"MessageRetentionPeriod": kept_s, "SqsManagedSseEnabled": True}
     properties["Tags"] = [{"Key": "image-upload", "Value": ref("AWS::StackName")}]
     made = _with_database("AWS::SQS::Queue", **properties)
@@ -84,7 +84,7 @@ def _queue(kept_s: int, **properties: Any) -> dict[str, Any]:
 
 
 def _queue_policy(queue: str, *allowed: Mapping[str, Any]) -> dict[str, Any]:
-    """A queue that is reached over TLS alone, and within the account's own rights or by what is allowed here."""
+    """Return a queue's policy: TLS only, and the statements in `allowed` beside the account's own permissions."""
     tls_only = {
         "Sid": "TlsOnly",
         "Effect": "Deny",
@@ -98,10 +98,9 @@ def _queue_policy(queue: str, *allowed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sweep() -> dict[str, Any]:
-    """The clock. One sweep that is missed is not made up for: the next one does the same work.
+    """Return the schedule. A missed sweep is not repeated, because the next one does the same work.
 
-    Without the second limit Lambda would keep a sweep that finds no free place for six hours, and a full function
-    would meet all of them afterwards.
+    Without the second limit Lambda would keep a throttled sweep for six hours, and run all of them afterwards.
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
     """
     once = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
@@ -133,7 +132,7 @@ def _with_database(kind: str, condition: str = "HasDatabase", **properties: Any)
 
 
 def event_conditions() -> dict[str, Any]:
-    """Where there is a database, a version to tell it to, and a clock."""
+    """Return the conditions: a database, a live version, a schedule."""
     has_database, takes_events = Tag("!Condition", "HasDatabase"), Tag("!Condition", "TakesEvents")
     return {
         "HasDatabase": Tag("!Equals", [ref("Database"), "true"]),

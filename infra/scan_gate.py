@@ -1,9 +1,8 @@
 """Refuse an image in ECR that has a known vulnerability: `python3 infra/scan_gate.py IMAGE`.
 
-A gate of .github/workflows/deploy.yml; it needs Python 3.11 and the AWS CLI alone. It waits for the end of the scan and
-ends with 1 if there is a finding of the severity CRITICAL or HIGH that infra/scan_allow.toml does not let through.
-
-`--pip-audit` prints that list as options of pip-audit instead, the other gate.
+A step of .github/workflows/deploy.yml. It needs Python 3.11 and the AWS CLI only. It waits for the end of the scan, and
+ends with 1 for a finding of severity CRITICAL or HIGH that infra/scan_allow.toml does not allow. `--pip-audit` prints
+that list as options of pip-audit, for the step that runs it.
 """
 
 import argparse
@@ -27,14 +26,14 @@ _IMAGE: Final = re.compile(
     r"(?P<registry>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?"
     r"/(?P<repository>[a-z0-9/_.-]+)@(?P<digest>sha256:[0-9a-f]{64})"
 )
-# https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageScanStatus.html; ACTIVE is enhanced scanning, which
-# looks again whenever a new vulnerability becomes known.
+# https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageScanStatus.html. ACTIVE belongs to enhanced
+# scanning, which scans again when a new vulnerability becomes known.
 _UNDER_WAY: Final = ("IN_PROGRESS", "PENDING")
 _FINISHED: Final = ("COMPLETE", "ACTIVE")
 
 
 class GateError(Exception):
-    """The gate cannot decide; the message says why and what to do."""
+    """The gate cannot decide. The message says why and what to do."""
 
 
 class Finding(NamedTuple):
@@ -47,14 +46,14 @@ class Finding(NamedTuple):
 
 
 class Exemption(NamedTuple):
-    """A finding that deployments go on with, up to and including a day."""
+    """A finding that is allowed up to and including a day."""
 
     until: dt.date
     reason: str
 
 
 def findings(answer: Mapping[str, Any]) -> list[Finding]:
-    """Every finding in an answer of DescribeImageScanFindings, of basic and of enhanced scanning.
+    """Return the findings in an answer of DescribeImageScanFindings, of basic and of enhanced scanning.
 
     https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImageScanFindings.html
     """
@@ -74,14 +73,14 @@ def findings(answer: Mapping[str, Any]) -> list[Finding]:
 
 
 def exemptions(text: str) -> dict[str, Exemption]:
-    """The list in infra/scan_allow.toml: name of the finding → until when, and why.
+    """Parse infra/scan_allow.toml: the name of a finding → until when, and why.
 
-    Raises `GateError` for an entry that lacks something or has something else.
+    Raises `GateError` for an entry with missing or unknown members.
     """
     made: dict[str, Exemption] = {}
     for each in tomllib.loads(text).get("finding", ()):
         match each:
-            # A TOML time is a date to Python as well.
+            # In Python a TOML date-time is an instance of date too.
             case {"name": str(name), "until": dt.date() as until, "reason": str(reason)} if (
                 len(each) == len(Exemption._fields) + 1 and reason and not isinstance(until, dt.datetime)
             ):
@@ -94,7 +93,7 @@ def exemptions(text: str) -> dict[str, Exemption]:
 
 
 def verdict(found: list[Finding], allowed: Mapping[str, Exemption], today: dt.date) -> tuple[list[str], list[str]]:
-    """What is refused, and what is worth saying besides; a line each."""
+    """Return the refused findings and the notes, a line each."""
     refused, said = [], []
     for each in sorted(set(found), key=lambda finding: (REFUSED_SEVERITIES.index(finding.severity), finding.name)):
         line = f"{each.severity:<8} {each.name} in {each.package or 'the image'}"
@@ -110,9 +109,9 @@ def verdict(found: list[Finding], allowed: Mapping[str, Exemption], today: dt.da
 
 
 def scanned(image: str) -> dict[str, Any]:
-    """ECR's answer about an image once its scan is over.
+    """Wait for the end of an image's scan; return ECR's answer.
 
-    Raises `GateError` if there is none, or none within ten minutes.
+    Raises `GateError` if there is no scan, or if it does not end within ten minutes.
     """
     named = _IMAGE.fullmatch(image)
     if not named:
@@ -125,12 +124,12 @@ def scanned(image: str) -> dict[str, Any]:
         if done.returncode == 0:
             answer: dict[str, Any] = json.loads(done.stdout)
             status = answer.get("imageScanStatus") or {}
-            # The CLI writes null for what it was not told.
+            # The CLI writes null for missing members.
             if status.get("status") in _FINISHED and "imageScanCompletedAt" in (answer.get("imageScanFindings") or {}):
                 return answer
             if status.get("status") not in (*_FINISHED, *_UNDER_WAY):
                 raise GateError(f"ECR has not scanned the image: {status}. Build on a base that ECR knows.")
-        # A scan begins a moment after the push.
+        # The scan starts a moment after the push.
         elif "ScanNotFoundException" not in done.stderr:
             raise GateError(f"ECR does not tell what it found: {done.stderr.strip()}")
         if time.monotonic() >= deadline:
@@ -142,7 +141,7 @@ def scanned(image: str) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Judge an image; 1 if it is refused, 2 if that cannot be decided."""
+    """Check an image. Return 1 if it is refused, 2 if that cannot be decided."""
     parser = argparse.ArgumentParser(prog="scan_gate.py", description="Refuse an image with known vulnerabilities.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("image", nargs="?", help="ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME@sha256:...")

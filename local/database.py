@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from image_upload.database.migration import migrate
-from image_upload.settings import load
+from image_upload.settings import load_section
+from image_upload.settings.database import DatabaseSettings
 
 
 def migrated(path: Path) -> dict[str, str]:
     """Create or migrate the database in a file; return the settings for it."""
     environ = {"DATABASE_URL": f"sqlite:///{path.absolute().as_posix()}"}
-    migrate(load({"ENVIRONMENT": "local", "S3_BUCKET_NAME": "local-uploads", "AWS_REGION": "us-east-1", **environ}))
+    migrate(
+        load_section(DatabaseSettings, {"ENVIRONMENT": "local", "AWS_REGION": "us-east-1", **environ}, serving=False)
+    )
     return environ
 
 

@@ -44,7 +44,7 @@ def serve(host: str, port: int, s3: str, s3_port: int, folder: Path) -> None:
         environ = read_dotenv(os.environ)
         stores = stack.enter_context(opened_stores(s3, environ, kept, s3_port))
         settings = load(local_environ(environ, stores.environ, kept_secret(kept)))
-        logs.configure(settings)
+        logs.configure(settings.service)
         write_for_a_person()
         app = create_app(settings)
         shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host  # noqa: S104  only printed

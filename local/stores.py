@@ -70,11 +70,11 @@ def _named(environ: Mapping[str, str], folder: Path, s3_port: int) -> Iterator[L
     """Open the environment's bucket with a local database, so that a deployment's rows are not touched."""
     del s3_port
     outside = {name: value for name, value in environ.items() if not name.startswith("DATABASE_")}
-    settings = load({**outside, "ENVIRONMENT": "local"})
-    database = migrated(folder / f"records-{settings.s3_bucket_name}.sqlite3")
+    storage = load({**outside, "ENVIRONMENT": "local"}).storage
+    database = migrated(folder / f"records-{storage.s3_bucket_name}.sqlite3")
     yield LocalStores(
         database,
-        f"{settings.s3_endpoint_url or 'AWS, ' + settings.aws_region}  bucket {settings.s3_bucket_name}: what is "
+        f"{storage.s3_endpoint_url or 'AWS, ' + storage.aws_region}  bucket {storage.s3_bucket_name}: what is "
         "stored and deleted there is stored and deleted for good",
         f"{database['DATABASE_URL']}  kept; DATABASE_URL is not used",
     )
@@ -87,7 +87,7 @@ def unused_bucket(environ: Mapping[str, str], dotenv: Mapping[str, str], setting
     """
     for name in ("S3_BUCKET_NAME", "AWS_S3_BUCKET"):
         if bucket := dotenv.get(name):
-            if bucket == settings.s3_bucket_name:
+            if bucket == settings.storage.s3_bucket_name:
                 return ""
             source = "The environment" if environ.get(name) else ".env"
             return f"           {source} names the bucket {bucket}, which is not used. To use it: make dev S3=env\n"

@@ -15,6 +15,7 @@ from image_upload.settings import Settings, load
 from local.embedded_s3 import EmbeddedS3, embedded_s3
 from local.ports import claim_port
 from local.service import local_environ, running
+from tests.aws_cli import aws_cli as run_aws_cli
 from tests.contract.servers import UnsupportedError
 from tests.database.databases import POSTGRES, Place, empty, migrated
 from tests.database.postgres import Postgres
@@ -68,6 +69,14 @@ def jpeg() -> bytes:
     out = io.BytesIO()
     Image.effect_noise((64, 64), 80).save(out, "JPEG")
     return out.getvalue()
+
+
+@pytest.fixture(scope="session")
+def aws_cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the AWS CLI as `aws`."""
+    folder = tmp_path_factory.mktemp("aws-cli")
+    with run_aws_cli(folder):
+        yield folder
 
 
 Mint = Callable[..., dict[str, Any]]

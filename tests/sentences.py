@@ -9,7 +9,7 @@ from typing import Any
 
 from image_upload import errors
 
-ROOT = Path(errors.__file__).parent
+ROOT = Path(errors.__file__).parents[1]
 KINDS = {kind.__name__: kind for kind in errors.every_problem()}
 
 

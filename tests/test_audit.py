@@ -170,7 +170,7 @@ def test_a_refusal_leaves_a_line(
     assert line.get("keys") == ([hashed(FOREIGN)] if status == 404 else None)
 
 
-def test_somebody_elses_upload_and_a_rate_limit_leave_lines(run: Run) -> None:
+def test_another_users_upload_and_a_rate_limit_leave_lines(run: Run) -> None:
     async def work(client: httpx.AsyncClient) -> str:
         plan = await minted(client, accepts=["multipart"])
         path = f"/s3/multipart/{plan['ticket']}"

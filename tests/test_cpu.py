@@ -79,13 +79,20 @@ class Request(NamedTuple):
         return app.ask(self.method, self.target.encode(), headers=headers, body=self.body)
 
 
+@functools.cache
 def filled(piece: str, length: int) -> str:
-    """About so many bytes of a piece. A chain of `%2525…` is decoded once a link by whoever decodes until the end."""
+    """About so many bytes of a piece. A chain of `%2525…` is decoded once a link by a decoder that repeats."""
     text = piece * (length // max(1, len(piece.encode(errors="surrogatepass"))))
     if piece == "\u0301\u0316":
         half = length // 4
         return "a" + "\u0301" * half + "\u0316" * half
     return "%" + text if piece == "25" else text
+
+
+@functools.cache
+def members_of(text: str) -> dict[str, str]:
+    """As many members of an object as there is room for, each with the beginning of a text."""
+    return {f"{number}": text[:8] for number in range(len(text) // 24)}
 
 
 @functools.cache
@@ -138,7 +145,7 @@ def placed(name: str, schema: dict[str, Any], text: str) -> Iterator[tuple[str, 
                     yield f"{name}.{where}", {**base, each: value}
             yield f"{name}.*", {**base, text: text[:1]}
             yield f"{name}.class_id", {**base, "class_id": text}
-            yield f"{name}.many", {**base, **{f"{number}": text[:8] for number in range(len(text) // 24)}}
+            yield f"{name}.many", {**base, **members_of(text)}
             if once:
                 yield f"{name}.wrong", {**base, **{f"{number}": [] for number in range(len(text) // 16)}}
         if kind.get("type") == "array":
@@ -177,7 +184,8 @@ def requests_with(operation: str, piece: str) -> Iterator[Request]:
         join = "&" if "?" in target else "?"
         yield Request("query metadata[class_id]", method, f"{target}{join}metadata[class_id]={in_path(text)}")
         yield Request("query name", method, f"{target}{join}{in_path(text)}=1")
-        yield Request("query many", method, f"{target}{join}{'a&' * (size // 2)}")
+        if piece == "a":  # it holds nothing of the piece
+            yield Request("query many", method, f"{target}{join}{'a&' * (size // 2)}")
         yield Request("path token", method, f"/u/{in_path(text)}{target}")
         for name in HEADERS:
             yield Request(f"header {name}", method, target, ((name, text.replace("\x00", "")),))
@@ -194,7 +202,7 @@ def bodies(operation: str, piece: str) -> Iterator[Request]:
             text = filled(piece, size // 6 if not piece.isprintable() or not piece.isascii() else size // 2)
             for where, value in placed("json", model, text):
                 yield Request(f"{where} {size}", method, target, kind, json.dumps(value).encode())
-        for deep in ("[", '{"a":'):
+        for deep in ("[", '{"a":') if piece == "a" else ():
             yield Request(
                 "json deep", method, target, kind, (deep * JSON_BODY_MAX_BYTES)[:JSON_BODY_MAX_BYTES].encode()
             )

@@ -15,8 +15,6 @@ import boto3
 import pytest
 
 from local.embedded_s3 import ACCESS_KEY, REGION, SECRET_KEY, EmbeddedS3
-from tests.contract import servers
-from tests.e2e.prepare import AWS_CLI_VERSION
 
 pytestmark = pytest.mark.needs("awscli")
 
@@ -55,14 +53,12 @@ def client(s3: EmbeddedS3, service: str) -> Any:
 
 
 @pytest.fixture
-def environ(s3: EmbeddedS3, tmp_path: Path) -> dict[str, str]:
-    cli = servers.virtual_environment("awscli", AWS_CLI_VERSION, f"awscli=={AWS_CLI_VERSION}") / "bin"
-    for name, script in {"aws": f'exec "{cli}/python" "{cli}/aws" "$@"', "docker": ENGINE}.items():
-        path = tmp_path / name
-        path.write_text(f"#!{shutil.which('bash')}\n{script}\n", encoding="utf-8")
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+def environ(s3: EmbeddedS3, aws_cli: Path, tmp_path: Path) -> dict[str, str]:
+    path = tmp_path / "docker"
+    path.write_text(f"#!{shutil.which('bash')}\n{ENGINE}\n", encoding="utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return {
-        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PATH": f"{tmp_path}:{aws_cli}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
         "AWS_ENDPOINT_URL": s3.endpoint_url,
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,

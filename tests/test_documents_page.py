@@ -12,7 +12,7 @@ from image_upload.domain import purposes
 from image_upload.errors import every_problem
 from image_upload.library import Library
 from image_upload.limits import S3_PUT_MAX_BYTES
-from image_upload.settings import Settings, aliases
+from image_upload.settings import every_setting
 from tests.conftest import Start
 from tests.infra.template import TEMPLATE
 from tests.test_docs import ROOT, code_in, operations, read, request_and_answer, table
@@ -56,7 +56,7 @@ def is_function(text: str) -> bool:
 KINDS: dict[str, Callable[[str], bool]] = {
     r"(GET|POST|PUT|DELETE) /.*": lambda text: text in operations(),
     r"[A-Z][A-Z0-9_]+(=\w+)?": lambda text: (
-        text.partition("=")[0] in {alias for field in Settings.model_fields for alias in aliases(field)}
+        text.partition("=")[0] in {name for field in every_setting().values() for name in field.variables}
     ),
     r"[A-Z][a-z]+[A-Za-z]*": lambda text: text in TEMPLATE["Parameters"],
     r"[A-Z][a-z]+( [a-z]+)+": lambda text: text in {problem.title for problem in every_problem()},

@@ -79,7 +79,7 @@ def broken_app(s3: EmbeddedS3) -> FastAPI:
     return app
 
 
-def test_what_nobody_foresaw_is_a_500_without_details(
+def test_an_unforeseen_error_is_a_500_without_details(
     s3: EmbeddedS3, web: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     with running(broken_app(s3), claim_port("127.0.0.1", 0, "PORT")) as url:
@@ -131,7 +131,7 @@ def test_configured_logging_keeps_foreign_urls_out(s3: EmbeddedS3, capsys: pytes
     root = logging.getLogger()
     before = root.handlers[:], root.level
     try:
-        logs.configure(settings_for(s3, LOG_LEVEL="DEBUG"))
+        logs.configure(settings_for(s3, LOG_LEVEL="DEBUG").service)
         for name in logs.CHATTY:
             assert not logging.getLogger(name).isEnabledFor(logging.INFO)
         logging.getLogger("x").warning(

@@ -162,10 +162,10 @@ def test_a_new_post_is_the_row_and_the_plan_that_are_described(s3: EmbeddedS3, w
 
 def test_a_route_asks_for_a_token_in_the_document_if_it_does_so_in_the_table_of_rights() -> None:
     """tests/auth/test_matrix.py holds the service to the same table."""
-    nobody = {code_in(row[0])[0]: row[1] for row in table("docs/security.md", "Asked")}
+    anonymous = {code_in(row[0])[0]: row[1] for row in table("docs/security.md", "Asked")}
     # POST /auth/token answers 400 there, POST /auth/oauth/test-token is not in production.
     security = security_of(ENVIRONMENT="production")
-    assert security == {route: REQUIRED if nobody[route] == "401" else NONE for route in security}
+    assert security == {route: REQUIRED if anonymous[route] == "401" else NONE for route in security}
     assert REQUIRED in security.values()
     assert NONE in security.values()
 

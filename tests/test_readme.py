@@ -352,7 +352,7 @@ def test_the_guides_code_sends_a_large_file_in_parts_through_a_broken_line_and_g
 ) -> None:
     assert dev.process.poll() is None
     (code,) = blocks("docs/multipart.md", "js")
-    closed = free_port()  # nobody listens there
+    closed = free_port()  # no server listens there
     said = run_in_node(
         terminal,
         {"upload.mjs": code},
@@ -367,7 +367,7 @@ def test_the_guides_code_sends_a_large_file_in_parts_through_a_broken_line_and_g
         writeFileSync("large.bin", bytes);
         const file = new File([bytes], "large.bin");
 
-        // Every PUT and every fresh URL is counted; the PUTs that `breaks` names go where nobody listens.
+        // Every PUT and every fresh URL is counted; the PUTs that `breaks` names go to a closed port.
         const real = globalThis.fetch;
         let puts = [], fresh = [];
         let breaks = () => false;

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from image_upload.settings import SettingsError, load, read_dotenv, secret_settings
+from image_upload.settings import SECTIONS, SettingsError, load, load_section, read_dotenv, secret_settings
+from image_upload.settings.auth import AuthSettings
 
 MINIMUM = {"S3_BUCKET_NAME": "photos", "AWS_REGION": "ap-northeast-2", "ENVIRONMENT": "test"}
 PRODUCTION = MINIMUM | {"ENVIRONMENT": "production", "JWT_SECRET": "x" * 32}
@@ -28,8 +29,8 @@ def test_every_fault_is_in_one_message() -> None:
 
 def test_the_environment_is_production_unless_said_otherwise() -> None:
     settings = load({name: value for name, value in PRODUCTION.items() if name != "ENVIRONMENT"})
-    assert settings.environment == "production"
-    assert settings.auth_required is True
+    assert settings.service.environment == "production"
+    assert settings.auth.auth_required is True
 
 
 @pytest.mark.parametrize("secret", [None, "", "short", "x" * 31])
@@ -78,14 +79,16 @@ def test_what_is_unsafe_is_possible_only_outside_production(name: str, value: st
 
 
 def test_both_names_of_a_setting_work_and_the_first_one_wins() -> None:
-    assert load({"AWS_S3_BUCKET": "photos", "AWS_REGION": "us-east-1", "ENV": "test"}).s3_bucket_name == "photos"
-    assert load(MINIMUM | {"AWS_S3_BUCKET": "other"}).s3_bucket_name == "photos"
+    assert (
+        load({"AWS_S3_BUCKET": "photos", "AWS_REGION": "us-east-1", "ENV": "test"}).storage.s3_bucket_name == "photos"
+    )
+    assert load(MINIMUM | {"AWS_S3_BUCKET": "other"}).storage.s3_bucket_name == "photos"
 
 
 def test_localstack_is_asked_only_in_a_local_run() -> None:
     endpoint = {"LOCALSTACK_ENDPOINT": "http://localstack:4566"}
-    assert load(MINIMUM | endpoint | {"ENVIRONMENT": "local"}).s3_endpoint_url == "http://localstack:4566"
-    assert load(MINIMUM | endpoint).s3_endpoint_url is None
+    assert load(MINIMUM | endpoint | {"ENVIRONMENT": "local"}).storage.s3_endpoint_url == "http://localstack:4566"
+    assert load(MINIMUM | endpoint).storage.s3_endpoint_url is None
 
 
 @pytest.mark.parametrize(
@@ -106,8 +109,8 @@ def test_an_endpoint_that_is_none_stops_the_start(endpoint: str) -> None:
 
 def test_an_endpoint_without_scheme_gets_the_one_of_use_ssl() -> None:
     environ = MINIMUM | {"AWS_S3_ENDPOINT_URL": "minio:9000"}
-    assert load(environ).s3_endpoint_url == "https://minio:9000"
-    assert load(environ | {"AWS_S3_USE_SSL": "false"}).s3_endpoint_url == "http://minio:9000"
+    assert load(environ).storage.s3_endpoint_url == "https://minio:9000"
+    assert load(environ | {"AWS_S3_USE_SSL": "false"}).storage.s3_endpoint_url == "http://minio:9000"
 
 
 def test_half_a_key_pair_stops_the_start() -> None:
@@ -117,14 +120,14 @@ def test_half_a_key_pair_stops_the_start() -> None:
 
 def test_empty_values_count_as_not_set() -> None:
     settings = load(MINIMUM | {"CDN_BASE_URL": "", "AUTH_REQUIRED": " ", "CORS_ALLOW_ORIGINS": ""})
-    assert settings.cdn_base_url is None
-    assert settings.auth_required is False
-    assert settings.cors_allow_origins == ()
+    assert settings.storage.cdn_base_url is None
+    assert settings.auth.auth_required is False
+    assert settings.web.cors_allow_origins == ()
 
 
 def test_lists_are_separated_by_commas() -> None:
     settings = load(MINIMUM | {"CORS_ALLOW_ORIGINS": "https://a.example, https://b.example,"})
-    assert settings.cors_allow_origins == ("https://a.example", "https://b.example")
+    assert settings.web.cors_allow_origins == ("https://a.example", "https://b.example")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +177,7 @@ def test_an_origin_that_could_never_match_stops_the_start_and_says_how_it_should
     ],
 )
 def test_an_origin_as_browsers_write_it_is_taken(origin: str) -> None:
-    assert load(MINIMUM | {"CORS_ALLOW_ORIGINS": origin}).cors_allow_origins == (origin,)
+    assert load(MINIMUM | {"CORS_ALLOW_ORIGINS": origin}).web.cors_allow_origins == (origin,)
 
 
 @pytest.mark.parametrize("names", ["X Tenant", "X-Tenant:", "*, X-Tenant", "X-*", "한글"])
@@ -184,8 +187,8 @@ def test_a_header_name_that_is_none_stops_the_start(names: str) -> None:
 
 
 def test_debug_raises_the_log_level() -> None:
-    assert load(MINIMUM | {"DEBUG": "true"}).log_level == "DEBUG"
-    assert load(MINIMUM | {"LOG_LEVEL": "warning"}).log_level == "WARNING"
+    assert load(MINIMUM | {"DEBUG": "true"}).service.log_level == "DEBUG"
+    assert load(MINIMUM | {"LOG_LEVEL": "warning"}).service.log_level == "WARNING"
 
 
 def test_a_dotenv_file_completes_the_environment_and_never_overrides_it(tmp_path: Path) -> None:
@@ -197,7 +200,7 @@ def test_a_dotenv_file_completes_the_environment_and_never_overrides_it(tmp_path
 
 def test_the_example_file_is_a_working_set() -> None:
     example = read_dotenv({}, str(Path(__file__).parents[1] / ".env.example"))
-    assert load(example).s3_bucket_name == "your-bucket"
+    assert load(example).storage.s3_bucket_name == "your-bucket"
 
 
 AT_REST = {"S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "ENVIRONMENT": "test"}
@@ -205,10 +208,10 @@ AT_REST = {"S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "ENVIRONMENT"
 
 def test_storage_classes_are_named_by_purpose() -> None:
     settings = load(AT_REST | {"S3_STORAGE_CLASSES": " audio:STANDARD_IA, user-file:INTELLIGENT_TIERING ,"})
-    assert settings.storage_class_of("audio") == "STANDARD_IA"
-    assert settings.storage_class_of("user-file") == "INTELLIGENT_TIERING"
-    assert settings.storage_class_of("upload") is None
-    assert load(AT_REST).storage_class_of("audio") is None
+    assert settings.storage.storage_class_of("audio") == "STANDARD_IA"
+    assert settings.storage.storage_class_of("user-file") == "INTELLIGENT_TIERING"
+    assert settings.storage.storage_class_of("upload") is None
+    assert load(AT_REST).storage.storage_class_of("audio") is None
 
 
 @pytest.mark.parametrize(
@@ -225,7 +228,7 @@ def test_a_storage_class_that_cannot_be_is_refused(value: str) -> None:
     ["11112222-3333-4444-5555-666677778888", "alias/uploads", "arn:aws:kms:eu-north-1:111122223333:key/mrk-1234"],
 )
 def test_a_key_of_kms_is_an_id_an_alias_or_an_arn(key_id: str) -> None:
-    assert load(AT_REST | {"S3_SSE": "aws:kms", "S3_SSE_KMS_KEY_ID": key_id}).s3_sse_kms_key_id == key_id
+    assert load(AT_REST | {"S3_SSE": "aws:kms", "S3_SSE_KMS_KEY_ID": key_id}).storage.s3_sse_kms_key_id == key_id
 
 
 @pytest.mark.parametrize(
@@ -258,7 +261,7 @@ SECRETS_OF_SERVING = (
 def test_only_what_serves_needs_the_secrets_of_tokens_and_sign_in(given: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="The service cannot start"):
         load(MINIMUM | given)
-    assert load(MINIMUM | given, serving=False).s3_bucket_name == "photos"
+    assert load(MINIMUM | given, serving=False).storage.s3_bucket_name == "photos"
 
 
 def test_what_does_not_serve_is_still_told_of_every_other_fault() -> None:
@@ -310,7 +313,7 @@ def test_a_bucket_name_that_s3_would_refuse_is_refused_with_the_rule(name: str, 
     "name", ["abc", "a" * 63, "my.photos", "my--photos", "1.2.3", "1.2.3.4a", "192.168.5.4.5", "0-photos-9", "x-s3"]
 )
 def test_a_bucket_name_that_s3_takes_is_taken(name: str) -> None:
-    assert load(MINIMUM | {"S3_BUCKET_NAME": name}).s3_bucket_name == name
+    assert load(MINIMUM | {"S3_BUCKET_NAME": name}).storage.s3_bucket_name == name
 
 
 # --- secrets by reference -------------------------------------------------------------------------
@@ -319,14 +322,14 @@ def test_a_bucket_name_that_s3_takes_is_taken(name: str) -> None:
 @pytest.mark.parametrize("reference", ["ssm:/upload/", "secretsmanager:upload"])
 def test_a_reference_to_secrets_is_for_lambda_alone(reference: str) -> None:
     environ = MINIMUM | {"SECRETS_FROM": reference}
-    assert load(environ | {"AWS_LAMBDA_FUNCTION_NAME": "f"}).secrets_from == reference
+    assert load(environ | {"AWS_LAMBDA_FUNCTION_NAME": "f"}).service.secrets_from == reference
     with pytest.raises(SettingsError, match=r"SECRETS_FROM: only Lambda reads it; here set the plain variables"):
         load(environ)
 
 
 def test_the_secret_of_before_may_still_be_the_one_of_now() -> None:
     """Two parameters of a store cannot change at one moment, and a process may start in between."""
-    assert load(PRODUCTION | {"JWT_PREVIOUS_SECRET": PRODUCTION["JWT_SECRET"]}).jwt_previous_secret is not None
+    assert load(PRODUCTION | {"JWT_PREVIOUS_SECRET": PRODUCTION["JWT_SECRET"]}).auth.jwt_previous_secret is not None
 
 
 def test_a_reference_that_leads_nowhere_stops_the_start() -> None:
@@ -344,3 +347,88 @@ def test_the_secrets_are_the_settings_whose_values_are_hidden() -> None:
         "REDIS_URL",
         "SESSION_SECRET",
     }
+
+
+# --- sections -------------------------------------------------------------------------------------
+
+
+def test_a_fault_between_sections_is_told_beside_those_within_them() -> None:
+    wrong = {"GOOGLE_CLIENT_ID": "id", "GOOGLE_CLIENT_SECRET": "secret", "TIMEOUT_SECONDS": "0", "REDIS_URL": "x"}
+    with pytest.raises(SettingsError, match="3 settings are") as caught:
+        load(MINIMUM | wrong)
+    assert "  JWT_SECRET: missing; who signs in gets a token that is signed with it. Expected: " in str(caught.value)
+
+
+def test_a_secret_that_two_sections_miss_is_one_fault() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(MINIMUM | {"ENVIRONMENT": "production", "GITHUB_CLIENT_ID": "id"})
+    assert str(caught.value).count("JWT_SECRET: ") == 1
+
+
+def test_a_section_alone_is_told_of_its_own_faults_only() -> None:
+    assert load_section(AuthSettings, {"JWT_AUDIENCE": "a, b"}, serving=False).jwt_audience == ("a", "b")
+    with pytest.raises(SettingsError, match="1 setting is") as caught:
+        load_section(AuthSettings, {"JWT_SECRET": "short", "REDIS_URL": "x"}, serving=False)
+    assert "JWT_SECRET: shorter than 32 bytes" in str(caught.value)
+
+
+def test_what_sections_share_is_the_same_in_each_also_when_it_is_replaced() -> None:
+    settings = load(MINIMUM)
+    later = settings.replaced(environment="production", aws_region="eu-north-1", log_level="ERROR")
+    assert {section.environment for section in later} == {"production"}
+    assert later.storage.aws_region == later.database.aws_region == "eu-north-1"
+    assert (later.service.log_level, later.usage) == ("ERROR", settings.usage.replaced(environment="production"))
+    with pytest.raises(TypeError, match="no_such_setting"):
+        settings.replaced(no_such_setting=1)
+
+
+def test_a_setting_has_one_home() -> None:
+    homes: dict[str, set[int]] = {}
+    for section in SECTIONS.values():
+        for field in section.fields.values():
+            for variable in field.variables:
+                homes.setdefault(variable, set()).add(id(field))
+    assert {variable for variable, fields in homes.items() if len(fields) > 1} == set()
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = load(MINIMUM)
+    with pytest.raises(AttributeError):
+        settings.storage.use_ssl = False
+    with pytest.raises(AttributeError):
+        settings.storage = settings.storage  # type: ignore[misc]  # what is tried
+
+
+@pytest.mark.parametrize("word", ["true", "True", "yes", "on", "1", "Y"])
+def test_each_word_for_yes_is_understood(word: str) -> None:
+    assert load(MINIMUM | {"ALLOW_GIF": word}).uploads.allow_gif is True
+
+
+@pytest.mark.parametrize("word", ["false", "FALSE", "no", "off", "0", "n"])
+def test_each_word_for_no_is_understood(word: str) -> None:
+    assert load(MINIMUM | {"S3_FORM_POST": word}).storage.s3_form_post is False
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("ALLOW_GIF", "maybe", "neither true nor false"),
+        ("UPLOAD_URL_EXPIRES_SECONDS", "5.5", "not a whole number"),
+        ("UPLOAD_URL_EXPIRES_SECONDS", "0", "below 1"),
+        ("UPLOAD_URL_EXPIRES_SECONDS", "604801", "above 604800"),
+        ("TIMEOUT_SECONDS", "soon", "not a number"),
+        ("TIMEOUT_SECONDS", "0", "no time at all"),
+        ("TIMEOUT_SECONDS", "nan", "below 0"),
+        ("TIMEOUT_SECONDS", "inf", "above 86400"),
+        ("AWS_REGION", "EU North", "not of this form"),
+        ("CDN_BASE_URL", "https://cdn.example.com/?a", "not of this form"),
+        ("DATABASE_AUTH", "token", "not one of them"),
+        ("GITHUB_URL", "https://example.com/" + "x" * 300, "longer than"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_with_what_is_wrong(name: str, text: str, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(MINIMUM | {name: text})
+    (line,) = (line for line in str(caught.value).splitlines() if line.startswith(f"  {name}: "))
+    assert line.startswith(f"  {name}: {said}")
+    assert text not in line.partition("Expected: ")[0]

@@ -10,7 +10,7 @@ import pytest
 
 from tests import bare_machine
 from tests.needs import NEEDS, PROGRAMS
-from tests.tiers import ALL, CONTAINERS, FIRST, REST
+from tests.tiers import ALL, COLLECTED, CONTAINERS, FIRST, REST
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKED = """
@@ -54,9 +54,9 @@ import pytest
 
 class Listing:
     def pytest_collection_finish(self, session):
-        from tests.tiers import tiers_of
-        for item in session.items:
-            print(f"tiers of {item.nodeid}:", *tiers_of(item))
+        from tests.tiers import COLLECTED
+        for name, tiers in session.config.stash[COLLECTED].items():
+            print(f"tiers of {name}:", *tiers)
 
 sys.exit(pytest.main(sys.argv[1:], [Listing()]))
 """
@@ -138,21 +138,21 @@ def test_the_parts_of_a_run_are_all_of_it(run: list[str]) -> None:
 
 
 @pytest.mark.full
-def test_every_test_of_the_project_is_in_a_part_also_as_a_bare_machine_sees_it() -> None:
-    collect = ["--collect-only", "-q", "-p", "no:cacheprovider"]
-    listed = [sys.executable, "-c", LISTED, *collect, f"--tier={ALL}"]
+def test_every_test_of_the_project_is_in_a_part_also_as_a_bare_machine_sees_it(pytestconfig: pytest.Config) -> None:
+    listed = [sys.executable, "-c", LISTED, "--collect-only", "-q", "-p", "no:cacheprovider", f"--tier={FIRST}"]
     said = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True).stdout
     tiers = {name: set(words.split()) for name, words in re.findall(r"^tiers of (.*): (.*)$", said, re.MULTILINE)}
     assert len(tiers) > 5000
     assert [name for name, found in tiers.items() if not found & {FIRST, CONTAINERS, REST}] == []
+    # Where `make containers` and `make e2e` look.
+    boxed = {name.split("/")[1] for name, found in tiers.items() if CONTAINERS in found}
+    assert boxed == {"compose", "image", "e2e"}
     more = {name.partition("::")[0] for name, found in tiers.items() if {FIRST, REST} <= found}
     assert "tests/test_openapi.py" in more
     assert all("hypothesis" in (ROOT / file).read_text(encoding="utf-8") for file in more)
-    bare = [sys.executable, "-m", "pytest", *collect, f"--tier={FIRST}"]
-    said = subprocess.run(bare, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True).stdout
-    assert set(re.findall(r"^tests/.*::.*$", said, re.MULTILINE)) == {
-        name for name, found in tiers.items() if FIRST in found
-    }
+    # This run is the other machine: it has collected what it is asked for, and in `make test-rest` the whole project.
+    here = pytestconfig.stash[COLLECTED]
+    assert {name: tiers.get(name) for name in here} == here
 
 
 def test_a_need_that_is_not_known_is_no_silent_success(tmp_path: Path, run: list[str]) -> None:

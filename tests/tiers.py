@@ -11,9 +11,11 @@ The first tier finds no program but those of `tests.bare_machine`, installs noth
 anything: a test that lacks its mark fails there, on every machine.
 """
 
+import gc
 import os
 import shutil
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +35,8 @@ RUNS: Final = (FIRST, REST, CONTAINERS, ALL)
 LONGEST: Final = frozenset({"awscli", "ministack"})
 # What the tests need that one engine serves: one after the other, and not while `make e2e` uses it.
 ENGINE: Final = frozenset({"image", "podman"})
+# Every test that this run found, with the runs that it is in.
+COLLECTED: Final = pytest.StashKey[dict[str, set[str]]]()
 
 
 def is_first(config: pytest.Config) -> bool:
@@ -67,6 +71,17 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TEST_SERVERS_DIR"] = NOTHING_IS_INSTALLED
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect thousands of tests, all of which stay, without looking among them for garbage again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose program is missing, or fail in CI."""
     for what in needs_of(item):
@@ -80,9 +95,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what is another tier's; begin the longest tests first, so that none is left to the end."""
     items.sort(key=lambda item: needs_of(item).isdisjoint(LONGEST))
     tier = config.getoption("--tier")
-    if others := [item for item in items if tier not in tiers_of(item)]:
+    found = config.stash[COLLECTED] = {item.nodeid: tiers_of(item) for item in items}
+    if others := [item for item in items if tier not in found[item.nodeid]]:
         config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if tier in tiers_of(item)]
+        items[:] = [item for item in items if tier in found[item.nodeid]]
 
 
 def tiers_of(item: pytest.Item) -> set[str]:

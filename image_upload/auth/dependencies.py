@@ -7,7 +7,7 @@ from image_upload.auth.permissions import Right
 from image_upload.auth.principals import ANONYMOUS, Principal
 from image_upload.auth.tokens import Verifier
 from image_upload.errors import ScopeMissing, TokenInvalid, TokenMissing
-from image_upload.settings import Settings
+from image_upload.settings.auth import AuthSettings
 from image_upload.usage.limiter import Limit
 from image_upload.web.routing import TokenDependency
 
@@ -24,7 +24,7 @@ class PrincipalOf(TokenDependency):
 
     def __init__(
         self,
-        settings: Settings,
+        settings: AuthSettings,
         verifier: Verifier,
         limit: Limit | None,
         right: Right = "manage",
@@ -71,6 +71,6 @@ class PrincipalOf(TokenDependency):
         return principal
 
 
-def principal_of(settings: Settings, limit: Limit | None = None) -> PrincipalOf:
+def principal_of(settings: AuthSettings, limit: Limit | None = None) -> PrincipalOf:
     """Return the dependency for the routes. `limit` is the rate limit per user."""
     return PrincipalOf(settings, Verifier(settings), limit)

@@ -136,7 +136,7 @@ def key_of(entry: Mapping[str, Any]) -> Key:
     if entry.get("use", "sig") != "sig" or "verify" not in entry.get("key_ops", ("verify",)):
         raise KeyRefused("it is not for signatures")
     if "d" in entry:
-        raise KeyRefused("it is a private key, which everybody can read now")
+        raise KeyRefused("it is a private key, which is public now")
     try:
         public = jwt.PyJWK(dict(entry), algorithm).key
     except (jwt.PyJWTError, ValueError, TypeError):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from image_upload.auth import jose
 from image_upload.auth.jose import NOT_OURS
 from image_upload.errors import TokenInvalid
-from image_upload.settings import Settings
+from image_upload.settings.auth import AuthSettings
 
 if TYPE_CHECKING:
     from image_upload.auth.jwks import KeySet
@@ -25,7 +25,7 @@ class JwtVerifier:
     public keys, each with its own algorithm. So no token can make the service use a public key as a secret.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AuthSettings) -> None:
         self._settings = settings
         secrets = (settings.jwt_secret, settings.jwt_previous_secret)
         self._secrets = tuple(secret.get_secret_value() for secret in secrets if secret is not None)

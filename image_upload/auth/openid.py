@@ -55,11 +55,11 @@ class OpenIdProvider:
             tokens = await oauth.exchange(calls, self._client, found.endpoints, transaction, code)
             claims = await self._proven(tokens.get("id_token"), found.keys, transaction.nonce)
             if "email" not in claims and found.userinfo is not None:
-                said = await calls.get(found.userinfo, tokens["access_token"])
+                userinfo = await calls.get(found.userinfo, tokens["access_token"])
                 # Core, section 5.3.2: without this check the answer may be about another user.
-                if not isinstance(said, dict) or said.get("sub") != claims["sub"]:
+                if not isinstance(userinfo, dict) or userinfo.get("sub") != claims["sub"]:
                     raise IdentityRefused(_NOT_TRUSTED)
-                claims = {**said, **claims}
+                claims = {**userinfo, **claims}
         return _identity(self._name, self._issuer, claims)
 
     async def _proven(self, token: object, keys: KeySet, nonce: str) -> dict[str, Any]:
@@ -127,8 +127,8 @@ class OpenIdProvider:
 
 def _identity(name: str, issuer: str, claims: Mapping[str, Any]) -> Identity:
     # Some providers write true as text. Any other value, or none, is false.
-    said = claims.get("email_verified")
-    verified = said is True or said == "true"
+    verified = claims.get("email_verified")
+    verified = verified is True or verified == "true"
     return identity_of(name, issuer, claims["sub"], claims.get("email"), claims.get("name"), verified=verified)
 
 

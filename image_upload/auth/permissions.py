@@ -10,7 +10,7 @@
 from typing import Literal
 
 from image_upload.auth.principals import ADMIN, MINT, Principal
-from image_upload.settings import Settings
+from image_upload.settings.auth import AuthSettings
 
 # mint: ask for an upload, continue it, end it. read: read a stored file. manage: change, list or delete files.
 Right = Literal["mint", "read", "manage"]
@@ -21,12 +21,12 @@ def has(principal: Principal, right: Right) -> bool:
     return right == "mint" or MINT not in principal.scopes or ADMIN in principal.scopes
 
 
-def needs_token(right: Right, settings: Settings) -> bool:
+def needs_token(right: Right, settings: AuthSettings) -> bool:
     """Return whether the right needs a token.
 
     In production `manage` always does: anonymous users share one user id, and a listing would reveal all their keys.
     """
-    return settings.auth_required or (right == "manage" and settings.environment == "production")
+    return settings.auth_required or (right == "manage" and settings.production)
 
 
 def may_mint(principal: Principal) -> bool:

@@ -16,7 +16,7 @@ from image_upload.auth.schemas import LogoutRequest, TokenRequest
 from image_upload.auth.sign_in import PROVIDERS, SignIn
 from image_upload.errors import Problem, SignInExpired
 from image_upload.limits import EMAIL_MAX_CHARS, SIGN_IN_EXPIRES_S
-from image_upload.settings import Settings
+from image_upload.settings.sign_in import SignInSettings
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import invalid_request, read_json
 from image_upload.web.routing import DeclaredRoute, Routes, documented
@@ -54,27 +54,24 @@ class _WithoutReferrer(DeclaredRoute):
         return handle_and_say_so
 
 
-def router(settings: Settings, sign_in: SignIn, principal_of: PrincipalOf) -> APIRouter:
+def router(settings: SignInSettings, sign_in: SignIn, principal_of: PrincipalOf) -> APIRouter:
     """Return the routes of providers, tokens and the signed-in user."""
     routes = Routes(tags=["Accounts"], route_class=_WithoutReferrer)
     for name in PROVIDERS:
         _provider_routes(routes, settings, sign_in, name)
     _token_routes(routes, sign_in)
     _me_routes(routes, sign_in, principal_of)
-    if settings.environment != "production":
+    if not settings.production:
         _test_routes(routes, sign_in)
     return routes
 
 
-def _provider_routes(routes: APIRouter, settings: Settings, sign_in: SignIn, name: str) -> None:
-    production = settings.environment == "production"
+def _provider_routes(routes: APIRouter, settings: SignInSettings, sign_in: SignIn, name: str) -> None:
+    production = settings.production
     # With this prefix browsers refuse the cookie from other hosts and over plain http (RFC 6265bis section 4.1.3.2).
     cookie = "__Host-sign-in" if production else "sign-in"
     kept: dict[str, Any] = {"secure": production or settings.on_lambda, "httponly": True, "samesite": "lax"}
 
-    # expects: code_challenge, if the front end binds its code to itself
-    # returns: 302 to the provider, and a cookie for the way back
-    # codes: 422 · 502 provider-failed · 503 sign-in-not-configured, database-not-configured
     @routes.get(
         f"/auth/oauth/{name}",
         name=f"begin_{name}",
@@ -87,15 +84,12 @@ def _provider_routes(routes: APIRouter, settings: Settings, sign_in: SignIn, nam
         ),
     )
     async def begin(request: Request, code_challenge: Challenge = None) -> RedirectResponse:
-        """Open this URL in the browser; do not fetch it."""
+        """For a browser to go to, not to fetch: answers 302 to the provider, with a cookie for the way back."""
         location, sealed = await sign_in.begin(name, str(request.base_url), code_challenge)
         response = RedirectResponse(location, 302)
         response.set_cookie(cookie, sealed, max_age=SIGN_IN_EXPIRES_S, **kept)
         return response
 
-    # expects: what the provider sends the browser back with, and the cookie
-    # returns: 302 to the front end with ?code=, ?token= or ?error=; the cookie is gone
-    # codes: 503 sign-in-not-configured where there is no front end; all else is told to it
     @routes.get(
         f"/auth/oauth/{name}/callback",
         name=f"finish_{name}",
@@ -106,7 +100,10 @@ def _provider_routes(routes: APIRouter, settings: Settings, sign_in: SignIn, nam
         openapi_extra=documented(errors.SignInNotConfigured),
     )
     async def finish(request: Request) -> RedirectResponse:
-        """The redirect URI that is registered with the provider."""
+        """The redirect URI that is registered with the provider. Deletes the cookie.
+
+        Answers 302 to the front end with `?code=`, `?token=`, or `?error=` for all that went wrong.
+        """
         answer = dict(request.query_params)
         try:
             if len(request.query_params.multi_items()) != len(answer):
@@ -125,9 +122,6 @@ def _provider_routes(routes: APIRouter, settings: Settings, sign_in: SignIn, nam
 
 
 def _token_routes(routes: APIRouter, sign_in: SignIn) -> None:
-    # expects: JSON with a one-time code (and its verifier), or with a refresh token
-    # returns: 200 with an access token, the next refresh token and the user
-    # codes: 400 grant-refused · 413 · 422 · 503
     @routes.post(
         "/auth/token",
         summary="Tokens for a code or a refresh token",
@@ -148,9 +142,6 @@ def _token_routes(routes: APIRouter, sign_in: SignIn) -> None:
             return JSONResponse(await sign_in.exchange(asked.code or "", _challenge_of(asked.code_verifier)))
         return JSONResponse(await sign_in.renew(asked.refresh_token or ""))
 
-    # expects: JSON with the refresh token
-    # returns: 204, also for one that is none
-    # codes: 413 · 422 · 503
     @routes.post(
         "/auth/logout",
         summary="Sign out",
@@ -159,7 +150,7 @@ def _token_routes(routes: APIRouter, sign_in: SignIn) -> None:
         openapi_extra=documented(*_JSON, *_DATABASE, body="auth.schemas:LogoutRequest"),
     )
     async def logout(request: Request) -> Response:
-        """End the session: its refresh token stops working. The access token works until it expires."""
+        """Ends the session of a refresh token; an invalid one is no error. Its access token ends by itself, soon."""
         await sign_in.end((await read_json(request, LogoutRequest)).refresh_token)
         return Response(status_code=204)
 
@@ -168,27 +159,18 @@ def _me_routes(routes: APIRouter, sign_in: SignIn, principal_of: PrincipalOf) ->
     signed_in = Annotated[Principal, Depends(principal_of.needs("mint", signed_in=True))]
     told = documented(*_TOKEN, errors.DatabaseUnavailable, answer="auth.schemas:Person")
 
-    # expects: a token
-    # returns: 200 with user_id, email and name
-    # codes: 401 · 503 where the database should answer and does not
     @routes.get("/auth/me", summary="Who am I", operation_id="getCurrentUser", openapi_extra=told)
     async def me(principal: signed_in) -> JSONResponse:
         """Email and name are known only of users who signed in here."""
         return JSONResponse(await sign_in.user(principal.user_id))
 
-    # expects: a token
-    # returns: 200 with user_id, email and name
-    # codes: those of GET /auth/me
     @routes.post("/auth/verify", summary="Is this token good", operation_id="verifyToken", openapi_extra=told)
     async def verify(principal: signed_in) -> JSONResponse:
-        """For a back end that has received a token and needs its user."""
+        """For a back end that has to know a token's user."""
         return JSONResponse(await sign_in.user(principal.user_id))
 
 
 def _test_routes(routes: APIRouter, sign_in: SignIn) -> None:
-    # expects: email
-    # returns: 200 with a token of a user with this address
-    # codes: 422 · 503; in production there is no such route
     @routes.post(
         "/auth/oauth/test-token",
         summary="A token for tests",
@@ -200,7 +182,7 @@ def _test_routes(routes: APIRouter, sign_in: SignIn) -> None:
     async def test_token(
         email: Annotated[str, Query(max_length=EMAIL_MAX_CHARS, pattern=r"^[!-?A-~]+@[!-?A-~]+$")],
     ) -> JSONResponse:
-        """Sign in as the user with this address, without a provider."""
+        """A token of the user with this address. In production there is no such route."""
         return JSONResponse(await sign_in.test_token(email))
 
 

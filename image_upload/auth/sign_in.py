@@ -6,7 +6,7 @@ browser ──begin──► provider ──finish──► front end ──exch
 import logging
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from pydantic import SecretStr
@@ -17,8 +17,12 @@ from image_upload.auth.token_issuer import access_token
 from image_upload.database.database import Database
 from image_upload.database.identity import Identity, Renewed, User
 from image_upload.errors import GrantRefused, SignInNotConfigured
-from image_upload.settings import Settings
+from image_upload.settings.auth import AuthSettings
+from image_upload.settings.sign_in import SignInSettings
 from image_upload.settings.values import is_loopback
+
+if TYPE_CHECKING:
+    from image_upload.database.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
@@ -45,22 +49,27 @@ class SignedInUser(NamedTuple):
 
 
 class SignIn:
-    """Sign-in at all providers. Each provider is built by its first sign-in."""
+    """Sign-in at all providers. Each provider is built by its first sign-in. `auth` says how tokens are signed."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: SignInSettings, auth: AuthSettings, database: Database) -> None:
         self._settings = settings
+        self._auth = auth
         self._database = database
         self._providers: dict[str, Provider] = {}
         secret = settings.session_secret
         # Without a secret (outside production only) a sign-in must end in the process in which it began.
         self._state_cookie = StateCookie(secret.get_secret_value().encode() if secret else secrets.token_bytes(32))
 
+    @property
+    def _sessions(self) -> "Sessions":
+        return self._database.sessions(self._settings.refresh_token_days)
+
     async def begin(self, name: str, base_url: str, challenge: str | None) -> tuple[str, str]:
         """Return the URL to redirect the browser to, and a cookie. `base_url` is the service's, from the request."""
         provider, redirect_uri = self._provider(name), self._redirect_uri(name, base_url)
         # Fail now, and not when the user comes back, if there is no database or no secret for tokens.
         _ = self._database.users
-        access_token(self._settings, 1, 1)
+        access_token(self._auth, 1, 1)
         transaction = oauth_state.begin(name, redirect_uri, challenge)
         return await provider.authorization_url(transaction), self._state_cookie.close(transaction)
 
@@ -71,9 +80,9 @@ class SignIn:
         user = await self._database.users.sign_in(await provider.identity(answer, transaction))
         log.info("signed in", extra={"fields": {"user_id": user.id, "provider": name}})
         if self._settings.oauth_token_in_url and transaction.challenge is None:
-            token = access_token(self._settings, user.id, self._settings.jwt_expire_minutes)
+            token = access_token(self._auth, user.id, self._settings.jwt_expire_minutes)
             return SignedInUser(user, self.front_end(token=token))
-        code = await self._database.sessions.begin(user.id, transaction.challenge)
+        code = await self._sessions.begin(user.id, transaction.challenge)
         return SignedInUser(user, self.front_end(code=code))
 
     def front_end(self, **said: str) -> str:
@@ -84,15 +93,15 @@ class SignIn:
 
     async def exchange(self, code: str, challenge: str | None) -> dict[str, Any]:
         """Exchange a one-time code for tokens. Raises `GrantRefused`."""
-        return await self._tokens(await self._database.sessions.redeem(code, challenge), "code")
+        return await self._tokens(await self._sessions.redeem(code, challenge), "code")
 
     async def renew(self, refresh_token: str) -> dict[str, Any]:
         """Exchange a refresh token for tokens. It works once. Raises `GrantRefused`."""
-        return await self._tokens(await self._database.sessions.renew(refresh_token), "refresh token")
+        return await self._tokens(await self._sessions.renew(refresh_token), "refresh token")
 
     async def end(self, refresh_token: str) -> None:
         """End the session of a refresh token."""
-        await self._database.sessions.end(refresh_token)
+        await self._sessions.end(refresh_token)
 
     async def test_token(self, email: str) -> dict[str, Any]:
         """Return a token for the user with this address, without sign-in. Never in production."""
@@ -119,7 +128,7 @@ class SignIn:
 
     def _answer(self, user: User, minutes: int) -> dict[str, Any]:
         return {
-            "access_token": access_token(self._settings, user.id, minutes),
+            "access_token": access_token(self._auth, user.id, minutes),
             "token_type": "bearer",
             "expires_in": minutes * 60,
             "user": _as_json(user),
@@ -135,7 +144,7 @@ class SignIn:
         base = self._settings.oauth_redirect_base_url
         if base is None:
             # Otherwise a forged Host header would decide where the provider sends its codes.
-            if self._settings.environment == "production" or not is_loopback(urlsplit(base_url).hostname or ""):
+            if self._settings.production or not is_loopback(urlsplit(base_url).hostname or ""):
                 raise SignInNotConfigured(
                     "This service does not know its own address. Its operator sets OAUTH_REDIRECT_BASE_URL."
                 )
@@ -162,18 +171,18 @@ def _client_of(client_id: str | None, secret: SecretStr | None, scope: str, vari
     return Client(client_id, secret.get_secret_value(), scope)
 
 
-def _google(settings: Settings) -> Provider:
+def _google(settings: SignInSettings) -> Provider:
     client = _client_of(settings.google_client_id, settings.google_client_secret, "openid email profile", "GOOGLE")
     from image_upload.auth.openid import OpenIdProvider  # the same
 
     return OpenIdProvider("google", settings.google_issuer, client)
 
 
-def _github(settings: Settings) -> Provider:
+def _github(settings: SignInSettings) -> Provider:
     client = _client_of(settings.github_client_id, settings.github_client_secret, "user:email", "GITHUB")
     from image_upload.auth.github import GitHub  # the same
 
     return GitHub("github", settings.github_url, settings.github_api_url, client)
 
 
-_MAKERS: Mapping[str, Callable[[Settings], Provider]] = {"google": _google, "github": _github}
+_MAKERS: Mapping[str, Callable[[SignInSettings], Provider]] = {"google": _google, "github": _github}

@@ -7,13 +7,13 @@ from typing import Any, Final
 import jwt
 
 from image_upload.errors import SignInNotConfigured
-from image_upload.settings.auth import AccountSettings
+from image_upload.settings.auth import AuthSettings
 
 # The settings that `bearer_token` reads. A caller outside the service needs to load only these.
 READ: Final[tuple[str, ...]] = ("JWT_SECRET", "JWT_ALGORITHM", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_SCOPE_PREFIX")
 
 
-def access_token(settings: AccountSettings, user_id: int, minutes: int) -> str:
+def access_token(settings: AuthSettings, user_id: int, minutes: int) -> str:
     """Return a JWT of this user under JWT_SECRET, with what `tokens` demands of every token.
 
     Raises `SignInNotConfigured`.
@@ -23,7 +23,7 @@ def access_token(settings: AccountSettings, user_id: int, minutes: int) -> str:
     return _signed(settings, {"sub": str(user_id), "iat": now, "exp": now + minutes * 60, "token_use": "access"})
 
 
-def bearer_token(settings: AccountSettings, subject: str, lives_s: int, scopes: Sequence[str] = ()) -> str:
+def bearer_token(settings: AuthSettings, subject: str, lives_s: int, scopes: Sequence[str] = ()) -> str:
     """Return a JWT for a caller of the service, as an operator's back end signs it. Raises `SignInNotConfigured`.
 
     It has no `iat`, because the clock of the signing machine may be ahead of the service's.
@@ -34,7 +34,7 @@ def bearer_token(settings: AccountSettings, subject: str, lives_s: int, scopes: 
     return _signed(settings, claims)
 
 
-def _signed(settings: AccountSettings, claims: dict[str, Any]) -> str:
+def _signed(settings: AuthSettings, claims: dict[str, Any]) -> str:
     if settings.jwt_secret is None:
         raise SignInNotConfigured("This service has no JWT_SECRET to sign tokens with. Its operator sets one.")
     if settings.jwt_issuer is not None:

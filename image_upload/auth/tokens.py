@@ -8,7 +8,7 @@ from image_upload.auth.claims import principal_in
 from image_upload.auth.principals import Principal
 from image_upload.errors import TokenInvalid
 from image_upload.limits import TOKEN_CACHE_MAX, TOKEN_CACHE_S, TOKEN_LEEWAY_S, TOKEN_MAX_CHARS
-from image_upload.settings import Settings
+from image_upload.settings.auth import AuthSettings
 
 if TYPE_CHECKING:
     from image_upload.auth.jwt_verifier import JwtVerifier
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Verifier:
     """Return the principals of tokens. The libraries for it are imported by the first token."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AuthSettings) -> None:
         self._settings = settings
         self._jwt_verifier: JwtVerifier | None = None
         # Keyed by digest, so that memory holds no tokens: until when, and the principal.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from image_upload.aws.sigv4 import Credentials
 from image_upload.errors import CredentialsUnavailable
-from image_upload.settings import Settings
+from image_upload.settings.aws import AwsSettings
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials as ChainCredentials
@@ -24,7 +24,7 @@ class CredentialSource:
     https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AwsSettings) -> None:
         self._fixed: Credentials | None = None
         self._chain: ChainCredentials | None = None
         if settings.aws_access_key_id and settings.aws_secret_access_key:

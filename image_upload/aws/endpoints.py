@@ -53,7 +53,7 @@ def canonical_host(scheme: str, netloc: str) -> str:
 
 _BUCKET = r"(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])"
 _REGION = r"[a-z]{2}(?:-[a-z]+)+-\d{1,2}"
-# s3, s3.dualstack.R, s3-R (legacy), s3-fips.R, s3-fips.dualstack.R, s3.R
+# R is a region: s3, s3.dualstack.R, s3-R (legacy), s3-fips.R, s3-fips.dualstack.R, s3.R
 _ENDPOINT = rf"(?:s3|s3-{_REGION}|s3(?:-fips)?(?:\.dualstack)?\.{_REGION})"
 _SUFFIX = r"\.amazonaws\.com(?:\.cn)?"
 _PATH_HOST = re.compile(rf"{_ENDPOINT}{_SUFFIX}", re.ASCII)

@@ -190,10 +190,10 @@ class SecretSource:
         headers = self._signer.sign_call(body, headers, now=datetime.now(UTC).replace(microsecond=0))
         connection.request("POST", "/", body, headers)
         response = connection.getresponse()
-        said = response.read(SECRETS_ANSWER_MAX_BYTES + 1)
-        if len(said) > SECRETS_ANSWER_MAX_BYTES:
+        answer = response.read(SECRETS_ANSWER_MAX_BYTES + 1)
+        if len(answer) > SECRETS_ANSWER_MAX_BYTES:
             raise SecretsUnavailable(f"{self._host} answered with more than {SECRETS_ANSWER_MAX_BYTES} bytes.")
-        document = _json(said)
+        document = _json(answer)
         if response.status == _OK and isinstance(document, dict):
             return document
         if response.status == _OK:
@@ -204,17 +204,17 @@ class SecretSource:
         """Return the exception for an error document of AWS. Its message repeats only the code, not AWS's text."""
         match = _CODE.fullmatch(str(document.get("__type", "")))
         code = match[1] if match else ""
-        said = str(document.get("message") or document.get("Message") or "").lower()
-        remedy = self._remedy(code, said)
+        message = str(document.get("message") or document.get("Message") or "").lower()
+        remedy = self._remedy(code, message)
         text = f"{self.text} could not be read: {self._host} answered {f'{status} {code}'.rstrip()}. {remedy}"
         is_temporary = status in _RETRYABLE_STATUSES or _RETRYABLE_CODES.search(code)
         return _TemporaryFailure(text) if is_temporary else SecretsUnavailable(text)
 
-    def _remedy(self, code: str, said: str) -> str:
+    def _remedy(self, code: str, message: str) -> str:
         """Return what to do about a code of AWS."""
         ssm = self._reference.service == "ssm"
         action = "ssm:GetParametersByPath" if ssm else "secretsmanager:GetSecretValue"
-        if code in {"InvalidKeyId", "DecryptionFailure"} or "kms" in said or "ciphertext" in said:
+        if code in {"InvalidKeyId", "DecryptionFailure"} or "kms" in message or "ciphertext" in message:
             return (
                 "Allow the function's role kms:Decrypt on the key that encrypts it (parameter SecretsKeyArn of the "
                 "stack), and see that the key is enabled."

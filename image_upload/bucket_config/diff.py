@@ -33,14 +33,14 @@ def cors(found: Any | None, wanted: Sequence[Rule]) -> Diff:
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/cors.html
     """
-    there = (found or {}).get("CORSRules", [])
-    lines = _lines(there, wanted, "ID")
-    ahead = [rule for rule in there[: _last_of_ours(there) + 1] if not _is_ours(rule, "ID")]
+    existing = (found or {}).get("CORSRules", [])
+    lines = _lines(existing, wanted, "ID")
+    ahead = [rule for rule in existing[: _last_of_ours(existing) + 1] if not _is_ours(rule, "ID")]
     if ahead:
         lines.append(
             Line("differs", f"{_name(ahead[0], 'ID')} stands before ours, and S3 takes the first that matches")
         )
-    return _diff(lines, {"CORSRules": [*wanted, *_foreign(there, "ID")]})
+    return _diff(lines, {"CORSRules": [*wanted, *_foreign(existing, "ID")]})
 
 
 def lifecycle(found: Any | None, wanted: Sequence[Rule], purposes: Iterable[Purpose]) -> Diff:
@@ -49,20 +49,22 @@ def lifecycle(found: Any | None, wanted: Sequence[Rule], purposes: Iterable[Purp
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-conflicts.html
     """
     found = found or {}
-    there = [_with_filter(rule) for rule in found.get("Rules", [])]
+    existing = [_with_filter(rule) for rule in found.get("Rules", [])]
     every = list(purposes)
-    lines = _lines(there, wanted, "ID", lambda rule: _overlap(rule, every))
-    return _diff(lines, {**found, "Rules": [*wanted, *_foreign(there, "ID")]})
+    lines = _lines(existing, wanted, "ID", lambda rule: _overlap(rule, every))
+    return _diff(lines, {**found, "Rules": [*wanted, *_foreign(existing, "ID")]})
 
 
 def policy(found: Any | None, wanted: Sequence[Rule], *, keep: Sequence[str] = ()) -> Diff:
     """Compare the statements of a bucket policy. Statements of the service whose Sid is in `keep` are not unwanted."""
     document = found or {"Version": "2012-10-17"}
     statements = document.get("Statement", [])
-    there = [statements] if isinstance(statements, dict) else list(statements)
-    kept = [rule for rule in there if rule.get("Sid") in keep and rule["Sid"] not in {each["Sid"] for each in wanted}]
+    existing = [statements] if isinstance(statements, dict) else list(statements)
+    kept = [
+        rule for rule in existing if rule.get("Sid") in keep and rule["Sid"] not in {each["Sid"] for each in wanted}
+    ]
     wanted = [*wanted, *kept]
-    return _diff(_lines(there, wanted, "Sid"), {**document, "Statement": [*_foreign(there, "Sid"), *wanted]})
+    return _diff(_lines(existing, wanted, "Sid"), {**document, "Statement": [*_foreign(existing, "Sid"), *wanted]})
 
 
 def single_value(found: Any | None, wanted: Rule, what: str) -> Diff:
@@ -93,13 +95,13 @@ def encryption(found: Any | None, wanted: Rule) -> Diff:
     default = rule.get("ApplyServerSideEncryptionByDefault", {})
     algorithm, key = default.get("SSEAlgorithm"), str(default.get("KMSMasterKeyID", ""))
     (target,) = wanted["Rules"]
-    asked = target["ApplyServerSideEncryptionByDefault"]
-    asked_key = str(asked.get("KMSMasterKeyID", ""))
+    wanted_default = target["ApplyServerSideEncryptionByDefault"]
+    wanted_key = str(wanted_default.get("KMSMasterKeyID", ""))
     # S3 may return the ARN of a key that was named by its id or alias.
-    same_key = key == asked_key or key.endswith((f"/{asked_key}", f":{asked_key}"))
-    if algorithm and (not asked_key or (same_key and rule.get("BucketKeyEnabled"))):
+    same_key = key == wanted_key or key.endswith((f"/{wanted_key}", f":{wanted_key}"))
+    if algorithm and (not wanted_key or (same_key and rule.get("BucketKeyEnabled"))):
         return Diff([Line("ok", f"{algorithm} {key}".rstrip())], None)
-    what = f"{asked['SSEAlgorithm']} {asked_key}".rstrip()
+    what = f"{wanted_default['SSEAlgorithm']} {wanted_key}".rstrip()
     seen = " ".join(filter(None, (algorithm, key, "" if rule.get("BucketKeyEnabled") else "without a bucket key")))
     line = Line("differs", f"{what}, not {seen}") if algorithm else Line("missing", what)
     return Diff([line], {"Rules": [{**rule, **target}]})
@@ -110,17 +112,17 @@ def _diff(lines: list[Line], put: Any) -> Diff:
 
 
 def _lines(
-    there: Sequence[Rule], wanted: Sequence[Rule], name: str, about: Callable[[Rule], str] = lambda _: ""
+    existing: Sequence[Rule], wanted: Sequence[Rule], name: str, about: Callable[[Rule], str] = lambda _: ""
 ) -> list[Line]:
     """Return a line for each wanted rule, then for all others. `about` returns the end of a foreign rule's line."""
-    found = {rule[name]: rule for rule in there if _is_ours(rule, name)}
+    found = {rule[name]: rule for rule in existing if _is_ours(rule, name)}
     lines = []
     for rule in wanted:
         state: State = "missing" if rule[name] not in found else "ok" if _same(found[rule[name]], rule) else "differs"
         lines.append(Line(state, rule[name]))
     unwanted = found.keys() - {rule[name] for rule in wanted}
     lines += [Line("unwanted", one) for one in sorted(unwanted)]
-    return [*lines, *(Line("kept", f"{_name(rule, name)}{about(rule)}") for rule in _foreign(there, name))]
+    return [*lines, *(Line("kept", f"{_name(rule, name)}{about(rule)}") for rule in _foreign(existing, name))]
 
 
 def _is_ours(rule: Rule, name: str) -> bool:

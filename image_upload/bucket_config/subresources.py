@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, UnknownRegionError
 
-from image_upload.settings import Settings
+from image_upload.settings.storage import StorageSettings
 
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 20.0
@@ -135,7 +135,7 @@ class Unreachable(Exception):
 class Configuration:
     """The configuration of one bucket, read and written by boto3. Call `close` at the end. Raises `Unreachable`."""
 
-    def __init__(self, settings: Settings, bucket: str) -> None:
+    def __init__(self, settings: StorageSettings, bucket: str) -> None:
         secret, token = settings.aws_secret_access_key, settings.aws_session_token
         self.bucket = bucket
         try:

@@ -14,6 +14,7 @@ from image_upload.bucket_config.diff import TO_DO, Diff, Line
 from image_upload.bucket_config.subresources import Configuration, Refused, Subresource, Unreachable
 from image_upload.domain import purposes
 from image_upload.settings import Settings, SettingsError, load, origins, read_dotenv
+from image_upload.settings.storage import StorageSettings
 
 _DISTRIBUTION = re.compile(r"arn:aws[a-z-]*:cloudfront::\d{12}:distribution/[A-Z0-9]+")
 
@@ -27,19 +28,19 @@ class Step(NamedTuple):
 
 def run(arguments: Sequence[str]) -> int:
     """Run `bucket-rules`. Return 0 if the bucket fits or was set, 1 if it does not fit, 2 if it cannot be read."""
-    asked = _parsed(arguments)
-    given = read_dotenv(os.environ)
-    if asked.bucket:
-        given["S3_BUCKET_NAME"] = asked.bucket
+    options = _parsed(arguments)
+    environ = read_dotenv(os.environ)
+    if options.bucket:
+        environ["S3_BUCKET_NAME"] = options.bucket
     try:
-        settings = load(given, serving=False)
-        steps = _steps(settings, asked)
+        settings = load(environ, serving=False)
+        steps = _steps(settings, options)
     except (SettingsError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     try:
-        with closing(Configuration(settings, settings.s3_bucket_name)) as bucket:
-            return _go(bucket, settings, steps(bucket.partition), apply=asked.apply)
+        with closing(Configuration(settings.storage, settings.storage.s3_bucket_name)) as bucket:
+            return _go(bucket, settings.storage, steps(bucket.partition), apply=options.apply)
     except Unreachable as error:
         print(error, file=sys.stderr)
         return 2
@@ -90,20 +91,21 @@ def _distribution(text: str) -> str:
     return text
 
 
-def _steps(settings: Settings, asked: argparse.Namespace) -> Callable[[str], list[Step]]:
+def _steps(settings: Settings, options: argparse.Namespace) -> Callable[[str], list[Step]]:
     """Return a function from the partition to the steps. Raises `ValueError` for days that S3 would refuse."""
     every = purposes.every()
     lifecycle = rules.lifecycle_rules(
-        every, ia_after_days=asked.ia_after_days, glacier_after_days=asked.glacier_after_days
+        every, ia_after_days=options.ia_after_days, glacier_after_days=options.glacier_after_days
     )
-    cors = rules.cors_rules(asked.origins or settings.cors_allow_origins)
+    cors = rules.cors_rules(options.origins or settings.web.cors_allow_origins)
 
     def steps(partition: str) -> list[Step]:
-        policy = rules.bucket_policy(partition, settings.s3_bucket_name, every, asked.distribution_arn)
-        blocks, enabled = rules.public_access_block(on_aws=settings.s3_endpoint_url is None), {"Status": "Enabled"}
+        policy = rules.bucket_policy(partition, settings.storage.s3_bucket_name, every, options.distribution_arn)
+        blocks = rules.public_access_block(on_aws=settings.storage.s3_endpoint_url is None)
+        enabled = {"Status": "Enabled"}
         chosen = [
             Step(subresources.OWNERSHIP, partial(_whole, rules.ownership(), "the bucket's owner owns every object")),
-            Step(subresources.ENCRYPTION, partial(_encryption, rules.encryption(asked.kms_key_id))),
+            Step(subresources.ENCRYPTION, partial(_encryption, rules.encryption(options.kms_key_id))),
             Step(subresources.CORS, lambda found: diff.cors(found, cors)),
             Step(subresources.LIFECYCLE, lambda found: diff.lifecycle(found, lifecycle, every)),
             # Before the blocks: behind them S3 refuses a policy with a public statement, even one that was there.
@@ -115,11 +117,11 @@ def _steps(settings: Settings, asked: argparse.Namespace) -> Callable[[str], lis
         left_out = set()
         if not cors:
             left_out.add(subresources.CORS)
-        if not asked.versioning:
+        if not options.versioning:
             left_out.add(subresources.VERSIONING)
-        if not asked.events:
+        if not options.events:
             left_out.add(subresources.NOTIFICATIONS)
-        if (settings.s3_endpoint_url or "").startswith("http://") or not settings.use_ssl:
+        if (settings.storage.s3_endpoint_url or "").startswith("http://") or not settings.storage.use_ssl:
             left_out.add(subresources.POLICY)
         return [step for step in chosen if step.subresource not in left_out]
 
@@ -134,9 +136,9 @@ def _encryption(wanted: rules.Rule, found: Any) -> Diff:
     return diff.encryption(found, wanted)
 
 
-def _go(bucket: Configuration, settings: Settings, steps: Sequence[Step], *, apply: bool) -> int:
-    where = f", at {settings.s3_endpoint_url}" if settings.s3_endpoint_url else ""
-    print(f"Bucket {bucket.bucket} in {settings.aws_region}{where}")
+def _go(bucket: Configuration, storage: StorageSettings, steps: Sequence[Step], *, apply: bool) -> int:
+    where = f", at {storage.s3_endpoint_url}" if storage.s3_endpoint_url else ""
+    print(f"Bucket {bucket.bucket} in {storage.aws_region}{where}")
     to_do = failed = 0
     for step in steps:
         try:

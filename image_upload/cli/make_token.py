@@ -11,7 +11,7 @@ from image_upload.auth.principals import ADMIN, MINT, is_user_id
 from image_upload.auth.token_issuer import READ, bearer_token
 from image_upload.limits import SUBJECT_MAX_CHARS, TOKEN_LIFE_MAX_S
 from image_upload.settings import SettingsError, load_section, read_dotenv
-from image_upload.settings.auth import AccountSettings
+from image_upload.settings.auth import AuthSettings
 
 _LIFE: Final = re.compile(r"([1-9][0-9]{0,6})([smhd])", re.ASCII)
 _UNIT_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -30,11 +30,11 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _settings() -> AccountSettings:
+def _settings() -> AuthSettings:
     given = read_dotenv(os.environ)
     # Without ENVIRONMENT the rules of production apply: a short secret is refused.
     read = {name: given[name] for name in READ if name in given}
-    settings = load_section(AccountSettings, read, serving=False)
+    settings = load_section(AuthSettings, read, serving=False)
     if settings.jwt_secret is None:
         raise SettingsError(
             "There is no JWT_SECRET to sign with. Set it in the environment or in a .env file, to the same value as "

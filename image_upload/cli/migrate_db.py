@@ -23,7 +23,7 @@ def run(arguments: Sequence[str]) -> int:
     check = parser.parse_args(arguments).check
     try:
         settings = load(read_dotenv(os.environ), serving=False)
-        if settings.database_url is None:
+        if settings.database.database_url is None:
             raise SettingsError("There is no database to migrate. Set DATABASE_URL; docs/records.md says how.")
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -31,9 +31,9 @@ def run(arguments: Sequence[str]) -> int:
 
     try:
         if check:
-            current = migration.current(settings)
+            current = migration.current(settings.database)
             return _check(current, migration.revisions_after(current))
-        before, after = migration.migrate(settings)
+        before, after = migration.migrate(settings.database)
     except migration.UnknownRevision as unknown:
         print(unknown)
         return 0

@@ -265,12 +265,12 @@ def _token() -> str | None:
     # Needed only for a service that requires tokens.
     from image_upload.auth.token_issuer import READ, bearer_token
     from image_upload.settings import SettingsError, load_section
-    from image_upload.settings.auth import AccountSettings
+    from image_upload.settings.auth import AuthSettings
 
     # In `test` any length of the secret passes: the service checks it when it starts.
     read = {name: os.environ[name] for name in READ if name in os.environ} | {"ENVIRONMENT": "test"}
     try:
-        settings = load_section(AccountSettings, read, serving=False)
+        settings = load_section(AuthSettings, read, serving=False)
     except SettingsError as error:
         raise ValueError(str(error)) from None
     return bearer_token(settings, SUBJECT, TOKEN_LIFE_S)

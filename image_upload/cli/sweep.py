@@ -25,13 +25,13 @@ def run(arguments: Sequence[str]) -> int:
     asked = _parsed(arguments)
     try:
         settings = load(read_dotenv(os.environ), serving=False)
-        if settings.database_url is None and not asked.multiparts:
+        if settings.database.database_url is None and not asked.multiparts:
             raise SettingsError("There is no database to sweep. Set DATABASE_URL; docs/records.md says how.")
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
 
-    logs.configure(settings)
+    logs.configure(settings.service)
     try:
         if asked.multiparts:
             return asyncio.run(_abort_uploads(settings, asked))
@@ -72,7 +72,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
-    context = CompletionContext(settings)
+    context = CompletionContext(settings.storage, settings.database, settings.usage)
     try:
         yield context
     finally:
@@ -95,7 +95,7 @@ def summary(tally: Counter[str]) -> str:
 
 async def _abort_uploads(settings: Settings, asked: argparse.Namespace) -> int:
     count = 0
-    before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings)))
+    before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings.storage)))
     async with _opened(settings) as context, map_s3_errors():
         async for upload in leftovers.open_uploads(context.bucket, before):
             print(f"  begun {upload.began_at:%Y-%m-%d %H:%M}  {_printable(upload.key)}", flush=True)
@@ -108,7 +108,7 @@ async def _abort_uploads(settings: Settings, asked: argparse.Namespace) -> int:
 
 async def _remove_unrecorded(settings: Settings, asked: argparse.Namespace) -> int:
     found: list[Listed] = []
-    before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings)))
+    before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings.storage)))
     async with _opened(settings) as context, map_s3_errors():
         async for each in leftovers.unrecorded(context, before):
             print(f"  {each.last_modified}  {human_bytes(each.size_bytes):>10}  {_printable(each.key)}", flush=True)

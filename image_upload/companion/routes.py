@@ -196,9 +196,6 @@ def router(companion: Companion, principal_of: PrincipalOf) -> APIRouter:
 
 
 def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> None:
-    # expects: query filename, type, metadata[…]
-    # returns: 200 with url, fields and method of a form POST to S3; of a PUT, with headers, where it takes no forms
-    # codes: 400 for the specification · 401 · 422 · 429 · 503
     @routes.get(
         "/params", summary="Uppy: a form for a small file", operation_id="getUppyForm", openapi_extra=documented(*_SPEC)
     )
@@ -208,7 +205,7 @@ def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> No
         filename: str,
         content_type: Annotated[str, Query(alias="type")] = "",
     ) -> JSONResponse:
-        """Uppy calls it before it sends a file in one request."""
+        """What Uppy asks before it sends a file in one request. With `S3_FORM_POST=false` the answer is a PUT."""
         metadata = {
             name[len("metadata[") : -1]: value
             for name, value in request.query_params.items()
@@ -216,9 +213,6 @@ def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> No
         }
         return JSONResponse(await companion.params(companion.spec(filename, content_type, metadata, principal)))
 
-    # expects: JSON filename, type, metadata
-    # returns: 200 with key, uploadId (a ticket), bucket
-    # codes: 400 for the specification · 401 · 422 · 429 · 502, 503
     @routes.post(
         "/multipart",
         summary="Uppy: begin a multipart upload",
@@ -235,9 +229,6 @@ def _form_and_create(routes: APIRouter, companion: Companion, caller: Any) -> No
 
 
 def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
-    # expects: uploadId, partNumbers (1,2,3), key
-    # returns: 200 with presignedUrls by number
-    # codes: 400 parts-invalid · 401 · 403, 404, 410 · 422 · 503
     @routes.get(
         "/multipart/{upload_id}/batch",
         summary="Uppy: URLs of several parts",
@@ -261,9 +252,6 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
         urls, _ = await companion.signed(ticket, [int(number) for number in numbers])
         return JSONResponse({"presignedUrls": urls})
 
-    # expects: uploadId, part number, key
-    # returns: 200 with url and expires (which Uppy 5 takes for the part's time limit as well)
-    # codes: 400 parts-invalid · 401 · 403, 404, 410 · 422 · 503
     @routes.get(
         "/multipart/{upload_id}/{number}",
         summary="Uppy: the URL of one part",
@@ -271,13 +259,10 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
         openapi_extra=documented(*_TICKET, errors.PartsInvalid),
     )
     async def part(upload_id: str, number: int, principal: caller, key: str | None = None) -> JSONResponse:
-        """Uppy calls it for each part, and again before each retry."""
+        """Asked for each part, and again before each new try. Uppy 5 takes `expires` for the part's time limit, too."""
         urls, seconds = await companion.signed(companion.ticket(upload_id, key, principal), [number])
         return JSONResponse({"url": urls[str(number)], "expires": seconds})
 
-    # expects: uploadId, key
-    # returns: 200 with the parts S3 has, all of them
-    # codes: 401 · 403, 410 · 404 upload-not-found · 502, 503
     @routes.get(
         "/multipart/{upload_id}",
         summary="Uppy: the parts S3 has",
@@ -285,7 +270,7 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
         openapi_extra=documented(*_TICKET, errors.SizeMismatch, errors.FileTooLarge, *_S3),
     )
     async def listed(upload_id: str, principal: caller, key: str | None = None) -> JSONResponse:
-        """Uppy calls it when an upload continues after a pause."""
+        """Asked when an upload goes on after a pause. All parts are in one answer."""
         progress = await companion.uploads.progress(companion.ticket(upload_id, key, principal))
         return JSONResponse(
             [
@@ -301,9 +286,6 @@ def _parts(routes: APIRouter, companion: Companion, caller: Any) -> None:
 
 
 def _ends(routes: APIRouter, companion: Companion, caller: Any) -> None:
-    # expects: uploadId, key; JSON parts (PartNumber, ETag)
-    # returns: 200 with location, key, bucket, once S3 has the object with the right length
-    # codes: 400 parts-invalid, parts-refused, size-mismatch, file-too-large · 401 · 403, 410 · 404 · 412 · 502, 503
     @routes.post(
         "/multipart/{upload_id}/complete",
         summary="Uppy: end an upload",
@@ -311,15 +293,12 @@ def _ends(routes: APIRouter, companion: Companion, caller: Any) -> None:
         openapi_extra=documented(*_TICKET, *_ENDS, *_S3, body="companion.routes:UppyComplete"),
     )
     async def complete(upload_id: str, request: Request, principal: caller, key: str | None = None) -> JSONResponse:
-        """Safe to repeat: Uppy repeats it if the answer was lost."""
+        """Answers once S3 has the object with the right length. Uppy repeats it when an answer was lost."""
         wanted = await read_json(request, UppyComplete)
         ticket = companion.ticket(upload_id, key, principal)
         await companion.uploads.complete(ticket, [(part.PartNumber, part.ETag) for part in wanted.parts])
         return JSONResponse(companion.location(ticket))
 
-    # expects: uploadId, key
-    # returns: 200 with {}, also when the upload is not there any more; a finished object stays
-    # codes: 401 · 403, 404, 410 · 502, 503
     @routes.delete(
         "/multipart/{upload_id}",
         summary="Uppy: abort an upload",
@@ -327,7 +306,7 @@ def _ends(routes: APIRouter, companion: Companion, caller: Any) -> None:
         openapi_extra=documented(*_TICKET, *_S3),
     )
     async def abort(upload_id: str, principal: caller, key: str | None = None) -> JSONResponse:
-        """Uppy 5 calls it after every failure, also if S3 has no such upload. That is no error."""
+        """Uppy 5 sends it after every failure: an upload that S3 does not have is no error. A finished object stays."""
         ticket = companion.ticket(upload_id, key, principal)
         with contextlib.suppress(UploadNotFound):
             await companion.uploads.abort(ticket)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from image_upload.completion.confirmation import confirm
 from image_upload.completion.context import CompletionContext
-from image_upload.completion.news import NotFromS3, created
+from image_upload.completion.object_events import NotFromS3, created
 from image_upload.completion.sweep import FAILED
 from image_upload.domain import keys
 from image_upload.errors import InvalidKey, Problem
@@ -64,9 +64,9 @@ async def settle(messages: Sequence[Message], context: CompletionContext, within
 
     async def handle(message: Message) -> None:
         async with at_once:
-            ends = await _ends(message, context)
-        tally.update(ends)
-        if FAILED not in ends:
+            outcomes = await _outcomes(message, context)
+        tally.update(outcomes)
+        if FAILED not in outcomes:
             done.add(message.id)
 
     if not context.database.is_configured:
@@ -83,7 +83,7 @@ async def settle(messages: Sequence[Message], context: CompletionContext, within
     return {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}
 
 
-async def _ends(message: Message, context: CompletionContext) -> list[str]:
+async def _outcomes(message: Message, context: CompletionContext) -> list[str]:
     """Return the states of the records of a message, with `FAILED` if the message must come again."""
     try:
         return [await finished(context, key) for key in _keys_of(message.body, context.bucket.name)]

@@ -12,9 +12,10 @@ from typing import Literal, NamedTuple, Protocol
 from image_upload.database.database import Database
 from image_upload.database.values import ExpectedObject, Fault, Record
 from image_upload.errors import DatabaseUnavailable
+from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import map_s3_errors
-from image_upload.s3.inspection import Inspected, inspect, remove, sha256_of
+from image_upload.s3.objects import StoredObject
 from image_upload.usage.quotas import Quotas
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Confirmation(NamedTuple):
     reason for which the object was removed.
     """
 
-    stored: Inspected | None
+    stored: StoredObject | None
     record: Record | None
     fault: Fault | None = None
 
@@ -60,7 +61,7 @@ async def confirm(
     record: Record | None = None,
     row: RowPolicy = "required",
     allowed: AllowedSize | None = None,
-    found: Inspected | None = None,
+    found: StoredObject | None = None,
     is_over: bool = False,
 ) -> Confirmation:
     """Ask S3 once about a key, verify the object, and settle its row and quota. Safe to repeat, also concurrently.
@@ -79,7 +80,7 @@ async def confirm(
         if _is_settled(context, record, allowed):
             return Confirmation(None, record)
         async with map_s3_errors():
-            found = await inspect(context.bucket, key)
+            found = await objects.head(context.bucket, key, checksums=True)
     if found is None:
         if is_over:
             if record is not None:
@@ -104,7 +105,7 @@ def _is_settled(context: Context, record: Record | None, allowed: AllowedSize | 
 
 async def _settle(
     context: Context,
-    found: Inspected,
+    found: StoredObject,
     record: Record | None,
     row: RowPolicy,
     allowed: AllowedSize | None,
@@ -130,7 +131,7 @@ async def _settle(
     if fault is not None:
         # Row first: if this call is interrupted here, the next one still finds the object and removes it.
         async with map_s3_errors():
-            await remove(context.bucket, found)
+            await objects.delete(context.bucket, found.key, etag=found.etag)
     await context.quotas.settle(found.key, found.size_bytes if fault is None else None)
     return Confirmation(found, record, fault)
 
@@ -147,7 +148,7 @@ def _postponed(row: RowPolicy) -> Iterator[None]:
 
 
 async def _mismatch(
-    bucket: Bucket, found: Inspected, expected: ExpectedObject | None, allowed: AllowedSize | None
+    bucket: Bucket, found: StoredObject, expected: ExpectedObject | None, allowed: AllowedSize | None
 ) -> Fault | None:
     """Return the property in which the object differs from what was signed or recorded; None if it may stay."""
     if allowed is not None and (
@@ -161,6 +162,6 @@ async def _mismatch(
     # "No particular type" (RFC 2046, section 4.5.1): SeaweedFS names the one of the key's extension.
     if expected.content_type.lower() not in (found.content_type.lower(), UNTYPED):
         return "type"
-    if expected.sha256 is not None and expected.sha256 != await sha256_of(bucket, found):
+    if expected.sha256 is not None and expected.sha256 != await objects.sha256_of(bucket, found):
         return "checksum"
     return None

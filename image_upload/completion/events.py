@@ -14,7 +14,7 @@ from typing import Any
 
 from image_upload.completion import batches
 from image_upload.completion.context import CompletionContext
-from image_upload.completion.news import NotFromS3, created
+from image_upload.completion.object_events import NotFromS3, created
 from image_upload.completion.sweep import FAILED, sweep
 from image_upload.errors import Problem
 from image_upload.limits import LAMBDA_DEADLINE_MARGIN_S

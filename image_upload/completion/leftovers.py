@@ -10,15 +10,14 @@ from image_upload.completion.context import CompletionContext
 from image_upload.domain import keys
 from image_upload.domain.purposes import USER_FILE
 from image_upload.limits import LIST_MAX_KEYS, MULTIPART_URL_EXPIRES_S, TICKET_EXPIRES_S
-from image_upload.s3 import inspection, multipart, objects
+from image_upload.s3 import multipart, objects
 from image_upload.s3.bucket import Bucket
-from image_upload.s3.inspection import Inspected
 from image_upload.s3.multipart import OpenUpload
 from image_upload.s3.objects import Listed
-from image_upload.settings import Settings
+from image_upload.settings.storage import StorageSettings
 
 
-def least_age_s(settings: Settings) -> int:
+def least_age_s(settings: StorageSettings) -> int:
     """Return the least age of a leftover in seconds: after it, its ticket and all URLs signed for it have expired."""
     return TICKET_EXPIRES_S + max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
 
@@ -58,7 +57,7 @@ async def unrecorded(context: CompletionContext, before: datetime) -> AsyncItera
 async def remove(context: CompletionContext, found: Listed) -> None:
     """Remove an object of `unrecorded`, if it is unchanged and still has no record."""
     if not await context.database.records.known("file", [found.key]):
-        await inspection.remove(context.bucket, Inspected(found.key, found.size_bytes, "", found.etag, None))
+        await objects.delete(context.bucket, found.key, etag=found.etag)
 
 
 def before(age_s: float) -> datetime:

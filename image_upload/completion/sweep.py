@@ -32,11 +32,11 @@ async def sweep(
     try:
         async with asyncio.timeout(within_s):
             while batch := await context.database.records.claim(datetime.now(UTC), SWEEP_BATCH):
-                ends = await asyncio.gather(*(_end(context, record) for record in batch))
-                tally.update(ends)
+                outcomes = await asyncio.gather(*(_end(context, record) for record in batch))
+                tally.update(outcomes)
                 if report is not None:
                     report(tally)
-                if set(ends) == {FAILED}:
+                if set(outcomes) == {FAILED}:
                     break  # S3 is down, so the next rows would fail too
     except TimeoutError:
         log.info("the sweep's time was over before its work", extra={"fields": dict(tally)})

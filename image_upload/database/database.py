@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from image_upload.errors import DatabaseNotConfigured
-from image_upload.settings import Settings
+from image_upload.settings.database import DatabaseSettings
 
 if TYPE_CHECKING:
     from image_upload.database.records import Records
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Database:
     """The repositories, if a database is configured."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: DatabaseSettings) -> None:
         self._settings = settings
         self._records: Records | None = None
 
@@ -46,13 +46,12 @@ class Database:
 
         return Users(records)
 
-    @property
-    def sessions(self) -> "Sessions":
-        """The sessions of users. Raises `DatabaseNotConfigured`."""
+    def sessions(self, refresh_token_days: int) -> "Sessions":
+        """The sessions of users, each renewable for so long after its sign-in. Raises `DatabaseNotConfigured`."""
         records = self.records
         from image_upload.database.sessions import Sessions  # the same
 
-        return Sessions(records, self._settings.refresh_token_days)
+        return Sessions(records, refresh_token_days)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -20,7 +20,7 @@ from image_upload.limits import (
     DATABASE_KEEPALIVE_S,
     DATABASE_TIMEOUT_S,
 )
-from image_upload.settings import Settings
+from image_upload.settings.database import DatabaseSettings
 
 if TYPE_CHECKING:
     import psycopg
@@ -33,7 +33,7 @@ _PORT = 5432
 class Target:
     """The database of DATABASE_URL, and the parameters to connect to it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: DatabaseSettings) -> None:
         if settings.database_url is None:
             raise ValueError("there is no DATABASE_URL")
         text = settings.database_url.get_secret_value()
@@ -82,7 +82,7 @@ class Target:
             return {"sslmode": "verify-full", "sslrootcert": authorities.of_system()}
         if auth != "password":
             return {"sslmode": "verify-full", "sslrootcert": roots or authorities.of_aws(self.url.host or "", auth)}
-        return {"sslmode": "require"} if self._settings.environment == "production" and "sslmode" not in query else {}
+        return {"sslmode": "require"} if self._settings.production and "sslmode" not in query else {}
 
     def session_set_up(self, timeout_s: float) -> str:
         """Return the SET statements for the server's timeouts: Lambda may freeze this process inside a transaction.

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from image_upload.database.engine import Target, open_for_migrations
 from image_upload.errors import Problem
-from image_upload.settings import Settings
+from image_upload.settings.database import DatabaseSettings
 
 # An arbitrary number, the same in all versions of this service.
 _LOCK: Final = 5_172_993_046_113
@@ -80,7 +80,7 @@ def explain(error: DBAPIError | Problem) -> str:
     return f"The database could not be migrated: {' '.join(str(cause).split())} {remedy}".rstrip()
 
 
-def current(settings: Settings, within_s: float | None = None) -> str | None:
+def current(settings: DatabaseSettings, within_s: float | None = None) -> str | None:
     """Return the revision of the database, None before the first migration. Each statement takes at most `within_s`."""
     engine = _engine(Target(settings), within_s)
     try:
@@ -90,7 +90,7 @@ def current(settings: Settings, within_s: float | None = None) -> str | None:
         engine.dispose()
 
 
-def migrate(settings: Settings, within_s: float | None = None) -> tuple[str | None, str | None]:
+def migrate(settings: DatabaseSettings, within_s: float | None = None) -> tuple[str | None, str | None]:
     """Apply all pending migrations in one transaction; return the revisions before and after. Raises `UnknownRevision`.
 
     A second process waits, and then finds nothing to do. Aurora DSQL has no such lock and no transactions of several

@@ -22,7 +22,7 @@ from image_upload.database.values import ExpectedObject, Fault, Kind, Record
 from image_upload.errors import DatabaseUnavailable
 from image_upload.limits import DATABASE_ATTEMPTS, DATABASE_TIMEOUT_S, SWEEP_LEASE_S
 from image_upload.outbound.deadline import at_most
-from image_upload.settings import Settings
+from image_upload.settings.database import DatabaseSettings
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def new_id() -> int:
 class Records:
     """The rows of `uploads`. The engine connects at its first use. Each call takes at most `timeout_s` seconds."""
 
-    def __init__(self, settings: Settings, *, timeout_s: float = DATABASE_TIMEOUT_S) -> None:
+    def __init__(self, settings: DatabaseSettings, *, timeout_s: float = DATABASE_TIMEOUT_S) -> None:
         target = Target(settings)
         self._engine = open_engine(target, on_lambda=settings.on_lambda, timeout_s=timeout_s)
         self._timeout_s = timeout_s
@@ -222,9 +222,9 @@ def _sqlstate(error: Exception) -> str | None:
 
 def _translated(error: Exception) -> DatabaseUnavailable:
     """Log the error of the database or the connection; return the problem, which names the remedy."""
-    said = str(getattr(error, "orig", error)) or type(error).__name__
-    log.error("the database failed", extra={"fields": {"sqlstate": _sqlstate(error), "database_error": said}})
-    if _sqlstate(error) == _NO_SUCH_TABLE or "no such table" in said:
+    message = str(getattr(error, "orig", error)) or type(error).__name__
+    log.error("the database failed", extra={"fields": {"sqlstate": _sqlstate(error), "database_error": message}})
+    if _sqlstate(error) == _NO_SUCH_TABLE or "no such table" in message:
         return DatabaseUnavailable(
             "The database lacks a table of this version. The service's operator runs: "
             "python -m image_upload migrate-db."

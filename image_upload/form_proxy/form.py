@@ -266,7 +266,7 @@ class Incoming:
 
 
 def _is_file(part: Part) -> bool:
-    """Return whether a part is the form's file: it has a file name, and not only that of a nameless Blob."""
+    """Return whether a part is the form's file: it has a file name; a nameless Blob counts in the file's field only."""
     named = bool(part.filename) and part.name not in _FIELDS
     return named and (part.name == FILE_FIELD or part.filename != _NAMELESS)
 

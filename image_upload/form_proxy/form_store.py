@@ -24,8 +24,8 @@ from image_upload.languages.wording import human_bytes
 from image_upload.limits import MULTIPART_URL_EXPIRES_S, S3_OBJECT_MAX_BYTES
 from image_upload.s3 import objects, transfer
 from image_upload.s3.errors import map_s3_errors
-from image_upload.s3.inspection import Inspected
 from image_upload.s3.objects import StoredObject
+from image_upload.s3.part_reader import ChunkSource
 from image_upload.telemetry import audit
 
 # The fields that decide the key and the object's headers. They must be known before the first byte is sent.
@@ -97,9 +97,7 @@ async def store_form(
 
 
 async def _confirmed(form_store: FormStore, kept: StoredFile) -> StoredFile:
-    stored = kept.stored
-    found = Inspected(kept.key, stored.size_bytes, kept.content_type, stored.etag, stored.sha256)
-    await confirm(form_store.context, kept.key, row="none", found=found)
+    await confirm(form_store.context, kept.key, row="none", found=kept.stored)
     return kept
 
 
@@ -111,17 +109,21 @@ async def _store(
     *,
     expected_bytes: int | None,
 ) -> StoredFile:
-    place = _place(form_store, incoming, user_id)
+    destination = _destination(form_store, incoming, user_id)
     context = form_store.context
-    most_bytes = place.max_bytes if expected_bytes is None else expected_bytes
-    await context.quotas.reserve(place.key, most_bytes, datetime.now(UTC) + timedelta(seconds=_RESERVED_S))
+    most_bytes = destination.max_bytes if expected_bytes is None else expected_bytes
+    await context.quotas.reserve(destination.key, most_bytes, datetime.now(UTC) + timedelta(seconds=_RESERVED_S))
     try:
-        async with aclosing(chunks), aclosing(_up_to(place.max_bytes, chunks)) as stream, map_s3_errors():  # type: ignore[type-var]
+        async with aclosing(chunks), aclosing(_up_to(destination.max_bytes, chunks)) as stream, map_s3_errors():  # type: ignore[type-var]
             stored = await transfer.store(
-                context.bucket, place.key, stream, place.headers, expected_bytes=expected_bytes
+                context.bucket,
+                destination.key,
+                ChunkSource(stream),
+                destination.headers,
+                expected_bytes=expected_bytes,
             )
     except BaseException as error:
-        await asyncio.shield(context.quotas.settle(place.key, None))
+        await asyncio.shield(context.quotas.settle(destination.key, None))
         if isinstance(error, transfer.NothingSent):
             raise EmptyFile from None
         if isinstance(error, transfer.TooManyParts):
@@ -131,14 +133,14 @@ async def _store(
                 max_bytes=S3_OBJECT_MAX_BYTES,
             ) from None
         raise
-    audit.record("store", place.key, purpose=incoming.fields.get(PURPOSE_FIELD), size_bytes=stored.size_bytes)
-    return StoredFile(place.key, place.headers["Content-Type"], stored)
+    audit.record("store", destination.key, purpose=incoming.fields.get(PURPOSE_FIELD), size_bytes=stored.size_bytes)
+    return StoredFile(destination.key, destination.headers["Content-Type"], stored)
 
 
-def _place(form_store: FormStore, incoming: Incoming, user_id: str) -> _Destination:
+def _destination(form_store: FormStore, incoming: Incoming, user_id: str) -> _Destination:
     now, fields = datetime.now(UTC), incoming.fields
     content_type = incoming.content_type or checks.usual_type(incoming.filename) or _ANY_TYPE
-    given = {CLASS_FIELD: fields[CLASS_FIELD]} if fields.get(CLASS_FIELD) else {}
+    class_metadata = {CLASS_FIELD: fields[CLASS_FIELD]} if fields.get(CLASS_FIELD) else {}
     if not fields.get(PURPOSE_FIELD):
         max_bytes = S3_OBJECT_MAX_BYTES
         folder = _folder(form_store, fields.get(FOLDER_FIELD, ""), content_type, incoming.filename)
@@ -155,11 +157,11 @@ def _place(form_store: FormStore, incoming: Incoming, user_id: str) -> _Destinat
             purpose,
             user_id=user_id,
             ext=checks.file_type(purpose, content_type, incoming.filename),
-            class_id=checks.class_id(purpose, given),
+            class_id=checks.class_id(purpose, class_metadata),
             now=now,
         )
     metadata_headers = metadata.headers_of(
-        given, user_id=user_id, filename=incoming.filename, content_type=content_type, now=now
+        class_metadata, user_id=user_id, filename=incoming.filename, content_type=content_type, now=now
     )
     return _Destination(
         key,

@@ -32,18 +32,18 @@ class ConcurrencyLimit:
         self._taken: Counter[str] = Counter()
 
     @contextmanager
-    def one(self, whose: str, *, signed_in: bool) -> Iterator[None]:
+    def slot(self, client: str, *, signed_in: bool) -> Iterator[None]:
         """Hold a slot for an address or a user. Raises `TooManyUploads`."""
         most = self._most if signed_in else self._most - self._for_users
-        if self._taken.total() >= most or self._taken[whose] >= self._share:
+        if self._taken.total() >= most or self._taken[client] >= self._share:
             raise too_busy()
-        self._taken[whose] += 1
+        self._taken[client] += 1
         try:
             yield
         finally:
-            self._taken[whose] -= 1
-            if not self._taken[whose]:
-                del self._taken[whose]
+            self._taken[client] -= 1
+            if not self._taken[client]:
+                del self._taken[client]
 
     @property
     def are_scarce(self) -> bool:
@@ -60,7 +60,7 @@ def too_busy() -> TooManyUploads:
     )
 
 
-async def paced(
+async def enforce_min_rate(
     stream: AsyncIterator[bytes],
     is_busy: Callable[[], bool] = lambda: False,
     *,

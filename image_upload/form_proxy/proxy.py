@@ -4,7 +4,7 @@ import asyncio
 import functools
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -14,12 +14,13 @@ from starlette.requests import Request
 
 from image_upload.auth.principals import Principal
 from image_upload.completion.context import CompletionContext
-from image_upload.domain import checks, keys, purposes
+from image_upload.domain import checks, keys
+from image_upload.domain.purposes import USER_FILE, Purpose
 from image_upload.errors import ChunksNotSupported, EmptyFile, Problem, UploadTimedOut, ValidationFailed
 from image_upload.form_proxy import spool as spools
 from image_upload.form_proxy.form import SUCCESS_URL_FIELD, Incoming
 from image_upload.form_proxy.form_store import FormStore, StoredFile, store_form
-from image_upload.form_proxy.min_rate import ConcurrencyLimit, paced
+from image_upload.form_proxy.min_rate import ConcurrencyLimit, enforce_min_rate
 from image_upload.form_proxy.outcome import is_stored
 from image_upload.form_proxy.sender import Sender, Sent, judge, put_headers
 from image_upload.form_proxy.spool import Form, SpoolBudgets
@@ -32,8 +33,9 @@ from image_upload.limits import (
 )
 from image_upload.outbound.budget import ByteBudget
 from image_upload.outbound.deadline import Deadline, upload_deadline
-from image_upload.settings import Settings, origins
-from image_upload.usage.addresses import address_of
+from image_upload.settings import origins
+from image_upload.settings.proxy import ProxySettings
+from image_upload.usage.addresses import AddressOf
 from image_upload.web.routing import length_of
 
 RETRIES_DEFAULT = 3
@@ -54,18 +56,28 @@ class Done(NamedTuple):
 
 
 class Proxy:
-    """Check a form and its target, and send its file."""
+    """Check a form and its target, and send its file.
 
-    def __init__(self, settings: Settings, context: CompletionContext) -> None:
+    `table` holds the purposes by name. A form's `success_url` may lead to one of `front_ends`, which are origins.
+    """
+
+    def __init__(
+        self,
+        settings: ProxySettings,
+        context: CompletionContext,
+        table: Mapping[str, Purpose],
+        *,
+        address_of: AddressOf,
+        front_ends: Sequence[str],
+    ) -> None:
         self._context = context
         self._bucket = context.bucket
         self._settings = settings
-        self._places = ConcurrencyLimit(settings.uploads_per_address)
-        self._address_of = address_of(settings)
+        self._slots = ConcurrencyLimit(settings.uploads_per_address)
+        self._table = table
+        self._address_of = address_of
+        self._front_ends = front_ends
         self._disk = ByteBudget(settings.spool_bytes)
-        callback = settings.frontend_callback_url
-        front_end = origins.of_url(callback) if callback else None
-        self._front_ends = (*settings.cors_allow_origins, *([front_end] if front_end else []))
 
     @functools.cached_property
     def _rule(self) -> TargetRule:
@@ -80,7 +92,7 @@ class Proxy:
     async def handle(self, request: Request, *, retrying: bool) -> Done:
         """Send a form's file to its target. Raises a problem of the form before any byte is sent, or S3's own."""
         started = time.monotonic()
-        with self._places.one(self._address_of(request.scope), signed_in=False):
+        with self._slots.slot(self._address_of(request.scope), signed_in=False):
             deadline, incoming = self._arriving(request)
             try:
                 sent = await self._pass_on(incoming, deadline, retrying=retrying)
@@ -97,12 +109,11 @@ class Proxy:
     async def store(self, request: Request, principal: Principal) -> StoredFile:
         """Store the form's file in the service's bucket; see `form_store.store_form`."""
         # The prefix keeps user ids apart from addresses.
-        whose = f"user {principal.user_id}" if principal.signed_in else self._address_of(request.scope)
-        with self._places.one(whose, signed_in=principal.signed_in):
+        client = f"user {principal.user_id}" if principal.signed_in else self._address_of(request.scope)
+        with self._slots.slot(client, signed_in=principal.signed_in):
             deadline, incoming = self._arriving(request)
             async with _until(deadline):
-                table = purposes.table(allow_gif=self._settings.allow_gif)
-                form_store = FormStore(self._context, table)
+                form_store = FormStore(self._context, self._table)
                 stored = await store_form(form_store, incoming, principal.user_id, self._budgets())
                 return stored._replace(success_url=_success_url(incoming))
 
@@ -110,16 +121,16 @@ class Proxy:
         return Sender(self._bucket.client, self._bucket.streaming_put, functools.partial(is_stored, self._bucket))
 
     def _budgets(self) -> SpoolBudgets | None:
-        """The budgets for spooled files; None if the whole body is in memory already."""
+        """Return the budgets for spooled files; None if the whole body is in memory already."""
         return None if self._settings.on_lambda else SpoolBudgets(self._bucket.buffers, self._disk)
 
     def _is_busy(self) -> bool:
-        return self._places.are_scarce or self._bucket.buffers.is_waited_for
+        return self._slots.are_scarce or self._bucket.buffers.is_waited_for
 
     def _arriving(self, request: Request) -> tuple[Deadline, Incoming]:
         _refuse_piece(request.headers.get("content-range", ""))
         incoming = Incoming(
-            paced(request.stream(), self._is_busy),
+            enforce_min_rate(request.stream(), self._is_busy),
             request.headers.get("content-type"),
             length_of(request.headers.get("content-length", "").encode("latin-1")),
             {SUCCESS_URL_FIELD: self._check_success_url},
@@ -239,7 +250,7 @@ def _refuse_piece(content_range: str) -> None:
 
 def _type_of(target: Target, filename: str) -> str:
     """Return the media type of a part that names none, by the key's extension: the signed type cannot be read."""
-    if target.key.startswith(purposes.USER_FILE.prefix):
+    if target.key.startswith(USER_FILE.prefix):
         return _ANY_TYPE  # POST /files/upload-url always signs this type
     return checks.usual_type(target.key) or checks.usual_type(filename) or _ANY_TYPE
 

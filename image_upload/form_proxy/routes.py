@@ -6,7 +6,6 @@ from fastapi import APIRouter, Depends, Request
 
 from image_upload.auth.dependencies import PrincipalOf
 from image_upload.auth.principals import Principal
-from image_upload.completion.context import CompletionContext
 from image_upload.errors import (
     BodyTooLarge,
     ChunksNotSupported,
@@ -41,7 +40,7 @@ from image_upload.errors import (
 from image_upload.form_proxy.proxy import RETRIES_DEFAULT, Done, Proxy
 from image_upload.form_proxy.router import RETRY_PATH, file_max_bytes
 from image_upload.limits import FORM_OVERHEAD_MAX_BYTES, RETRIES_MAX, S3_OBJECT_MAX_BYTES, S3_PUT_MAX_BYTES
-from image_upload.settings import Settings
+from image_upload.settings.proxy import ProxySettings
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.routing import Routes, documented
 
@@ -125,19 +124,15 @@ _STORE_FORM: dict[str, Any] = {
 }
 
 
-def router(settings: Settings, context: CompletionContext, principal_of: PrincipalOf) -> APIRouter:
+def router(proxy: Proxy, settings: ProxySettings, principal_of: PrincipalOf) -> APIRouter:
     """Return the form routes. The first two need no token, because the presigned URL is the permission."""
     routes = Routes(tags=["Proxy"])
-    proxy = Proxy(settings, context)
 
     def takes(stored_max_bytes: int) -> dict[str, Any]:
         """Return a form's limits: its file and the form around it; `min_rate` watches the client's rate."""
         most = file_max_bytes(stored_max_bytes, settings) + FORM_OVERHEAD_MAX_BYTES
         return {"max_body_bytes": most, "body_timeout_s": None}
 
-    # expects: form with file and uploadUrl, in either order; success_url
-    # returns: 200 after S3's 2xx; one attempt; with success_url 303
-    # codes: 400, 403 for the form and its URL · 413 · 415 · 422 · 400, 502, 504 for S3
     @routes.post(
         "/upload-with-presigned",
         summary="Store a form's file, one attempt",
@@ -150,13 +145,10 @@ def router(settings: Settings, context: CompletionContext, principal_of: Princip
         ),
     )
     async def upload(request: Request) -> JSONResponse:
-        """For clients that cannot reach S3. Reports success only after S3 has confirmed the file."""
+        """For clients that cannot reach S3. Answers 200, with `success_url` 303, after S3 has confirmed the file."""
         done = await proxy.handle(request, retrying=False)
         return _answer(_stored(done), done.success_url)
 
-    # expects: the same and max_retries, 0 to 10
-    # returns: the same and attempts; at most max_retries + 1 of them
-    # codes: the same
     @routes.post(
         RETRY_PATH,
         summary="Store a form's file, with retry",
@@ -171,12 +163,9 @@ def router(settings: Settings, context: CompletionContext, principal_of: Princip
     async def upload_with_retry(request: Request) -> JSONResponse:
         """Repeats the upload after connection errors, timeouts, 408, 429 and 5xx, with growing random pauses."""
         done = await proxy.handle(request, retrying=True)
-        said = _stored(done) | {"attempts": done.sent.attempts, "last_failure": done.sent.last_failure}
-        return _answer(said, done.success_url)
+        content = _stored(done) | {"attempts": done.sent.attempts, "last_failure": done.sent.last_failure}
+        return _answer(content, done.success_url)
 
-    # expects: form with file; folder or purpose, class_id, success_url, in front of it or behind
-    # returns: 200 (with success_url 303) with key, size, type and ETag, once S3 has the whole file
-    # codes: 400 for the form, its file and folder · 401 · 408 · 413 · 415 · 422 · 429 · 502, 503, 504
     @routes.post(
         "/api/v1/s3/upload",
         summary="Store a form's file in the service's bucket",
@@ -190,23 +179,23 @@ def router(settings: Settings, context: CompletionContext, principal_of: Princip
     ) -> JSONResponse:
         """Outside Lambda a file of any size. With `folder` or `purpose` before `file`, nothing is written to disk."""
         stored = await proxy.store(request, principal)
-        said = {
+        content = {
             "key": stored.key,
             "size": stored.stored.size_bytes,
             "content_type": stored.content_type,
             "etag": stored.stored.etag,
             "cdn_url": proxy.cdn_url(stored.key),
         }
-        return _answer(said, stored.success_url)
+        return _answer(content, stored.success_url)
 
     return routes
 
 
-def _answer(said: dict[str, Any], success_url: str | None) -> JSONResponse:
+def _answer(content: dict[str, Any], success_url: str | None) -> JSONResponse:
     """Return the answer: 200, or with `success_url` a redirect for a plain HTML form."""
     if success_url is None:
-        return JSONResponse(said)
-    return JSONResponse(said, status_code=303, headers={"Location": success_url})
+        return JSONResponse(content)
+    return JSONResponse(content, status_code=303, headers={"Location": success_url})
 
 
 def _stored(done: Done) -> dict[str, Any]:

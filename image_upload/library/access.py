@@ -7,7 +7,7 @@ from image_upload.auth.principals import Principal
 from image_upload.domain import keys
 from image_upload.errors import TokenMissing
 from image_upload.library.objects import Library, missing
-from image_upload.settings import Settings
+from image_upload.settings.auth import AuthSettings
 
 Action = Literal["read", "delete"]
 
@@ -20,7 +20,7 @@ class Access:
     would reveal all their keys.
     """
 
-    def __init__(self, settings: Settings, library: Library) -> None:
+    def __init__(self, settings: AuthSettings, library: Library) -> None:
         self._library = library
         self._manage_needs_token = permissions.needs_token("manage", settings)
         self.shares_the_rest = not self._manage_needs_token

@@ -29,7 +29,7 @@ class Fingerprint(Protocol):
         """Return whether the bytes were the object's."""
 
 
-class Whole:
+class FullObjectDigest:
     """The digest of all bytes."""
 
     def __init__(self, algorithm: str, expected: bytes) -> None:
@@ -45,7 +45,7 @@ class Whole:
         return self._hash.digest() == self._expected
 
 
-class OfParts:
+class CompositeDigest:
     """The SHA-256 of the SHA-256s of parts of one length; the last may be shorter."""
 
     def __init__(self, part_bytes: int, expected: bytes) -> None:
@@ -91,9 +91,9 @@ def fingerprint_of(stored: StoredObject, first_part_bytes: int | None) -> Finger
         # The ETag may have the number of parts too: a multipart object's SHA-256 is never that of all bytes.
         count = _PARTS.fullmatch(stored.sha256) or _PARTS.fullmatch(stored.etag.strip('"'))
         if count is None:
-            return Whole("sha256", digest) if "-" not in stored.etag else None
+            return FullObjectDigest("sha256", digest) if not stored.in_parts else None
         if first_part_bytes and -(-stored.size_bytes // first_part_bytes) == int(count[1]):
-            return OfParts(first_part_bytes, digest)
+            return CompositeDigest(first_part_bytes, digest)
         return None
     md5 = _MD5.fullmatch(stored.etag)
-    return Whole("md5", bytes.fromhex(md5[1])) if md5 and stored.encryption in _PLAIN else None
+    return FullObjectDigest("md5", bytes.fromhex(md5[1])) if md5 and stored.encryption in _PLAIN else None

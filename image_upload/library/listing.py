@@ -22,7 +22,7 @@ from image_upload.s3.objects import Listed
 _LATE_DAYS = 2
 
 
-class Place(NamedTuple):
+class KeyPrefix(NamedTuple):
     """A prefix to list. `shared`: other users' keys may begin with it too."""
 
     prefix: str
@@ -47,47 +47,47 @@ async def list_own(
     """
     after = tokens.read(token, user_id, prefix) if token is not None else ""
     mine = (keys.owner_tag(user_id), None) if with_untagged else (keys.owner_tag(user_id),)
-    places = [Place(prefix, shared=False)] if with_untagged else places_of(user_id, prefix, datetime.now(UTC))
+    prefixes = [KeyPrefix(prefix, shared=False)] if with_untagged else prefixes_of(user_id, prefix, datetime.now(UTC))
     found: list[Listed] = []
     calls, until = 0, time.monotonic() + LIST_WALK_S
-    for index, place in enumerate(places):
-        if after > place.prefix and not after.startswith(place.prefix):
+    for index, key_prefix in enumerate(prefixes):
+        if after > key_prefix.prefix and not after.startswith(key_prefix.prefix):
             continue  # it was on earlier pages
-        position, more = (after if after.startswith(place.prefix) else ""), True
+        position, more = (after if after.startswith(key_prefix.prefix) else ""), True
         while more:
             if calls and (calls == LIST_CALLS_MAX or time.monotonic() > until):
-                return FilePage(found, tokens.issue(position or place.prefix, user_id, prefix))
+                return FilePage(found, tokens.issue(position or key_prefix.prefix, user_id, prefix))
             calls += 1
-            asked = LIST_MAX_KEYS if place.shared else max_keys - len(found)
+            wanted = LIST_MAX_KEYS if key_prefix.shared else max_keys - len(found)
             async with map_s3_errors():
-                page = await objects.page(bucket, place.prefix, after=position, max_keys=asked)
+                page = await objects.page(bucket, key_prefix.prefix, after=position, max_keys=wanted)
             more = page.more and bool(page.objects)
             for number, each in enumerate(page.objects, 1):
                 position = each.key
                 if keys.owner_tag_in(each.key) in mine:
                     found.append(each)
                 if len(found) == max_keys:
-                    rest = more or number < len(page.objects) or index + 1 < len(places)
+                    rest = more or number < len(page.objects) or index + 1 < len(prefixes)
                     return FilePage(found, tokens.issue(position, user_id, prefix) if rest else None)
     return FilePage(found, None)
 
 
-def places_of(user_id: str, prefix: str, now: datetime) -> list[Place]:
+def prefixes_of(user_id: str, prefix: str, now: datetime) -> list[KeyPrefix]:
     """Return the prefixes that the user's files below a prefix can have, in order, without overlap."""
-    all_places = [
-        Place(f"{keys.DEFAULT_FOLDER}/{keys.segment(user_id)}/{keys.owner_tag(user_id)}", shared=False),
-        *(place for purpose in purposes.every() for place in _places(purpose, user_id, now)),
+    all_prefixes = [
+        KeyPrefix(f"{keys.DEFAULT_FOLDER}/{keys.segment(user_id)}/{keys.owner_tag(user_id)}", shared=False),
+        *(each for purpose in purposes.every() for each in _prefixes(purpose, user_id, now)),
     ]
-    for place in all_places:
-        if prefix.startswith(place.prefix):
-            return [Place(prefix, place.shared)]
-    below = sorted(place for place in all_places if place.prefix.startswith(prefix))
-    return below or [Place(prefix, shared=True)]
+    for each in all_prefixes:
+        if prefix.startswith(each.prefix):
+            return [KeyPrefix(prefix, each.shared)]
+    below = sorted(each for each in all_prefixes if each.prefix.startswith(prefix))
+    return below or [KeyPrefix(prefix, shared=True)]
 
 
-def _places(purpose: Purpose, user_id: str, now: datetime) -> Iterator[Place]:
+def _prefixes(purpose: Purpose, user_id: str, now: datetime) -> Iterator[KeyPrefix]:
     pattern = purpose.key.replace("{user}", keys.segment(user_id)).replace("{id}", keys.owner_tag(user_id) + "{random}")
     days = (now - timedelta(days=back) for back in range(-1, (purpose.kept_days or 0) + _LATE_DAYS + 1))
     for day in days if "{yyyymmdd}" in pattern else [now]:
         head = pattern.replace("{yyyymmdd}", day.strftime("%Y%m%d")).partition("{")[0]
-        yield Place(head, shared=head == purpose.prefix)
+        yield KeyPrefix(head, shared=head == purpose.prefix)

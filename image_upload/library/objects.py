@@ -5,8 +5,9 @@ docs/library.md has examples. The functions raise the errors of `image_upload.er
 
 import asyncio
 import contextlib
+import os
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
 from os import PathLike
@@ -26,11 +27,11 @@ from image_upload.s3 import objects, transfer
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import map_s3_errors
 from image_upload.s3.objects import StoredObject
+from image_upload.s3.part_reader import FileSource
 from image_upload.settings import Settings, load
 
 LIST_DEFAULT_KEYS = 100
 FILE_URL_EXPIRES_S = 3600
-_READ_BYTES = 1024 * 1024
 # The metadata name of the owner tag of objects whose key has none: existing objects carry it, and stores keep hyphens.
 OWNER_TAG = "owner-mark"
 # Replaces the user id in tokens for pages of all objects. No user has this id.
@@ -55,7 +56,7 @@ class Library:
     def of(cls, settings: Settings | Mapping[str, str]) -> "Library":
         """Return the library for the bucket of settings, or of a mapping like `os.environ`. Raises `SettingsError`."""
         known = settings if isinstance(settings, Settings) else load(settings, serving=False)
-        return cls(Bucket(known), PageTokens(known))
+        return cls(Bucket(known.storage), PageTokens(known.auth))
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,10 +95,12 @@ class Library:
             now=datetime.now(UTC),
         )
         headers = {"Content-Type": content_type, **metadata_headers, **self._bucket.storage_headers(key)}
-        with await asyncio.to_thread(path.open, "rb") as file:
-            async with aclosing(_chunks(file)) as chunks, map_s3_errors():
+        with await asyncio.to_thread(path.open, "rb", buffering=0) as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            source = FileSource(file, size_bytes)
+            async with map_s3_errors():
                 try:
-                    return await transfer.store(self._bucket, key, chunks, headers, expected_bytes=path.stat().st_size)
+                    return await transfer.store(self._bucket, key, source, headers, expected_bytes=size_bytes)
                 except transfer.NothingSent:
                     raise EmptyFile from None
 
@@ -132,7 +135,7 @@ class Library:
             if fingerprint is not None:
                 fingerprint.update(chunk)
 
-        async with map_s3_errors(), aclosing(objects.read(self._bucket, key, stored)) as chunks:
+        async with map_s3_errors(), aclosing(objects.read(self._bucket, stored)) as chunks:
             async for chunk in chunks:
                 await asyncio.to_thread(take, chunk)
         if fingerprint is not None and not fingerprint.matches():
@@ -144,7 +147,7 @@ class Library:
 
     async def _fingerprint(self, key: str, stored: StoredObject) -> "Fingerprint | None":
         first = None
-        if stored.sha256 is not None and "-" in stored.sha256 + stored.etag:
+        if stored.sha256 is not None and stored.in_parts:
             async with map_s3_errors():
                 first = await objects.head(self._bucket, key, part=1)
         return fingerprint_of(stored, first.size_bytes if first else None)
@@ -253,8 +256,3 @@ def missing(concealed_key: str | None = None) -> ObjectMissing:
     return ObjectMissing(
         "There is no such object of yours. Compare the key with the one you were given.", concealed_key=concealed_key
     )
-
-
-async def _chunks(file: BinaryIO) -> AsyncGenerator[memoryview, None]:
-    while chunk := await asyncio.to_thread(file.read, _READ_BYTES):
-        yield memoryview(chunk)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from image_upload.errors import ValidationFailed
 from image_upload.limits import S3_KEY_MAX_BYTES
-from image_upload.settings import Settings
+from image_upload.settings.auth import AuthSettings
 
 if TYPE_CHECKING:
     from image_upload.s3.objects import Listed
@@ -38,7 +38,7 @@ class PageTokens:
     processes can read the tokens. Without a secret each process uses a random key.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AuthSettings) -> None:
         known = [each for each in (settings.jwt_secret, settings.jwt_previous_secret) if each is not None]
         masters = [each.get_secret_value().encode() for each in known] or [secrets.token_bytes()]
         self._keys = [hmac.digest(each, b"image-upload page v1", "sha256") for each in masters]

@@ -4,11 +4,11 @@ from fastapi import APIRouter
 
 from image_upload.auth.dependencies import PrincipalOf
 from image_upload.s3.bucket import Bucket
-from image_upload.settings import Settings
+from image_upload.settings.auth import AuthSettings
 from image_upload.web.routing import LazyRouter
 
 
-def router(settings: Settings, bucket: Bucket, principal_of: PrincipalOf) -> LazyRouter:
+def router(settings: AuthSettings, bucket: Bucket, principal_of: PrincipalOf) -> LazyRouter:
     """Return the router that lists, reads, describes and deletes stored files."""
 
     def build() -> APIRouter:

@@ -20,7 +20,7 @@ from image_upload.library.pages import PageTokens
 from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.objects import StoredObject
-from image_upload.settings import Settings
+from image_upload.settings.auth import AuthSettings
 from image_upload.telemetry import audit
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.routing import Routes, documented
@@ -60,7 +60,7 @@ _Name = Annotated[
 ]
 
 
-def router(settings: Settings, bucket: Bucket, principal_of: PrincipalOf) -> APIRouter:
+def router(settings: AuthSettings, bucket: Bucket, principal_of: PrincipalOf) -> APIRouter:
     """Return the library's routes for one bucket."""
     routes = Routes(tags=["Reading and managing"])
     reader = Annotated[Principal, Depends(principal_of.needs("read"))]
@@ -92,9 +92,6 @@ def _described(key: str, stored: StoredObject, cdn_url: str | None) -> JSONRespo
 
 
 def _images(routes: APIRouter, library: Library, access: Access, reader: Any, manager: Any) -> None:
-    # expects: a key with slashes
-    # returns: 200 with what S3 says of the object
-    # codes: 400 invalid-key · 401 · 404 object-missing · 422 · 502, 503, 504
     @routes.get(
         "/images/{key:key}/metadata",
         summary="What is known of a stored file",
@@ -106,9 +103,6 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
         key = await access.check(principal, "read", key)
         return _described(key, await library.get_file_metadata(key), library.cdn_url(key))
 
-    # expects: a key with slashes; as_download, filename
-    # returns: 200 with a presigned GET, whether or not the object exists (S3 answers that)
-    # codes: 400 invalid-key, invalid-filename · 401 · 404 · 422 · 502, 503, 504
     @routes.get(
         "/images/{key:key}",
         summary="A URL to read a stored file",
@@ -118,14 +112,11 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
     async def image_url(
         key: str, principal: reader, *, as_download: _Download = False, filename: _Name = None
     ) -> JSONResponse:
-        """Returns a presigned GET URL that is valid for 15 minutes."""
+        """Returns a presigned GET URL that is valid for 15 minutes, also for a key without an object."""
         key = await access.check(principal, "read", key)
         made = await library.get_file_url(key, READ_URL_EXPIRES_S, as_download=as_download, filename=filename)
         return JSONResponse({"url": made.url, "key": key, "expiresIn": made.expires_s, "download": as_download})
 
-    # expects: a key with slashes
-    # returns: 204, also when there is nothing (any more)
-    # codes: 400 invalid-key · 401 · 404 for another user's key · 422 · 502, 503, 504
     @routes.delete(
         "/images/{key:key}",
         summary="Delete a stored file",
@@ -135,7 +126,7 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
         openapi_extra=documented(*_ASKING),
     )
     async def delete_image(key: str, principal: manager) -> Response:
-        """Safe to repeat. In a versioned bucket earlier versions stay."""
+        """Safe to repeat: answers 204 also without an object. In a bucket with versions the earlier ones stay."""
         key = await access.check(principal, "delete", key)
         audit.record("delete", key)
         await library.delete_file(key)
@@ -143,9 +134,6 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
 
 
 def _files(routes: APIRouter, library: Library, access: Access, reader: Any, manager: Any) -> None:
-    # expects: prefix, max_keys, continuation_token
-    # returns: 200 with a page of objects and the token of the next one
-    # codes: 400 invalid-key for the prefix · 401 · 422 · 502, 503, 504
     @routes.get(
         "/api/v1/s3/files",
         summary="List stored files",
@@ -180,9 +168,6 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         ]
         return JSONResponse({"files": files, "prefix": prefix, "next_token": page.next_token})
 
-    # expects: a key with slashes; expires_in, as_download, filename
-    # returns: 200 with a presigned GET, whether or not the object exists (S3 answers that)
-    # codes: 400 invalid-key, invalid-filename · 401 · 404 · 422 · 502, 503, 504
     @routes.get(
         "/api/v1/s3/file/{key:key}/url",
         summary="A URL to read a stored file, for a time of your choice",
@@ -199,14 +184,14 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         as_download: _Download = False,
         filename: _Name = None,
     ) -> JSONResponse:
-        """Returns a presigned GET URL. It expires earlier if the service's credentials do."""
+        """Returns a presigned GET URL, also for a key without an object.
+
+        It ends with the service's credentials, if those end before.
+        """
         key = await access.check(principal, "read", key)
         made = await library.get_file_url(key, expires_in, as_download=as_download, filename=filename)
         return JSONResponse({"url": made.url, "key": key, "expires_in": made.expires_s, "download": as_download})
 
-    # expects: a key with slashes
-    # returns: 200 with what S3 says of the object
-    # codes: 400 invalid-key · 401 · 404 object-missing · 422 · 502, 503, 504
     @routes.get(
         "/api/v1/s3/file/{key:key}/metadata",
         summary="The same as GET /images/{key}/metadata",
@@ -218,9 +203,6 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         key = await access.check(principal, "read", key)
         return _described(key, await library.get_file_metadata(key), library.cdn_url(key))
 
-    # expects: a key with slashes
-    # returns: 200 with exists, true or false; never false because S3 refused or was silent
-    # codes: 400 invalid-key · 401 · 404 for another user's key · 422 · 502, 503, 504
     @routes.get(
         "/api/v1/s3/file/{key:key}/exists",
         summary="Whether there is such a file",
@@ -228,13 +210,10 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         openapi_extra=documented(*_ASKING, answer="library.schemas:Exists"),
     )
     async def file_exists(key: str, principal: reader) -> JSONResponse:
-        """False only if S3 answers that the object does not exist."""
+        """False only if S3 says so, never because it refused or did not answer."""
         key = await access.check(principal, "read", key)
         return JSONResponse({"key": key, "exists": await library.file_exists(key)})
 
-    # expects: a key with slashes
-    # returns: 204, also when there is nothing (any more)
-    # codes: 400 invalid-key · 401 · 404 for another user's key · 422 · 502, 503, 504
     @routes.delete(
         "/api/v1/s3/file/{key:key}",
         summary="The same as DELETE /images/{key}",
@@ -244,7 +223,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         openapi_extra=documented(*_ASKING),
     )
     async def delete_file(key: str, principal: manager) -> Response:
-        """Safe to repeat. In a versioned bucket earlier versions stay."""
+        """Safe to repeat: answers 204 also without an object. In a bucket with versions the earlier ones stay."""
         key = await access.check(principal, "delete", key)
         audit.record("delete", key)
         await library.delete_file(key)

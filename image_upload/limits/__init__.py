@@ -6,7 +6,5 @@ and a number without one is our own choice. docs/limits.md is made of both: `mak
 A number that an operator may change is a setting (`settings`), one that belongs to a purpose is in `domain.purposes`.
 """
 
-from image_upload.limits.accounts import *
-from image_upload.limits.http import *
+from image_upload.limits.requests import *
 from image_upload.limits.storage import *
-from image_upload.limits.units import *

@@ -1,8 +1,11 @@
-"""What keeps bytes, rows and secrets: S3, multipart plans, moving in, the database, the stores of secrets."""
+"""Units of bytes; S3, multipart plans, moving in, the database, and the stores of secrets."""
 
 from typing import Final
 
-from image_upload.limits.units import GIB, KIB, MIB
+# IEC 80000-13
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
 
 # --- S3 -------------------------------------------------------------------------------------------
 
@@ -90,8 +93,8 @@ S3_LOOK_TIMEOUT_S: Final = 3.0
 """Time to look at what a failed call has left behind, or to clean it up, before the client gets its answer: with the
 12 s before, a silent S3 costs a client 15 s."""
 S3_COMPLETE_IDLE_S: Final = 30.0
-"""CompleteMultipartUpload, once its answer has begun: after so long a silence 504 `storage-timed-out`. Completing
-again is safe.
+"""CompleteMultipartUpload, once its answer has begun: after so long a silence 504 `storage-timed-out`. Completing again
+is safe.
 
 our own choice; AWS sends white space while it works
 """
@@ -116,8 +119,8 @@ LIST_WALK_S: Final = 5.0
 # --- Multipart plans ------------------------------------------------------------------------------
 
 MULTIPART_FROM_BYTES: Final = 100 * MIB
-"""Below: one request, which is cheaper, unless the client accepts only `multipart`. Above, a broken line costs one
-part and not the whole file.
+"""Below: one request, which is cheaper, unless the client accepts only `multipart`. Above, a broken line costs one part
+and not the whole file.
 
 [AWS recommends it](https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html) from 100 MB on
 """
@@ -128,8 +131,8 @@ PLAN_PARTS_WANTED: Final = 2_000
 PLAN_PART_WANTED_BYTES: Final = 512 * MIB
 """Longer parts only where 10,000 of these are too few: above 4.88 TiB. A part that breaks is sent again whole."""
 MULTIPART_URL_EXPIRES_S: Final = 3_600
-"""The URLs of a multipart plan work at least this long, because many parts need more than 300 s; those of
-`POST /files/upload-url` exactly. Then ask for fresh ones."""
+"""The URLs of a multipart plan work at least this long, because many parts need more than 300 s; those of `POST
+/files/upload-url` exactly. Then ask for fresh ones."""
 TICKET_EXPIRES_S: Final = 86_400
 """How long an upload can be gone on with. Above: 410 `ticket-expired`. The lifecycle rule aborts what is unfinished
 after a day, too."""
@@ -185,8 +188,8 @@ it by itself, too (`statement_timeout`, `idle_in_transaction_session_timeout`).
 our own choice: a hundred times what any transaction takes, and less than clients wait
 """
 DATABASE_PING_TIMEOUT_S: Final = 2.0
-"""A connection that was used before and does not answer within this: all connections of the process are replaced. With
-a new connection and the next constant it is less than `DATABASE_TIMEOUT_S`."""
+"""A connection that was used before and does not answer within this: all connections of the process are replaced.
+With a new connection and the next constant it is less than `DATABASE_TIMEOUT_S`."""
 DATABASE_CANCEL_TIMEOUT_S: Final = 0.5
 """Longest wait for the server to take notice that a statement is to stop. Then the connection is closed."""
 DATABASE_KEEPALIVE_S: Final = 30
@@ -227,8 +230,8 @@ error says why.
 start after 10 s
 """
 SECRETS_REFRESH_TIMEOUT_S: Final = 2.0
-"""A later look takes no longer, and no more than a quarter of the invocation's time. Above: the secrets of before stay
-in use."""
+"""A later look takes no longer, and no more than a quarter of the invocation's time. Above: the secrets of before
+stay in use."""
 SECRETS_RETRY_S: Final = 60.0
 """How long the settings stay as they are after a look that failed. Less: a store that is down costs every other
 request its time."""

@@ -18,7 +18,7 @@ def migrate(context: Any, settings: Settings, say: Callable[[str], None], *, che
     Migrations run while the former version still serves, so every version works with the tables of a newer one. A
     database that a newer version has migrated is therefore no failure: a rollback has that state.
     """
-    if settings.database_url is None:
+    if settings.database.database_url is None:
         say("There is no database: DATABASE_URL is not set. Nothing to migrate.")
         return True
     within_s = context.get_remaining_time_in_millis() / 1000 - LAMBDA_DEADLINE_MARGIN_S
@@ -26,13 +26,13 @@ def migrate(context: Any, settings: Settings, say: Callable[[str], None], *, che
         say("No time left for migrations before Lambda ends this invocation. Raise its timeout (TimeoutSeconds).")
         return False
     try:
-        before = migration.current(settings, within_s)
+        before = migration.current(settings.database, within_s)
         pending = migration.revisions_after(before)
         _report("pending", pending, say)
         if check or not pending:
             say(f"The database is at {before or 'nothing'}, the newest is {migration.newest()}.")
             return True
-        before, after = migration.migrate(settings, within_s)
+        before, after = migration.migrate(settings.database, within_s)
     except UnknownRevision as unknown:
         say(f"{unknown} Nothing is changed.")
         return True

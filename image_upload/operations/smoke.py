@@ -69,7 +69,7 @@ class FunctionClient(Client):
         self._http = http
         self._context = context
         self._settings = settings
-        self._tls = tls_context(verify=settings.verify_ssl)
+        self._tls = tls_context(verify=settings.storage.verify_ssl)
 
     def send(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> Answer:
         """See `Client`."""
@@ -188,19 +188,19 @@ def stand_in(settings: Settings) -> Settings:
         "quota_files_per_day": None,
         "database_url": None,
     }
-    if settings.jwt_secret is None:
+    if settings.auth.jwt_secret is None:
         changed["jwt_secret"] = SecretStr(secrets.token_hex(64))
-    return settings.model_copy(update=changed)
+    return settings.replaced(**changed)
 
 
 def smoke_test(context: Any, settings: Settings, deployed: Mangum, say: Callable[[str], None]) -> bool:
     """Run all steps of the smoke test and those of the function; return whether all passed."""
     tested = stand_in(settings)
     # A new user each time, so that the test uses up no real user's quota.
-    token = bearer_token(tested, f"{SUBJECT}-{secrets.token_hex(8)}", TOKEN_LIFE_S)
+    token = bearer_token(tested.auth, f"{SUBJECT}-{secrets.token_hex(8)}", TOKEN_LIFE_S)
     own: list[Step] = [("who may upload", _who_may_upload(context, settings, deployed, token))]
-    if settings.jwt_jwks_url is not None:
-        own.append(("keys of the identity provider", _provider_keys(settings.jwt_jwks_url)))
+    if settings.auth.jwt_jwks_url is not None:
+        own.append(("keys of the identity provider", _provider_keys(settings.auth.jwt_jwks_url)))
     own.append(("a file under its own name", _named_file))
     with _running(tested) as http:
         return smoke(FunctionClient(http, context, tested, token), say, (STEPS[0], *own, *STEPS[1:]))
@@ -225,12 +225,12 @@ def _who_may_upload(context: Any, settings: Settings, deployed: Mangum, token: s
 
     def step(_: Client) -> str:
         seen = []
-        if settings.auth_required:
+        if settings.auth.auth_required:
             answer = _minted(FunctionClient(deployed, context, settings, None))
             expect(answer, 401, "an upload without a token")
             seen.append("no token is refused")
         answer = _minted(FunctionClient(deployed, context, settings, token))
-        if settings.jwt_secret is None:
+        if settings.auth.jwt_secret is None:
             expect(answer, 401, "a token that is signed with a secret, where there is no JWT_SECRET")
             seen.append("a token under any secret is refused")
         else:

@@ -128,11 +128,11 @@ class StreamingPut:
 
 def _head(target: str, headers: Mapping[str, str], length: int, *, expect: bool = False) -> bytes:
     """Return the request's head. h11 refuses a header value that would break out of its line."""
-    asked = [("Expect", "100-continue")] if expect else []
+    expect_header = [("Expect", "100-continue")] if expect else []
     request = h11.Request(
         method="PUT",
         target=target,
-        headers=[*headers.items(), ("Content-Length", str(length)), ("Connection", "close"), *asked],
+        headers=[*headers.items(), ("Content-Length", str(length)), ("Connection", "close"), *expect_header],
     )
     return h11.Connection(our_role=h11.CLIENT).send(request) or b""
 
@@ -162,7 +162,7 @@ class _Exchange(asyncio.Protocol):
         self._received_bytes = 0
         self._interim_answers = 0
         # Set by the first bytes of an answer, and by the end of the exchange.
-        self._answered = asyncio.Event()
+        self._reply_or_end = asyncio.Event()
         self._transport: asyncio.Transport | None = None
         self._answer = h11.Connection(our_role=h11.CLIENT)
         self._answer.send(h11.Request(method="PUT", target="/", headers=[("Host", "x")]))
@@ -198,7 +198,7 @@ class _Exchange(asyncio.Protocol):
         """Wait for 100 Continue or a final answer; return False if none comes in time."""
         try:
             async with asyncio.timeout(min(EXPECT_TIMEOUT_S, self._idle_s() / 4)):
-                await self._answered.wait()
+                await self._reply_or_end.wait()
         except TimeoutError:
             return False
         if not self.answered:
@@ -234,7 +234,7 @@ class _Exchange(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received_bytes += len(data)
-        self._answered.set()
+        self._reply_or_end.set()
         try:
             self._answer.receive_data(data)
             self._read()
@@ -288,12 +288,12 @@ class _Exchange(asyncio.Protocol):
 
     def _finish(self) -> None:
         if not self._ended.done():
-            self._answered.set()
+            self._reply_or_end.set()
             self._ended.set_result(Reply(self.status, self._headers, bytes(self._body), self.sent_bytes))
 
     def _fail(self, reason: str) -> None:
         if not self._ended.done():
-            self._answered.set()
+            self._reply_or_end.set()
             self._ended.set_exception(StreamingPutError(reason, self.sent_bytes))
             # A writer finds the error at its next chunk. This marks it as retrieved if nothing awaits it.
             self._ended.exception()

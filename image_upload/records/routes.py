@@ -65,9 +65,6 @@ def _post_routes(
     minter = Annotated[Principal, Depends(principal_of.needs("mint"))]
     reader = Annotated[Principal, Depends(principal_of.needs("read"))]
 
-    # expects: the JSON of POST /uploads
-    # returns: 201 with the row and the plan; the row is pending
-    # codes: those of POST /uploads · 503 database-not-configured, database-unavailable
     @routes.post(
         "/posts",
         summary="A post and the URL for its image",
@@ -82,7 +79,7 @@ def _post_routes(
         ),
     )
     async def create_post(request: Request, principal: minter) -> JSONResponse:
-        """Writes the row and mints the upload in one call."""
+        """Writes the row, which is `pending`, and mints the upload in one go."""
         wanted = await read_json(request, UploadRequest)
         spec = spec_of(wanted, principal, upload_service)
         strategy = upload_service.strategy(spec, wanted.accepts)
@@ -90,9 +87,6 @@ def _post_routes(
         minted = as_plan(plan, compact=wanted.compact)
         return JSONResponse({**minted, **as_post(record)}, 201, {"Location": f"/posts/{record.id}"})
 
-    # expects: an id
-    # returns: 200 with the row; once S3 has confirmed the image, with a presigned GET
-    # codes: 401 · 404 also for another user's · 422 · 502 where S3 had to be asked and failed · 503
     @routes.get(
         "/posts/{post_id}",
         summary="A post",
@@ -100,12 +94,9 @@ def _post_routes(
         openapi_extra=documented(*_ROW_PROBLEMS, answer="records.schemas:Post"),
     )
     async def read_post(post_id: RowId, principal: reader) -> JSONResponse:
-        """Asks S3 if the image's upload was not confirmed yet."""
+        """Asks S3 while the row is not `stored`. Once it is, `url` is a presigned GET."""
         return await _post_answer(context, await _row(context, "post", post_id, principal, permissions.may_read))
 
-    # expects: an id
-    # returns: 200 with the row, once S3 has confirmed the image; the same when called again
-    # codes: 401 · 404 · 409 not-arrived, upload-rejected · 422 · 502, 503
     @routes.post(
         "/posts/{post_id}/complete",
         summary="The image of a post was sent",
@@ -113,7 +104,7 @@ def _post_routes(
         openapi_extra=documented(*_ROW_PROBLEMS, *_UNFINISHED, answer="records.schemas:Post"),
     )
     async def complete_post(post_id: RowId, principal: minter) -> JSONResponse:
-        """Safe to repeat."""
+        """Answers once S3 has confirmed what was sent. Safe to repeat."""
         return await _post_answer(
             context, check_stored(await _row(context, "post", post_id, principal, permissions.may_go_on))
         )
@@ -123,9 +114,6 @@ def _file_routes(routes: APIRouter, context: CompletionContext, principal_of: Pr
     minter = Annotated[Principal, Depends(principal_of.needs("mint"))]
     reader = Annotated[Principal, Depends(principal_of.needs("read"))]
 
-    # expects: an id
-    # returns: 200 with a presigned GET that saves the file under its name
-    # codes: 401 · 404 also for another user's · 409 not-arrived, upload-rejected · 422 · 502, 503
     @routes.get(
         "/files/{file_id}/download-url",
         summary="A URL to download a recorded file",
@@ -133,16 +121,13 @@ def _file_routes(routes: APIRouter, context: CompletionContext, principal_of: Pr
         openapi_extra=documented(*_ROW_PROBLEMS, *_UNFINISHED, answer="records.schemas:FileDownload"),
     )
     async def download_url(file_id: RowId, principal: reader) -> JSONResponse:
-        """Valid for 15 minutes."""
+        """Saves the file under its name. Valid for 15 minutes."""
         record = check_stored(await _row(context, "file", file_id, principal, permissions.may_read))
         disposition = content_disposition(record.expected_object.filename, attachment=True) or ""
         presigner = await context.bucket.presigner(READ_URL_EXPIRES_S)
         url = presigner.url("GET", record.expected_object.key, query={"response-content-disposition": disposition})
         return JSONResponse({"download_url": url, "expires_in": presigner.validity.seconds, **as_file(record)})
 
-    # expects: an id
-    # returns: 200 with the row, once S3 has confirmed the file; the same when called again
-    # codes: 401 · 404 · 409 not-arrived, upload-rejected · 422 · 502, 503
     @routes.post(
         "/files/{file_id}/complete",
         summary="A recorded file was sent",
@@ -150,7 +135,7 @@ def _file_routes(routes: APIRouter, context: CompletionContext, principal_of: Pr
         openapi_extra=documented(*_ROW_PROBLEMS, *_UNFINISHED, answer="records.schemas:FileRecord"),
     )
     async def complete_file(file_id: RowId, principal: minter) -> JSONResponse:
-        """Safe to repeat."""
+        """Answers once S3 has confirmed what was sent. Safe to repeat."""
         return JSONResponse(
             as_file(check_stored(await _row(context, "file", file_id, principal, permissions.may_go_on)))
         )

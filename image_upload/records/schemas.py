@@ -11,7 +11,7 @@ State = Literal["pending", "stored", "rejected", "expired"]
 class PostRow(BaseModel):
     """A post: its row in the database."""
 
-    id: int = Field(description="A whole number that nobody guesses.")
+    id: int = Field(description="A random whole number, which cannot be guessed.")
     imageKey: str
     state: State
     fault: Literal["size", "type", "checksum"] | None = Field(description="rejected: what was not as promised.")

@@ -17,10 +17,10 @@ from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import HEALTH_CACHE_S, HEALTH_TIMEOUT_S, MIB, S3_CALL_ATTEMPTS, S3_CALL_EXPIRES_S
 from image_upload.outbound import deadline
 from image_upload.outbound.budget import ByteBudget
-from image_upload.s3 import integrity, time_limits
+from image_upload.s3 import checksums, time_limits
 from image_upload.s3.errors import S3Failure, S3TimedOut, behind_s, denied_action, error_code
 from image_upload.s3.time_limits import TimeLimit
-from image_upload.settings import Settings
+from image_upload.settings.storage import StorageSettings
 
 if TYPE_CHECKING:
     import httpx
@@ -88,7 +88,7 @@ class Presigner:
 class Bucket:
     """The configured bucket: presigned URLs, and the HTTP client of all calls to S3."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: StorageSettings) -> None:
         self._settings = settings
         self._credentials = CredentialSource(settings)
         self._client: httpx.AsyncClient | None = None
@@ -246,7 +246,7 @@ class Bucket:
         from image_upload.outbound.retry import RETRYABLE_STATUSES, RetryableError, retry_after_s
 
         signer = self._signer(self.address, await self._credentials.current())
-        headers = await integrity.fitted(headers, body, self.checksums)
+        headers = await checksums.request_headers(headers, body, self.checksums)
         now = datetime.now(UTC)
         url = signer.presign(
             method, key, now=now.replace(microsecond=0), expires_s=S3_CALL_EXPIRES_S, headers=headers, query=query
@@ -259,15 +259,15 @@ class Bucket:
                 if response.is_success:
                     yield response
                     return
-                said = await response.aread()
+                error_body = await response.aread()
         except httpx.HTTPError as error:
             raise RetryableError(type(error).__name__, timed_out=isinstance(error, httpx.TimeoutException)) from None
-        code = error_code(said)
+        code = error_code(error_body)
         if response.status_code in RETRYABLE_STATUSES:
             pause = retry_after_s(response.headers.get("retry-after"), now)
             raise RetryableError(operation, status=response.status_code, code=code, retry_after_s=pause)
         off_s = behind_s(response.headers.get("date"))
-        raise S3Failure(operation, response.status_code, code, denied_action(said), off_s)
+        raise S3Failure(operation, response.status_code, code, denied_action(error_body), off_s)
 
     def storage_headers(self, key: str) -> dict[str, str]:
         """Return the headers that set how S3 stores an object: its purpose's storage class, and encryption.

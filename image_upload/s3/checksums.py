@@ -1,7 +1,7 @@
-"""Objects and parts whose bytes we hold: store them, and compare what S3 says of its copy.
+"""Digests of sent bytes: declare them to the store, and compare them with its answer.
 
-S3 compares each body with the SHA-256 that is declared for it and repeats it in the answer; a HEAD with checksum
-mode gives it again later. A server that keeps no SHA-256 is held to its ETag instead, which is then an MD5.
+S3 compares each body with its declared SHA-256 and repeats it in the answer; a HEAD with checksum mode returns it
+later. For a store without SHA-256 the ETag is compared instead, which is then an MD5.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
 """
 
@@ -9,115 +9,88 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from image_upload.s3 import objects, time_limits
-from image_upload.s3.bucket import Bucket
-from image_upload.s3.errors import S3Failure
+from image_upload.limits import KIB
 
 if TYPE_CHECKING:
-    import httpx
+    from image_upload.s3.multipart import UploadPart
+    from image_upload.s3.objects import StoredObject
 
-_SHA256 = "x-amz-checksum-sha256"
+Checksums = Literal["sha256", "md5", "off"]
+
+SHA256_HEADER: Final = "x-amz-checksum-sha256"
+# Headers that declare, request or announce a checksum. Stores without support answer them with 400 or 501.
+_HEADERS = frozenset({SHA256_HEADER, "x-amz-checksum-algorithm", "x-amz-checksum-mode"})
 _MD5_HEX_CHARS = 32
-
-
-class Stored(NamedTuple):
-    """What S3 says of an object or a part.
-
-    `sha256` in base64, of an object in parts `{that of the parts' digests}-{their number}`; None from a server that
-    keeps none. `etag` is without quotes.
-    """
-
-    size_bytes: int
-    etag: str
-    sha256: str | None
+_HASHED_AT_ONCE_BYTES = 64 * KIB
 
 
 class Digest(NamedTuple):
-    """What the bytes are that we hold. `etag` computes what a server without SHA-256 must call them."""
+    """The digest of bytes. `sha256` is base64; for an object in parts `{SHA-256 of the parts' digests}-{their number}`.
+
+    `etag` computes the ETag, without quotes, of a store without SHA-256; None if it cannot be computed.
+    """
 
     size_bytes: int
     sha256: str
     etag: Callable[[], str | None]
 
 
-def sha256_of(data: bytes) -> str:
-    """Return the SHA-256 in base64, as S3 wants it."""
-    return base64.b64encode(hashlib.sha256(data).digest()).decode()
+async def request_headers(
+    headers: Mapping[str, str] | None, body: bytes | memoryview, checksums: Checksums
+) -> dict[str, str]:
+    """Return the headers in the store's form: a declared SHA-256 may become a Content-MD5, or be left out."""
+    given = dict(headers or {})
+    if checksums == "sha256":
+        return given
+    left = {name: value for name, value in given.items() if name not in _HEADERS}
+    if checksums == "md5" and SHA256_HEADER in given:
+        # hashlib lets other threads run meanwhile.
+        digest = await asyncio.to_thread(lambda: hashlib.md5(body, usedforsecurity=False).digest())
+        left["Content-MD5"] = base64.b64encode(digest).decode()
+    return left
 
 
-def md5_of(data: bytes) -> str:
-    """Return the ETag of an object or part with these bytes, on a server that does not encrypt by KMS."""
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+async def digest_of(data: bytes | memoryview) -> Digest:
+    """Return the digest of a body. Its `etag` reads the data again."""
+    # A thread costs more than the hash of a small file.
+    if len(data) <= _HASHED_AT_ONCE_BYTES:
+        sha256 = _base64_sha256(data)
+    else:
+        sha256 = await asyncio.to_thread(_base64_sha256, data)
+    return Digest(len(data), sha256, lambda: _md5(data))
 
 
-def digest_of(data: bytes) -> Digest:
-    """Return the digest of what is sent in one request."""
-    return Digest(len(data), sha256_of(data), lambda: md5_of(data))
-
-
-def digest_of_parts(size_bytes: int, sha256s: Sequence[str], etags: Sequence[str]) -> Digest:
-    """Return the digest of an object from those of its parts, in order.
+def digest_of_parts(size_bytes: int, parts: Sequence["UploadPart"]) -> Digest:
+    """Return the digest of an object from its parts, in order. Each part must have a SHA-256.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html (composite checksums)
     """
-    joined = b"".join(base64.b64decode(sha256) for sha256 in sha256s)
+    joined = b"".join(base64.b64decode(part.sha256 or "") for part in parts)
+    etags = [part.etag.strip('"') for part in parts]
 
     def etag() -> str | None:
         if not all(len(etag) == _MD5_HEX_CHARS for etag in etags):
             return None
-        return f"{md5_of(b''.join(bytes.fromhex(etag) for etag in etags))}-{len(etags)}"
+        return f"{_md5(b''.join(bytes.fromhex(etag) for etag in etags))}-{len(etags)}"
 
-    return Digest(size_bytes, f"{sha256_of(joined)}-{len(sha256s)}", etag)
+    return Digest(size_bytes, f"{_base64_sha256(joined)}-{len(parts)}", etag)
 
 
-async def confirms(stored: Stored, digest: Digest) -> bool:
-    """Return whether S3 has the bytes that we hold."""
+async def confirms(stored: "StoredObject | UploadPart", digest: Digest) -> bool:
+    """Return whether S3 has the bytes of this digest."""
     if stored.size_bytes != digest.size_bytes:
         return False
     if stored.sha256 is not None:
-        # The number of parts behind it is not written by every server; base64 knows no hyphen.
+        # Not every store appends the number of parts. Base64 has no hyphen.
         return stored.sha256.partition("-")[0] == digest.sha256.partition("-")[0]
-    return stored.etag == await asyncio.to_thread(digest.etag)
+    return stored.etag.strip('"') == await asyncio.to_thread(digest.etag)
 
 
-async def head(bucket: Bucket, key: str) -> Stored | None:
-    """HeadObject with checksum mode, None where S3 says that there is no such object."""
-    found = await objects.head(bucket, key, checksums=True)
-    return None if found is None else Stored(found.size_bytes, found.etag.strip('"'), found.sha256)
+def _base64_sha256(data: bytes | memoryview) -> str:
+    return base64.b64encode(hashlib.sha256(data).digest()).decode()
 
 
-async def put(
-    bucket: Bucket, key: str, data: bytes, digest: Digest, headers: Mapping[str, str], *, overwrite: bool
-) -> Stored:
-    """PutObject with the declared SHA-256. Unless it may overwrite, S3 answers 412 where there is an object already.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-    """
-    every = {**headers, "Content-Length": str(len(data)), _SHA256: digest.sha256}
-    if not overwrite:
-        every["If-None-Match"] = "*"
-    response = await bucket.call("PutObject", "PUT", key, headers=every, body=data, limit=time_limits.DATA)
-    return _said(response, len(data))
-
-
-async def send_part(bucket: Bucket, key: str, upload_id: str, number: int, *, data: bytes, digest: Digest) -> Stored:
-    """UploadPart with the declared SHA-256. Raises `S3Failure` BadDigest if S3 got something else."""
-    response = await bucket.call(
-        "UploadPart",
-        "PUT",
-        key,
-        query={"partNumber": str(number), "uploadId": upload_id},
-        headers={"Content-Length": str(len(data)), _SHA256: digest.sha256},
-        body=data,
-        limit=time_limits.DATA,
-    )
-    stored = _said(response, len(data))
-    if not await confirms(stored, digest):
-        raise S3Failure("UploadPart", response.status_code, "BadDigest")
-    return stored
-
-
-def _said(response: "httpx.Response", size_bytes: int) -> Stored:
-    return Stored(size_bytes, response.headers.get("etag", "").strip('"'), response.headers.get(_SHA256))
+def _md5(data: bytes | memoryview) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -1,4 +1,4 @@
-"""The calls of a multipart upload that the service itself makes.
+"""The calls of a multipart upload, and the length of its parts.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
@@ -10,85 +10,81 @@ from datetime import datetime
 from typing import NamedTuple
 
 from image_upload.errors import CredentialsUnavailable
-from image_upload.limits import S3_LOOK_TIMEOUT_S
+from image_upload.limits import MIB, S3_LOOK_TIMEOUT_S, S3_PARTS_MAX
 from image_upload.s3 import time_limits, xml
 from image_upload.s3.bucket import Bucket
+from image_upload.s3.checksums import SHA256_HEADER, Digest, confirms
 from image_upload.s3.errors import S3Failure, error_code
 from image_upload.s3.time_limits import TimeLimit
 
 
-class StoredPart(NamedTuple):
-    """A part as S3 lists it. `etag` carries its quotes, as S3 wants it back; `sha256` is None where S3 keeps none."""
+class UploadPart(NamedTuple):
+    """A part in S3, or a part that a client names to complete an upload, with number and ETag only.
+
+    `etag` is in quotes, as S3 sends and takes it. `sha256` is base64, None if S3 stores none. Only ListParts returns
+    the time. An object of one request is its own only part.
+    """
 
     number: int
     etag: str
-    size_bytes: int
-    last_modified: str
+    size_bytes: int | None = None
     sha256: str | None = None
-
-
-class SentPart(NamedTuple):
-    """A part that the service has sent itself."""
-
-    number: int
-    etag: str
-    sha256: str
+    last_modified: str = ""
 
 
 class OpenUpload(NamedTuple):
-    """An upload that is neither completed nor aborted; S3 says when it began."""
+    """An upload that is neither completed nor aborted, with S3's time of its begin."""
 
     key: str
     upload_id: str
     began_at: datetime
 
 
-class Begun(NamedTuple):
-    """An upload in parts. After more than one attempt S3 may have begun others, whose answers were lost."""
+def part_length(size_bytes: int, least_bytes: int) -> int:
+    """Return the bytes of each part but the last: `least_bytes`, or the MiB that a file of `S3_PARTS_MAX` parts takes.
 
-    upload_id: str
-    attempts: int
-
-
-async def create(bucket: Bucket, key: str, headers: Mapping[str, str]) -> str:
-    """Begin the only upload under a key: its id. `headers` become the object's: type, metadata, checksum algorithm.
-
-    Uploads whose answers were lost are aborted, as far as S3 tells of them within `S3_LOOK_TIMEOUT_S`.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
     """
+    return max(least_bytes, -(-size_bytes // (S3_PARTS_MAX * MIB)) * MIB)
+
+
+async def create(bucket: Bucket, key: str, headers: Mapping[str, str], *, with_sha256: bool = False) -> str:
+    """CreateMultipartUpload, the only one under a key; return its id. `headers` become the object's.
+
+    `with_sha256`: every part will declare its SHA-256, as `send_part` does, and the object keeps one. Uploads whose
+    answers were lost are aborted, as far as S3 tells of them within `S3_LOOK_TIMEOUT_S`; so are they if this raises.
+    """
+    if with_sha256:
+        headers = {**headers, "x-amz-checksum-algorithm": "SHA256"}
     try:
-        begun = await begin(bucket, key, headers)
-    except S3Failure:
-        await _abort_lost(bucket, key)
+        response = await bucket.call("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=headers)
+        upload_id = xml.text(xml.parse(response.content, "InitiateMultipartUploadResult"), "UploadId")
+        if not upload_id:
+            raise S3Failure("CreateMultipartUpload", response.status_code, error_code(response.content))
+    except BaseException:
+        # Shielded: a cancelled caller leaves no upload either.
+        await asyncio.shield(_abort_lost(bucket, key))
         raise
-    if begun.attempts > 1:
-        await _abort_lost(bucket, key, but=begun.upload_id)
-    return begun.upload_id
+    if response.extensions["attempts"] > 1:
+        await _abort_lost(bucket, key, but=upload_id)
+    return upload_id
 
 
-async def begin(bucket: Bucket, key: str, headers: Mapping[str, str]) -> Begun:
-    """CreateMultipartUpload, and the attempts that it took."""
-    response = await bucket.call("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=headers)
-    upload_id = xml.text(xml.parse(response.content, "InitiateMultipartUploadResult"), "UploadId")
-    if not upload_id:
-        raise S3Failure("CreateMultipartUpload", response.status_code, error_code(response.content))
-    return Begun(upload_id, response.extensions["attempts"])
-
-
-async def list_parts(bucket: Bucket, key: str, upload_id: str) -> list[StoredPart]:
-    """ListParts, all pages: what S3 has, by ascending number."""
-    parts: list[StoredPart] = []
+async def list_parts(bucket: Bucket, key: str, upload_id: str) -> list[UploadPart]:
+    """Call ListParts, all pages; return the parts by ascending number."""
+    parts: list[UploadPart] = []
     marker = "0"
     while True:
         query = {"uploadId": upload_id, "part-number-marker": marker}
         response = await bucket.call("ListParts", "GET", key, query=query)
         root = xml.parse(response.content)
         parts += [
-            StoredPart(
+            UploadPart(
                 xml.number(part, "PartNumber"),
                 xml.text(part, "ETag"),
                 xml.number(part, "Size"),
-                xml.text(part, "LastModified"),
                 xml.text(part, "ChecksumSHA256") or None,
+                xml.text(part, "LastModified"),
             )
             for part in xml.children(root, "Part")
         ]
@@ -99,7 +95,7 @@ async def list_parts(bucket: Bucket, key: str, upload_id: str) -> list[StoredPar
 
 
 async def list_uploads(bucket: Bucket, key: str) -> list[str]:
-    """ListMultipartUploads: the ids of all uploads under way for exactly this key."""
+    """Call ListMultipartUploads; return the ids of all open uploads of exactly this key."""
     response = await bucket.call("ListMultipartUploads", "GET", "", query={"uploads": "", "prefix": key})
     # Uploads come in the order of their keys, so those of the prefix itself are on the first page.
     uploads = xml.children(xml.parse(response.content), "Upload")
@@ -107,7 +103,7 @@ async def list_uploads(bucket: Bucket, key: str) -> list[str]:
 
 
 async def every_upload(bucket: Bucket) -> AsyncIterator[OpenUpload]:
-    """ListMultipartUploads, page by page: all uploads of the bucket that are under way.
+    """Call ListMultipartUploads page by page; yield all open uploads of the bucket.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
     """
@@ -129,7 +125,7 @@ async def every_upload(bucket: Bucket) -> AsyncIterator[OpenUpload]:
 
 
 async def abort_each(bucket: Bucket, key: str, upload_ids: Iterable[str]) -> None:
-    """Abort uploads of one key; one that is gone is no failure. Raises `S3Failure`."""
+    """Abort uploads of one key. A missing upload is no error. Raises `S3Failure`."""
     for upload_id in upload_ids:
         try:
             await abort(bucket, key, upload_id)
@@ -145,67 +141,73 @@ async def _abort_lost(bucket: Bucket, key: str, but: str | None = None) -> None:
 
 
 async def send_part(
-    bucket: Bucket, key: str, upload_id: str, number: int, data: bytes | memoryview, *, sha256: str
-) -> str:
-    """UploadPart with a SHA-256 (base64) that S3 compares; the part's ETag.
+    bucket: Bucket,
+    key: str,
+    upload_id: str,
+    number: int,
+    data: bytes | memoryview,
+    *,
+    digest: Digest,
+    must_confirm: bool = False,
+) -> UploadPart:
+    """UploadPart with the declared SHA-256; return the part with it.
 
-    Raises `S3Failure` also if S3 names another digest than was sent.
+    Raises `S3Failure` BadDigest if S3 names another digest; with `must_confirm` also if it names none, and the ETag is
+    not the MD5.
     """
     response = await bucket.call(
         "UploadPart",
         "PUT",
         key,
         query={"partNumber": str(number), "uploadId": upload_id},
-        headers={"Content-Length": str(len(data)), "x-amz-checksum-sha256": sha256},
+        headers={"Content-Length": str(len(data)), SHA256_HEADER: digest.sha256},
         body=data,
         limit=time_limits.DATA,
     )
-    if response.headers.get("x-amz-checksum-sha256", sha256) != sha256:
+    headers = response.headers
+    part = UploadPart(number, headers.get("etag", ""), len(data), headers.get(SHA256_HEADER))
+    if (must_confirm or part.sha256 is not None) and not await confirms(part, digest):
         raise S3Failure("UploadPart", response.status_code, "BadDigest")
-    etag: str = response.headers["etag"]
-    return etag
-
-
-async def complete_with_checksums(
-    bucket: Bucket, key: str, upload_id: str, parts: Iterable["SentPart"], headers: Mapping[str, str] | None = None
-) -> None:
-    """CompleteMultipartUpload of parts that the service has sent itself, their digests named once more."""
-    if bucket.checksums != "sha256":
-        await complete(bucket, key, upload_id, [(part.number, part.etag) for part in parts], headers or {})
-        return
-    listed = "".join(
-        f"<Part><PartNumber>{part.number}</PartNumber><ETag>{part.etag}</ETag>"
-        f"<ChecksumSHA256>{part.sha256}</ChecksumSHA256></Part>"
-        for part in parts
-    )
-    await _complete(bucket, key, upload_id, listed, headers or {}, limit=time_limits.COMPLETE_OWN)
+    return part._replace(sha256=digest.sha256)
 
 
 async def complete(
-    bucket: Bucket, key: str, upload_id: str, parts: Iterable[tuple[int, str]], headers: Mapping[str, str]
+    bucket: Bucket,
+    key: str,
+    upload_id: str,
+    parts: Iterable[UploadPart],
+    headers: Mapping[str, str],
+    *,
+    limit: TimeLimit | None = None,
 ) -> None:
-    """CompleteMultipartUpload of (number, etag) by ascending number; an etag holds nothing that XML would escape.
+    """CompleteMultipartUpload of parts by ascending number; an etag holds nothing that XML would escape.
 
+    Parts that have a SHA-256 name it once more. `limit` is `time_limits.COMPLETE` where none is given.
     S3 answers 200 before it knows the end; an `<Error>` in that answer is raised like any other.
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
     """
-    listed = "".join(f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>" for number, etag in parts)
-    await _complete(bucket, key, upload_id, listed, headers, limit=time_limits.COMPLETE)
-
-
-async def _complete(
-    bucket: Bucket, key: str, upload_id: str, listed: str, headers: Mapping[str, str], *, limit: TimeLimit
-) -> None:
     namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
+    listed = "".join(_listed(part, with_sha256=bucket.checksums == "sha256") for part in parts)
     body = f'<CompleteMultipartUpload xmlns="{namespace}">{listed}</CompleteMultipartUpload>'
     query = {"uploadId": upload_id}
     response = await bucket.call(
-        "CompleteMultipartUpload", "POST", key, query=query, headers=headers, body=body.encode(), limit=limit
+        "CompleteMultipartUpload",
+        "POST",
+        key,
+        query=query,
+        headers=headers,
+        body=body.encode(),
+        limit=limit or time_limits.COMPLETE,
     )
     if b"<CompleteMultipartUploadResult" not in response.content:
         raise S3Failure("CompleteMultipartUpload", response.status_code, error_code(response.content))
 
 
+def _listed(part: UploadPart, *, with_sha256: bool) -> str:
+    sha256 = f"<ChecksumSHA256>{part.sha256}</ChecksumSHA256>" if with_sha256 and part.sha256 else ""
+    return f"<Part><PartNumber>{part.number}</PartNumber><ETag>{part.etag}</ETag>{sha256}</Part>"
+
+
 async def abort(bucket: Bucket, key: str, upload_id: str) -> None:
-    """AbortMultipartUpload: S3 forgets the upload and its parts."""
+    """Call AbortMultipartUpload: S3 deletes the upload and its parts."""
     await bucket.call("AbortMultipartUpload", "DELETE", key, query={"uploadId": upload_id})

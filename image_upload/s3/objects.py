@@ -1,10 +1,12 @@
-"""What S3 can say of stored objects, and the bytes themselves.
+"""Describe, read, list and delete stored objects.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 """
 
 import asyncio
+import base64
+import hashlib
 import random
 from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
@@ -13,9 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
 from image_upload.domain import metadata
-from image_upload.limits import S3_CALL_ATTEMPTS
-from image_upload.s3 import xml
+from image_upload.limits import HASH_PIECE_BYTES, S3_CALL_ATTEMPTS
+from image_upload.s3 import time_limits, xml
 from image_upload.s3.bucket import Bucket
+from image_upload.s3.checksums import SHA256_HEADER
 from image_upload.s3.errors import S3Failure
 
 if TYPE_CHECKING:
@@ -23,29 +26,41 @@ if TYPE_CHECKING:
 
 READ_BYTES = 1024 * 1024
 
+# S3's answers to a conditional DeleteObject if the object is missing or was replaced.
+_GONE_OR_CHANGED = frozenset({404, 409, 412})
+
 
 class StoredObject(NamedTuple):
-    """An object as HeadObject describes it; `seen_at` is S3's own time of that answer.
+    """An object as HeadObject describes it. `seen_at` is S3's own time of that answer.
 
-    `metadata` is decoded, whatever its script; `missing_metadata` counts what S3 could not put into a header.
-    `sha256` is base64, as S3 keeps it: with `-N` behind it, it is that of the SHA-256s of N parts. None where the
-    object has none, or nobody asked for it.
+    `etag` is in quotes, as S3 sends and takes it. `sha256` is base64, as S3 stores it; with `-N` it is that of the
+    SHA-256s of N parts. It is None if the object has none, or HeadObject was not asked for it. `version_id` is
+    None in a bucket without versions. `metadata` is decoded; `missing_metadata` counts the entries that S3 could not
+    put into a header.
     """
 
+    key: str
     size_bytes: int
     etag: str
-    last_modified: datetime
-    seen_at: datetime
     content_type: str
+    version_id: str | None
+    sha256: str | None
     metadata: Mapping[str, str]
     missing_metadata: int
     storage_class: str
     encryption: str | None
-    sha256: str | None
+    last_modified: datetime
+    seen_at: datetime
+    in_parts: bool
+
+    @property
+    def whole_sha256(self) -> str | None:
+        """The SHA-256 of all bytes in base64. None where S3 keeps none, or that of the parts' SHA-256s."""
+        return None if self.in_parts else self.sha256
 
 
 class Listed(NamedTuple):
-    """An object as a listing shows it."""
+    """An object in a listing."""
 
     key: str
     size_bytes: int
@@ -55,16 +70,16 @@ class Listed(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Objects in the order of their keys' UTF-8 bytes; `more` if there are others behind them."""
+    """Objects in the order of their keys' UTF-8 bytes. `more`: there are further ones."""
 
     objects: list[Listed]
     more: bool
 
 
 async def head(bucket: Bucket, key: str, *, checksums: bool = False, part: int | None = None) -> StoredObject | None:
-    """HeadObject, None where S3 says that there is no such object. With `part` the length is that part's.
+    """Call HeadObject; return None if the object does not exist. With `part` the length is that part's.
 
-    `checksums` asks for the SHA-256; under SSE-KMS that takes the permission kms:Decrypt.
+    `checksums` requests the SHA-256, which under SSE-KMS needs the permission kms:Decrypt.
     """
     try:
         response = await bucket.call(
@@ -79,36 +94,64 @@ async def head(bucket: Bucket, key: str, *, checksums: bool = False, part: int |
             return None
         raise
     headers = response.headers
+    etag, sha256 = headers.get("etag", ""), headers.get(SHA256_HEADER)
     try:
         return StoredObject(
+            key=key,
             size_bytes=int(headers["content-length"]),
-            etag=headers.get("etag", ""),
-            last_modified=parsedate_to_datetime(headers.get("last-modified", "")),
-            seen_at=parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC),
+            etag=etag,
             content_type=headers.get("content-type", ""),
+            version_id=headers.get("x-amz-version-id"),
+            sha256=sha256,
             metadata=metadata.from_headers(headers),
             missing_metadata=int(headers.get("x-amz-missing-meta", "0")),
-            # S3 names every class but the usual one.
+            # Absent for every class but the usual one.
             storage_class=headers.get("x-amz-storage-class", "STANDARD"),
             encryption=headers.get("x-amz-server-side-encryption"),
-            sha256=headers.get("x-amz-checksum-sha256"),
+            last_modified=parsedate_to_datetime(headers.get("last-modified", "")),
+            seen_at=parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC),
+            # Not every store writes the number of parts behind both.
+            in_parts="-" in etag + (sha256 or "") or headers.get("x-amz-checksum-type") == "COMPOSITE",
         )
-    except (KeyError, ValueError, OverflowError):  # the last: a date with a year of twenty digits
+    except (KeyError, ValueError, OverflowError):  # OverflowError: a date with a year of twenty digits
         raise S3Failure("HeadObject", response.status_code) from None
 
 
-async def delete(bucket: Bucket, key: str) -> None:
-    """DeleteObject; in a bucket with versions that adds a delete marker. Nothing there is no failure."""
+async def sha256_of(bucket: Bucket, stored: StoredObject) -> str:
+    """Return the object's SHA-256 in base64: S3's own, or computed. Raises `S3Failure`, also if the object changes.
+
+    AWS keeps that of every object that was sent with one; other stores may keep the object without it.
+    """
+    if stored.whole_sha256 is not None:
+        return stored.whole_sha256
+    digest = hashlib.sha256()
+    for start in range(0, stored.size_bytes, HASH_PIECE_BYTES):
+        last = min(start + HASH_PIECE_BYTES, stored.size_bytes) - 1
+        headers = {"Range": f"bytes={start}-{last}", "If-Match": stored.etag}
+        response = await bucket.call("GetObject", "GET", stored.key, headers=headers, limit=time_limits.READ)
+        digest.update(response.content)
+    return base64.b64encode(digest.digest()).decode()
+
+
+async def delete(bucket: Bucket, key: str, *, etag: str | None = None) -> None:
+    """Call DeleteObject, which adds a delete marker in a versioned bucket. A missing object is no error.
+
+    With an `etag` delete only the object with this ETag. LocalStack refuses the condition; then the object is deleted
+    without it. Other stores may ignore the condition.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
+    """
     try:
-        await bucket.call("DeleteObject", "DELETE", key)
+        await bucket.call("DeleteObject", "DELETE", key, headers=None if etag is None else {"If-Match": etag})
     except S3Failure as failure:
-        # AWS answers 204 either way; other stores may say that there was nothing.
-        if not failure.is_missing or failure.code == "NoSuchBucket":
+        if etag is not None and failure.code == "NotImplemented":
+            await delete(bucket, key)
+        # For a missing object AWS answers 204; other stores may answer 404.
+        elif failure.code == "NoSuchBucket" or failure.status not in (_GONE_OR_CHANGED if etag else (404,)):
             raise
 
 
 async def page(bucket: Bucket, prefix: str, *, after: str, max_keys: int) -> Page:
-    """ListObjectsV2: up to `max_keys` (1 to 1,000) objects below a prefix whose keys come after `after`."""
+    """Call ListObjectsV2: up to `max_keys` (1 to 1,000) objects below a prefix whose keys come after `after`."""
     query = {"list-type": "2", "max-keys": str(max_keys), "prefix": prefix}
     if after:
         query["start-after"] = after
@@ -132,8 +175,8 @@ async def page(bucket: Bucket, prefix: str, *, after: str, max_keys: int) -> Pag
 async def _listed(bucket: Bucket, query: Mapping[str, str]) -> "ET.Element":
     """Return a listing's document.
 
-    XML cannot carry every character that a key can; only then the keys are asked for in the encoding of forms, because
-    LocalStack compares `start-after` with what it has encoded.
+    XML cannot contain every character of a key. Only then the keys are requested percent-encoded, because LocalStack
+    compares `start-after` with encoded keys.
     """
     try:
         response = await bucket.call("ListObjectsV2", "GET", "", query=query)
@@ -144,11 +187,11 @@ async def _listed(bucket: Bucket, query: Mapping[str, str]) -> "ET.Element":
         return xml.parse(response.content, "ListBucketResult")
 
 
-async def read(bucket: Bucket, key: str, stored: StoredObject) -> AsyncGenerator[bytes, None]:
-    """Return the bytes of exactly this object, going on where a connection broke.
+async def read(bucket: Bucket, stored: StoredObject) -> AsyncGenerator[bytes, None]:
+    """Yield the bytes of exactly this object; after a broken connection, continue where it stopped.
 
-    Raises `S3Failure`: 412 if the object was replaced meanwhile; else what the last of three attempts in a row met
-    that brought no byte.
+    Raises `S3Failure`: 412 if the object was replaced meanwhile; else the failure of the third attempt in a row without
+    a byte.
     """
     from image_upload.outbound.retry import BACKOFF_FIRST_S, RetryableError  # see `Bucket.client`
 
@@ -159,9 +202,9 @@ async def read(bucket: Bucket, key: str, stored: StoredObject) -> AsyncGenerator
             headers["Range"] = f"bytes={received}-"
         before = received
         try:
-            async with bucket.opened("GetObject", "GET", key, headers=headers) as response:
+            async with bucket.opened("GetObject", "GET", stored.key, headers=headers) as response:
                 if response.status_code != (206 if received else 200):
-                    # Not the rest that was asked for: it must not be appended.
+                    # This is not the requested rest, so it must not be appended.
                     raise S3Failure("GetObject", response.status_code)
                 async for chunk in response.aiter_raw(READ_BYTES):
                     received += len(chunk)

@@ -41,8 +41,8 @@ def text(element: "ET.Element", name: str) -> str:
 
 def number(element: "ET.Element", name: str) -> int:
     """Return the integer in the first child with this name. Raises `Unreadable`."""
-    said = text(element, name)
+    digits = text(element, name)
     # More digits than a size has are an error, and Python raises for more than 4,300.
-    if not (said.isascii() and said.isdigit() and len(said) <= CONTENT_LENGTH_MAX_DIGITS):
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= CONTENT_LENGTH_MAX_DIGITS):
         raise Unreadable("an answer", None)
-    return int(said)
+    return int(digits)

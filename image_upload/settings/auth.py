@@ -1,174 +1,130 @@
-"""The settings that decide who may use the service, and how much. `Settings` adds all others."""
+"""The settings that decide who may use the service."""
 
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import SecretStr
 
-from image_upload.limits import QUOTA_MAX
-from image_upload.settings.sign_in import SignInSettings
-from image_upload.settings.values import OFF, CommaList, checked_url, is_loopback, network, rate, serves
+from image_upload.settings.section import Known, Section, setting
+from image_upload.settings.values import CommaList, checked_url, is_loopback
 
 # RFC 7518 section 3.2: a key holds at least as many bits as the hash.
 JWT_SECRET_MIN_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 
-# What one browser asks of Uppy's routes on a line of 800 Mbit/s (a URL for each 5 MiB), and what an office does.
-RATE_LIMITS_IN_PRODUCTION = {"rate_limit_per_user": "1200/minute", "rate_limit_per_address": "3000/minute"}
+
+def _auth_required(value: bool | None, known: Known) -> bool:  # noqa: FBT001  every check takes the value by position
+    return known.production if value is None else value
 
 
-class AccountSettings(SignInSettings):
-    """Tokens and rate limits. Field order matters: a check may look at the fields above it."""
+def _jwks_url(value: str | None, known: Known) -> str | None:
+    if value is not None:
+        parts = checked_url(value, ("https", "http"))
+        if parts.username is not None:
+            raise ValueError("a user name does not belong into it")
+        if parts.scheme == "http" and (known.production or not is_loopback(parts.hostname or "")):
+            raise ValueError("plain http is possible only for this machine itself, outside production")
+    return value
 
-    auth_required: bool | None = Field(
-        None,
-        validation_alias="AUTH_REQUIRED",
-        description="true or false; empty means true in production, else false",
+
+def _jwt_secret(value: SecretStr | None, known: Known) -> SecretStr | None:
+    if value is None and known.serving and known.get("auth_required") and known.get("jwt_jwks_url") is None:
+        raise ValueError("missing, and JWT_JWKS_URL too; without either no token could pass AUTH_REQUIRED")
+    return _long_enough(value, known)
+
+
+def _jwt_previous_secret(value: SecretStr | None, known: Known) -> SecretStr | None:
+    # The same as JWT_SECRET is no fault: of two parameters in a store one changes first.
+    if known.serving and value is not None and known.get("jwt_secret") is None:
+        raise ValueError("it goes together with a JWT_SECRET")
+    return _long_enough(value, known)
+
+
+def _long_enough(value: SecretStr | None, known: Known) -> SecretStr | None:
+    least = JWT_SECRET_MIN_BYTES[known.get("jwt_algorithm", "HS256")]
+    if value is not None and known.production and len(value.get_secret_value().encode()) < least:
+        raise ValueError(f"shorter than {least} bytes")
+    return value
+
+
+def _jwt_issuer(value: str | None, known: Known) -> str | None:
+    if value is None and known.serving and known.get("jwt_jwks_url") is not None:
+        raise ValueError("missing; keys alone do not say whose tokens they are for")
+    return value
+
+
+class AuthSettings(Section):
+    """Which tokens count. A check may look at the fields above its own."""
+
+    # --- Who may use it --------------------------------------------------------------------------------
+
+    auth_required: bool | None = setting(
+        "AUTH_REQUIRED",
+        default=None,
+        description="true or false",
+        check=_auth_required,
     )
-    jwt_algorithm: Literal["HS256", "HS384", "HS512"] = Field(
-        "HS256",
-        validation_alias="JWT_ALGORITHM",
+    """Whether minting, tickets, Uppy's routes and reading need a token. The form routes never do: the presigned URL
+    is the permission. Where it is true, `JWT_SECRET` or `JWT_JWKS_URL` must be set. In production listing and
+    deleting need a token in any case."""
+
+    jwt_algorithm: Literal["HS256", "HS384", "HS512"] = setting(
+        "JWT_ALGORITHM",
+        default="HS256",
         description="one of HS256, HS384, HS512: the algorithm of JWT_SECRET; public keys bring their own",
     )
-    jwt_jwks_url: str | None = Field(
-        None,
-        validation_alias="JWT_JWKS_URL",
-        description="https://host/path of an identity provider's JSON Web Key Set",
+    """The only algorithm that `JWT_SECRET` verifies, whatever a token's header says. A provider's key verifies the
+    one algorithm that its own entry says."""
+
+    jwt_jwks_url: str | None = setting(
+        "JWT_JWKS_URL",
+        default=None,
+        description="https://host/path of an identity provider's JSON Web Key Set; plain http only on loopback outside "
+        "production",
+        check=_jwks_url,
     )
-    jwt_scope_prefix: str | None = Field(
-        None, validation_alias="JWT_SCOPE_PREFIX", description="what stands before `admin` and `mint` in a token"
+    """The keys of an identity provider, whose tokens are accepted then: docs/tokens.md. The host may be a private
+    one. Redirects are not followed."""
+
+    jwt_scope_prefix: str | None = setting(
+        "JWT_SCOPE_PREFIX",
+        default=None,
+        description="what stands before `admin` and `mint` in a token",
     )
-    jwt_secret: SecretStr | None = Field(
-        None,
-        validation_alias="JWT_SECRET",
+    """What stands in front of `admin` and `mint` in a token's scopes. Set it where a provider's plain `admin` may
+    mean something else."""
+
+    jwt_secret: SecretStr | None = setting(
+        "JWT_SECRET",
+        default=None,
         description=f"a secret of at least {JWT_SECRET_MIN_BYTES['HS256']} bytes, such as the output of: "
         "openssl rand -hex 32",
+        check=_jwt_secret,
     )
-    jwt_previous_secret: SecretStr | None = Field(
-        None,
-        validation_alias="JWT_PREVIOUS_SECRET",
+    """Verifies tokens, and signs the tickets of multipart uploads with a key derived from it. Without it, production
+    mints no multipart upload (503 `tickets-not-configured`); elsewhere each process signs with a random secret of
+    its own, so that a ticket ends with its process. With `HS384` production wants 48 bytes, with `HS512` 64: RFC
+    7518 asks for as many bits as the hash has. How to change it: docs/tokens.md#changing-the-secret."""
+
+    jwt_previous_secret: SecretStr | None = setting(
+        "JWT_PREVIOUS_SECRET",
+        default=None,
         description="the JWT_SECRET of before, while its tokens and tickets are still about",
+        check=_jwt_previous_secret,
     )
-    jwt_issuer: str | None = Field(None, validation_alias="JWT_ISSUER", description="the `iss` every token must carry")
-    jwt_audience: CommaList = Field(
-        (),
-        validation_alias="JWT_AUDIENCE",
+    """Still verifies tokens and tickets, and signs none. For the time of a change."""
+
+    jwt_issuer: str | None = setting(
+        "JWT_ISSUER",
+        default=None,
+        description="the `iss` every token must carry; required with JWT_JWKS_URL",
+        check=_jwt_issuer,
+    )
+    """The `iss` that every token must carry, exactly."""
+
+    jwt_audience: CommaList = setting(
+        "JWT_AUDIENCE",
+        default=(),
         description="the `aud` every token must carry; of several separated by commas, one. The first is what the "
         "service signs",
     )
-    redis_url: SecretStr | None = Field(
-        None,
-        validation_alias="REDIS_URL",
-        description="rediss://[user:password@]host[:port][/database] of a Redis for rate limits and quotas",
-    )
-    rate_limit_per_user: str | None = Field(
-        None, validation_alias="RATE_LIMIT_PER_USER", description="number/time, such as 120/minute, or off"
-    )
-    rate_limit_per_address: str | None = Field(
-        None, validation_alias="RATE_LIMIT_PER_ADDRESS", description="number/time, such as 120/minute, or off"
-    )
-    rate_limit_fails: Literal["open", "closed"] = Field(
-        "open", validation_alias="RATE_LIMIT_FAILS", description="open or closed"
-    )
-    quota_bytes_per_day: int | None = Field(
-        None,
-        validation_alias="QUOTA_BYTES_PER_DAY",
-        ge=1,
-        le=QUOTA_MAX,
-        description="bytes that a user may store in a day, a whole number from 1; empty for no quota",
-    )
-    quota_files_per_day: int | None = Field(
-        None,
-        validation_alias="QUOTA_FILES_PER_DAY",
-        ge=1,
-        le=QUOTA_MAX,
-        description="files that a user may store in a day, a whole number from 1; empty for no quota",
-    )
-    trusted_proxies: CommaList = Field(
-        (),
-        validation_alias="TRUSTED_PROXIES",
-        description="addresses or networks such as 10.0.0.0/8 separated by commas; not on Lambda",
-    )
-
-    @field_validator("auth_required")
-    @classmethod
-    def _auth_default(
-        cls,
-        value: bool | None,  # noqa: FBT001  the same
-        info: ValidationInfo,
-    ) -> bool:
-        return info.data.get("environment") == "production" if value is None else value
-
-    @field_validator("jwt_jwks_url")
-    @classmethod
-    def _jwks_url(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None:
-            parts = checked_url(value, ("https", "http"))
-            if parts.username is not None:
-                raise ValueError("a user name does not belong into it")
-            production = info.data.get("environment") == "production"
-            if parts.scheme == "http" and (production or not is_loopback(parts.hostname or "")):
-                raise ValueError("plain http is possible only for this machine itself, outside production")
-        return value
-
-    @field_validator("jwt_secret")
-    @classmethod
-    def _jwt_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is None and not serves(info):
-            return None
-        if value is None and (info.data.get("google_client_id") or info.data.get("github_client_id")):
-            raise ValueError("missing; who signs in gets a token that is signed with it")
-        if value is None and info.data.get("auth_required") and info.data.get("jwt_jwks_url") is None:
-            raise ValueError("missing, and JWT_JWKS_URL too; without either nobody could pass AUTH_REQUIRED")
-        return cls._long_enough(value, info)
-
-    @field_validator("jwt_previous_secret")
-    @classmethod
-    def _jwt_previous_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        # The same as JWT_SECRET is no fault: of two parameters in a store one changes first.
-        if serves(info) and value is not None and info.data.get("jwt_secret") is None:
-            raise ValueError("it goes together with a JWT_SECRET")
-        return cls._long_enough(value, info)
-
-    @staticmethod
-    def _long_enough(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        least = JWT_SECRET_MIN_BYTES[info.data.get("jwt_algorithm", "HS256")]
-        if (
-            value is not None
-            and info.data.get("environment") == "production"
-            and len(value.get_secret_value().encode()) < least
-        ):
-            raise ValueError(f"shorter than {least} bytes")
-        return value
-
-    @field_validator("jwt_issuer")
-    @classmethod
-    def _jwt_issuer(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None and serves(info) and info.data.get("jwt_jwks_url") is not None:
-            raise ValueError("missing; keys alone do not say whose tokens they are for")
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis_url(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is not None:
-            parts = checked_url(value.get_secret_value(), ("rediss", "redis"))
-            if parts.scheme == "redis" and info.data.get("environment") == "production":
-                raise ValueError("without TLS it is possible only outside production")
-        return value
-
-    @field_validator("rate_limit_per_user", "rate_limit_per_address")
-    @classmethod
-    def _rate_limit(cls, value: str | None, info: ValidationInfo) -> str:
-        if value is None:
-            production = info.data.get("environment") == "production"
-            return RATE_LIMITS_IN_PRODUCTION[str(info.field_name)] if production else OFF
-        rate(value)
-        return value
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _trusted_proxies(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if value and info.data.get("lambda_function_name") is not None:
-            raise ValueError("a Function URL passes on only the part of X-Forwarded-For that anybody can write")
-        for each in value:
-            network(each)
-        return value
+    """The `aud` that every token must carry; of several, one. The service signs its own tokens for the first.
+    Without this setting a token that has an `aud` is refused: it was made for another service."""

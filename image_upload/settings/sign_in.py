@@ -1,9 +1,10 @@
-"""The settings of signing in. `AccountSettings` adds those of tokens and limits, `Settings` all others."""
+"""The settings of signing in."""
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import SecretStr
 
 from image_upload.limits import ISSUER_MAX_CHARS
-from image_upload.settings.values import Surroundings, checked_url, is_loopback, serves
+from image_upload.settings.section import Check, Known, Section, setting
+from image_upload.settings.values import checked_url, is_loopback
 
 # As many bytes as the hash of what is derived from it.
 SESSION_SECRET_MIN_BYTES = 32
@@ -12,121 +13,187 @@ SESSION_SECRET_MIN_BYTES = 32
 DEVELOPMENT_CALLBACK_URL = "http://localhost:5173/auth/callback"
 
 
-class SignInSettings(Surroundings):
-    """Providers, secrets and lives of what signing in hands out. A check may look at the fields above it."""
-
-    google_client_id: str | None = Field(
-        None, validation_alias="GOOGLE_CLIENT_ID", description="the client id that the provider gave you"
-    )
-    google_client_secret: SecretStr | None = Field(
-        None, validation_alias="GOOGLE_CLIENT_SECRET", description="the secret that belongs to GOOGLE_CLIENT_ID"
-    )
-    google_issuer: str = Field(
-        "https://accounts.google.com",
-        validation_alias="GOOGLE_ISSUER",
-        max_length=ISSUER_MAX_CHARS,
-        description="https://host[/path] of an OpenID Connect provider, exactly as it writes it in `iss`",
-    )
-    github_client_id: str | None = Field(
-        None, validation_alias="GITHUB_CLIENT_ID", description="the client id of an OAuth app"
-    )
-    github_client_secret: SecretStr | None = Field(
-        None, validation_alias="GITHUB_CLIENT_SECRET", description="the secret that belongs to GITHUB_CLIENT_ID"
-    )
-    github_url: str = Field(
-        "https://github.com",
-        validation_alias="GITHUB_URL",
-        max_length=ISSUER_MAX_CHARS,
-        description="https://host of GitHub, or of your own",
-    )
-    github_api_url: str = Field(
-        "https://api.github.com",
-        validation_alias="GITHUB_API_URL",
-        description="https://host[/path] of its API, such as https://github.example.com/api/v3",
-    )
-    session_secret: SecretStr | None = Field(
-        None,
-        validation_alias="SESSION_SECRET",
-        description=f"a secret of at least {SESSION_SECRET_MIN_BYTES} bytes, such as the output of: "
-        "openssl rand -hex 32",
-    )
-    oauth_redirect_base_url: str | None = Field(
-        None,
-        validation_alias="OAUTH_REDIRECT_BASE_URL",
-        description="https://host[/path] under which browsers reach this service",
-    )
-    frontend_callback_url: str | None = Field(
-        None,
-        validation_alias="FRONTEND_CALLBACK_URL",
-        description="https://host/path of the front end's page that ends a sign-in",
-    )
-    oauth_token_in_url: bool = Field(
-        default=False, validation_alias="OAUTH_TOKEN_IN_URL", description="true or false; false is the safe one"
-    )
-    access_token_minutes: int = Field(
-        15, validation_alias="ACCESS_TOKEN_MINUTES", ge=1, le=1_440, description="whole minutes from 1 to 1440"
-    )
-    refresh_token_days: int = Field(
-        30, validation_alias="REFRESH_TOKEN_DAYS", ge=1, le=365, description="whole days from 1 to 365"
-    )
-    jwt_expire_minutes: int = Field(
-        1_440, validation_alias="JWT_EXPIRE_MINUTES", ge=1, le=43_200, description="whole minutes from 1 to 43200"
-    )
-
-    @field_validator("google_client_secret", "github_client_secret")
-    @classmethod
-    def _client_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        name = str(info.field_name).removesuffix("secret") + "id"
-        if serves(info) and (value is None) != (info.data.get(name) is None):
-            raise ValueError(f"{name.upper()} and {str(info.field_name).upper()} go together")
+def _client_secret_of(provider: str) -> Check:
+    def check(value: SecretStr | None, known: Known) -> SecretStr | None:
+        if known.serving and (value is None) != (known.get(f"{provider}_client_id") is None):
+            raise ValueError(f"{provider.upper()}_CLIENT_ID and {provider.upper()}_CLIENT_SECRET go together")
         return value
 
-    @field_validator("google_issuer", "github_url", "github_api_url", "oauth_redirect_base_url")
-    @classmethod
-    def _base_url(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None:
-            if info.field_name == "oauth_redirect_base_url" and _needed(info):
-                raise ValueError("missing; in production no header of a request is believed about it")
-            return None
-        _plain_only_here(value, info)
-        # An issuer is compared as it is written, with its slash or without.
-        return value if info.field_name == "google_issuer" else value.rstrip("/")
-
-    @field_validator("session_secret")
-    @classmethod
-    def _session_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is None and _needed(info):
-            raise ValueError("missing; a sign-in on its way is sealed with it")
-        if (
-            value is not None
-            and info.data.get("environment") == "production"
-            and len(value.get_secret_value().encode()) < SESSION_SECRET_MIN_BYTES
-        ):
-            raise ValueError(f"shorter than {SESSION_SECRET_MIN_BYTES} bytes")
-        return value
-
-    @field_validator("frontend_callback_url")
-    @classmethod
-    def _frontend_callback_url(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None:
-            if _needed(info):
-                raise ValueError("missing; who has signed in is sent there, and nowhere else")
-            return None if info.data.get("environment") == "production" else DEVELOPMENT_CALLBACK_URL
-        _plain_only_here(value, info)
-        return value
+    return check
 
 
-def _needed(info: ValidationInfo) -> bool:
+def _needed(known: Known) -> bool:
     """Return whether users can sign in here, and nothing may be made up for it."""
-    configured = info.data.get("google_client_id") or info.data.get("github_client_id")
-    return serves(info) and bool(configured) and info.data.get("environment") == "production"
+    configured = known.get("google_client_id") or known.get("github_client_id")
+    return known.serving and bool(configured) and known.production
 
 
-def _plain_only_here(url: str, info: ValidationInfo) -> None:
-    """A URL of https; plain http only for this machine itself, outside production."""
+def _https(url: str, known: Known) -> str:
+    """Return a URL of https; plain http only for this machine itself, outside production."""
     parts = checked_url(url, ("https", "http"))
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("a user name, query or fragment does not belong into it")
-    production = info.data.get("environment") == "production"
-    if parts.scheme == "http" and (production or not is_loopback(parts.hostname or "")):
+    if parts.scheme == "http" and (known.production or not is_loopback(parts.hostname or "")):
         raise ValueError("plain http is possible only for this machine itself, outside production")
+    return url
+
+
+def _issuer(value: str, known: Known) -> str:
+    """Return it as it is written, with its slash or without: so it is compared."""
+    if len(value) > ISSUER_MAX_CHARS:
+        raise ValueError(f"longer than {ISSUER_MAX_CHARS} characters")
+    return _https(value, known)
+
+
+def _github_url(value: str, known: Known) -> str:
+    return _issuer(value, known).rstrip("/")
+
+
+def _github_api_url(value: str, known: Known) -> str:
+    return _https(value, known).rstrip("/")
+
+
+def _redirect_base_url(value: str | None, known: Known) -> str | None:
+    if value is None and _needed(known):
+        raise ValueError("missing; in production no header of a request is believed about it")
+    return None if value is None else _https(value, known).rstrip("/")
+
+
+def _session_secret(value: SecretStr | None, known: Known) -> SecretStr | None:
+    if value is None and _needed(known):
+        raise ValueError("missing; a sign-in on its way is sealed with it")
+    if value is not None and known.production and len(value.get_secret_value().encode()) < SESSION_SECRET_MIN_BYTES:
+        raise ValueError(f"shorter than {SESSION_SECRET_MIN_BYTES} bytes")
+    return value
+
+
+def _callback_url(value: str | None, known: Known) -> str | None:
+    if value is None:
+        if _needed(known):
+            raise ValueError("missing; who has signed in is sent there, and nowhere else")
+        return None if known.production else DEVELOPMENT_CALLBACK_URL
+    return _https(value, known)
+
+
+class SignInSettings(Section):
+    """Providers, secrets and lives of what signing in hands out. A check may look at the fields above its own."""
+
+    # --- Signing in ------------------------------------------------------------------------------------
+
+    google_client_id: str | None = setting(
+        "GOOGLE_CLIENT_ID",
+        default=None,
+        description="the client id that the provider gave you",
+    )
+    """Opens `GET /auth/oauth/google`. Without it: 503 `sign-in-not-configured`."""
+
+    google_client_secret: SecretStr | None = setting(
+        "GOOGLE_CLIENT_SECRET",
+        default=None,
+        description="the secret that belongs to GOOGLE_CLIENT_ID",
+        check=_client_secret_of("google"),
+    )
+    """Goes together with the id; one alone is refused."""
+
+    google_issuer: str = setting(
+        "GOOGLE_ISSUER",
+        default="https://accounts.google.com",
+        description="https://host[/path] of an OpenID Connect provider, exactly as it writes it in `iss`",
+        check=_issuer,
+    )
+    """Any other provider of OpenID Connect in Google's place. What it needs is found by discovery below it."""
+
+    github_client_id: str | None = setting(
+        "GITHUB_CLIENT_ID",
+        default=None,
+        description="the client id of an OAuth app",
+    )
+    """Opens `GET /auth/oauth/github`."""
+
+    github_client_secret: SecretStr | None = setting(
+        "GITHUB_CLIENT_SECRET",
+        default=None,
+        description="the secret that belongs to GITHUB_CLIENT_ID",
+        check=_client_secret_of("github"),
+    )
+    """Goes together with the id."""
+
+    github_url: str = setting(
+        "GITHUB_URL",
+        default="https://github.com",
+        description="https://host of GitHub, or of your own",
+        check=_github_url,
+    )
+    """Your own GitHub Enterprise Server."""
+
+    github_api_url: str = setting(
+        "GITHUB_API_URL",
+        default="https://api.github.com",
+        description="https://host[/path] of its API, such as https://github.example.com/api/v3",
+        check=_github_api_url,
+    )
+    """The API of it, such as `https://github.example.com/api/v3`."""
+
+    session_secret: SecretStr | None = setting(
+        "SESSION_SECRET",
+        default=None,
+        description=f"a secret of at least {SESSION_SECRET_MIN_BYTES} bytes, such as the output of: "
+        "openssl rand -hex 32",
+        check=_session_secret,
+    )
+    """Seals the cookie of a sign-in on its way. Changing it ends those, ten minutes' worth, and nothing else.
+    Outside production, without one, each process makes one up."""
+
+    oauth_redirect_base_url: str | None = setting(
+        "OAUTH_REDIRECT_BASE_URL",
+        default=None,
+        description="https://host[/path] under which browsers reach this service",
+        check=_redirect_base_url,
+    )
+    """Where browsers reach this service. `/auth/oauth/google/callback` behind it is what you register with the
+    provider. Outside production, without it, the address of the request counts if it is this machine's own
+    (`localhost`, `127.0.0.1`); in production no header of a request decides about it."""
+
+    frontend_callback_url: str | None = setting(
+        "FRONTEND_CALLBACK_URL",
+        default=None,
+        description="https://host/path of the front end's page that ends a sign-in",
+        check=_callback_url,
+    )
+    """The one page that a sign-in leads back to."""
+
+    oauth_token_in_url: bool = setting(
+        "OAUTH_TOKEN_IN_URL",
+        default=False,
+        description="true or false; false is the safe one",
+    )
+    """True sends the browser back with `?token=`, as older front ends expect, unless it came with a
+    `code_challenge`. A token in an address lies in histories and logs, and lives `JWT_EXPIRE_MINUTES`."""
+
+    access_token_minutes: int = setting(
+        "ACCESS_TOKEN_MINUTES",
+        default=15,
+        least=1,
+        most=1_440,
+        description="whole minutes from 1 to 1440",
+    )
+    """How long an access token lives that came with a refresh token. So long, too, it outlives signing out: no route
+    asks the database about a token."""
+
+    refresh_token_days: int = setting(
+        "REFRESH_TOKEN_DAYS",
+        default=30,
+        least=1,
+        most=365,
+        description="whole days from 1 to 365",
+    )
+    """How long after a sign-in it can be renewed."""
+
+    jwt_expire_minutes: int = setting(
+        "JWT_EXPIRE_MINUTES",
+        default=1_440,
+        least=1,
+        most=43_200,
+        description="whole minutes from 1 to 43200",
+    )
+    """How long a token lives that cannot be renewed: that of `POST /auth/oauth/test-token`, and `?token=`."""

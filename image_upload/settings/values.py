@@ -1,14 +1,12 @@
-"""What the text of a setting means, where that is more than a number or a word; and where the service runs.
+"""What the text of a setting means, where that is more than a number or a word.
 
 What reads a text raises `ValueError`.
 """
 
 import ipaddress
 import re
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
-
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from image_upload.limits import RATE_LIMIT_WINDOW_MAX_S, S3_BUCKET_NAME_MAX_CHARS, S3_BUCKET_NAME_MIN_CHARS
 
@@ -18,13 +16,6 @@ _RATE = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,4})? ?(second|minute|hour|d
 _UNIT_S = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def split(value: object) -> object:
-    """`a, b` → ("a", "b"), the form of every list in the environment."""
-    if isinstance(value, str):
-        return tuple(item for item in (part.strip() for part in value.split(",")) if item)
-    return value
 
 
 # What front ends send: fetch and axios, Dropzone and jQuery (X-Requested-With, Cache-Control), Uppy, and what tracing
@@ -55,7 +46,8 @@ def header_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-CommaList = Annotated[tuple[str, ...], BeforeValidator(split)]
+# `a, b` in the environment.
+CommaList = tuple[str, ...]
 
 
 class Rate(NamedTuple):
@@ -87,10 +79,7 @@ def network(text: str) -> Network:
 
 
 def split_url(text: str) -> SplitResult:
-    """Return a URL in its parts, its port a number.
-
-    What the standard library says of a wrong one may quote a password.
-    """
+    """A URL in its parts, its port a number. What the standard library says of a wrong one may quote a password."""
     try:
         parts = urlsplit(text)
         _ = parts.port
@@ -100,7 +89,7 @@ def split_url(text: str) -> SplitResult:
 
 
 def checked_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
-    """Return a URL with a host and one of these schemes, in its parts."""
+    """A URL with a host and one of these schemes, in its parts."""
     parts = split_url(text)
     if parts.scheme not in schemes or not parts.hostname or not text.isprintable() or " " in text:
         raise ValueError(f"not a URL of the form {schemes[0]}://host[:port][/path]")
@@ -122,7 +111,7 @@ _BUCKET_NAME_RULES = {
 
 
 def bucket_name(text: str) -> str:
-    """Return a name that S3 allows for a general purpose bucket."""
+    """A name that S3 allows for a general purpose bucket."""
     for pattern, wrong in _BUCKET_NAME_RULES.items():
         if re.fullmatch(pattern, text, re.DOTALL):
             raise ValueError(wrong)
@@ -130,34 +119,8 @@ def bucket_name(text: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, by its text."""
+    """Whether a host is this machine, by its text."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def serves(info: ValidationInfo) -> bool:
-    """Return whether the settings are for a process that answers HTTP. Any other needs no secret of it."""
-    return info.context is None or bool(info.context["serving"])
-
-
-type_of_environment = Literal["local", "development", "test", "production"]
-
-
-class Surroundings(BaseModel):
-    """Where the service runs. Other settings are checked against it, so it comes first."""
-
-    # Of the classes built one upon the other only the last one is used: building the others takes 4 ms of each start.
-    model_config = ConfigDict(frozen=True, validate_default=True, extra="ignore", defer_build=True)
-
-    environment: type_of_environment = Field(
-        "production",
-        validation_alias=AliasChoices("ENVIRONMENT", "ENV"),
-        description="one of local, development, test, production",
-    )
-    lambda_function_name: str | None = Field(
-        None,
-        validation_alias="AWS_LAMBDA_FUNCTION_NAME",
-        description="set by Lambda itself",
-    )

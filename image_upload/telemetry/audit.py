@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from starlette.types import Scope
 
-from image_upload.settings import Settings
+from image_upload.settings.auth import AuthSettings
 
 log = logging.getLogger("audit")
 
@@ -57,7 +57,7 @@ class Audit:
     makes a random one.
     """
 
-    def __init__(self, settings: Settings, address_of: Callable[[Scope], str]) -> None:
+    def __init__(self, settings: AuthSettings, address_of: Callable[[Scope], str]) -> None:
         secret = settings.jwt_secret
         known = secret.get_secret_value().encode() if secret else secrets.token_bytes()
         self._key = hmac.digest(known, b"image-upload audit v1", "sha256")

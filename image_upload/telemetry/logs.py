@@ -14,7 +14,7 @@ from typing import Any, Final, TextIO
 from pydantic_core import to_json
 
 from image_upload.limits import LOGGED_MAX_CHARS
-from image_upload.settings import Settings
+from image_upload.settings.service import ServiceSettings
 
 # The parts that make a presigned URL, a bearer token or a ticket usable. No reader of the log may be able to use them.
 _SECRET = re.compile(
@@ -106,7 +106,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
             self.handleError(record)
 
 
-def configure(settings: Settings) -> None:
+def configure(settings: ServiceSettings) -> None:
     """Send every logger's records through `JsonFormatter`, at the configured level."""
     handler = LineHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())

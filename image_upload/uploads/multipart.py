@@ -31,8 +31,9 @@ from image_upload.s3 import multipart as s3
 from image_upload.s3 import objects
 from image_upload.s3.bucket import PartUrls, Presigner
 from image_upload.s3.errors import S3Failure, map_s3_errors
-from image_upload.s3.multipart import StoredPart
-from image_upload.settings import Settings
+from image_upload.s3.multipart import UploadPart
+from image_upload.settings.auth import AuthSettings
+from image_upload.settings.storage import StorageSettings
 from image_upload.telemetry import audit
 from image_upload.uploads import tickets
 from image_upload.uploads.plans import BegunUpload, MultipartPlan, PartPage, SignedRequest
@@ -49,7 +50,7 @@ class Progress(NamedTuple):
     """The state of an upload in S3: its parts, or with `is_complete` the finished object."""
 
     ticket: Ticket
-    parts: Sequence[StoredPart]
+    parts: Sequence[UploadPart]
     is_complete: bool
 
 
@@ -63,17 +64,17 @@ class Completed(NamedTuple):
 
 
 class MultipartUploads:
-    """Begin, continue, complete and abort multipart uploads in one bucket."""
+    """Begin, continue, complete and abort multipart uploads in one bucket. `auth` has the secret of their tickets."""
 
-    def __init__(self, settings: Settings, context: CompletionContext) -> None:
+    def __init__(self, settings: StorageSettings, auth: AuthSettings, context: CompletionContext) -> None:
         self._context = context
         self._bucket = context.bucket
         self._expires_s = max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
-        secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else None
-        if secret is None and settings.environment != "production":
+        secret = auth.jwt_secret.get_secret_value() if auth.jwt_secret else None
+        if secret is None and not auth.production:
             # A secret of this process, for development only: its tickets end with it.
             secret = secrets.token_hex()
-        previous = settings.jwt_previous_secret.get_secret_value().encode() if settings.jwt_previous_secret else None
+        previous = auth.jwt_previous_secret.get_secret_value().encode() if auth.jwt_previous_secret else None
         self._ticket_signer = TicketSigner(secret.encode(), previous) if secret else None
 
     @property
@@ -175,7 +176,7 @@ class MultipartUploads:
         _check_length(ticket, stored.size_bytes)
         return Progress(ticket, (), is_complete=True)
 
-    async def _parts(self, ticket: Ticket) -> Sequence[StoredPart] | None:
+    async def _parts(self, ticket: Ticket) -> Sequence[UploadPart] | None:
         """Return the parts that S3 has; None if S3 has no such upload, because it was completed or aborted."""
         try:
             return await s3.list_parts(self._bucket, ticket.key, ticket.upload_id)
@@ -321,7 +322,7 @@ def _check_number(number: int, ticket: Ticket) -> None:
         raise PartsInvalid(f"There is no part {number}. This upload's parts are numbered from 1 to {last}.", last=last)
 
 
-def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[tuple[int, str]]:
+def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[UploadPart]:
     """Return the parts by ascending number, with quoted ETags. Raises `PartsInvalid` if one is missing or wrong."""
     ordered = sorted(parts)
     numbers = [number for number, _ in ordered]
@@ -341,7 +342,7 @@ def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[tuple
             f"{len(missing)} of {len(wanted)} parts are missing, the first is {missing[0]}. Send them, then complete.",
             missing=missing[:100],
         )
-    return [(number, f'"{etag.strip(chr(34))}"') for number, etag in ordered]
+    return [UploadPart(number, f'"{etag.strip(chr(34))}"') for number, etag in ordered]
 
 
 def _gone(concealed_key: str | None = None) -> UploadNotFound:

@@ -51,9 +51,6 @@ def mint_route(upload_service: UploadService, principal_of: PrincipalOf) -> Dire
     """Return the route of `POST /uploads`."""
     minter = principal_of.needs("mint")
 
-    # expects: JSON filename, contentType, size; purpose, sha256, metadata, ifNoneMatch, accepts, compact
-    # returns: 200 with the whole plan; a multipart upload has been begun in S3
-    # codes: 400 for the specification, no-strategy · 401 · 413 · 422 · 429 quota-exceeded · 502, 503
     async def mint_upload(request: Request) -> JSONResponse:
         """Returns a presigned PUT, or another plan the client `accepts`. Nothing is stored until the file is sent."""
         principal = await minter(request)
@@ -88,9 +85,6 @@ def router(upload_service: UploadService, principal_of: PrincipalOf) -> APIRoute
 
 
 def _batch_route(routes: APIRouter, upload_service: UploadService, caller: Any) -> None:
-    # expects: JSON uploads, 1 to 1,000 of the above
-    # returns: 200 with a plan for each, or nothing minted at all
-    # codes: 400 batch-refused with every fault · 401 · 413 · 422 · 429 quota-exceeded · 503
     @routes.post(
         "/uploads/batch",
         summary="How to upload many files",
@@ -106,7 +100,7 @@ def _batch_route(routes: APIRouter, upload_service: UploadService, caller: Any) 
         ),
     )
     async def mint_batch(request: Request, principal: caller) -> JSONResponse:
-        """Returns one plan a file, in the order of the request."""
+        """Returns one plan a file, in the order of the request; or mints nothing, and names every fault."""
         wanted = await read_json(request, BatchRequest)
         plans = await plan_batch(upload_service, wanted.uploads, principal)
         answer = JSONResponse({"uploads": [as_plan(plan) for plan in plans]})
@@ -117,9 +111,6 @@ def _batch_route(routes: APIRouter, upload_service: UploadService, caller: Any) 
 
 
 def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any) -> None:
-    # expects: a ticket
-    # returns: 200 with the parts S3 has and the numbers it lacks
-    # codes: 400 size-mismatch, file-too-large · 401 · 403, 410 for the ticket · 404 upload-not-found · 502, 503
     @routes.get(
         "/uploads/{ticket}",
         summary="What S3 has of an upload",
@@ -137,9 +128,6 @@ def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any
         known = upload_service.ticket(ticket, principal)
         return JSONResponse(as_progress(await upload_service.progress(known)))
 
-    # expects: a ticket; from, compact
-    # returns: 200 with URLs from that part on, and `next` where they do not fit one answer
-    # codes: 400 parts-invalid · 401 · 403, 404, 410 · 503
     @routes.get(
         "/uploads/{ticket}/parts",
         summary="URLs of further parts",
@@ -160,9 +148,6 @@ def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any
         page = await upload_service.part_page(known, first, compact=compact)
         return JSONResponse(as_page(page, known, ticket, compact=compact))
 
-    # expects: a ticket; JSON partNumbers
-    # returns: 200 with fresh URLs of exactly these parts
-    # codes: 400 parts-invalid · 401 · 403, 404, 410 · 422 · 503
     @routes.post(
         "/uploads/{ticket}/parts",
         summary="Fresh URLs of some parts",
@@ -182,10 +167,6 @@ def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any
         page = await upload_service.part_urls(known, wanted.partNumbers)
         return JSONResponse(as_page(page, known, ticket, compact=False))
 
-    # expects: a ticket; JSON parts (partNumber, etag), or nothing: then all that S3 has
-    # returns: 200 once S3 has the object with the right length; the same when called again
-    # codes: 400 parts-invalid, parts-refused, size-mismatch, file-too-large · 401 · 403, 410 · 404
-    # 409 upload-rejected · 412 · 502, 503
     @routes.post(
         "/uploads/{ticket}/complete",
         summary="End an upload",
@@ -204,15 +185,12 @@ def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any
         ),
     )
     async def complete(ticket: str, request: Request, principal: caller) -> JSONResponse:
-        """Joins the parts to the object. Safe to repeat."""
+        """Makes the object of its parts: of those named, or of all that S3 has. Safe to repeat."""
         listed = (await read_json(request, CompleteRequest, empty=CompleteRequest(parts=None))).parts
         parts = None if listed is None else [(part.partNumber, part.etag) for part in listed]
         done = await upload_service.complete(upload_service.ticket(ticket, principal), parts)
         return JSONResponse({"objectKey": done.key, "size": done.size_bytes, "etag": done.etag, "cdnUrl": done.cdn_url})
 
-    # expects: a ticket
-    # returns: 204; the parts are gone, a finished object stays
-    # codes: 401 · 403, 410 · 404 upload-not-found · 502, 503
     @routes.delete(
         "/uploads/{ticket}",
         summary="Abort an upload",
@@ -222,6 +200,6 @@ def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any
         openapi_extra=documented(*_TICKET_PROBLEMS, *_S3_PROBLEMS),
     )
     async def abort(ticket: str, principal: caller) -> Response:
-        """Aborts the upload: S3 deletes the parts that were sent."""
+        """Makes S3 delete the parts that were sent. A finished object stays."""
         await upload_service.abort(upload_service.ticket(ticket, principal))
         return Response(status_code=204)

@@ -8,7 +8,8 @@ from image_upload.database.values import Kind, Record
 from image_upload.domain import checks
 from image_upload.domain.purposes import Purpose
 from image_upload.errors import ValidationFailed
-from image_upload.settings import Settings
+from image_upload.settings.auth import AuthSettings
+from image_upload.settings.storage import StorageSettings
 from image_upload.uploads.multipart import Completed, MultipartUploads, Progress
 from image_upload.uploads.plans import BegunUpload, PartPage, Plan, Strategy, UploadSpec
 from image_upload.uploads.single_put import SinglePutPlanner
@@ -26,7 +27,8 @@ class UploadService:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: StorageSettings,
+        auth: AuthSettings,
         context: CompletionContext,
         table: Mapping[str, Purpose],
         *,
@@ -39,7 +41,7 @@ class UploadService:
         self._form_max_bytes = form_max_bytes
         self._sha256 = settings.s3_checksums == "sha256"
         self._single = SinglePutPlanner(settings, context.bucket, context.quotas)
-        self._multipart = MultipartUploads(settings, context)
+        self._multipart = MultipartUploads(settings, auth, context)
         # Whether the store takes presigned forms.
         self.form_post = settings.s3_form_post
 

@@ -1,7 +1,7 @@
 """Sign plans of one request: a PUT, a form POST, or a form for this service."""
 
 from image_upload.s3.bucket import Bucket, Presigner
-from image_upload.settings import Settings
+from image_upload.settings.storage import StorageSettings
 from image_upload.telemetry import audit
 from image_upload.uploads.plans import PostPlan, ProxyPlan, PutPlan
 from image_upload.uploads.validation import ValidatedUpload
@@ -11,7 +11,7 @@ from image_upload.usage.quotas import Quotas
 class SinglePutPlanner:
     """Sign plans for one bucket."""
 
-    def __init__(self, settings: Settings, bucket: Bucket, quotas: Quotas) -> None:
+    def __init__(self, settings: StorageSettings, bucket: Bucket, quotas: Quotas) -> None:
         self._bucket = bucket
         self._quotas = quotas
         self._expires_s = settings.upload_url_expires_s

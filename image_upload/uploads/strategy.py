@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from image_upload.errors import NoStrategy
 from image_upload.languages.wording import human_bytes
 from image_upload.limits import (
-    MIB,
     MULTIPART_FROM_BYTES,
     PLAN_PART_MIN_BYTES,
     PLAN_PART_WANTED_BYTES,
     PLAN_PARTS_WANTED,
-    S3_PARTS_MAX,
     S3_PUT_MAX_BYTES,
 )
+from image_upload.s3 import multipart
 from image_upload.uploads.plans import Strategy
 
 
@@ -58,6 +57,4 @@ def part_length(size_bytes: int) -> int:
     length = PLAN_PART_MIN_BYTES
     while length < PLAN_PART_WANTED_BYTES and size_bytes > length * PLAN_PARTS_WANTED:
         length *= 2
-    if size_bytes > length * S3_PARTS_MAX:
-        length = -(-size_bytes // (S3_PARTS_MAX * MIB)) * MIB
-    return length
+    return multipart.part_length(size_bytes, length)

@@ -50,9 +50,6 @@ def router(
             }
         )
 
-    # expects: JSON content_type; purpose, size
-    # returns: 200 with a presigned PUT
-    # codes: 400 empty-file, file-too-large, unsupported-file-type · 401 · 413 · 422 · 429 · 503
     image = documented(*SPEC_PROBLEMS, answer="uploads.schemas:ImageUrl", body="uploads.requests:ImageRequest")
 
     @routes.post(
@@ -79,9 +76,6 @@ def router(
     for purpose in ("scan", "profile", "chat"):
         fix(purpose)
 
-    # expects: query filename
-    # returns: 200 with a presigned PUT of application/octet-stream, key users/{user}/{id}/{filename}; file_id
-    # codes: 400 invalid-filename · 401 · 422 · 429 · 503
     @routes.post(
         "/files/upload-url",
         summary="A URL to upload a file under its name",

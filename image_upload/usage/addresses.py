@@ -7,7 +7,7 @@ from collections.abc import Callable
 from starlette.types import Scope
 
 from image_upload.limits import FORWARDED_HOPS_MAX
-from image_upload.settings import Settings
+from image_upload.settings.usage import UsageSettings
 from image_upload.settings.values import network
 
 # For requests without an address (a Unix socket, an invalid event). They share one count.
@@ -22,7 +22,7 @@ AddressOf = Callable[[Scope], str]
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def address_of(settings: Settings) -> AddressOf:
+def address_of(settings: UsageSettings) -> AddressOf:
     """Return a function from a request's scope to its client address.
 
     On Lambda it is `sourceIp` of the Function URL's request context, which Mangum passes on as the peer. There
@@ -42,10 +42,10 @@ def address_of(settings: Settings) -> AddressOf:
             # An untrusted address wrote everything to its left, which may be forged.
             if here is None or not any(here in each for each in trusted):
                 break
-            said = _parsed(hop)
-            if said is None:
+            parsed = _parsed(hop)
+            if parsed is None:
                 break
-            here = said
+            here = parsed
         return UNKNOWN if here is None else counted(str(here))
 
     return of_forwarded if trusted else of_peer

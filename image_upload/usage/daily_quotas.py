@@ -15,7 +15,7 @@ from image_upload.domain import keys
 from image_upload.errors import Problem, QuotaExceeded, RateLimitUnavailable
 from image_upload.languages.wording import human_bytes
 from image_upload.limits import QUOTA_GRACE_S, QUOTA_LOOKS_MAX, REDIS_REST_S
-from image_upload.settings import Settings
+from image_upload.settings.usage import UsageSettings
 from image_upload.usage.quota_store import Allowance, MemoryQuotaStore, Usage, UsageDay
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class DailyQuotas:
 
     enabled: ClassVar[bool] = True
 
-    def __init__(self, settings: Settings, confirm: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, settings: UsageSettings, confirm: Callable[[str], Awaitable[None]]) -> None:
         self._allowance = Allowance(settings.quota_bytes_per_day, settings.quota_files_per_day)
         self._confirm = confirm
         self._closes = settings.rate_limit_fails == "closed"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from image_upload.errors import RateLimitUnavailable, TooManyRequests
 from image_upload.languages.wording import Sentence
 from image_upload.limits import REDIS_REST_S
-from image_upload.settings import Settings, values
+from image_upload.settings import values
+from image_upload.settings.usage import UsageSettings
 from image_upload.settings.values import Rate
 from image_upload.usage.addresses import site_of
 from image_upload.usage.memory_windows import MemoryWindows
@@ -23,7 +24,7 @@ COSTS: Final = MappingProxyType({"/uploads/batch": 10, "/api/v1/s3/files": 5, "/
 class Limiter:
     """The limits of the settings; None for one that is off."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: UsageSettings) -> None:
         self._url = settings.redis_url
         self._shared: SharedWindows | None = None
         self._closes = settings.rate_limit_fails == "closed"

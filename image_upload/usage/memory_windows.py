@@ -53,7 +53,7 @@ class MemoryWindows:
         return math.floor(wait_s) + 1
 
     def _newcomer(self, key: str) -> str:
-        """Return the key to count a new key under: itself, or its site."""
+        """Return what a new key is counted as: itself, its site, or the rest if too many keys are counted."""
         site = self._site_of(key)
         if site is not None:
             if self._sites[site] >= RATE_LIMIT_SITE_MAX:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import ClassVar, Protocol
 
-from image_upload.settings import Settings
+from image_upload.settings.usage import UsageSettings
 
 
 class Quotas(Protocol):
@@ -38,7 +38,7 @@ class NoQuotas:
         """Do nothing."""
 
 
-def quotas_of(settings: Settings, confirm: Callable[[str], Awaitable[None]]) -> Quotas:
+def quotas_of(settings: UsageSettings, confirm: Callable[[str], Awaitable[None]]) -> Quotas:
     """Return the quotas that the settings set. `confirm` is passed to `DailyQuotas`."""
     if settings.quota_bytes_per_day is None and settings.quota_files_per_day is None:
         return NoQuotas()

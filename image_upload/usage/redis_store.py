@@ -30,11 +30,11 @@ class RedisStore:
         )
         self._rests_until_s = 0.0
         # Waiting for a free connection happens here, so that it does not count as a failure of Redis.
-        self._places = asyncio.Semaphore(REDIS_CONNECTIONS)
+        self._connections = asyncio.Semaphore(REDIS_CONNECTIONS)
 
     async def ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer | None:
         """Send a question to Redis; return its answer, or None if it fails."""
-        async with self._places:
+        async with self._connections:
             if time.monotonic() < self._rests_until_s:
                 return None
             try:

@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from image_upload.errors import HeadTooLarge, MethodNotAllowed, NotFound
 from image_upload.limits import HEAD_MAX_BYTES, LOGGED_MAX_CHARS
 from image_upload.outbound import deadline
-from image_upload.settings import Settings, origins
+from image_upload.settings import origins
+from image_upload.settings.web import WebSettings
 from image_upload.telemetry import audit
 from image_upload.telemetry.audit import Audit, AuditEvent
 from image_upload.telemetry.logs import path_of
@@ -41,7 +42,7 @@ _UNKEPT: Final = ((b"cache-control", b"no-store"),)
 Admission = Callable[[Scope], Awaitable[None]]
 
 
-def middleware(settings: Settings, auditor: Audit, admission: Admission | None) -> list[Middleware]:
+def middleware(settings: WebSettings, auditor: Audit, admission: Admission | None) -> list[Middleware]:
     """Return what surrounds the routes, outermost first."""
     layers = [Middleware(RequestLog, auditor=auditor), Middleware(Problems, admission=admission)]
     # Behind a Function URL the URL's own CORS settings answer; two answers make browsers refuse.

@@ -137,7 +137,7 @@ class SignInServer:
 
 
 def parse_qs_one(text: str) -> Iterator[tuple[str, str]]:
-    """Each parameter once, or it is nobody's."""
+    """Each parameter once; a repeated one is refused."""
     for name, values in parse_qs(text, keep_blank_values=True).items():
         assert len(values) == 1, f"{name} was sent {len(values)} times"
         yield name, values[0]

@@ -33,7 +33,7 @@ from tests.auth.provider import (
 
 
 def verify(token: str, settings: Settings) -> str:
-    return asyncio.run(Verifier(settings).verify(token)).user_id
+    return asyncio.run(Verifier(settings.auth).verify(token)).user_id
 
 
 def refused(token: str, settings: Settings) -> None:
@@ -81,7 +81,7 @@ def test_an_algorithm_without_its_signature_is_worth_nothing(both: Settings, nam
 
 
 def public_forms() -> list[bytes]:
-    """Every form in which somebody could take the public key for a secret."""
+    """Every form in which the public key could be taken for a secret."""
     public = private_key("one", "RS256").public_key()
     jwk = entry("one", "RS256")
     required = json.dumps({name: jwk[name] for name in ("e", "kty", "n")}, separators=(",", ":"))
@@ -119,14 +119,14 @@ def test_a_secret_in_the_providers_key_set_verifies_nothing(provider: Provider) 
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
 def test_the_secret_knows_one_algorithm(both: Settings, algorithm: str) -> None:
     # Longer, so that nothing but the algorithm is wrong.
-    settings = both.model_copy(update={"jwt_secret": load_secret(SECRET * 2)})
+    settings = both.replaced(jwt_secret=load_secret(SECRET * 2))
     assert verify(own(SECRET * 2), settings) == "42"
     refused(own(SECRET * 2, algorithm), settings)
 
 
 def load_secret(text: str) -> Any:
     given = {"S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "ENVIRONMENT": "test", "JWT_SECRET": text}
-    return load(given).jwt_secret
+    return load(given).auth.jwt_secret
 
 
 @pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256"])
@@ -171,7 +171,7 @@ def test_a_token_of_another_audience_or_issuer_is_refused(both: Settings, change
     refused(own(**changed), both)
 
 
-def test_without_an_audience_of_ours_a_token_for_somebody_else_is_refused(provider: Provider) -> None:
+def test_without_a_configured_audience_a_token_for_another_service_is_refused(provider: Provider) -> None:
     settings = provider.settings(JWT_AUDIENCE="")
     assert verify(signed(aud=None), settings) == "42"
     refused(signed(aud="another"), settings)

@@ -52,7 +52,7 @@ def broken(status: int, body: bytes = b"", **headers: str) -> Callable[[], tuple
 
 def test_keys_are_asked_for_once_and_again_when_they_are_old(provider: Provider, clock: Clock) -> None:
     async def run() -> None:
-        verifier = Verifier(provider.settings())
+        verifier = Verifier(provider.settings().auth)
         for number in range(5):
             await verifier.verify(signed(n=number))
         assert provider.asked == 1
@@ -68,7 +68,7 @@ def test_keys_are_asked_for_once_and_again_when_they_are_old(provider: Provider,
 
 def test_a_new_key_works_as_soon_as_it_is_asked_for_and_a_withdrawn_one_ends(provider: Provider, clock: Clock) -> None:
     async def run() -> None:
-        verifier = Verifier(provider.settings())
+        verifier = Verifier(provider.settings().auth)
         await verifier.verify(signed("one"))
         provider.keys = [entry("two", "ES256"), entry("three", "ES256")]
         clock.now += JWKS_REFRESH_S
@@ -83,9 +83,9 @@ def test_a_new_key_works_as_soon_as_it_is_asked_for_and_a_withdrawn_one_ends(pro
     asyncio.run(run())
 
 
-def test_invented_key_ids_make_nobody_call_the_provider_more_often(provider: Provider, clock: Clock) -> None:
+def test_invented_key_ids_cause_no_more_calls_to_the_provider(provider: Provider, clock: Clock) -> None:
     async def run() -> None:
-        verifier = Verifier(provider.settings())
+        verifier = Verifier(provider.settings().auth)
         await verifier.verify(signed())
         for rounds in range(1, 4):
             clock.now += JWKS_REFRESH_S
@@ -99,7 +99,7 @@ def test_invented_key_ids_make_nobody_call_the_provider_more_often(provider: Pro
 
 def test_many_first_tokens_at_once_ask_once(provider: Provider) -> None:
     async def run() -> None:
-        verifier = Verifier(provider.settings())
+        verifier = Verifier(provider.settings().auth)
         provider.may_answer.clear()
         waiting = [asyncio.create_task(verifier.verify(signed(n=number))) for number in range(20)]
         await asyncio.sleep(0)
@@ -117,7 +117,7 @@ def test_many_first_tokens_at_once_ask_once(provider: Provider) -> None:
 
 def test_while_keys_are_asked_for_again_the_others_go_on_with_the_old(provider: Provider, clock: Clock) -> None:
     async def run() -> None:
-        verifier = Verifier(provider.settings())
+        verifier = Verifier(provider.settings().auth)
         await verifier.verify(signed())
         clock.now += JWKS_FRESH_S
         provider.may_answer.clear()
@@ -152,7 +152,7 @@ def test_a_provider_that_answers_nonsense_leads_to_503_and_never_to_acceptance(
     provider: Provider, clock: Clock, answer: Callable[[], tuple[int, dict[str, str], bytes]]
 ) -> None:
     async def run() -> None:
-        verifier = Verifier(provider.settings())
+        verifier = Verifier(provider.settings().auth)
         provider.answer = answer
         for _ in range(3):
             with pytest.raises(TokenKeysUnavailable) as refused:
@@ -171,7 +171,7 @@ def test_old_keys_go_on_working_while_the_provider_is_broken_but_not_for_ever(
     provider: Provider, clock: Clock, answer: Callable[[], tuple[int, dict[str, str], bytes]]
 ) -> None:
     async def run() -> None:
-        verifier = Verifier(provider.settings())
+        verifier = Verifier(provider.settings().auth)
         await verifier.verify(signed())
         provider.answer = answer
         clock.now += JWKS_KEEP_S - 1
@@ -190,7 +190,7 @@ def test_a_redirect_is_not_followed(provider: Provider, caplog: pytest.LogCaptur
     here = provider.url
     provider.answer = broken(302, b"", Location=here)
     with pytest.raises(TokenKeysUnavailable):
-        asyncio.run(Verifier(provider.settings()).verify(signed()))
+        asyncio.run(Verifier(provider.settings().auth).verify(signed()))
     assert provider.asked == 1
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert "status 302" in record.__dict__["fields"]["reason"]
@@ -200,7 +200,7 @@ def test_a_provider_that_does_not_answer_is_given_up(provider: Provider, monkeyp
     monkeypatch.setattr(jwks, "JWKS_TIMEOUT_S", 0.1)
     provider.may_answer.clear()
     with pytest.raises(TokenKeysUnavailable):
-        asyncio.run(Verifier(provider.settings()).verify(signed()))
+        asyncio.run(Verifier(provider.settings().auth).verify(signed()))
 
 
 def test_a_provider_that_is_not_there_is_503_over_http(start: Start, web: httpx.Client, provider: Provider) -> None:
@@ -221,7 +221,7 @@ def test_a_provider_that_is_not_there_is_503_over_http(start: Start, web: httpx.
 
 def test_our_own_tokens_work_while_the_provider_does_not(provider: Provider) -> None:
     provider.answer = broken(500)
-    assert asyncio.run(Verifier(provider.settings(JWT_SECRET=SECRET)).verify(own())).user_id == "42"
+    assert asyncio.run(Verifier(provider.settings(JWT_SECRET=SECRET).auth).verify(own())).user_id == "42"
     assert provider.asked == 0
 
 
@@ -229,7 +229,7 @@ def test_cognitos_access_tokens_name_their_audience_as_client(provider: Provider
     settings = provider.settings(JWT_AUDIENCE="app-client")
 
     def verified(**claims: str | None) -> str:
-        return asyncio.run(Verifier(settings).verify(signed(**claims))).user_id  # type: ignore[arg-type]
+        return asyncio.run(Verifier(settings.auth).verify(signed(**claims))).user_id  # type: ignore[arg-type]
 
     assert verified(aud=None, client_id="app-client", token_use="access") == "42"
     assert verified(aud="app-client", token_use="id") == "42"
@@ -245,12 +245,12 @@ def test_cognitos_access_tokens_name_their_audience_as_client(provider: Provider
 
 def test_the_first_of_two_entries_with_one_id_counts(provider: Provider) -> None:
     provider.keys = [entry("one", "RS256"), {**entry("attacker", "RS256"), "kid": "one"}]
-    assert asyncio.run(Verifier(provider.settings()).verify(signed())).user_id == "42"
+    assert asyncio.run(Verifier(provider.settings().auth).verify(signed())).user_id == "42"
 
 
 def test_known_tokens_are_bounded_and_end_with_the_token(provider: Provider, clock: Clock) -> None:
     async def run() -> None:
-        verifier = Verifier(provider.settings(JWT_SECRET=SECRET))
+        verifier = Verifier(provider.settings(JWT_SECRET=SECRET).auth)
         short = own(exp=int(clock.now) + 5)
         await verifier.verify(short)
         for number in range(TOKEN_CACHE_MAX + 10):
@@ -294,8 +294,8 @@ def test_settings_that_would_be_unsafe_stop_the_start(environ: dict[str, str], s
 
 def test_a_provider_alone_is_enough_where_a_token_is_required(provider: Provider) -> None:
     settings = provider.settings(ENVIRONMENT="production", JWT_JWKS_URL="https://provider.example/keys")
-    assert settings.auth_required
-    assert settings.jwt_secret is None
+    assert settings.auth.auth_required
+    assert settings.auth.jwt_secret is None
 
 
 def test_the_key_set_of_a_provider_is_never_longer_than_ours_can_be() -> None:

@@ -1,4 +1,4 @@
-"""Who may do what: every route of the app, asked by everybody, against the table in docs/security.md.
+"""Who may do what: every route of the app, asked by every kind of caller, against the table in docs/security.md.
 
 A new route needs a request here, which the owner of what it names could send, and a row there.
 """
@@ -26,7 +26,7 @@ from tests.database.databases import settings_with
 from tests.test_docs import code_in, table
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
-CALLERS = ("nobody", "owner", "other", "mint", "admin", "expired")
+CALLERS = ("anonymous", "owner", "other", "mint", "admin", "expired")
 _SPEC = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 5}
 
 
@@ -102,7 +102,7 @@ class Asked(NamedTuple):
     """A request: the path behind the route's method, and what goes with it."""
 
     path: str
-    given: dict[str, Any] = {}  # noqa: RUF012  nobody changes it
+    given: dict[str, Any] = {}  # noqa: RUF012  it is never changed
 
 
 _IMAGE = {"json": {"content_type": "image/jpeg"}}
@@ -152,15 +152,15 @@ REQUESTS: dict[str, Callable[[World], Asked]] = {
     "POST /posts/{post_id}/complete": lambda world: Asked(f"/posts/{world.post}/complete"),
     "GET /files/{file_id}/download-url": lambda world: Asked(f"/files/{world.file}/download-url"),
     "POST /files/{file_id}/complete": lambda world: Asked(f"/files/{world.file}/complete"),
-    # Nobody needs a token to sign in: these are for whoever has none yet.
+    # Signing in needs no token: these routes are for users without one.
     "GET /auth/oauth/google": lambda _: Asked("/auth/oauth/google"),
     "GET /auth/oauth/google/callback": lambda _: Asked("/auth/oauth/google/callback"),
     "GET /auth/oauth/github": lambda _: Asked("/auth/oauth/github"),
     "GET /auth/oauth/github/callback": lambda _: Asked("/auth/oauth/github/callback"),
     "POST /auth/token": lambda _: Asked(
-        "/auth/token", {"json": {"grant_type": "refresh_token", "refresh_token": "nobody's"}}
+        "/auth/token", {"json": {"grant_type": "refresh_token", "refresh_token": "unknown"}}
     ),
-    "POST /auth/logout": lambda _: Asked("/auth/logout", {"json": {"refresh_token": "nobody's"}}),
+    "POST /auth/logout": lambda _: Asked("/auth/logout", {"json": {"refresh_token": "unknown"}}),
     "POST /auth/verify": lambda _: Asked("/auth/verify"),
     "GET /auth/me": lambda _: Asked("/auth/me"),
     "GET /s3/params": lambda _: Asked("/s3/params", {"params": {"filename": "a.jpg", "type": "image/jpeg"}}),
@@ -179,7 +179,7 @@ REQUESTS: dict[str, Callable[[World], Asked]] = {
 
 def signed_in(caller: str) -> dict[str, str]:
     """The headers of a caller. `mint` and `expired` are the owner, with another token."""
-    if caller == "nobody":
+    if caller == "anonymous":
         return {}
     claims = {
         "sub": caller if caller in ("other", "admin") else "owner",
@@ -196,17 +196,15 @@ def settings(s3: EmbeddedS3, tmp_path_factory: pytest.TempPathFactory) -> Settin
     strict = load({name: value for name, value in given.items() if not name.startswith("AWS_S3_")})
     database = f"sqlite:///{tmp_path_factory.mktemp('matrix') / 'records.sqlite3'}"
     migrate(settings_with(database))
-    return strict.model_copy(
-        update={
-            "s3_endpoint_url": s3.endpoint_url,
-            "database_url": SecretStr(database),
-            # GitHub's way begins without a question to GitHub; Google's would ask its discovery document.
-            "github_client_id": "client",
-            "github_client_secret": SecretStr("secret"),
-            "session_secret": SecretStr(SECRET),
-            "oauth_redirect_base_url": "https://upload.example.com",
-            "frontend_callback_url": "https://app.example.com/callback",
-        }
+    return strict.replaced(
+        s3_endpoint_url=s3.endpoint_url,
+        database_url=SecretStr(database),
+        # GitHub's way begins without a question to GitHub; Google's would ask its discovery document.
+        github_client_id="client",
+        github_client_secret=SecretStr("secret"),
+        session_secret=SecretStr(SECRET),
+        oauth_redirect_base_url="https://upload.example.com",
+        frontend_callback_url="https://app.example.com/callback",
     )
 
 
@@ -250,7 +248,7 @@ def test_every_route_has_a_request(app: FastAPI) -> None:
 
 
 @pytest.mark.parametrize("route", sorted(REQUESTS))
-def test_everybody_gets_the_answer_of_the_table(world: World, route: str) -> None:
+def test_every_caller_gets_the_answer_of_the_table(world: World, route: str) -> None:
     method = route.partition(" ")[0]
     answers: dict[str, int] = {}
     for caller in CALLERS:

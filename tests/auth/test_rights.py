@@ -52,7 +52,7 @@ def test_with_a_prefix_only_scopes_of_this_service_count() -> None:
     assert scopes("uploads/", scope="admin uploads/mint other/admin") == {"mint"}
     settings = load(GIVEN | {"JWT_SECRET": SECRET, "JWT_SCOPE_PREFIX": "uploads/"})
     token = own(aud=None, scope="admin uploads/mint")
-    assert asyncio.run(Verifier(settings).verify(token)).scopes == {"mint"}
+    assert asyncio.run(Verifier(settings.auth).verify(token)).scopes == {"mint"}
 
 
 ALICE = Principal("alice", signed_in=True)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from image_upload.limits import CODE_EXPIRES_S, PROVIDER_ANSWER_MAX_BYTES, SIGN_IN_EXPIRES_S
 from tests.auth import provider as keys
 from tests.auth.sign_in_servers import CLIENT, CLIENT_SECRET, SignInServer, as_json, signing_in, to
-from tests.auth.visiting import FRONT_END, SECRET, Visitor, binding, environ, everybody_leaves, with_query
+from tests.auth.visiting import FRONT_END, SECRET, Visitor, binding, close_clients, environ, with_query
 from tests.conftest import Start, problem
 from tests.database.databases import Place, empty, migrated
 
@@ -25,7 +25,7 @@ from tests.database.databases import Place, empty, migrated
 def provider() -> Iterator[SignInServer]:
     with signing_in() as running:
         yield running
-        everybody_leaves()
+        close_clients()
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def ann(start: Start, provider: SignInServer, sqlite: Place) -> Visitor:
 
 
 @pytest.mark.parametrize("name", ["google", "github"])
-def test_whoever_signs_in_gets_a_token_that_names_them(
+def test_a_sign_in_gives_a_token_that_names_the_user(
     start: Start, provider: SignInServer, place: Place, name: str
 ) -> None:
     ann = opened(start, provider, place)
@@ -93,10 +93,10 @@ def test_one_verified_address_at_two_providers_is_one_user(start: Start, provide
 
 
 @pytest.mark.parametrize("said", [False, None, "false", 1, "yes"])
-def test_an_address_that_is_not_verified_joins_nobody(
+def test_an_address_that_is_not_verified_joins_no_users(
     start: Start, provider: SignInServer, place: Place, said: object
 ) -> None:
-    """Else whoever writes the address of somebody into their own profile gets their files."""
+    """Otherwise a user could write another user's address into their own profile and get that user's files."""
     victim = opened(start, provider, place)
     owner = victim.tokens("github")["user"]
     provider.person |= {"sub": "attacker", "email_verified": said}
@@ -343,7 +343,7 @@ def _unsigned(claims: dict[str, Any]) -> str:
 
 
 def _by_secret(claims: dict[str, Any]) -> str:
-    """HS256 under what everybody can read: the public key."""
+    """HS256 with the public key as its secret."""
     public = keys.private_key("one", "RS256").public_key()
     return _hs256(claims, public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
@@ -500,7 +500,7 @@ def test_a_code_is_worth_nothing_without_the_verifier_of_the_page_that_began(
         problem(ann.redeem(code, verifier), 400, "grant-refused")
 
 
-def test_a_page_that_began_with_a_challenge_takes_no_code_of_somebody_who_did_not(ann: Visitor) -> None:
+def test_a_page_that_began_with_a_challenge_takes_no_code_of_a_sign_in_without_one(ann: Visitor) -> None:
     """Else an attacker's own code, slipped to a victim's page, would sign the victim in as the attacker."""
     problem(ann.redeem(ann.sign_in()["code"], binding()[0]), 400, "grant-refused")
 
@@ -655,7 +655,7 @@ def test_a_user_who_did_not_sign_in_here_is_known_by_id_alone(ann: Visitor) -> N
         assert ann.me(token).json() == {"user_id": subject, "email": None, "name": None}
 
 
-def test_without_a_token_nobody_is_told_who_they_are(ann: Visitor) -> None:
+def test_without_a_token_the_user_is_not_named(ann: Visitor) -> None:
     for method, path in (("GET", "/auth/me"), ("POST", "/auth/verify")):
         answer = ann.web.request(method, f"{ann.service}{path}")
         problem(answer, 401, "token-missing")
@@ -706,7 +706,7 @@ def test_a_provider_without_a_client_id_says_what_to_set(
     assert back.headers["location"] == f"{FRONT_END}?error=sign-in-not-configured"
 
 
-def test_without_a_database_nobody_is_sent_to_a_provider(
+def test_without_a_database_no_browser_is_sent_to_a_provider(
     start: Start, web: httpx.Client, provider: SignInServer
 ) -> None:
     service = start(**environ(provider, ""))

@@ -138,7 +138,7 @@ def test_in_production_the_cookie_is_for_this_host_and_https_and_the_settings_sa
     function.end()
 
 
-def test_in_production_nobody_gets_a_token_for_tests() -> None:
+def test_in_production_there_is_no_token_for_tests() -> None:
     function = Function(PRODUCTION)
     answers = [function.call("POST", path, "email=a@example.com") for path in ("/auth/oauth/test-token", "/auth/xyz")]
     assert [answer["statusCode"] for answer in answers] == [404, 404]
@@ -171,7 +171,8 @@ def test_a_production_that_lacks_what_signing_in_needs_does_not_start() -> None:
     assert "4 settings are" in said
     assert all(f"{name}: missing" in said for name in needed)
     without = {name: value for name, value in given.items() if not name.startswith("GITHUB_")}
-    assert load(without | {"JWT_SECRET": SECRET}).session_secret is None, "who lets nobody sign in needs none of them"
+    settings = load(without | {"JWT_SECRET": SECRET})
+    assert settings.sign_in.session_secret is None, "a service without sign-in needs none of them"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ def test_what_would_weaken_signing_in_stops_the_start(name: str, value: str) -> 
 def test_outside_production_plain_http_is_for_this_machine_only() -> None:
     given = {**BASE, "ENVIRONMENT": "development"}
     settings: Settings = load(given | {"GOOGLE_ISSUER": "http://localhost:3000"})
-    assert settings.frontend_callback_url == FRONT_END
+    assert settings.sign_in.frontend_callback_url == FRONT_END
     for name in ("GOOGLE_ISSUER", "GITHUB_URL", "GITHUB_API_URL", "OAUTH_REDIRECT_BASE_URL", "FRONTEND_CALLBACK_URL"):
         with pytest.raises(SettingsError, match=name):
             load(given | {name: "http://internal.example"})

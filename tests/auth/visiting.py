@@ -17,7 +17,7 @@ SECRET = "a-secret-of-more-than-thirty-two-bytes"
 
 
 def environ(provider: SignInServer, database_url: str, **more: str) -> dict[str, str]:
-    """Settings of a service where somebody can sign in, in both ways."""
+    """Settings of a service with sign-in, in both ways."""
     return {
         "JWT_SECRET": SECRET,
         "DATABASE_URL": database_url,
@@ -47,7 +47,7 @@ def _client() -> httpx.Client:
     return CLIENTS[-1]
 
 
-def everybody_leaves() -> None:
+def close_clients() -> None:
     while CLIENTS:
         CLIENTS.pop().close()
 

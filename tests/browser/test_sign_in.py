@@ -69,7 +69,7 @@ class Stage:
     place: Place
 
     def sign_in(self, provider: str, login: str = "ann", **spec: Any) -> dict[str, Any]:
-        """Somebody's own browser, from the click to the end of the session."""
+        """A user's browser, from the click to the end of the session."""
         outcome = self.browser.run(
             {
                 "page": f"{self.origin}/sign-in.html#service={self.service}",

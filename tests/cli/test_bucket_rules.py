@@ -54,7 +54,7 @@ def test_bad_settings_are_all_named_and_nothing_is_asked(command: Command) -> No
     assert "AWS_S3_ENDPOINT_URL" in err
 
 
-def test_whoever_sets_a_bucket_need_not_know_the_services_secret(command: Command) -> None:
+def test_setting_a_bucket_needs_no_secret_of_the_service(command: Command) -> None:
     code, _, err = command(ENVIRONMENT="production", JWT_SECRET="", AWS_S3_ENDPOINT_URL="https://127.0.0.1:1")
     assert code == 2
     assert "JWT_SECRET" not in err
@@ -80,9 +80,9 @@ def test_what_s3_would_refuse_is_refused_before(command: Command, arguments: lis
 
 
 def test_a_bucket_that_is_not_there_is_said_to_be_missing(command: Command) -> None:
-    code, _, err = command("--bucket", "nobody-made-this-one")
+    code, _, err = command("--bucket", "no-such-bucket-here")
     assert code == 2
-    assert "There is no bucket nobody-made-this-one" in err
+    assert "There is no bucket no-such-bucket-here" in err
 
 
 def test_a_server_that_is_not_there_ends_with_the_settings_to_check(command: Command) -> None:

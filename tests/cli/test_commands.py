@@ -71,7 +71,7 @@ def test_the_smoke_test_leaves_nothing_behind(start: Start, web: httpx.Client) -
     assert stored() == before
 
 
-def test_the_smoke_test_fails_where_nobody_answers() -> None:
+def test_the_smoke_test_fails_without_an_answer() -> None:
     with claim_port("127.0.0.1", 0, "PORT") as listening:
         port = listening.getsockname()[1]
     done = run("smoke", f"http://127.0.0.1:{port}")
@@ -79,7 +79,7 @@ def test_the_smoke_test_fails_where_nobody_answers() -> None:
     assert "0 of 8 steps passed" in done.stdout
 
 
-# Settings of production, but for the secrets; nobody listens at this S3.
+# Settings of production, without the secrets; S3's port is closed.
 IN_PRODUCTION = {
     "ENVIRONMENT": "production",
     "S3_BUCKET_NAME": "photos",

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from image_upload.aws.sigv4 import Credentials
 from image_upload.cli.doctor import bucket, round_trip, rules, run
 from image_upload.cli.doctor import service as checks_of_service
-from image_upload.settings import load
+from image_upload.settings import Settings, load
 from local.embedded_s3 import ACCESS_KEY, SECRET_KEY, EmbeddedS3
 from local.ports import claim_port
 from local.service import local_environ
@@ -252,9 +252,9 @@ def test_a_redirect_that_names_no_region_is_a_wrong_region_too(doctor: Doctor, s
 
 
 def test_a_bucket_that_is_not_there(doctor: Doctor) -> None:
-    report = doctor(S3_BUCKET_NAME="nobody-made-this-one")
+    report = doctor(S3_BUCKET_NAME="no-such-bucket-here")
     assert report.failed == ["region"]
-    assert "there is no bucket nobody-made-this-one" in report.said("region")
+    assert "there is no bucket no-such-bucket-here" in report.said("region")
 
 
 def test_a_server_that_is_not_there(doctor: Doctor) -> None:
@@ -408,11 +408,9 @@ def test_a_preflight_that_is_refused(doctor: Doctor, s3: EmbeddedS3) -> None:
     assert "the preflight is answered 403 AccessForbidden" in report.said("bucket CORS")
 
 
-def in_production(s3: EmbeddedS3, url: str) -> Any:
+def in_production(s3: EmbeddedS3, url: str) -> Settings:
     """Settings of production over plain http, which `load` does not allow."""
-    return load(local_environ({}, s3.environ | {"AWS_S3_ENDPOINT_URL": url})).model_copy(
-        update={"environment": "production"}
-    )
+    return load(local_environ({}, s3.environ | {"AWS_S3_ENDPOINT_URL": url})).replaced(environment="production")
 
 
 def test_a_public_bucket_fails_in_production(s3: EmbeddedS3, storage: Any) -> None:
@@ -421,7 +419,9 @@ def test_a_public_bucket_fails_in_production(s3: EmbeddedS3, storage: Any) -> No
         return Answer(200, [], b"open") if unsigned else behind()
 
     with in_front(s3, public) as url, httpx.Client(trust_env=False) as web:
-        check_target = bucket.CheckTarget(in_production(s3, url), web, Credentials(ACCESS_KEY, SECRET_KEY), None)
+        check_target = bucket.CheckTarget(
+            in_production(s3, url).storage, web, Credentials(ACCESS_KEY, SECRET_KEY), None
+        )
         found = {finding.check: finding for finding in round_trip.checks(check_target)}
     assert found["unsigned read"].state == "FAIL"
     assert "every file is public" in found["unsigned read"].remedy
@@ -465,9 +465,9 @@ def test_new_objects_that_are_told_to_no_one(
     with in_front(s3, answer) as url:
         # Settings of AWS itself; where that is, the SDK alone is told.
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
-        settings = in_production(s3, url).model_copy(update={"s3_endpoint_url": None})
+        settings = in_production(s3, url).replaced(s3_endpoint_url=None)
         assert "events" not in {finding.check for finding in rules.checks(settings, None)}, "there is no database"
-        with_database = settings.model_copy(update={"database_url": SecretStr("postgresql://h/d")})
+        with_database = settings.replaced(database_url=SecretStr("postgresql://h/d"))
         (found,) = (finding for finding in rules.checks(with_database, None) if finding.check == "events")
     assert (found.state, said in f"{found.seen} {found.remedy}") == (state, True)
 
@@ -476,15 +476,15 @@ def test_a_store_of_ones_own_that_tells_no_one_of_new_objects_is_no_fault(doctor
     assert doctor(DATABASE_URL=f"sqlite:///{tmp_path}/records").state("events") == "skip"
 
 
-def test_a_policy_that_lets_everybody_in(doctor: Doctor, storage: Any) -> None:
+def test_a_public_policy(doctor: Doctor, storage: Any) -> None:
     storage.create_bucket(Bucket="open-to-all")
-    everybody = {
+    public = {
         "Effect": "Allow",
         "Principal": "*",
         "Action": "s3:GetObject",
         "Resource": "arn:aws:s3:::open-to-all/*",
     }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [everybody]})
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [public]})
     storage.put_bucket_policy(Bucket="open-to-all", Policy=policy)
     report = doctor(S3_BUCKET_NAME="open-to-all")
     assert report.state("policy status") == "FAIL"
@@ -606,7 +606,7 @@ def test_errors_that_something_in_front_replaces(look: Look, service: str) -> No
     assert "404 text/html without a code" in report.said("error format")
 
 
-def test_anybody_may_mint_in_production(look: Look, service: str) -> None:
+def test_minting_without_a_token_in_production(look: Look, service: str) -> None:
     def claims_production(_: Asked, behind: Behind) -> Answer:
         answer = behind()
         return answer._replace(body=answer.body.replace(b'"environment":"local"', b'"environment":"production"'))
@@ -669,7 +669,7 @@ def test_a_token_is_made_where_the_secret_is_known(doctor: Doctor, start: Start,
 
 
 def test_the_secret_of_a_service_elsewhere_need_not_be_known_here(doctor: Doctor, service: str) -> None:
-    """Whoever looks at a deployment has the bucket's settings, and not the service's secret."""
+    """The operator who checks a deployment has the bucket's settings, but not the service's secret."""
     report = doctor("--url", service, ENVIRONMENT="production", AWS_S3_ENDPOINT_URL="https://127.0.0.1:1")
     assert report.failed == ["region"]
     assert report.state("health") == "ok"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from image_upload.cli.import_files.finishing import write_list
-from image_upload.cli.import_files.fitting import content_type
-from image_upload.cli.import_files.walking import Found, Tree
+from image_upload.cli.import_files.cleanup import write_list
+from image_upload.cli.import_files.rules import content_type
+from image_upload.cli.import_files.tree import Found, Tree
 from image_upload.domain import purposes
 from tests.cli.importing import MIB, Import, noise
 from tests.cli.meddling import Call, Meddler
@@ -128,11 +128,11 @@ def test_two_names_for_one_key_are_not_mixed_up(move: Import) -> None:
 @pytest.mark.parametrize("size", [10, 9 * MIB])
 def test_another_object_under_the_same_key_is_never_overwritten(move: Import, size: int) -> None:
     move.write("a.bin", noise(1, size))
-    move.store.write("media/a.bin", b"somebody else's")
+    move.store.write("media/a.bin", b"another file")
     done = move.run("--prefix", "media")
     assert (done.code, done.summary) == (1, {"failed": 1})
     assert "another object is already there under media/a.bin" in done.said
-    assert move.objects() == {"media/a.bin": b"somebody else's"}
+    assert move.objects() == {"media/a.bin": b"another file"}
     assert move.unfinished() == []
 
 

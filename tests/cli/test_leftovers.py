@@ -106,7 +106,7 @@ def test_only_old_uploads_under_our_keys_are_aborted_and_only_when_asked(
 
 def test_an_open_upload_is_found_on_a_real_server(s3: EmbeddedS3) -> None:
     async def work() -> tuple[list[str], list[str]]:
-        bucket = Bucket(settings_for(s3))
+        bucket = Bucket(settings_for(s3).storage)
         before = datetime.now(UTC) + timedelta(hours=1)
         key = f"files/user-1/{keys.new_id('user-1')}.bin"
         try:

@@ -107,7 +107,7 @@ def upload_to(url: str, endpoint_url: str) -> httpx.Response:
 
 
 def refused_by(port: int) -> None:
-    """Until nobody new is let in."""
+    """Wait until no new connection is accepted."""
     deadline = time.monotonic() + WITHIN_S
     while True:
         try:

@@ -43,7 +43,7 @@ def test_what_has_not_come_leaves_the_row_as_it_is(s3: EmbeddedS3, place: Place)
     assert row == finished == again
 
 
-def test_a_key_without_a_record_is_nobodys(s3: EmbeddedS3, place: Place) -> None:
+def test_a_key_without_a_record_confirms_no_record(s3: EmbeddedS3, place: Place) -> None:
     async def work(context: CompletionContext) -> Record | None:
         await put(context, "uploads/nobody.jpg")
         return (await confirm(context, "uploads/nobody.jpg")).record
@@ -130,6 +130,7 @@ def test_only_the_object_that_was_looked_at_is_removed(answer: bytes, place: Pla
             "Content-Length: 999",
             "Content-Type: image/jpeg",
             'ETag: "seen"',
+            "Last-Modified: Mon, 30 Nov 2026 00:00:00 GMT",
             "Connection: close",
         ]
         exchange.say("\r\n".join([*head, "", ""]).encode())

@@ -53,7 +53,7 @@ def created(key: str) -> dict[str, Any]:
 def received(event: dict[str, Any], s3: EmbeddedS3, place: Place | None, remaining_ms: int = 30_000) -> dict[str, int]:
     """`receive` on a loop of its own, as the main thread of Lambda has it."""
     settings = settings_for(s3, **({"DATABASE_URL": place.url} if place else {}))
-    context = CompletionContext(settings)
+    context = CompletionContext(settings.storage, settings.database, settings.usage)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
@@ -136,7 +136,7 @@ def test_without_a_database_there_is_nothing_to_do(event: str, s3: EmbeddedS3) -
         {"a": 1},
     ],
 )
-def test_an_event_for_somebody_else_is_refused_with_what_would_do(event: dict[str, Any], s3: EmbeddedS3) -> None:
+def test_an_event_for_another_function_is_refused_with_what_would_do(event: dict[str, Any], s3: EmbeddedS3) -> None:
     with pytest.raises(UnknownEvent, match="Function URL, S3 event notifications"):
         received(event, s3, None)
 

@@ -36,7 +36,7 @@ def head(size_bytes: int) -> bytes:
 def service_of(context: CompletionContext, s3: EmbeddedS3, place: Place, **environ: str) -> UploadService:
     settings = settings_for(s3, DATABASE_URL=place.url, **environ)
     table = purposes.table(allow_gif=False)
-    return UploadService(settings, context, table, form_path="/form", form_max_bytes=1)
+    return UploadService(settings.storage, settings.auth, context, table, form_path="/form", form_max_bytes=1)
 
 
 def test_a_recorded_multipart_upload_is_asked_for_once_and_settled_with_its_row(place: Place) -> None:
@@ -94,7 +94,8 @@ def test_a_database_that_is_away_leaves_the_row_to_the_sweep_and_the_upload_succ
         with monkeypatch.context() as away:
             # A file that is no database.
             away.setattr(context.database, "_records", None)
-            away.setattr(context.database, "_settings", settings_for(s3, DATABASE_URL="sqlite:////dev/null/none"))
+            elsewhere = settings_for(s3, DATABASE_URL="sqlite:////dev/null/none").database
+            away.setattr(context.database, "_settings", elsewhere)
             done = await uploads.complete(plan.ticket, [(1, etag)])
             assert done.size_bytes == len(CONTENT)
             with pytest.raises(DatabaseUnavailable):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from image_upload.settings import Settings, aliases
+from image_upload.settings import every_setting
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "docker-compose.yml"
@@ -54,7 +54,7 @@ def example(*, all_lines: bool = False) -> dict[str, str]:
 
 def settings_names() -> set[str]:
     """Every environment variable that is a setting of the service."""
-    return {alias for field in Settings.model_fields for alias in aliases(field)}
+    return {name for field in every_setting().values() for name in field.variables}
 
 
 def filled(text: str, given: dict[str, str]) -> str:

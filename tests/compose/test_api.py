@@ -189,7 +189,7 @@ def test_its_urls_name_s3_as_the_client_knows_it_and_not_as_the_service_does(api
 
 
 @pytest.mark.usefixtures("api")
-def test_it_runs_as_nobody_with_no_capability_on_a_file_system_it_cannot_write_to(stack: Stack) -> None:
+def test_it_runs_as_the_user_nobody_with_no_capability_on_a_file_system_it_cannot_write_to(stack: Stack) -> None:
     name = stack.container("api")
     (inspected,) = json.loads(podman("inspect", name))
     assert inspected["HostConfig"]["ReadonlyRootfs"] is True

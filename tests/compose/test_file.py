@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from image_upload.__main__ import COMMANDS
-from image_upload.settings import Settings, aliases, load
+from image_upload.settings import every_setting, load
 from tests.compose.stack import ROOT, example, filled, services, settings_names, variables, volumes
 from tests.test_docs import code_in, read, table
 
@@ -132,9 +132,7 @@ def test_every_name_that_the_service_is_given_is_a_setting_of_it(name: str) -> N
 def test_every_setting_of_an_env_file_reaches_the_service() -> None:
     given = services()["api"]["environment"]
     # Lambda alone sets its own.
-    fields = set(Settings.model_fields) - {"lambda_function_name"}
-    every = {alias for field in fields for alias in aliases(field)}
-    assert every - set(given) == set()
+    assert settings_names() - {"AWS_LAMBDA_FUNCTION_NAME"} - set(given) == set()
     assert {name for name in given if name != "PORT" and not given[name].startswith(f"${{{name}:")} == set()
 
 
@@ -150,20 +148,20 @@ def environment_of(name: str, given: dict[str, str]) -> dict[str, str]:
 
 def test_the_example_leads_the_service_to_s3_inside_and_browsers_to_it_outside() -> None:
     settings = load(environment_of("api", example()))
-    assert settings.environment == "local"
-    assert settings.s3_endpoint_url == "http://s3:9000"
-    assert settings.s3_public_endpoint_url == f"http://localhost:{PORTS['s3'][0]}"
-    assert settings.aws_access_key_id == example()["S3_ROOT_USER"]
-    assert settings.aws_secret_access_key is not None
-    assert settings.aws_secret_access_key.get_secret_value() == example()["S3_ROOT_PASSWORD"]
+    assert settings.service.environment == "local"
+    assert settings.storage.s3_endpoint_url == "http://s3:9000"
+    assert settings.storage.s3_public_endpoint_url == f"http://localhost:{PORTS['s3'][0]}"
+    assert settings.storage.aws_access_key_id == example()["S3_ROOT_USER"]
+    assert settings.storage.aws_secret_access_key is not None
+    assert settings.storage.aws_secret_access_key.get_secret_value() == example()["S3_ROOT_PASSWORD"]
 
 
 def test_the_lines_that_are_commented_out_lead_it_to_localstack() -> None:
     commented = re.findall(r"^# (AWS_\w+|S3_PUBLIC_\w+)=(.*)$", read(".env.local.example"), re.MULTILINE)
     settings = load(environment_of("api", example() | dict(commented)))
-    assert settings.s3_endpoint_url == "http://localstack:4566"
-    assert settings.s3_public_endpoint_url == f"http://localhost:{PORTS['localstack'][0]}"
-    assert settings.aws_access_key_id == "test"
+    assert settings.storage.s3_endpoint_url == "http://localstack:4566"
+    assert settings.storage.s3_public_endpoint_url == f"http://localhost:{PORTS['localstack'][0]}"
+    assert settings.storage.aws_access_key_id == "test"
 
 
 # Every setting that has two names, by the second one.
@@ -176,20 +174,20 @@ SECOND_NAMES = {
 
 
 def test_an_env_file_may_use_the_second_name_of_every_setting() -> None:
-    assert set(SECOND_NAMES) == {alias for field in Settings.model_fields for alias in aliases(field)[1:]}
+    assert set(SECOND_NAMES) == {name for field in every_setting().values() for name in field.variables[1:]}
     settings = load(environment_of("api", SECOND_NAMES))
-    assert (settings.environment, settings.s3_bucket_name) == ("local", "uploads")
-    assert (settings.aws_region, settings.s3_endpoint_url) == ("eu-north-1", "http://localstack:4566")
+    assert (settings.service.environment, settings.storage.s3_bucket_name) == ("local", "uploads")
+    assert (settings.storage.aws_region, settings.storage.s3_endpoint_url) == ("eu-north-1", "http://localstack:4566")
     for name in ("bucket-rules", "migrate"):
         others = load(environment_of(name, SECOND_NAMES), serving=False)
-        assert (others.s3_bucket_name, others.aws_region) == ("uploads", "eu-north-1")
+        assert (others.storage.s3_bucket_name, others.storage.aws_region) == ("uploads", "eu-north-1")
     assert filled(services()["bucket"]["command"][-1], SECOND_NAMES) == "local/uploads"
     assert environment_of("localstack", SECOND_NAMES)["S3_BUCKET_NAME"] == "uploads"
     assert environment_of("localstack", SECOND_NAMES)["AWS_DEFAULT_REGION"] == "eu-north-1"
 
 
 def test_the_example_has_a_database_that_is_migrated_before_the_service_starts() -> None:
-    url = load(environment_of("api", example())).database_url
+    url = load(environment_of("api", example())).database.database_url
     assert url is not None
     parts = urlsplit(url.get_secret_value())
     assert (parts.hostname, parts.port, parts.username) == ("postgres", PORTS["postgres"][0], "postgres")
@@ -221,8 +219,8 @@ def test_what_belongs_to_the_local_s3_never_leaves_the_network_whatever_the_env_
     }
     environ = environment_of(name, production)
     settings = load(environ)
-    assert settings.s3_endpoint_url == "http://s3:9000"
-    assert settings.s3_public_endpoint_url in {None, "http://s3:9000"}
+    assert settings.storage.s3_endpoint_url == "http://s3:9000"
+    assert settings.storage.s3_public_endpoint_url in {None, "http://s3:9000"}
     assert "real" not in " ".join(environ.values())
 
 
@@ -236,7 +234,7 @@ def test_an_env_file_for_production_reaches_no_other_container_than_the_services
 # --- the example and the documents ----------------------------------------------------------------
 
 
-def test_the_example_names_only_what_somebody_reads_and_all_that_is_no_setting() -> None:
+def test_the_example_names_only_variables_that_are_read_and_all_that_are_no_settings() -> None:
     used = {variable.name for variable in variables()}
     named = set(example(all_lines=True))
     assert named - {"COMPOSE_PROFILES"} <= used

@@ -57,6 +57,12 @@ def as_param(name: str) -> ParameterSet:
     return pytest.param(name, marks=marks)
 
 
+# For tests that others run on moto already: a strict server in turn.
+strict_store = pytest.mark.parametrize(
+    "store", [as_param(name) for name in chosen_servers() if name in STRICT], indirect=True, scope="session"
+)
+
+
 @pytest.fixture(scope="session", params=[as_param(name) for name in chosen_servers()])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     """A bucket on each server in turn."""

@@ -76,7 +76,7 @@ class Store:
         return {sent[name]: str(make_header(decode_header(value))) for name, value in found["Metadata"].items()}
 
     def write(self, key: str, content: bytes) -> None:
-        """Store an object past the service, as somebody else would."""
+        """Store an object past the service, as another program would."""
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
 
     def unfinished(self, key: str) -> list[str]:

@@ -134,7 +134,7 @@ def test_rules_of_others_stay_and_ours_are_put_right(command: Command, store: St
     assert sorted(origins) == [[ORIGIN], ["https://other.example.com"]]
 
 
-def test_eventbridge_is_told_only_if_asked_for_and_whoever_is_told_already_stays(
+def test_eventbridge_is_added_only_with_events_and_other_notifications_stay(
     command: Command, store: Store, bucket: str
 ) -> None:
     def told() -> dict[str, Any]:
@@ -195,7 +195,7 @@ def test_documents_of_the_policy_keep_their_statements(store: Store) -> None:
     distribution = "arn:aws:cloudfront::111122223333:distribution/E2ABC"
     wanted = rules.bucket_policy("aws", name, purposes.every(), distribution)
     store.s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": theirs}))
-    with closing(Configuration(load(store.environ | {"ENVIRONMENT": "local"}), name)) as bucket:
+    with closing(Configuration(load(store.environ | {"ENVIRONMENT": "local"}).storage, name)) as bucket:
         bucket.put(POLICY, diff.policy(bucket.get(POLICY), wanted).put)
         found = bucket.get(POLICY)
     assert theirs in found["Statement"]

@@ -74,7 +74,7 @@ def test_a_bucket_that_the_command_set_passes(
 
 
 @pytest.mark.usefixtures("bucket")
-def test_a_bucket_that_nobody_set_fails_browsers(examined: Callable[..., tuple[int, Checks]]) -> None:
+def test_a_bucket_without_rules_fails_browsers(examined: Callable[..., tuple[int, Checks]]) -> None:
     code, checks = examined("--origin", "https://app.example.com")
     assert code == 1
     assert [name for name, check in checks.items() if check["state"] == "FAIL"] == ["bucket CORS"]

@@ -1,4 +1,4 @@
-"""Whose a stored file is: nobody else reads, lists or deletes it, or learns that it is there."""
+"""The owner of a stored file: no other user reads, lists or deletes it, or learns that it exists."""
 
 import secrets
 import time
@@ -132,13 +132,15 @@ def test_a_file_of_any_purpose_is_its_owners_alone(store: Store, closed: str, we
 
 
 @pytest.mark.parametrize("folder", ["users", "users/alice", "users/alice/0f", "/users/", "users//"])
-def test_nobody_stores_into_what_looks_like_somebody_elses(closed: str, web: httpx.Client, folder: str) -> None:
+def test_no_user_stores_into_a_folder_that_looks_like_another_users(
+    closed: str, web: httpx.Client, folder: str
+) -> None:
     # A user id that would pass for an id in a key, with the owner tag of alice.
     plotter = keys.new_id("alice")
     problem(kept_in(web, closed, plotter, folder), 400, "invalid-key")
 
 
-def test_a_name_or_folder_that_looks_like_somebody_elses_id_does_not_make_it_theirs(
+def test_a_name_or_folder_that_looks_like_another_users_id_does_not_change_the_owner(
     closed: str, web: httpx.Client, user: str
 ) -> None:
     looks = keys.new_id("alice")
@@ -152,11 +154,11 @@ def test_a_name_or_folder_that_looks_like_somebody_elses_id_does_not_make_it_the
         problem(web.get(f"{closed}/images/{quote(key)}", headers=as_user("alice")), 404, "object-missing")
 
 
-def test_what_was_stored_past_the_service_is_whose_its_owner_mark_says(
+def test_an_object_stored_past_the_service_belongs_to_the_user_of_its_owner_tag(
     store: Store, closed: str, web: httpx.Client
 ) -> None:
     folder = f"imported-{secrets.token_hex(4)}"
-    store.write(f"{folder}/nobodys.jpg", b"x")
+    store.write(f"{folder}/ownerless.jpg", b"x")
     store.s3.put_object(
         Bucket=store.bucket, Key=f"{folder}/seven.jpg", Body=b"x", Metadata={"owner-mark": keys.owner_tag("7")}
     )
@@ -165,10 +167,10 @@ def test_what_was_stored_past_the_service_is_whose_its_owner_mark_says(
     for who, name, status in (
         (as_user("7"), "seven.jpg", 200),
         (as_user("8"), "seven.jpg", 404),
-        (as_user(folder), "nobodys.jpg", 404),
+        (as_user(folder), "ownerless.jpg", 404),
         (as_user("7"), "missing.jpg", 404),
         (as_user("7"), "foreign.jpg", 404),
-        (as_user("root", "admin"), "nobodys.jpg", 200),
+        (as_user("root", "admin"), "ownerless.jpg", 200),
     ):
         for path in (f"/images/{folder}/{name}", f"{FILE}/{folder}/{name}/url", f"{FILE}/{folder}/{name}/exists"):
             assert web.get(closed + path, headers=who).status_code == status, (path, who)
@@ -181,7 +183,7 @@ def test_a_listing_shows_a_user_what_is_theirs_and_an_administrator_everything(
 ) -> None:
     mine, others = everything(web, closed, user), everything(web, closed, f"{user}2")
     folder = next(key for key in mine if key.startswith("lectures/"))
-    store.write(f"audio/{secrets.token_hex(4)}.mp3", b"somebody's")
+    store.write(f"audio/{secrets.token_hex(4)}.mp3", b"another user's")
     for max_keys in (1, 3, 1000):
         assert listed(web, closed, as_user(user), max_keys=max_keys) == sorted({*mine} - {folder})
     assert listed(web, closed, as_user(user), "lectures/") == [folder]
@@ -200,7 +202,7 @@ def test_a_page_among_others_files_ends_early_and_goes_on(
     folder = f"shared-{secrets.token_hex(4)}"
     mine = []
     for number in range(12):
-        who = user if number % 4 == 3 else "somebody"
+        who = user if number % 4 == 3 else "another"
         key = f"{folder}/{number:02}/{keys.new_id(who)}"
         store.write(key, b"x")
         mine += [key] if who == user else []
@@ -213,7 +215,7 @@ def test_a_page_among_others_files_ends_early_and_goes_on(
     assert listed(web, closed, as_user(user), folder, 1) == mine
 
 
-def test_without_sign_in_locally_everything_but_users_files_is_everybodys(
+def test_without_sign_in_locally_all_but_users_files_are_visible_to_every_user(
     store: Store, service: str, web: httpx.Client, user: str
 ) -> None:
     folder = f"open-{secrets.token_hex(4)}"
@@ -227,14 +229,14 @@ def test_without_sign_in_locally_everything_but_users_files_is_everybodys(
         problem(web.request(method, service + route.format(quote(own))), 404, "object-missing")
 
 
-def test_the_places_of_a_user_are_disjoint_and_hold_every_key_that_can_be_made() -> None:
+def test_the_prefixes_of_a_user_are_disjoint_and_hold_every_key_that_can_be_made() -> None:
     now = datetime(2026, 11, 20, 12, tzinfo=UTC)
-    places = listing.places_of("7", "", now)
-    assert [place.prefix for place in places] == sorted(place.prefix for place in places)
-    assert len(places) <= limits.LIST_CALLS_MAX
-    for one in places:
-        assert [other for other in places if other is not one and other.prefix.startswith(one.prefix)] == []
+    prefixes = listing.prefixes_of("7", "", now)
+    assert [each.prefix for each in prefixes] == sorted(each.prefix for each in prefixes)
+    assert len(prefixes) <= limits.LIST_CALLS_MAX
+    for one in prefixes:
+        assert [other for other in prefixes if other is not one and other.prefix.startswith(one.prefix)] == []
     for purpose in table(allow_gif=False).values():
         for back in (0, purpose.kept_days or 0):
             made = keys.make(purpose, user_id="7", ext="bin", class_id="c", now=now - timedelta(days=back))
-            assert any(made.startswith(place.prefix) for place in places), made
+            assert any(made.startswith(each.prefix) for each in prefixes), made

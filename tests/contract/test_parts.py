@@ -188,11 +188,9 @@ def test_completing_a_single_use_upload_onto_an_object_is_refused(
 ) -> None:
     plan = begin(web, service, ifNoneMatch=True)
     parts = send_parts(web, plan, CONTENT)
-    store.write(plan["objectKey"], b"somebody else's")
+    store.write(plan["objectKey"], b"another file")
     response = follow(web, plan["complete"], content=document(parts))
-    store.refused(
-        response, "412 PreconditionFailed", gap="complete-once", key=plan["objectKey"], keeps=b"somebody else's"
-    )
+    store.refused(response, "412 PreconditionFailed", gap="complete-once", key=plan["objectKey"], keeps=b"another file")
 
 
 def test_the_presigned_abort_leaves_nothing_and_a_second_one_says_so(

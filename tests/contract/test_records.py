@@ -62,7 +62,7 @@ def test_a_post_is_pending_until_s3_has_its_image_and_then_read_by_its_url(
     assert {**again, "url": ""} == {**row, "url": ""}
 
 
-def test_a_later_read_notices_what_nobody_reported(recorded: str, web: httpx.Client, store: Store) -> None:
+def test_a_later_read_notices_an_upload_that_was_not_reported(recorded: str, web: httpx.Client, store: Store) -> None:
     post = posted(web, recorded, sha256=SHA256)
     sent(web, post)
     assert state_of(web, recorded, post) == "stored"
@@ -86,7 +86,7 @@ def test_what_is_not_as_promised_is_rejected_and_does_not_stay(
     web: httpx.Client,
     store: Store,
 ) -> None:
-    """A presigned URL does not let it happen on a strict server; somebody with keys of the bucket could."""
+    """A presigned URL does not allow it on a strict server; a program with keys of the bucket can do it."""
     post = posted(web, recorded, **fields)
     store.s3.put_object(Bucket=store.bucket, Key=post["imageKey"], Body=content, ContentType=content_type)
     url = f"{recorded}/posts/{post['id']}"

@@ -13,7 +13,7 @@ from tests.contract.plans import content_of
 from tests.contract.store import Store
 
 MIB = 1024 * 1024
-LARGE = pytest.param(64 * MIB, marks=pytest.mark.full)
+LARGE = pytest.param(40 * MIB, marks=pytest.mark.full)
 PATH = "/api/v1/s3/upload"
 BOUNDARY = "b0undary"
 GONE_WITHIN_S = 20.0

@@ -15,7 +15,8 @@ import pytest
 
 from image_upload.database.migration import migrate
 from image_upload.database.records import Records
-from image_upload.settings import Settings, load
+from image_upload.settings import load
+from image_upload.settings.database import DatabaseSettings
 from tests.database.postgres import Postgres
 
 Answer = TypeVar("Answer")
@@ -23,9 +24,9 @@ Answer = TypeVar("Answer")
 POSTGRES = pytest.param("postgres", marks=pytest.mark.needs("postgres"))
 
 
-def settings_with(url: str, **environ: str) -> Settings:
+def settings_with(url: str, **environ: str) -> DatabaseSettings:
     given = {"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "us-east-1", "DATABASE_URL": url}
-    return load(given | environ)
+    return load(given | environ).database
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ from image_upload.database.migration import migrate
 from image_upload.database.records import Records
 from image_upload.errors import DatabaseUnavailable
 from image_upload.limits import DATABASE_TIMEOUT_S, DATABASE_TOKEN_EXPIRES_S
-from image_upload.settings import Settings, SettingsError
+from image_upload.settings import SettingsError
+from image_upload.settings.database import DatabaseSettings
 from tests.database.databases import POSTGRES, Place, settings_with
 from tests.database.postgres import Postgres
 from tests.database.test_records import expected_object
@@ -163,7 +164,7 @@ class TestPostgres:
 
         assert asyncio.run(most()) == 1
 
-    def test_the_server_ends_what_nobody_waits_for_any_more(self, place: Place) -> None:
+    def test_the_server_ends_abandoned_statements(self, place: Place) -> None:
         async def work(records: Records) -> list[str]:
             async def show(connection: Any) -> list[str]:
                 names = ("statement_timeout", "idle_in_transaction_session_timeout")
@@ -273,7 +274,7 @@ def test_importing_the_service_imports_nothing_of_a_database() -> None:
 class TestFrozen:
     """PostgreSQL stands still, as a machine that swaps does: it accepts connections and says nothing."""
 
-    def settings(self, own_postgres: Postgres) -> Settings:
+    def settings(self, own_postgres: Postgres) -> DatabaseSettings:
         settings = settings_with(own_postgres.url())
         migrate(settings)
         return settings

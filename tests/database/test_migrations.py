@@ -1,4 +1,4 @@
-"""The migrations make the tables that the code expects, once, whoever runs them and however many at a time."""
+"""The migrations make the tables that the code expects, once, also if several processes run them at a time."""
 
 import os
 import subprocess

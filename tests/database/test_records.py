@@ -99,7 +99,7 @@ def test_an_id_that_is_taken_is_drawn_again(place: Place, monkeypatch: pytest.Mo
     assert place.ask(work) == [7, 8]
 
 
-def test_whoever_comes_second_sees_what_the_first_one_wrote(place: Place) -> None:
+def test_the_second_of_two_writers_sees_what_the_first_one_wrote(place: Place) -> None:
     async def work(records: Records) -> list[Record]:
         row = await records.insert("post", expected_object())
         first = await records.store(row, 5, '"a"')
@@ -184,7 +184,7 @@ def test_a_claimed_row_is_free_again_after_a_while(place: Place) -> None:
 
 
 @pytest.mark.parametrize("unmigrated", [POSTGRES], indirect=True)
-def test_a_claim_passes_over_rows_that_somebody_holds(place: Place) -> None:
+def test_a_claim_passes_over_locked_rows(place: Place) -> None:
     async def fill(records: Records) -> set[int]:
         return await _old_rows(records, 3)
 
@@ -200,7 +200,7 @@ def test_a_claim_passes_over_rows_that_somebody_holds(place: Place) -> None:
 
 
 def hold(place: Place) -> Any:
-    """A connection that keeps everybody else from writing."""
+    """A connection that keeps all others from writing."""
     if place.is_sqlite:
         import sqlite3
 

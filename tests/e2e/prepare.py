@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from tests import aws_cli
 from tests.contract import servers
 from tests.e2e.authority import Certificates, certificates
 from tests.image import engine
 from tests.infra.ministack import installed
 
-AWS_CLI_VERSION = "1.46.2"
 REGION = "ap-northeast-2"
 BASE_IMAGE = "localhost/image-upload-e2e-base"
 # Every name that the deployment, the service and its clients call.
@@ -33,10 +33,9 @@ ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 
 
 class Prepared(NamedTuple):
-    """Where things are: MiniStack's and the AWS CLI's programs, the certificates, the engine's environment."""
+    """Where things are: MiniStack's program, the certificates, the engine's environment."""
 
     ministack: Path
-    aws_cli: Path
     certificates: Certificates
     engine: dict[str, str]
 
@@ -50,9 +49,9 @@ def prepared() -> Prepared:
     (folder / "Containerfile").write_text(CONTAINERFILE.format(base=base), encoding="utf-8")
     built = ["--isolation=chroot", "--network=host", "--platform=linux/amd64", "--quiet"]
     engine.podman("build", *built, f"--tag={BASE_IMAGE}", str(folder), within_s=engine.BUILD_WITHIN_S)
+    aws_cli.installed()
     return Prepared(
         installed() / "bin/ministack",
-        servers.virtual_environment("awscli", AWS_CLI_VERSION, f"awscli=={AWS_CLI_VERSION}") / "bin/aws",
         made,
         {**engine.configuration(), "BUILDAH_ISOLATION": "chroot"},
     )

@@ -221,7 +221,7 @@ def test_the_function_url_alone_answers_cors(aws: World, web: httpx.Client) -> N
     assert foreign.headers.get_list("access-control-allow-origin") == []
 
 
-def test_nobody_mints_without_a_token(aws: World, web: httpx.Client) -> None:
+def test_minting_without_a_token_is_refused(aws: World, web: httpx.Client) -> None:
     spec = {"filename": "photo.jpg", "contentType": "image/jpeg", "size": 1}
     refused = web.post(f"{output(aws, 'FunctionUrl')}uploads", json=spec)
     assert (refused.status_code, refused.json()["code"]) == (401, "token-missing")

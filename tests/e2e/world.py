@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import httpx
 
+from tests.aws_cli import aws_cli
 from tests.contract import servers
 from tests.e2e.names import name_server
 from tests.e2e.prepare import BASE_IMAGE, REGION, Prepared
@@ -32,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class World(NamedTuple):
-    """The environment that somebody with an AWS account has, and a clean clone of the project."""
+    """The environment of a user with an AWS account, and a clean clone of the project."""
 
     environ: dict[str, str]
     project: Path
@@ -94,11 +95,12 @@ def world(prepared: Prepared, scratch: Path) -> Iterator[World]:
         **prepared.engine,
         "TMPDIR": str(scratch),
     }
-    _wrapped(scratch / "bin/aws", prepared.aws_cli)
+    (scratch / "bin").mkdir()
     project = scratch / "project"
     _clone(project)
     with ExitStack() as stack:
         stack.enter_context(name_server(ADDRESS))
+        stack.enter_context(aws_cli(scratch / "bin"))
         stack.enter_context(_engine(own, scratch))
         stack.enter_context(_ministack(own, prepared, scratch))
         yield World(
@@ -116,13 +118,6 @@ def world(prepared: Prepared, scratch: Path) -> Iterator[World]:
             },
             project,
         )
-
-
-def _wrapped(program: Path, script: Path) -> None:
-    """A program that runs a script of a virtual environment, whose first line names a folder that was renamed."""
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{script.parent}/python" "{script}" "$@"\n', encoding="utf-8")
-    program.chmod(0o755)
 
 
 def _clone(project: Path) -> None:

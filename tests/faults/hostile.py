@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 # Nothing here outlives a test by more than this.
 PATIENCE_S = 10.0
 _READ_BYTES = 256 * 1024
-# Small, so that what nobody reads stays with the sender.
+# Small, so that unread bytes stay with the sender.
 _RECEIVE_BUFFER_BYTES = 64 * 1024
 
 

@@ -139,7 +139,7 @@ def test_an_object_that_was_there_before_is_not_taken_for_the_file(
     s3: EmbeddedS3, store: HostileStore, check_target: str, objects: Objects, key: str, older: bytes, way: Way
 ) -> None:
     objects.write(key, older)
-    # S3 tells both times in whole seconds: so close together nobody could tell a file that nobody has kept.
+    # S3's times are in whole seconds: so close together, a file without a copy cannot be told from an earlier one.
     written = int(time.time())
     eventually(lambda: int(time.time()) > written + 1, "the clock stands still")
     store.play(*behind(s3, resetting(), relaying(s3)))

@@ -26,7 +26,9 @@ every_streamed_way = pytest.mark.parametrize("way", STREAMED, ids=str)
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients must send 1,000 bytes a second, and something every 0.3 s."""
-    monkeypatch.setattr(min_rate, "paced", functools.partial(min_rate.paced, idle_s=IDLE_S, min_bytes_per_s=1000))
+    monkeypatch.setattr(
+        min_rate, "enforce_min_rate", functools.partial(min_rate.enforce_min_rate, idle_s=IDLE_S, min_bytes_per_s=1000)
+    )
 
 
 def nothing_stored(store: HostileStore) -> None:

@@ -357,7 +357,7 @@ def test_health_under_load_asks_s3_once(s3: EmbeddedS3) -> None:
     async def ask() -> set[str]:
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        bucket = Bucket(settings_for(s3, AWS_S3_ENDPOINT_URL=f"http://127.0.0.1:{port}"))
+        bucket = Bucket(settings_for(s3, AWS_S3_ENDPOINT_URL=f"http://127.0.0.1:{port}").storage)
         states = set(await asyncio.gather(*(bucket.state() for _ in range(50))))
         await bucket.aclose()
         server.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from image_upload.errors import ClientTooSlow, TooManyUploads
-from image_upload.form_proxy.min_rate import ConcurrencyLimit, paced
+from image_upload.form_proxy.min_rate import ConcurrencyLimit, enforce_min_rate
 from image_upload.limits import CLIENT_BUSY_MIN_BYTES_PER_S
 from tests.faults.conftest import service_before
 from tests.faults.hostile import HostileStore, raw, resetting, storing
@@ -62,28 +62,28 @@ def test_one_address_takes_no_more_than_its_share(
     eventually(lambda: attempt(same)[0] == 200, "the places are not given back")
 
 
-def test_the_last_places_are_for_signed_in_users() -> None:
-    places = ConcurrencyLimit(share=2, most=4, for_users=1)
+def test_the_last_slots_are_for_signed_in_users() -> None:
+    slots = ConcurrencyLimit(share=2, most=4, for_users=1)
     with contextlib.ExitStack() as held:
         for name in "abc":
-            held.enter_context(places.one(name, signed_in=False))
-        assert places.are_scarce
-        with pytest.raises(TooManyUploads), places.one("d", signed_in=False):
+            held.enter_context(slots.slot(name, signed_in=False))
+        assert slots.are_scarce
+        with pytest.raises(TooManyUploads), slots.slot("d", signed_in=False):
             pass
-        with places.one("user d", signed_in=True), pytest.raises(TooManyUploads), places.one("user e", signed_in=True):
+        with slots.slot("user d", signed_in=True), pytest.raises(TooManyUploads), slots.slot("user e", signed_in=True):
             pass
-    assert not places.are_scarce
+    assert not slots.are_scarce
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_clients_have_to_be_faster_while_places_are_scarce(busy: bool) -> None:
+def test_clients_have_to_be_faster_while_slots_are_scarce(busy: bool) -> None:
     async def slow() -> AsyncIterator[bytes]:
         for _ in range(6):
             await asyncio.sleep(0.05)
             yield bytes(CLIENT_BUSY_MIN_BYTES_PER_S // 80)  # a quarter of what is wanted then
 
     async def run() -> int:
-        return sum([len(chunk) async for chunk in paced(slow(), lambda: busy, idle_s=0.2)])
+        return sum([len(chunk) async for chunk in enforce_min_rate(slow(), lambda: busy, idle_s=0.2)])
 
     if busy:
         with pytest.raises(ClientTooSlow):

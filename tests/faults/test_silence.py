@@ -53,7 +53,7 @@ def hostile() -> Iterator[HostileStore]:
 def service(hostile: HostileStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     database = f"sqlite:///{Path(tmp_path_factory.mktemp('silence')) / 'records.db'}"
     settings = load(local_environ({}, EmbeddedS3(hostile.endpoint_url).environ) | {"DATABASE_URL": database})
-    migrate(settings)
+    migrate(settings.database)
     with serving(settings) as url:
         yield url
 

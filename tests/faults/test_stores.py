@@ -227,7 +227,7 @@ def test_a_store_that_wants_to_be_asked_gets_no_byte_of_a_file_that_it_refuses(s
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-def test_nobody_listening(s3: EmbeddedS3, way: Way) -> None:
+def test_a_closed_port_is_unavailable_storage(s3: EmbeddedS3, way: Way) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         endpoint = f"http://127.0.0.1:{gone.getsockname()[1]}"
     settings = settings_for(s3, AWS_S3_ENDPOINT_URL=endpoint, PROXY_ALLOWED_BUCKETS=THEIRS)

@@ -239,8 +239,8 @@ def test_a_file_that_is_there_after_all_is_not_sent_again(start: Start, web: htt
 
 
 @pytest.mark.parametrize("path", [PLAIN, RETRY])
-def test_an_end_that_nobody_saw_is_reported_as_unknown(start: Start, web: httpx.Client, path: str) -> None:
-    """The bucket is somebody else's: we may send to it, but not look into it."""
+def test_an_end_that_cannot_be_seen_is_reported_as_unknown(start: Start, web: httpx.Client, path: str) -> None:
+    """The bucket has another owner: the service may send to it, but not look into it."""
     with scripted_store([None, None]) as store:
         service = start(AWS_S3_ENDPOINT_URL=store.endpoint_url, PROXY_ALLOWED_BUCKETS="theirs")
         url = signed_for(store.endpoint_url, bucket="theirs").encode()
@@ -277,7 +277,7 @@ def test_a_redirect_is_never_followed(start: Start, web: httpx.Client, silent: s
         assert document["upstream_status"] == status
 
 
-def test_nobody_listening_is_bad_gateway(start: Start, web: httpx.Client) -> None:
+def test_a_closed_port_is_bad_gateway(start: Start, web: httpx.Client) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         endpoint = f"http://127.0.0.1:{gone.getsockname()[1]}"
     service = start(AWS_S3_ENDPOINT_URL=endpoint)

@@ -244,7 +244,7 @@ def test_a_form_never_redirects_to_another_place_and_sends_nothing_then(
         assert store.requests == []
 
 
-def test_an_origin_for_everybody_is_no_place_to_redirect_to(start: Start, web: httpx.Client, jpeg: bytes) -> None:
+def test_the_origin_for_all_is_no_place_to_redirect_to(start: Start, web: httpx.Client, jpeg: bytes) -> None:
     service = start(CORS_ALLOW_ORIGINS="*")
     problem(post(web, service + STORE, ('name="success_url"', b"https://evil.example/"), (FILE, jpeg)), 422,
             "validation-failed")  # fmt: skip

@@ -6,25 +6,26 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from pydantic import Field, SecretStr
+from pydantic import SecretStr
 
-import image_upload.settings
 from generate import template
+from image_upload.settings import SECTIONS
+from image_upload.settings.section import setting
+from image_upload.settings.service import ServiceSettings
 from tests.infra.template import PATH, TEMPLATE, parse
 
 
-class Grown(image_upload.settings.Settings):
-    """The settings of some later day."""
+class Grown(ServiceSettings):
+    """A section of some later day."""
 
-    some_secret: SecretStr | None = Field(None, validation_alias="SOME_SECRET", description="a secret")
-    some_url: SecretStr | None = Field(None, validation_alias="SOME_URL", description="a cache, with its password")
-    mode: Literal["a", "b"] = Field("a", validation_alias="SOME_MODE", description="one of a, b")
+    some_secret: SecretStr | None = setting("SOME_SECRET", default=None, description="a secret")
+    some_url: SecretStr | None = setting("SOME_URL", default=None, description="a cache, with its password")
+    mode: Literal["a", "b"] = setting("SOME_MODE", default="a", description="one of a, b")
 
 
 @pytest.fixture
 def grown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_upload.settings, "Settings", Grown)
-    monkeypatch.setattr(template, "Settings", Grown)
+    monkeypatch.setitem(SECTIONS, "service", Grown)
 
 
 def lint(file: Path) -> str:

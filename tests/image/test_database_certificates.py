@@ -15,7 +15,7 @@ CONNECT = """
 import asyncio, os, psycopg
 from image_upload.database.engine import Target
 from image_upload.settings import load
-parameters = asyncio.run(Target(load(os.environ, serving=False)).parameters())
+parameters = asyncio.run(Target(load(os.environ, serving=False).database).parameters())
 try:
     with psycopg.connect(**parameters) as connection:
         print(connection.execute("SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone()[0])

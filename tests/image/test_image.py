@@ -44,7 +44,7 @@ def shell(image: str, script: str, *options: str) -> set[str]:
 
 
 def ready(url: str, container: engine.Container) -> None:
-    """Until somebody answers HTTP there."""
+    """Wait until a server answers HTTP there."""
     deadline = time.monotonic() + READY_WITHIN_S
     while True:
         try:

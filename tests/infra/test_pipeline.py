@@ -14,7 +14,7 @@ import yaml
 from botocore.exceptions import ClientError
 
 from generate.template import NOT_PARAMETERS, setting_parameters
-from image_upload.settings import Settings, aliases
+from image_upload.settings import every_setting
 from tests.generate.test_template import lint
 from tests.infra import readers
 from tests.infra.ministack import REGION, ministack
@@ -125,7 +125,7 @@ def test_a_stage_names_settings_and_parameters_that_there_are(stage: str) -> Non
     lines = [line for line in STAGES[stage].read_text().splitlines() if line and not line.startswith("#")]
     given = dict(line.split("=", 1) for line in lines)
     own = TEMPLATE["Parameters"].keys() - setting_parameters().keys()
-    settings = {name for field in Settings.model_fields for name in aliases(field)} - NOT_PARAMETERS.keys()
+    settings = {name for field in every_setting().values() for name in field.variables} - NOT_PARAMETERS.keys()
     assert given.keys() - own - settings == set()
     hidden = {name for name, each in TEMPLATE["Parameters"].items() if each.get("NoEcho")}
     assert given.keys() & hidden == set()

@@ -15,8 +15,6 @@ from botocore.validate import validate_parameters
 
 from infra import scan_gate
 from infra.scan_gate import Exemption, Finding, GateError, exemptions, findings, verdict
-from tests.contract import servers
-from tests.e2e.prepare import AWS_CLI_VERSION
 
 TODAY = dt.date(2026, 11, 24)
 DIGEST = f"sha256:{'a' * 64}"
@@ -186,16 +184,11 @@ class Answering(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+def registry(aws_cli: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     server = Registry(("127.0.0.1", 0), Answering)
     server.asked = []
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    cli = servers.virtual_environment("awscli", AWS_CLI_VERSION, f"awscli=={AWS_CLI_VERSION}") / "bin"
-    aws = tmp_path / "aws"
-    # The scripts of an environment name the folder that it was made in.
-    aws.write_text(f'#!/bin/sh\nexec "{cli}/python" "{cli}/aws" "$@"\n', encoding="utf-8")
-    aws.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{aws_cli}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("AWS_ENDPOINT_URL_ECR", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")

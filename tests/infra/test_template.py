@@ -18,7 +18,8 @@ from image_upload.bucket_config import rules
 from image_upload.cli import bucket_rules
 from image_upload.domain import purposes
 from image_upload.errors import StorageUnavailable
-from image_upload.settings import Settings, aliases, load, secret_reference, secret_settings
+from image_upload.settings import every_setting, load, load_section, secret_reference, secret_settings
+from image_upload.settings.auth import AuthSettings
 from image_upload.telemetry.audit import Audit
 from image_upload.telemetry.logs import JsonFormatter
 from image_upload.web.middleware import Problems, RequestLog
@@ -68,8 +69,10 @@ def listed(value: str | list[str]) -> list[str]:
 
 def test_every_setting_reaches_the_function_or_is_left_out_for_a_reason() -> None:
     by_hand = {"ENVIRONMENT", "S3_BUCKET_NAME", "TIMEOUT_SECONDS", "CORS_ALLOW_ORIGINS", "SECRETS_FROM"}
-    every = {aliases(field)[0] for field in Settings.model_fields}
-    assert set(environment_of(Stack())) == every - NOT_PARAMETERS.keys() - set(secret_settings()) | by_hand
+    assert (
+        set(environment_of(Stack()))
+        == every_setting().keys() - NOT_PARAMETERS.keys() - set(secret_settings()) | by_hand
+    )
     assert all(NOT_PARAMETERS.values())
 
 
@@ -345,7 +348,7 @@ def test_further_headers_reach_the_url() -> None:
     assert cors["AllowHeaders"] == ["X-Tenant", "Accept"]
 
 
-def test_without_origins_nobody_answers_cors() -> None:
+def test_without_origins_there_is_no_cors() -> None:
     stack = Stack()
     assert "Cors" not in stack.resources["Url"]["Properties"]
     assert "CorsConfiguration" not in stack.resources["Bucket"]["Properties"]
@@ -429,13 +432,13 @@ def test_every_purpose_ends_when_the_table_says() -> None:
     assert expiring == {each.prefix: each.kept_days for each in PURPOSES if each.kept_days is not None}
 
 
-def test_parts_that_nobody_put_together_go_after_a_day_wherever_they_are() -> None:
+def test_parts_that_were_not_completed_go_after_a_day_wherever_they_are() -> None:
     (rule,) = (rule for rule in lifecycle_of() if "AbortIncompleteMultipartUpload" in rule)
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
     assert "Prefix" not in rule
 
 
-def test_objects_cool_only_if_somebody_asks_and_only_those_kept_for_ever() -> None:
+def test_objects_cool_only_by_parameter_and_only_those_kept_for_ever() -> None:
     assert [rule for rule in lifecycle_of() if "Transitions" in rule] == []
     for wanted, expected in (
         ({"IaAfterDays": "40"}, [("STANDARD_IA", "40")]),
@@ -457,7 +460,7 @@ def test_a_lifecycle_rule_is_the_one_that_s3_is_told_elsewhere() -> None:
 # --- the CDN --------------------------------------------------------------------------------------
 
 
-def test_there_is_no_cdn_unless_somebody_asks() -> None:
+def test_there_is_no_cdn_unless_the_parameter_asks() -> None:
     stack = Stack(CdnBaseUrl="https://elsewhere.example.com")
     assert [name for name, each in stack.resources.items() if "CloudFront" in each["Type"]] == []
     assert "cloudfront" not in json.dumps(stack.resources["BucketPolicy"])
@@ -579,7 +582,7 @@ def test_every_5xx_is_counted_by_its_log_line_and_no_other(what: str, counted: b
     root.addHandler(handler)
     root.setLevel("DEBUG")
     try:
-        auditor = Audit(load({"S3_BUCKET_NAME": "bucket", "AWS_REGION": "r", "ENVIRONMENT": "test"}), lambda _: "")
+        auditor = Audit(load_section(AuthSettings, {"ENVIRONMENT": "test"}, serving=True), lambda _: "")
         asyncio.run(
             RequestLog(Problems(app), auditor)(
                 {

@@ -169,7 +169,7 @@ def test_a_prefix_that_is_none_is_refused(service: str, web: httpx.Client, prefi
 
 
 def pages_of(s3: EmbeddedS3, **environ: str) -> pages.PageTokens:
-    return pages.PageTokens(load(local_environ({}, s3.environ) | environ))
+    return pages.PageTokens(load(local_environ({}, s3.environ) | environ).auth)
 
 
 def test_a_token_shows_nothing_of_the_key_in_it(s3: EmbeddedS3) -> None:
@@ -237,7 +237,7 @@ def production(s3: EmbeddedS3, **environ: str) -> Iterator[str]:
     """A service as in production, but for TLS to its S3."""
     wanted = {**local_environ({}, s3.environ), "JWT_SECRET": SECRET, **environ, "ENVIRONMENT": "production"}
     settings = load({name: value for name, value in wanted.items() if not name.startswith("AWS_S3_")})
-    with serving(settings.model_copy(update={"s3_endpoint_url": s3.endpoint_url})) as url:
+    with serving(settings.replaced(s3_endpoint_url=s3.endpoint_url)) as url:
         yield url
 
 

@@ -17,7 +17,7 @@ from tests.uploads.test_multipart import begin, send_parts
 MIB = 1024 * 1024
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 SPEC = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 5}
-# A database that nobody listens at.
+# The URL of a database on a closed port.
 DOWN = "postgresql://me:open-sesame@127.0.0.1:9/records"
 
 
@@ -45,9 +45,9 @@ def test_a_row_is_its_owners_alone(place: Place, start: Start, web: httpx.Client
     for method, path in records_of(url, post["id"], file["file_id"]):
         problem(web.request(method, path), 401, "token-missing")
         theirs = problem(web.request(method, path, headers=other), 404, "not-found")
-        nobodys = problem(web.request(method, path.replace("/posts/", "/posts/1").replace("/files/", "/files/1"),
+        missing = problem(web.request(method, path.replace("/posts/", "/posts/1").replace("/files/", "/files/1"),
                                       headers=owner), 404, "not-found")  # fmt: skip
-        assert theirs["detail"] == nobodys["detail"]
+        assert theirs["detail"] == missing["detail"]
         assert web.request(method, path, headers=owner).status_code == 200
     rows = place.sql("SELECT kind, user_id, state, size FROM uploads ORDER BY kind")
     assert rows == [("file", "user-1", "stored", 5), ("post", "user-1", "stored", 5)]
@@ -131,7 +131,7 @@ def test_the_end_of_a_multipart_upload_is_noticed_by_its_record(place: Place, st
     post = web.post(f"{url}/posts", json={**spec, "size": len(content), "accepts": ["multipart"]}).json()
     assert (post["strategy"], post["state"]) == ("multipart", "pending")
     assert finished(web, url, post, content).status_code == 200
-    # By nobody's reading: the row is looked at past the service.
+    # Not by a read of the service: the test reads the row in the database.
     assert place.sql("SELECT state, size FROM uploads") == [("stored", len(content))]
 
 
@@ -139,7 +139,7 @@ def test_the_end_of_a_multipart_upload_is_noticed_by_its_record(place: Place, st
 def test_a_multipart_upload_ends_well_also_if_its_record_cannot_be_reached(
     start: Start, web: httpx.Client, own_postgres: Postgres
 ) -> None:
-    """The object is there; the record learns of it from whoever looks next."""
+    """The object is stored; the next read of the record confirms it."""
     content = bytes(range(256)) * 4096 * 9
     migrate(settings_with(own_postgres.url()))
     url = start(DATABASE_URL=own_postgres.url(), JWT_SECRET=SECRET)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from image_upload.settings import load
+from image_upload.settings import load_section
+from image_upload.settings.service import ServiceSettings
 from image_upload.telemetry import logs
 from local.service import local_environ
 from local.terminal_logs import TerminalFormatter, write_for_a_person
@@ -71,10 +72,10 @@ def root() -> Iterator[logging.Logger]:
 
 
 @pytest.mark.parametrize(("terminal", "formatter"), [(True, TerminalFormatter), (False, logs.JsonFormatter)])
-def test_json_stays_where_nobody_reads_along(
+def test_json_stays_where_there_is_no_terminal(
     root: logging.Logger, monkeypatch: pytest.MonkeyPatch, terminal: bool, formatter: type[logging.Formatter]
 ) -> None:
-    logs.configure(load(local_environ({}, {"S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1"})))
+    logs.configure(load_section(ServiceSettings, local_environ({}, {}), serving=False))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     write_for_a_person()
     assert [type(handler.formatter) for handler in root.handlers] == [formatter]

@@ -118,7 +118,7 @@ def test_the_smoke_test_asks_a_running_service(service: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_smoke_test_fails_where_nobody_answers() -> None:
+def test_the_smoke_test_fails_without_an_answer() -> None:
     done = run("test", "--url", f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 1
     assert "FAILED  health: no answer" in done.stdout

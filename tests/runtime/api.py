@@ -42,7 +42,7 @@ class _Invocation:
 
 
 class RuntimeApi:
-    """Hands events to whoever asks for the next one, in order, and keeps what comes back."""
+    """Answer each request for the next event, in order, and keep the responses."""
 
     def __init__(self, port: int) -> None:
         self.address = f"127.0.0.1:{port}"
@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        # Whoever asked for the next event may have been ended meanwhile.
+        # The process that asked for the next event may have been ended meanwhile.
         with contextlib.suppress(ConnectionError):
             self.wfile.write(body)
 

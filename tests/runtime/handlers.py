@@ -1,6 +1,6 @@
 """Handlers that no route of the service has: answers of any bytes and length, through the same door.
 
-Only awslambdaric imports this: Mangum opens an event loop that nobody here would close.
+Only awslambdaric imports this: Mangum opens an event loop that no test here would close.
 """
 
 from mangum import Mangum

@@ -14,7 +14,7 @@ from tests.runtime.api import WITHIN_S, RuntimeApi, runtime_api
 
 ROOT = Path(__file__).parents[2]
 HANDLER = "upload.handler"
-# What Lambda adds, as far as anybody reads it.
+# The variables of Lambda that the service or its libraries read.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 ON_LAMBDA = {
     "AWS_LAMBDA_FUNCTION_NAME": "image-upload",

@@ -143,7 +143,7 @@ def test_the_token_of_the_smoke_test_is_refused_by_the_service_itself(
 ) -> None:
     environ = {**STRICT, "JWT_SECRET": secret, "JWT_JWKS_URL": provider.url}
     tested = stand_in(provider.settings(**environ))
-    headers = {"Authorization": f"Bearer {bearer_token(tested, 'smoke-test', 60)}"}
+    headers = {"Authorization": f"Bearer {bearer_token(tested.auth, 'smoke-test', 60)}"}
     spec = {"filename": "a.png", "contentType": "image/png", "size": 1}
     answer = web.post(f"{start(**environ)}/uploads", json=spec, headers=headers)
     assert answer.status_code == (200 if secret else 401), answer.text

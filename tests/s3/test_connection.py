@@ -125,7 +125,7 @@ def test_a_private_address_is_known(addresses: tuple[str, ...], private: bool) -
 
 def own_bucket(**environ: str) -> Bucket:
     given = {"ENVIRONMENT": "test", "S3_BUCKET_NAME": "photos", "AWS_REGION": "eu-west-1"}
-    return Bucket(load(given | environ))
+    return Bucket(load(given | environ).storage)
 
 
 @pytest.fixture

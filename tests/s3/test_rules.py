@@ -79,7 +79,7 @@ def test_scans_end_after_30_days_and_chats_after_7_and_nothing_else_ends() -> No
     assert ends == {"scans/": 30, "chat/": 7}
 
 
-def test_an_upload_that_nobody_finishes_outlives_no_ticket_and_no_ticket_outlives_it() -> None:
+def test_an_unfinished_upload_outlives_no_ticket_and_no_ticket_outlives_it() -> None:
     rule = lifecycle()["image-upload-abort-unfinished"]
     assert rule["Filter"] == {"Prefix": ""}
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
@@ -179,7 +179,7 @@ def test_a_key_of_kms_can_be_used_for_writing_in_parts_and_reading_and_for_nothi
 # --- the bucket's own policy ----------------------------------------------------------------------
 
 
-def test_nobody_gets_in_without_tls() -> None:
+def test_requests_without_tls_are_denied() -> None:
     (deny,) = rules.bucket_policy("aws", "pictures", EVERY)
     assert (deny["Effect"], deny["Principal"], deny["Action"]) == ("Deny", "*", "s3:*")
     assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}

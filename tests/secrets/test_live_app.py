@@ -61,8 +61,8 @@ def test_what_takes_over_closes_the_connections_of_what_was_before(
     clock.now += 301
     app.refresh(Context("1"))
     assert app.app is not before
-    assert app.settings.jwt_secret is not None
-    assert app.settings.jwt_secret.get_secret_value() == f"{NEVER_SHOWN}2"
+    assert app.settings.auth.jwt_secret is not None
+    assert app.settings.auth.jwt_secret.get_secret_value() == f"{NEVER_SHOWN}2"
     assert connections.is_closed
     assert not app.app.state.context.bucket.client.is_closed
 

@@ -267,7 +267,7 @@ def bearer(user: str) -> dict[str, str]:
     return {"Authorization": "Bearer " + jwt.encode({"sub": user, "exp": time.time() + 60}, SECRET)}
 
 
-def test_a_ticket_is_of_no_use_to_anybody_else(start: Start, web: httpx.Client) -> None:
+def test_a_ticket_is_of_no_use_to_another_user(start: Start, web: httpx.Client) -> None:
     service = start(JWT_SECRET=SECRET, AUTH_REQUIRED="true")
     plan = web.post(f"{service}/uploads", json={**BIG, "size": 5}, headers=bearer("alice")).json()
     url = f"{service}/uploads/{plan['ticket']}"

@@ -19,7 +19,7 @@ PROXIES = "10.0.0.0/8, 192.168.1.1, fd00::/8"
 def found(peer: str | None, *forwarded: str, **environ: str) -> str:
     headers = [(b"x-forwarded-for", value.encode("latin-1", "replace")) for value in forwarded]
     scope = {"type": "http", "client": (peer, 5) if peer is not None else None, "headers": headers}
-    return address_of(load(GIVEN | environ))(scope)
+    return address_of(load(GIVEN | environ).usage)(scope)
 
 
 def test_without_trusted_proxies_nothing_that_a_client_says_counts() -> None:
@@ -47,7 +47,7 @@ def test_without_trusted_proxies_nothing_that_a_client_says_counts() -> None:
         (["10.2.3.4"], "10.2.3.4"),
         ([], "10.0.0.1"),
         ([""], "10.0.0.1"),
-        # What is no address ends the way: nobody but a client writes such things.
+        # What is not an address ends the search: only a client writes such things.
         (["198.51.100.1, unknown"], "10.0.0.1"),
         (["198.51.100.1, unknown, 10.2.3.4"], "10.2.3.4"),
         (["198.51.100.1, "], "10.0.0.1"),
@@ -67,7 +67,7 @@ def test_without_trusted_proxies_nothing_that_a_client_says_counts() -> None:
 )  # fmt: skip
 def test_behind_trusted_proxies_the_rightmost_other_address_counts(forwarded: list[str], address: str) -> None:
     assert found("10.0.0.1", *forwarded, TRUSTED_PROXIES=PROXIES) == address
-    # The same header from somebody who is no proxy of ours counts for nothing.
+    # The same header from an untrusted peer is ignored.
     assert found("203.0.113.7", *forwarded, TRUSTED_PROXIES=PROXIES) == "203.0.113.7"
 
 
@@ -101,7 +101,7 @@ def test_on_lambda_it_is_the_function_urls_own_source_and_no_header() -> None:
     event["headers"]["forwarded"] = "for=127.0.0.1"
     event["headers"]["cloudfront-viewer-address"] = "127.0.0.1:443"
     scope = HTTPGateway(event, None, {"api_gateway_base_path": "/", "text_mime_types": [], "exclude_headers": []}).scope  # type: ignore[arg-type]
-    assert address_of(on_lambda())(dict(scope)) == source
+    assert address_of(on_lambda().usage)(dict(scope)) == source
 
 
 def test_proxies_on_lambda_stop_the_start() -> None:

@@ -78,7 +78,7 @@ async def opened(environ: dict[str, str], s3: S3) -> AsyncIterator[DailyQuotas]:
     async def confirm(key: str) -> None:
         await quotas.settle(key, await s3.look(key))
 
-    quotas = DailyQuotas(load(GIVEN | environ), confirm)
+    quotas = DailyQuotas(load(GIVEN | environ).usage, confirm)
     try:
         yield quotas
     finally:
@@ -173,7 +173,7 @@ def test_what_was_never_sent_is_free_again_when_its_time_is_over(kept_in: dict[s
         assert s3.asked == [], "a PUT that began in time may still be under way"
         clock.now += 1
         s3.down = True
-        assert await granted(quotas, clock, 1) is None, "nobody knows what is there"
+        assert await granted(quotas, clock, 1) is None, "what S3 has is not known"
         s3.down = False
         s3.asked.clear()
         assert await granted(quotas, clock, 56) is None

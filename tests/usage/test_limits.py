@@ -44,14 +44,14 @@ def test_above_the_limit_of_an_address_the_answer_is_429_and_says_how_long(start
 
 def test_each_user_has_a_limit_of_their_own_wherever_they_come_from(start: Start, web: httpx.Client) -> None:
     service = start(JWT_SECRET=SECRET, RATE_LIMIT_PER_USER="2/hour")
-    alice, bob, nobody = (minter(web, service, sub) for sub in ("alice", "bob", None))
+    alice, bob, anonymous = (minter(web, service, sub) for sub in ("alice", "bob", None))
     assert [alice().status_code for _ in range(3)] == [200, 200, 429]
     assert problem(alice(), 429, "too-many-requests")["policy"] == "user"
     assert [bob().status_code for _ in range(3)] == [200, 200, 429]
-    assert [nobody().status_code for _ in range(5)] == [200] * 5, "who is not signed in is counted by address only"
+    assert [anonymous().status_code for _ in range(5)] == [200] * 5, "who is not signed in is counted by address only"
 
 
-def test_a_forged_token_uses_up_nobodys_limit(start: Start, web: httpx.Client) -> None:
+def test_a_forged_token_uses_up_no_users_limit(start: Start, web: httpx.Client) -> None:
     service = start(JWT_SECRET=SECRET, RATE_LIMIT_PER_USER="2/hour")
     forged = {"Authorization": "Bearer " + jwt.encode({"sub": "alice", "exp": time.time() + 60}, SECRET * 2, "HS256")}
     for _ in range(5):
@@ -125,10 +125,13 @@ def test_the_address_of_a_proxy_counts_for_its_clients_only_where_it_is_trusted(
 
 def test_production_is_limited_without_being_told_and_nothing_else_is() -> None:
     production = load(GIVEN | {"ENVIRONMENT": "production", "JWT_SECRET": SECRET})
-    assert (production.rate_limit_per_user, production.rate_limit_per_address) == ("1200/minute", "3000/minute")
+    assert (production.usage.rate_limit_per_user, production.usage.rate_limit_per_address) == (
+        "1200/minute",
+        "3000/minute",
+    )
     off = load(GIVEN | {"JWT_SECRET": SECRET, "RATE_LIMIT_PER_USER": "off", "RATE_LIMIT_PER_ADDRESS": "off"})
     for settings in (off, load(GIVEN | {"ENVIRONMENT": "local"})):
-        assert (settings.rate_limit_per_user, settings.rate_limit_per_address) == ("off", "off")
+        assert (settings.usage.rate_limit_per_user, settings.usage.rate_limit_per_address) == ("off", "off")
 
 
 @pytest.mark.parametrize(
@@ -172,8 +175,8 @@ def test_in_redis_users_addresses_and_rates_do_not_meet(start: Start, web: httpx
     # A user whose id is the address that the requests come from.
     user = minter(web, service, "127.0.0.1")
     assert [user().status_code for _ in range(3)] == [200, 200, 429]
-    nobody = minter(web, service)
-    assert [nobody().status_code, nobody().status_code] == [200, 429]
+    anonymous = minter(web, service)
+    assert [anonymous().status_code, anonymous().status_code] == [200, 429]
     assert minter(web, start(**environ, RATE_LIMIT_PER_ADDRESS="5/hour"))().status_code == 200
 
 
@@ -186,9 +189,9 @@ def test_a_broken_redis_opens_to_what_this_process_counts(
     assert [mint().status_code for _ in range(4)] == [200, 200, 200, 429]
     getattr(store, way)()
     started = time.monotonic()
-    assert mint().status_code == 200, "nobody is locked out"
-    assert time.monotonic() - started < REDIS_TIMEOUT_S + 2, "and nobody waits long"
-    assert [mint().status_code for _ in range(3)] == [200, 200, 429], "but nobody is let in without end"
+    assert mint().status_code == 200, "no user is locked out"
+    assert time.monotonic() - started < REDIS_TIMEOUT_S + 2, "and no request waits long"
+    assert [mint().status_code for _ in range(3)] == [200, 200, 429], "but the limit still holds"
     assert time.monotonic() - started < REDIS_REST_S, "a broken store is not asked for each request"
     if way == "freeze":
         store.thaw()

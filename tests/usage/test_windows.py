@@ -34,7 +34,7 @@ def test_so_many_pass_and_no_more(clock: Clock) -> None:
     counts = MemoryWindows(Rate(3, 60))
     assert [counts.hit("a") for _ in range(3)] == [0, 0, 0]
     assert counts.hit("a") > 0
-    assert counts.hit("b") == 0, "somebody else is not the worse for it"
+    assert counts.hit("b") == 0, "another key is not affected"
     clock.now += 120
     assert counts.hit("a") == 0
 
@@ -83,7 +83,7 @@ def test_the_memory_is_bounded_and_a_flood_of_newcomers_shares_one_count(
     assert len(counts._current) + len(counts._earlier) <= 102
 
 
-def test_a_clock_that_is_set_back_locks_nobody_out(clock: Clock) -> None:
+def test_a_clock_that_is_set_back_locks_no_client_out(clock: Clock) -> None:
     counts = MemoryWindows(Rate(1, 60))
     assert counts.hit("a") == 0
     clock.now -= 86_400

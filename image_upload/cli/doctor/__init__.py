@@ -28,30 +28,30 @@ _READ_TIMEOUT_S: Final = 60.0
 
 def run(arguments: Sequence[str]) -> int:
     """Run `doctor`. Return 0 if nothing failed, 1 if something did, 2 if it could not start."""
-    asked = _parsed(arguments)
+    options = _parsed(arguments)
     # Faults are findings here, not log lines.
     logging.getLogger("image_upload").addHandler(logging.NullHandler())
-    given = read_dotenv(os.environ)
-    token = given.get(asked.token_from_env, "") if asked.token_from_env else None
+    environ = read_dotenv(os.environ)
+    token = environ.get(options.token_from_env, "") if options.token_from_env else None
     if token == "":
         print(
-            f"{asked.token_from_env} holds no token. Put one into it, or leave --token-from-env out.", file=sys.stderr
+            f"{options.token_from_env} holds no token. Put one into it, or leave --token-from-env out.", file=sys.stderr
         )
         return 2
     try:
-        settings = load(given, serving=False)
+        settings = load(environ, serving=False)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    origin = asked.origin or next((each for each in settings.cors_allow_origins if "*" not in each), None)
+    origin = options.origin or next((each for each in settings.web.cors_allow_origins if "*" not in each), None)
     findings = []
     with _http(settings) as web:
-        first = _as_set(settings, given, elsewhere=asked.url is not None)
-        for finding in chain([first], _checks(settings, web, origin, asked.url, token)):
+        first = _as_set(settings, environ, elsewhere=options.url is not None)
+        for finding in chain([first], _checks(settings, web, origin, options.url, token)):
             findings.append(finding)
-            if not asked.json:
+            if not options.json:
                 print(as_line(finding), flush=True)
-    print(as_json(findings) if asked.json else summary(findings))
+    print(as_json(findings) if options.json else summary(findings))
     return 1 if any(finding.state == "FAIL" for finding in findings) else 0
 
 
@@ -95,19 +95,19 @@ def _url(text: str) -> str:
 def _http(settings: Settings) -> httpx.Client:
     """Return a client that behaves like the service's own: no proxies of the environment, no redirects."""
     return httpx.Client(
-        verify=tls_context(verify=settings.verify_ssl),
+        verify=tls_context(verify=settings.storage.verify_ssl),
         timeout=httpx.Timeout(CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S, write=_READ_TIMEOUT_S),
         trust_env=False,
         follow_redirects=False,
     )
 
 
-def _as_set(settings: Settings, given: Mapping[str, str], *, elsewhere: bool) -> Finding:
+def _as_set(settings: Settings, environ: Mapping[str, str], *, elsewhere: bool) -> Finding:
     """Check the settings. Secrets must be set here, unless the service runs `elsewhere`."""
-    seen = f"{settings.environment}, bucket {settings.s3_bucket_name} in {settings.aws_region}"
+    seen = f"{settings.service.environment}, bucket {settings.storage.s3_bucket_name} in {settings.storage.aws_region}"
     if not elsewhere:
         try:
-            load(given)
+            load(environ)
         except SettingsError as error:
             faults = [line.strip() for line in str(error).splitlines()[1:-1]]
             return Finding("settings", "warn", f"{seen}; a service would not start with them", " ".join(faults))
@@ -117,18 +117,18 @@ def _as_set(settings: Settings, given: Mapping[str, str], *, elsewhere: bool) ->
 def _checks(
     settings: Settings, web: httpx.Client, origin: str | None, url: str | None, token: str | None
 ) -> Iterator[Finding]:
-    credentials, findings = asyncio.run(bucket.credentials(settings))
+    credentials, findings = asyncio.run(bucket.credentials(settings.storage))
     yield from findings
     if credentials is None:
         yield Finding("bucket", "skip", "without credentials S3 cannot be asked")
     else:
-        check_target = bucket.CheckTarget(settings, web, credentials, origin)
+        check_target = bucket.CheckTarget(settings.storage, web, credentials, origin)
         reached = yield from bucket.region_and_clock(check_target)
         if reached:
             yield from round_trip.checks(check_target)
             yield from rules.checks(settings, origin)
     if url is not None:
-        guessed = token is None and settings.jwt_secret is not None
+        guessed = token is None and settings.auth.jwt_secret is not None
         if guessed:
-            token = bearer_token(settings, SUBJECT, TOKEN_LIFE_S)
+            token = bearer_token(settings.auth, SUBJECT, TOKEN_LIFE_S)
         yield from service.checks(service.CheckTarget(web, url, origin, token, guessed))

@@ -13,7 +13,7 @@ from image_upload.aws.sigv4 import Credentials, Signer
 from image_upload.cli.doctor.report import Finding, State
 from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import CLOCK_SKEW_MAX_S, MULTIPART_URL_EXPIRES_S, S3_CALL_EXPIRES_S
-from image_upload.settings import Settings
+from image_upload.settings.storage import StorageSettings
 
 # The Date header counts whole seconds, and an answer takes some time. A smaller difference cannot be measured.
 _SKEW_SEEN_S: Final = 10
@@ -22,7 +22,7 @@ _SKEW_SEEN_S: Final = 10
 class CheckTarget(NamedTuple):
     """The bucket under test and the credentials for it. `origin` is the front end's."""
 
-    settings: Settings
+    settings: StorageSettings
     web: httpx.Client
     credentials: Credentials
     origin: str | None
@@ -52,11 +52,11 @@ class CheckTarget(NamedTuple):
     @property
     def grave(self) -> State:
         """The state for a store that does less than AWS: `FAIL` in production, else `warn`."""
-        ours_to_develop = self.settings.environment != "production" and self.settings.s3_endpoint_url is not None
+        ours_to_develop = not self.settings.production and self.settings.s3_endpoint_url is not None
         return "warn" if ours_to_develop else "FAIL"
 
 
-async def credentials(settings: Settings) -> tuple[Credentials | None, list[Finding]]:
+async def credentials(settings: StorageSettings) -> tuple[Credentials | None, list[Finding]]:
     """Return the credentials that the service would sign with, and the findings about them."""
     source = CredentialSource(settings)
     try:
@@ -67,7 +67,7 @@ async def credentials(settings: Settings) -> tuple[Credentials | None, list[Find
     return found, [_life_of(found, source.provider, settings, datetime.now(UTC))]
 
 
-def _life_of(found: Credentials, provider: str, settings: Settings, now: datetime) -> Finding:
+def _life_of(found: Credentials, provider: str, settings: StorageSettings, now: datetime) -> Finding:
     needed_s = max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
     if found.expires_at is None:
         kind = "temporary, their end is not known" if found.session_token else "no end"
@@ -131,20 +131,20 @@ def _region(check_target: CheckTarget, response: httpx.Response) -> Generator[Fi
     return True
 
 
-def _clock(response: httpx.Response, asked_at: datetime, answered_at: datetime, settings: Settings) -> Finding:
+def _clock(response: httpx.Response, asked_at: datetime, answered_at: datetime, settings: StorageSettings) -> Finding:
     """Compare the clock with S3's. S3 accepts at most 15 minutes ahead; a URL of a slow clock expires sooner."""
     try:
         theirs = parsedate_to_datetime(response.headers["date"])
     except (KeyError, ValueError):
         return Finding("clock", "skip", "S3 did not say the time")
     ahead_s = ((asked_at + (answered_at - asked_at) / 2) - theirs).total_seconds()
-    return clock("clock", ahead_s, behind_max_s=settings.upload_url_expires_s, whose="S3's")
+    return clock("clock", ahead_s, behind_max_s=settings.upload_url_expires_s, other="S3's")
 
 
-def clock(check: str, ahead_s: float, *, behind_max_s: float, whose: str) -> Finding:
+def clock(check: str, ahead_s: float, *, behind_max_s: float, other: str) -> Finding:
     """Return the finding for a clock that is `ahead_s` seconds ahead of another one (negative: behind)."""
     if abs(ahead_s) < _SKEW_SEEN_S:
-        return Finding(check, "ok", f"within {_SKEW_SEEN_S} s of {whose}")
-    seen = f"this machine's clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} {whose}"
+        return Finding(check, "ok", f"within {_SKEW_SEEN_S} s of {other}")
+    seen = f"this machine's clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} {other}"
     fatal = ahead_s > CLOCK_SKEW_MAX_S or -ahead_s >= min(behind_max_s, CLOCK_SKEW_MAX_S)
     return Finding(check, "FAIL" if fatal else "warn", seen, "set it by NTP: signatures and tokens carry the time")

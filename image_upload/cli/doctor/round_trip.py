@@ -114,14 +114,16 @@ def _browser(check_target: CheckTarget, key: str, headers: Mapping[str, str], st
     """Check the preflight that a browser would send first, and that it may read the ETag of the answer."""
     if check_target.origin is None:
         return Finding("bucket CORS", "skip", "no front end is named", "name yours: --origin https://app.example.com")
-    asked = {
+    preflight_headers = {
         "Origin": check_target.origin,
         "Access-Control-Request-Method": "PUT",
         "Access-Control-Request-Headers": ",".join(
             sorted(name.lower() for name in headers if name != "Content-Length")
         ),
     }
-    preflight = check_target.web.options(check_target.sign(check_target.public, "PUT", key, headers), headers=asked)
+    preflight = check_target.web.options(
+        check_target.sign(check_target.public, "PUT", key, headers), headers=preflight_headers
+    )
     remedy = f"python -m image_upload bucket-rules --origins {check_target.origin} --apply"
     for response, what in ((preflight, "the preflight"), (stored, "the PUT")):
         allowed = allowed_origins(response)

@@ -26,12 +26,12 @@ _REMEDY: Final = "python -m image_upload bucket-rules --apply"
 def checks(settings: Settings, origin: str | None) -> Iterator[Finding]:
     """Compare CORS rules, public access, lifecycle, encryption and events with `image_upload.bucket_config.rules`."""
     # Only a bucket in production must have lifecycle rules.
-    grave: State = "FAIL" if settings.environment == "production" else "warn"
+    grave: State = "FAIL" if settings.service.production else "warn"
     every = purposes.every()
-    blocks = wanted.public_access_block(on_aws=settings.s3_endpoint_url is None)
+    blocks = wanted.public_access_block(on_aws=settings.storage.s3_endpoint_url is None)
     lifecycle, encryption = wanted.lifecycle_rules(every), wanted.encryption()
     try:
-        with closing(Configuration(settings, settings.s3_bucket_name)) as bucket:
+        with closing(Configuration(settings.storage, settings.storage.s3_bucket_name)) as bucket:
             if origin is not None:
                 remedy = f"{_REMEDY} --origins {origin}"
                 yield _look(bucket, subresources.CORS, lambda found: _cors(found, origin), "warn", remedy)
@@ -55,7 +55,7 @@ def checks(settings: Settings, origin: str | None) -> Iterator[Finding]:
                 lambda found: diff.encryption(found, encryption),
                 grave,
             )
-            if settings.database_url is not None:
+            if settings.database.database_url is not None:
                 yield _told(bucket, settings)
     except Unreachable as error:
         yield Finding("bucket rules", "FAIL", "S3's configuration cannot be asked", str(error))
@@ -121,7 +121,7 @@ def _told(bucket: Configuration, settings: Settings) -> Finding:
     rules = [rule for name in _OTHERS_TOLD for rule in found.get(name, [])]
     if any(event.startswith("s3:ObjectCreated:") for rule in rules for event in rule["Events"]):
         return Finding(subresource.title, "ok", "a notification of the bucket's own tells of new objects")
-    if settings.s3_endpoint_url is not None:
+    if settings.storage.s3_endpoint_url is not None:
         return Finding(subresource.title, "skip", "no word of new objects: records wait for their client or the sweep")
     return Finding(subresource.title, "warn", "EventBridge is not told of new objects", f"{_REMEDY} --events")
 
@@ -137,7 +137,7 @@ def _aborts_all(rule: Mapping[str, Any]) -> bool:
 
 
 async def _overdue(settings: Settings) -> int:
-    bucket = Bucket(settings)
+    bucket = Bucket(settings.storage)
     try:
         return len([each async for each in leftovers.open_uploads(bucket, leftovers.before(_OVERDUE_DAYS * 86_400))])
     finally:

@@ -68,8 +68,12 @@ def _health(check_target: CheckTarget) -> Generator[Finding, None, Health | None
     asked_at = datetime.now(UTC)
     try:
         response = check_target.ask("GET", "/", headers={"Accept": "application/json"})
-        said = response.json()
-        environment, state, version = str(said["environment"]), str(said["bucket"]), str(said["version"])
+        health_document = response.json()
+        environment, state, version = (
+            str(health_document["environment"]),
+            str(health_document["bucket"]),
+            str(health_document["version"]),
+        )
     except httpx.HTTPError as error:
         remedy = "check the URL, and that the service runs"
         yield Finding("health", "FAIL", f"no answer from {check_target.url} ({type(error).__name__})", remedy)
@@ -93,7 +97,7 @@ def _clock(response: httpx.Response, asked_at: datetime, answered_at: datetime) 
     except (KeyError, ValueError):
         return Finding("service clock", "skip", "the service did not say the time")
     ahead_s = ((asked_at + (answered_at - asked_at) / 2) - theirs).total_seconds()
-    return clock("service clock", ahead_s, behind_max_s=float("inf"), whose="the service's")
+    return clock("service clock", ahead_s, behind_max_s=float("inf"), other="the service's")
 
 
 def _cors(check_target: CheckTarget, _: Health) -> Iterator[Finding]:
@@ -101,13 +105,13 @@ def _cors(check_target: CheckTarget, _: Health) -> Iterator[Finding]:
     if check_target.origin is None:
         yield Finding("service CORS", "skip", "no front end is named", "name yours: --origin https://app.example.com")
         return
-    asked = {
+    preflight_headers = {
         "Origin": check_target.origin,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type",
     }
     answers = (
-        ("the preflight", check_target.ask("OPTIONS", "/uploads", headers=asked)),
+        ("the preflight", check_target.ask("OPTIONS", "/uploads", headers=preflight_headers)),
         (
             "the answer",
             check_target.ask("GET", "/", headers={"Origin": check_target.origin, "Accept": "application/json"}),

@@ -1,4 +1,4 @@
-"""What `import` takes."""
+"""The options of `import`."""
 
 import argparse
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def _jobs(text: str) -> int:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options; ends the process with 2 where they make no sense."""
+    """Parse the options. End the process with 2 if they contradict each other."""
     parser = argparse.ArgumentParser(
         prog="python -m image_upload import",
         description="Move files from local storage into the bucket. It can be stopped at any point; the same command "

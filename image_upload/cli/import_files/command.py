@@ -10,38 +10,37 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from image_upload.cli.import_files import finishing, parts
+from image_upload.cli.import_files import Stop, cleanup
 from image_upload.cli.import_files.arguments import parse
-from image_upload.cli.import_files.database import Column, DatabaseError
-from image_upload.cli.import_files.fitting import Rules, fit
-from image_upload.cli.import_files.journal import Journal, JournalError, Row
-from image_upload.cli.import_files.patience import Stop, Storage
+from image_upload.cli.import_files.journal import Journal, Row
 from image_upload.cli.import_files.report import Report
-from image_upload.cli.import_files.sending import Sender
-from image_upload.cli.import_files.walking import Found, Passed, Tree, shown
+from image_upload.cli.import_files.rules import Rules, fit
+from image_upload.cli.import_files.sender import Sender
+from image_upload.cli.import_files.storage import Storage
+from image_upload.cli.import_files.tree import Found, Passed, Tree, shown
 from image_upload.domain import keys
 from image_upload.domain.purposes import table
-from image_upload.errors import InvalidKey, Problem
-from image_upload.s3.bucket import Bucket, BucketState
+from image_upload.errors import CredentialsUnavailable, InvalidKey, Problem
+from image_upload.s3.bucket import Bucket
+from image_upload.s3.errors import S3Failure
 from image_upload.settings import Settings, SettingsError, load, read_dotenv
+from image_upload.settings.database import DatabaseSettings
+
+if TYPE_CHECKING:
+    from image_upload.cli.import_files.database import Column
 
 _LOOKED_AT_ONCE: Final = 1_000
 _INTERRUPTED: Final = 130  # as a shell says it of a program that Ctrl-C ended
 _GO_ON: Final = "Then repeat the same command: it goes on where it was."
 
-_BUCKET_ADVICE: Final[dict[BucketState, str]] = {
-    "missing": "There is no such bucket. Check S3_BUCKET_NAME and AWS_REGION.",
-    "denied": "S3 denied HeadBucket. Grant s3:ListBucket on the bucket: without it S3 does not say what is there.",
-    "unreachable": "S3 did not answer. Check AWS_S3_ENDPOINT_URL and the network.",
-    "no-credentials": "There are no AWS credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role.",
-    "error": "S3 answered with an error. Check S3_BUCKET_NAME, AWS_REGION and AWS_S3_ENDPOINT_URL.",
+# By the status of HeadBucket's answer; None: there was none.
+_BUCKET_ADVICE: Final[dict[int | None, str]] = {
+    404: "There is no such bucket. Check S3_BUCKET_NAME and AWS_REGION.",
+    403: "S3 denied HeadBucket. Grant s3:ListBucket on the bucket: without it S3 does not say what is there.",
+    None: "S3 did not answer. Check AWS_S3_ENDPOINT_URL and the network.",
 }
-
-
-class CannotBegin(Exception):
-    """Nothing was done. The message says why and what to do."""
 
 
 class _Import(NamedTuple):
@@ -51,16 +50,13 @@ class _Import(NamedTuple):
     rules: Rules
     tree: Tree
     journal: Journal
-    column: Column | None
+    column: "Column | None"
     report: Report
 
-    def old_path(self, row: Row) -> str:
-        """Return what the database calls a file."""
-        return f"{self.options.db_prefix}{row.path.decode()}"
-
     def pairs(self, rows: Iterator[Row]) -> Iterator[tuple[str, str]]:
-        """(old path, key) of files."""
-        return ((old, row.key) for row in rows if (old := self.old_path(row)) != row.key)
+        """Yield (old path in the database, key) of files."""
+        paths = ((f"{self.options.db_prefix}{row.path.decode()}", row.key) for row in rows)
+        return (each for each in paths if each[0] != each[1])
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -72,16 +68,13 @@ def run(arguments: Sequence[str]) -> int:
     with contextlib.ExitStack() as held:
         try:
             if not hasattr(os, "O_NOFOLLOW"):
-                raise CannotBegin("This command needs Linux or macOS; on Windows run it in WSL or in a container.")
+                raise Stop("This command needs Linux or macOS; on Windows run it in WSL or in a container.")
             every = _begin(options, _settings(), held)
-        except (CannotBegin, SettingsError, JournalError, DatabaseError) as error:
+        except (Stop, SettingsError) as error:
             print(error, file=sys.stderr)
             return 2
-        try:
-            with asyncio.Runner(loop_factory=_loop) as runner:
-                return runner.run(_carry_out(every))
-        except KeyboardInterrupt:  # a second Ctrl-C, while the first was being seen to
-            return _INTERRUPTED
+        with asyncio.Runner(loop_factory=_loop) as runner:
+            return runner.run(_carry_out(every))
 
 
 def _settings() -> Settings:
@@ -97,19 +90,19 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 def _begin(options: Namespace, settings: Settings, held: contextlib.ExitStack) -> _Import:
-    """Open everything. Raises `CannotBegin`, `JournalError`, `DatabaseError`."""
+    """Open everything. Raises `Stop`."""
     rules = _rules(options, settings)
     if options.rewrite_list and not Path(options.rewrite_list).absolute().parent.is_dir():
-        raise CannotBegin(f"There is no folder for {shown(options.rewrite_list)}. Make it first.")
+        raise Stop(f"There is no folder for {shown(options.rewrite_list)}. Make it first.")
     try:
         tree = Tree(options.folder, options.exclude, follow=options.follow_symlinks)
     except OSError as error:
-        raise CannotBegin(f"{shown(options.folder)} cannot be opened: {error.strerror}.") from None
+        raise Stop(f"{shown(options.folder)} cannot be opened: {error.strerror}.") from None
     held.callback(tree.close)
-    column = None if options.update_db is None else Column(settings, options.update_db)
+    column = _column(settings.database, options.update_db) if options.update_db else None
     about = {
-        "bucket": settings.s3_bucket_name,
-        "endpoint": Bucket(settings).address.origin,
+        "bucket": settings.storage.s3_bucket_name,
+        "endpoint": Bucket(settings.storage).address.origin,
         "folder": shown(str(Path(options.folder).resolve())),
         "purpose": options.purpose,
         "prefix": "(none)" if options.prefix is None else options.prefix,
@@ -121,33 +114,41 @@ def _begin(options: Namespace, settings: Settings, held: contextlib.ExitStack) -
     return _Import(options, rules, tree, journal, column, Report(rehearse=options.dry_run))
 
 
+def _column(settings: DatabaseSettings, name: str) -> "Column":
+    from image_upload.cli.import_files.database import Column  # with SQLAlchemy, which most imports do without
+
+    return Column(settings, name)
+
+
 def _rules(options: Namespace, settings: Settings) -> Rules:
-    purpose = table(allow_gif=settings.allow_gif)[options.purpose]
+    purpose = table(allow_gif=settings.uploads.allow_gif)[options.purpose]
     if "{class_id}" in purpose.key and not options.class_id:
-        raise CannotBegin(f"The purpose {purpose.name} needs --class-id.")
+        raise Stop(f"The purpose {purpose.name} needs --class-id.")
     try:
         keys.segment(options.user)
         if options.prefix:
             keys.check(options.prefix)
     except InvalidKey as problem:
-        raise CannotBegin(f"--user or --prefix: {problem.detail}") from None
+        raise Stop(f"--user or --prefix: {problem.detail}") from None
     return Rules(purpose, options.user, options.class_id, options.prefix)
 
 
 def _close(journal: Journal) -> None:
-    with contextlib.suppress(JournalError):  # what it could not write down, S3 is asked about the next time
+    with contextlib.suppress(Stop):  # what it could not write down, S3 is asked about the next time
         journal.close()
 
 
 async def _carry_out(every: _Import) -> int:
-    storage = Storage(lambda: Bucket(_settings()), every.report.say)
+    storage = Storage(lambda: Bucket(_settings().storage), every.report.say)
     task = asyncio.current_task()
     assert task is not None  # this is one
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     report, code = every.report, 0
     try:
-        if wrong := await _wrong_place(every, storage):
-            print(wrong, file=sys.stderr)
+        try:
+            await _check_place(every, storage)
+        except Stop as reason:
+            print(reason, file=sys.stderr)
             return 2
         await _look(every)
         if every.column is not None:
@@ -155,7 +156,7 @@ async def _carry_out(every: _Import) -> int:
         await _send(every, storage)
         await _finish(every, storage)
         code = 0 if report.all_well else 1
-    except (Stop, JournalError, DatabaseError, OSError) as error:
+    except (Stop, OSError) as error:
         report.say(f"stopped: {error} {_GO_ON}")
         code = 1
     except asyncio.CancelledError:
@@ -168,17 +169,18 @@ async def _carry_out(every: _Import) -> int:
     return code
 
 
-async def _wrong_place(every: _Import, storage: Storage) -> str | None:
-    """Why bucket or database cannot be written to, and what to do; None if they can."""
-    state = await storage.bucket.state()
-    if state != "ok":
-        return _BUCKET_ADVICE[state]
+async def _check_place(every: _Import, storage: Storage) -> None:
+    """Raise `Stop` if bucket or database cannot be written to, with what to do."""
+    try:
+        await storage.bucket.call("HeadBucket", "HEAD", "")
+    except CredentialsUnavailable:
+        advice = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role."
+        raise Stop(f"There are no AWS credentials. {advice}") from None
+    except S3Failure as failure:
+        other = "S3 answered with an error. Check S3_BUCKET_NAME, AWS_REGION and AWS_S3_ENDPOINT_URL."
+        raise Stop(_BUCKET_ADVICE.get(failure.status, other)) from None
     if every.column is not None:
-        try:
-            await every.column.check(())
-        except DatabaseError as error:
-            return str(error)
-    return None
+        await every.column.check(())
 
 
 async def _look(every: _Import) -> None:
@@ -186,10 +188,10 @@ async def _look(every: _Import) -> None:
     found, own = every.tree.walk(), _own_files(every.options)
     looked = 0
     while page := list(islice(found, _LOOKED_AT_ONCE)):
-        with every.journal.planning():
-            for each in page:
-                if each.path not in own:
-                    _plan(every, each)
+        for each in page:
+            if each.path not in own:
+                _plan(every, each)
+        every.journal.flush()
         looked += len(page)
         every.report.looking(looked)
         await asyncio.sleep(0)  # a Ctrl-C is seen here
@@ -207,33 +209,34 @@ def _own_files(options: Namespace) -> set[bytes]:
 def _plan(every: _Import, each: Found | Passed) -> None:
     journal, report = every.journal, every.report
     if isinstance(each, Passed):
-        (report.failed if each.failed else report.skipped)(each.path, each.reason)
+        report.not_moved("failed" if each.failed else "skipped", each.path, each.reason)
         return
     row = journal.find(each.path)
     if row is not None and row.stored and row.stat == each.stat:
         journal.seen(row.id)
-        report.already(each.stat.size_bytes)
+        report.stored(each.stat.size_bytes, was_there=True)
         return
     try:
         key = fit(every.rules, each.path, each.stat.size_bytes).key
     except Problem as problem:
-        report.refused(each.path, problem.detail)
+        report.not_moved("refused", each.path, problem.detail)
         return
     if journal.plan(each.path, key, each.stat):
-        report.files += 1
-        report.bytes += each.stat.size_bytes
+        report.planned(each.stat.size_bytes)
     else:
-        report.refused(each.path, f"another file of this folder gets the same key, {key}. Rename one of the two.")
+        report.not_moved(
+            "refused", each.path, f"another file of this folder gets the same key, {key}. Rename one of the two."
+        )
 
 
-async def _check_database(every: _Import, column: Column) -> None:
-    """Raises `DatabaseError` before anything is sent, if a column is too narrow or paths and keys could be mistaken."""
+async def _check_database(every: _Import, column: "Column") -> None:
+    """Raise `Stop` before anything is sent, if a column is too narrow or paths and keys could be mistaken."""
     prefix = every.options.db_prefix
-    await column.check(row.key for row in every.journal.every())
-    for row in every.journal.every():
+    await column.check(row.key for row in every.journal.rows("every"))
+    for row in every.journal.rows("every"):
         other = every.journal.find(os.fsencode(row.key.removeprefix(prefix))) if row.key.startswith(prefix) else None
         if other is not None and other.id != row.id:
-            raise DatabaseError(
+            raise Stop(
                 f"The key {row.key} is also the old path of another file: the database could not tell them apart. "
                 "Choose another --prefix."
             )
@@ -241,13 +244,12 @@ async def _check_database(every: _Import, column: Column) -> None:
 
 async def _send(every: _Import, storage: Storage) -> None:
     rehearse = every.options.dry_run
-    if not rehearse:
-        for row in finishing.forget_gone(every.journal, every.tree, every.report):
-            await storage.patiently(lambda bucket, row=row: parts.give_up(bucket, row, every.journal))  # type: ignore[misc]
-    every.report.begin(every.report.files, every.report.bytes)
     sender = Sender(storage, every.tree, every.journal, every.rules, every.report, rehearse=rehearse)
+    if not rehearse:
+        await sender.settle_left_behind()
+    every.report.begin()
     try:
-        await sender.send_all(every.journal.to_send(), every.options.jobs)
+        await sender.send_all(every.journal.rows("to send"), every.options.jobs)
     finally:
         every.journal.flush()
         every.report.end()
@@ -256,21 +258,18 @@ async def _send(every: _Import, storage: Storage) -> None:
 async def _finish(every: _Import, storage: Storage) -> None:
     """Database, list, removal, in this order: nothing is removed that the database still looks for here."""
     options, journal, report = every.options, every.journal, every.report
+    rehearse = options.dry_run
     if every.column is not None:
-        changed = 0
-        if options.dry_run:
-            counts, did = every.column.count(every.pairs(journal.every())), "would be changed"
-        else:
-            counts, did = every.column.update(every.pairs(journal.all_stored())), "changed"
-        async with contextlib.aclosing(counts) as batches:  # type: ignore[type-var]
+        changed, pairs = 0, every.pairs(journal.rows("every" if rehearse else "stored"))
+        async with contextlib.aclosing(every.column.update(pairs, rehearse=rehearse)) as batches:
             async for count in batches:
                 changed += count
                 await asyncio.sleep(0)  # a Ctrl-C is seen here
-        report.say(f"database: {changed:,} rows of {options.update_db} {did}")
-    if options.dry_run:
+        report.say(f"database: {changed:,} rows of {options.update_db} {'would be ' if rehearse else ''}changed")
+    if rehearse:
         return
     if options.rewrite_list:
-        count = finishing.write_list(options.rewrite_list, journal.all_stored())
+        count = cleanup.write_list(options.rewrite_list, journal.rows("stored"))
         report.say(f"list: {count:,} files in {shown(options.rewrite_list)}")
     if options.delete_after:
-        await finishing.remove_files(journal.stored_here(), options.jobs, storage, every.tree, report)
+        await cleanup.remove_files(journal.rows("stored here"), options.jobs, storage, every.tree, report)

@@ -1,28 +1,29 @@
-"""What was decided and what S3 confirmed, in an SQLite file that survives a kill at any instant.
+"""The import's decisions and S3's confirmations, in an SQLite file that survives a kill at any moment.
 
-A file's key is committed before a byte of the file is sent, and never changes: whatever is repeated after a kill
-goes to the same key. That S3 has a file is written down afterwards and a little later; if that is lost, S3 is asked.
+A file's key is committed before its first byte is sent, and never changes, so a repeated upload uses the same key.
+S3's confirmation is committed a little later; if it is lost, S3 is asked again.
 """
 
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
-from image_upload.cli.import_files.walking import Stat
+from image_upload.cli.import_files import Stop
+from image_upload.cli.import_files.tree import Stat
 
 _APPLICATION_ID: Final = 0x494D4F56  # "IMOV": https://www.sqlite.org/pragma.html#pragma_application_id
 _VERSION: Final = 1
 _PAGE_ROWS: Final = 500
-_MARKS_MAX: Final = 200
-_MARKS_WITHIN_S: Final = 0.5
+_STORED_MAX: Final = 200
+_FLUSH_WITHIN_S: Final = 0.5
 
 _TABLES: Final = (
     "CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    # stat: of the file whose bytes were hashed, once it is stored. seen: the last run that came across the file.
-    # begun: an upload in parts may be open in S3, also if upload_id is not known.
+    # stat: of the hashed file, once it is stored. seen: the last run that found the file.
+    # begun: a multipart upload may be open in S3, also if upload_id is not known.
     """CREATE TABLE files (
         id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, key TEXT NOT NULL UNIQUE,
         size_bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
@@ -35,12 +36,19 @@ _COLUMNS: Final = (
 )
 
 
-class JournalError(Exception):
-    """The journal cannot be used. The message says what to do."""
+Which = Literal["every", "stored", "stored here", "to send", "left behind"]
+# The arguments of `rows`. "here": this run has found the file in the folder.
+_CONDITIONS: Final[Mapping[Which, str]] = {
+    "every": "true",
+    "stored": "stored",
+    "stored here": "stored AND seen = :run",
+    "to send": "NOT stored AND seen = :run",
+    "left behind": "NOT stored AND seen < :run",
+}
 
 
 class Row(NamedTuple):
-    """A file. `sha256` and `etag` are those of the object that S3 confirmed last, None before."""
+    """A file. `sha256` and `etag` are those of the object that S3 confirmed; None before."""
 
     id: int
     path: bytes
@@ -53,25 +61,20 @@ class Row(NamedTuple):
     upload_id: str | None
 
 
-class Mark(NamedTuple):
-    """S3 has confirmed a file."""
-
-    id: int
-    stat: Stat
-    sha256: str
-    etag: str
-
-
 class Journal:
-    """One import's journal, locked against every other process until it is closed."""
+    """One import's journal, locked against every other process until it is closed.
+
+    Changes are committed by `flush`, at the latest by `close`; some methods commit at once. Every method raises `Stop`
+    if SQLite fails.
+    """
 
     def __init__(self, file: str, about: Mapping[str, str], *, keep: bool = True) -> None:
-        """Open or begin the journal of this import. With `keep` false, work on a copy that is thrown away.
+        """Open or create the journal of this import. Without `keep`, work on a copy in memory.
 
-        `about` says what the import is: a journal of another one is refused. Raises `JournalError`.
+        `about` describes the import. The journal of another one is refused.
         """
         self._file = file
-        self._marks: list[Mark] = []
+        self._unflushed = 0
         self._flushed_at = time.monotonic()
         with self._explained():
             self._db = _open(file) if keep else _copy(file)
@@ -82,86 +85,72 @@ class Journal:
             raise
 
     def _begin(self, about: Mapping[str, str]) -> None:
-        with self._transaction():
-            (application,), (version,) = (
-                self._db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
+        self._execute("BEGIN IMMEDIATE")
+        (application,), (version,), (tables,) = (
+            self._execute(query).fetchone()
+            for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
+        )
+        if not tables:
+            for statement in (
+                *_TABLES,
+                f"PRAGMA application_id = {_APPLICATION_ID}",
+                f"PRAGMA user_version = {_VERSION}",
+                "INSERT INTO about VALUES ('run', '0')",
+            ):
+                self._execute(statement)
+            for each in about.items():
+                self._execute("INSERT INTO about VALUES (?, ?)", each)
+        elif (application, version) != (_APPLICATION_ID, _VERSION):
+            raise Stop(f"{self._file} is no journal of this command. Name another file with --journal.")
+        known = dict(self._execute("SELECT name, value FROM about"))
+        differing = [
+            f"{name} was {known.get(name)!r} and is {now!r}" for name, now in about.items() if known.get(name) != now
+        ]
+        if differing:
+            raise Stop(
+                f"The journal {self._file} belongs to another import: {'; '.join(differing)}. Repeat the command "
+                "as it was, or name another journal with --journal."
             )
-            if not self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-                for table in _TABLES:
-                    self._db.execute(table)
-                self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                self._db.execute(f"PRAGMA user_version = {_VERSION}")
-                self._db.executemany("INSERT INTO about VALUES (?, ?)", [*about.items(), ("run", "0")])
-            elif (application, version) != (_APPLICATION_ID, _VERSION):
-                raise JournalError(f"{self._file} is no journal of this command. Name another file with --journal.")
-            known = dict(self._db.execute("SELECT name, value FROM about"))
-            differing = [
-                f"{name} was {known.get(name)!r} and is {now!r}"
-                for name, now in about.items()
-                if known.get(name) != now
-            ]
-            if differing:
-                raise JournalError(
-                    f"The journal {self._file} belongs to another import: {'; '.join(differing)}. Repeat the command "
-                    "as it was, or name another journal with --journal."
-                )
-            self.run = int(known["run"]) + 1
-            self._db.execute("UPDATE about SET value = ? WHERE name = 'run'", (str(self.run),))
+        self.run = int(known["run"]) + 1
+        self._execute("UPDATE about SET value = ? WHERE name = 'run'", (str(self.run),))
+        self.flush()
 
     def close(self) -> None:
-        """Write down what is left and close. Raises `JournalError`."""
+        """Commit and close."""
         try:
             self.flush()
         finally:
             self._db.close()
+
+    def flush(self) -> None:
+        """Commit."""
+        self._unflushed, self._flushed_at = 0, time.monotonic()
+        with self._explained():
+            self._db.commit()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            raise JournalError(_advice(self._file, error)) from None
+            raise Stop(_advice(self._file, error)) from None
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _execute(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> sqlite3.Cursor:
         with self._explained():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def _write(self, statement: str, *values: object) -> None:
-        with self._transaction():
-            self._db.execute(statement, values)
+            return self._db.execute(statement, values)
 
     def find(self, path: bytes) -> Row | None:
         """Return the row of a path."""
-        return self._one("path", path)
-
-    def row(self, row_id: int) -> Row:
-        """Return a row as it is now."""
-        row = self._one("id", row_id)
-        assert row is not None  # rows of files under way are never forgotten
-        return row
-
-    def _one(self, column: str, value: object) -> Row | None:
-        with self._explained():
-            found = self._db.execute(f"SELECT {_COLUMNS} WHERE {column} = ?", (value,)).fetchone()
+        found = self._execute(f"SELECT {_COLUMNS} WHERE path = ?", (path,)).fetchone()
         return None if found is None else _row(found)
 
-    @contextmanager
-    def planning(self) -> Iterator[None]:
-        """`plan` and `seen` inside are committed together."""
-        with self._transaction():
-            yield
+    def row(self, row_id: int) -> Row:
+        """Return the current row of a file that is being sent; such rows are never deleted."""
+        return _row(self._execute(f"SELECT {_COLUMNS} WHERE id = ?", (row_id,)).fetchone())
 
     def plan(self, path: bytes, key: str, stat: Stat) -> bool:
-        """Return a new file, or one that may have changed and keeps its key, is to be sent. False: the key is taken."""
-        try:
+        """Plan to send a new file, or one that may have changed and keeps its key. Return False if the key is taken."""
+        with self._explained(), suppress(sqlite3.IntegrityError):
             self._db.execute(
                 "INSERT INTO files (path, key, size_bytes, mtime_ns, ctime_ns, inode, seen) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET stored = 0, seen = excluded.seen, "
@@ -169,93 +158,61 @@ class Journal:
                 "inode = excluded.inode",
                 (path, key, *stat, self.run),
             )
-        except sqlite3.IntegrityError:
-            return False
-        return True
+            return True
+        return False
 
     def seen(self, row_id: int) -> None:
-        """A file that is stored already is still what it was."""
-        self._db.execute("UPDATE files SET seen = ? WHERE id = ?", (self.run, row_id))
+        """Note that a stored file is still what it was."""
+        self._execute("UPDATE files SET seen = ? WHERE id = ?", (self.run, row_id))
 
     def begun(self, row_id: int, upload_id: str | None) -> None:
-        """An upload in parts is about to be begun (None), or has been."""
-        self._write("UPDATE files SET begun = 1, upload_id = ? WHERE id = ?", upload_id, row_id)
+        """Note that an upload in parts is about to be begun (None), or has been. Committed at once."""
+        self._execute("UPDATE files SET begun = 1, upload_id = ? WHERE id = ?", (upload_id, row_id))
+        self.flush()
 
     def ended(self, row_id: int) -> None:
-        """No upload in parts is open any more."""
-        self._write("UPDATE files SET begun = 0, upload_id = NULL WHERE id = ?", row_id)
+        """Note that no upload in parts is open any more. Committed at once."""
+        self._execute("UPDATE files SET begun = 0, upload_id = NULL WHERE id = ?", (row_id,))
+        self.flush()
 
     def forget(self, row_id: int) -> None:
-        """A file that is gone, and was never confirmed."""
-        self._write("DELETE FROM files WHERE id = ?", row_id)
+        """Forget a file that is gone and was never confirmed. Committed at once."""
+        self._execute("DELETE FROM files WHERE id = ?", (row_id,))
+        self.flush()
 
-    def stored(self, mark: Mark) -> None:
-        """S3 has confirmed a file. Written down soon; `flush` to have it now."""
-        self._marks.append(mark)
-        if len(self._marks) >= _MARKS_MAX or time.monotonic() - self._flushed_at > _MARKS_WITHIN_S:
+    def stored(self, row_id: int, stat: Stat, sha256: str, etag: str) -> None:
+        """Note that S3 has confirmed a file. Committed with the next ones, or half a second later."""
+        self._execute(
+            "UPDATE files SET stored = 1, begun = 0, upload_id = NULL, size_bytes = ?, mtime_ns = ?, ctime_ns = ?, "
+            "inode = ?, sha256 = ?, etag = ? WHERE id = ?",
+            (*stat, sha256, etag, row_id),
+        )
+        self._unflushed += 1
+        if self._unflushed >= _STORED_MAX or time.monotonic() - self._flushed_at > _FLUSH_WITHIN_S:
             self.flush()
 
-    def flush(self) -> None:
-        """Write down what S3 has confirmed."""
-        marks, self._marks = self._marks, []
-        self._flushed_at = time.monotonic()
-        if not marks:
-            return
-        with self._transaction():
-            self._db.executemany(
-                "UPDATE files SET stored = 1, begun = 0, upload_id = NULL, size_bytes = ?, mtime_ns = ?, ctime_ns = ?, "
-                "inode = ?, sha256 = ?, etag = ? WHERE id = ?",
-                [(*mark.stat, mark.sha256, mark.etag, mark.id) for mark in marks],
-            )
-
-    def to_send(self) -> Iterator[Row]:
-        """Return the files that this run found and S3 has not confirmed."""
-        return self._rows(f"NOT stored AND seen = {self.run}")
-
-    def all_stored(self) -> Iterator[Row]:
-        """Return all files that S3 has confirmed, in this run or an earlier one."""
-        return self._rows("stored")
-
-    def stored_here(self) -> Iterator[Row]:
-        """Those of them that this run has found in the folder."""
-        return self._rows(f"stored AND seen = {self.run}")
-
-    def every(self) -> Iterator[Row]:
-        """Return all files that have a key."""
-        return self._rows("true")
-
-    def left_behind(self) -> Iterator[Row]:
-        """Files of earlier runs that this one does not send, and S3 has not confirmed."""
-        return self._rows(f"NOT stored AND seen < {self.run}")
-
-    def _rows(self, condition: str) -> Iterator[Row]:
-        """Rows in their order, a page at a time: rows may be changed while they are gone through."""
+    def rows(self, which: Which) -> Iterator[Row]:
+        """Yield files in their order, read a page at a time: they may be changed meanwhile."""
+        query = f"SELECT {_COLUMNS} WHERE {_CONDITIONS[which]} AND id > :last ORDER BY id LIMIT {_PAGE_ROWS}"
         last = 0
-        while True:
-            with self._explained():
-                page = self._db.execute(
-                    f"SELECT {_COLUMNS} WHERE {condition} AND id > ? ORDER BY id LIMIT {_PAGE_ROWS}",
-                    (last,),
-                ).fetchall()
-            if not page:
-                return
+        while page := self._execute(query, {"run": self.run, "last": last}).fetchall():
             yield from map(_row, page)
             last = page[-1][0]
 
 
-def _row(found: Sequence[object]) -> Row:
+def _row(found: Sequence[Any]) -> Row:
     number, path, key, *stat, stored, sha256, etag, begun, upload_id = found
-    return Row(number, path, key, Stat(*stat), bool(stored), sha256, etag, bool(begun), upload_id)  # type: ignore[arg-type]
+    return Row(number, path, key, Stat(*stat), bool(stored), sha256, etag, bool(begun), upload_id)
 
 
 def _open(file: str) -> sqlite3.Connection:
-    db = sqlite3.connect(file, timeout=0, isolation_level=None)
+    db = sqlite3.connect(file, timeout=0, isolation_level="IMMEDIATE")
     try:
-        # Whoever holds the file keeps it, and the kernel lets go of it when the process dies, however it dies.
+        # The first process keeps the file locked, and the kernel unlocks it when that process dies, however it dies.
         # https://www.sqlite.org/pragma.html#pragma_locking_mode
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA journal_mode = WAL")
-        # A commit is on the disk before it returns: not even a power cut makes a second key for a file.
+        # A commit is on the disk before it returns, so that even a power cut causes no second key for a file.
         db.execute("PRAGMA synchronous = FULL")
     except BaseException:
         db.close()
@@ -264,8 +221,8 @@ def _open(file: str) -> sqlite3.Connection:
 
 
 def _copy(file: str) -> sqlite3.Connection:
-    """In memory, and of the file only what is there already."""
-    db = sqlite3.connect(":memory:", isolation_level=None)
+    """Return a copy of the journal in memory."""
+    db = sqlite3.connect(":memory:")
     if Path(file).exists():
         source = sqlite3.connect(file, timeout=0)
         try:

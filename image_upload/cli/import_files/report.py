@@ -1,173 +1,161 @@
-"""What a person sees: a bar on a terminal, a line now and then elsewhere, and a summary at the end."""
+"""The progress of an import: a bar on a terminal, lines elsewhere, and a summary at the end."""
 
 import sys
 import time
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
-from image_upload.cli.import_files.walking import shown
-from image_upload.limits import GIB, KIB, MIB
+from image_upload.cli.import_files.tree import shown
+from image_upload.languages.wording import human_bytes
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-_LINE_EVERY_S = 10.0
-_BAR = "{percentage:3.0f}% {bar} {n_fmt}/{total_fmt} {rate_fmt}, {remaining} left{postfix}"
+_LINE_EVERY_S: Final = 10.0
+_BAR: Final = "{percentage:3.0f}% {bar} {n_fmt}/{total_fmt} {rate_fmt}, {remaining} left{postfix}"
 
 
-def size(count: float) -> str:
-    """Return bytes as people read them."""
-    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
-        if count >= unit:
-            return f"{count / unit:.1f} {name}"
-    return f"{count:.0f} bytes"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people read them."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s" if seconds < 10 else f"{rest} s"
-
-
-class Credit:
-    """One file's share of the progress: as much as it has bytes, however often they are sent."""
+class Progress:
+    """One file's share of the progress. Bytes that are sent again count once."""
 
     def __init__(self, report: "Report", size_bytes: int) -> None:
         self._report = report
         self._left = size_bytes
 
     def __call__(self, done_bytes: int) -> None:
-        """So much of the file has been seen to."""
+        """Count so many bytes of the file as done."""
         now = min(done_bytes, self._left)
         self._left -= now
         self._report.advance(now)
 
     def close(self) -> None:
-        """The file is at its end, in whatever way."""
+        """Count the file as done, in whatever way it ended."""
         self(self._left)
         self._report.advance(0, files=1)
 
 
 class Report:
-    """Counts what comes of each file and shows it."""
+    """Count the outcomes of the files and show the progress."""
 
-    def __init__(self, *, rehearse: bool, out: TextIO | None = None, err: TextIO | None = None) -> None:
-        self._out = out or sys.stdout
-        self._err = err or sys.stderr
+    def __init__(self, *, rehearse: bool) -> None:
         self._rehearse = rehearse
         self._started = self._said = time.monotonic()
+        self._took_s = 0.0
         self._bar: tqdm[NoReturn] | None = None
+        self._counts: Counter[str] = Counter()
+        self._moved_bytes = 0
         self.files = self.bytes = self.files_done = self.bytes_done = 0
-        self.moved_files = self.moved_bytes = self.there_files = 0
-        self.refused_files = self.failed_files = self.passed = self.removed_files = 0
 
     def say(self, text: str) -> None:
-        """A line for whoever follows, above the bar."""
+        """Print a line on standard error, above the bar."""
         if self._bar is not None:
-            self._bar.write(text, file=self._err)
+            self._bar.write(text, file=sys.stderr)
         else:
-            print(text, file=self._err, flush=True)
+            print(text, file=sys.stderr, flush=True)
+
+    def _is_due(self) -> bool:
+        """Return whether it is time for another line."""
+        due = time.monotonic() - self._said >= _LINE_EVERY_S
+        if due:
+            self._said = time.monotonic()
+        return due
 
     def looking(self, files: int) -> None:
-        """So many files have been found so far."""
-        if time.monotonic() - self._said >= _LINE_EVERY_S:
-            self._said = time.monotonic()
+        """Say now and then how many files have been found so far."""
+        if self._is_due():
             self.say(f"looking: {files:,} files so far")
 
-    def begin(self, files: int, total_bytes: int) -> None:
-        """So much is to be sent."""
-        self.files, self.bytes = files, total_bytes
+    def planned(self, size_bytes: int) -> None:
+        """Count a file that is to be sent."""
+        self.files += 1
+        self.bytes += size_bytes
+
+    def begin(self) -> None:
+        """Say what is to be sent, and show the bar."""
         self._started = self._said = time.monotonic()
         verb = "to rehearse" if self._rehearse else "to send"
-        self.say(f"{files:,} files {verb}, {size(total_bytes)}; {self.there_files:,} are there already")
-        if files and self._err.isatty():
-            from tqdm import tqdm  # a rehearsal in a log needs none
+        there = self._counts["already there"]
+        self.say(f"{self.files:,} files {verb}, {human_bytes(self.bytes)}; {there:,} are there already")
+        if self.files and sys.stderr.isatty():
+            from tqdm import tqdm  # a run in a log needs none
 
             self._bar = tqdm(
-                total=total_bytes, unit="B", unit_scale=True, unit_divisor=1024, bar_format=_BAR, file=self._err
+                total=self.bytes, unit="B", unit_scale=True, unit_divisor=1024, bar_format=_BAR, file=sys.stderr
             )
 
-    def file(self, size_bytes: int) -> Credit:
-        """Return a file begins."""
-        return Credit(self, size_bytes)
+    def progress(self, size_bytes: int) -> Progress:
+        """Return the progress of a file that is to be sent."""
+        return Progress(self, size_bytes)
 
     def advance(self, done_bytes: int, files: int = 0) -> None:
-        """Some of what was to be sent has been seen to."""
+        """Count some of what was to be sent as done."""
         self.bytes_done += done_bytes
         self.files_done += files
         if self._bar is not None:
             self._bar.update(done_bytes)
             self._bar.set_postfix_str(f"{self.files_done:,}/{self.files:,} files", refresh=False)
-        elif time.monotonic() - self._said >= _LINE_EVERY_S:
-            self._said = time.monotonic()
+        elif self._is_due():
             self.say(self._line())
 
     def _line(self) -> str:
         took_s = time.monotonic() - self._started
-        # Small files cost requests, large ones bytes: the slower of the two tells when it will be over.
-        done = min(self.files_done / max(1, self.files), self.bytes_done / max(1, self.bytes) if self.bytes else 1)
-        left = f", about {duration(took_s / done - took_s)} left" if done else ""
-        return (
-            f"{self.files_done:,} of {self.files:,} files, {size(self.bytes_done)} of {size(self.bytes)}, "
-            f"{size(self.bytes_done / took_s)}/s{left}"
-        )
+        # Small files take requests, large ones bytes. The slower of the two decides the remaining time.
+        done = min(self.files_done / max(1, self.files), self.bytes_done / max(1, self.bytes))
+        left = f", about {_duration(took_s / done - took_s)} left" if done else ""
+        size = f"{human_bytes(self.bytes_done)} of {human_bytes(self.bytes)}"
+        return f"{self.files_done:,} of {self.files:,} files, {size}, {_rate(self.bytes_done, took_s)}{left}"
 
-    def moved(self, size_bytes: int) -> None:
-        """S3 has a file now."""
-        self.moved_files += 1
-        self.moved_bytes += size_bytes
+    def stored(self, size_bytes: int, *, was_there: bool) -> None:
+        """Count a file that S3 has, since now or from before."""
+        self._counts["already there" if was_there else "moved"] += 1
+        self._moved_bytes += 0 if was_there else size_bytes
 
-    def already(self, _size_bytes: int) -> None:
-        """S3 had a file before."""
-        self.there_files += 1
-
-    def refused(self, path: bytes, reason: str) -> None:
-        """A file is not one that may go there."""
-        self.refused_files += 1
-        self.say(f"refused  {shown(path)}: {reason}")
-
-    def failed(self, path: bytes, reason: str) -> None:
-        """A file could not be moved."""
-        self.failed_files += 1
-        self.say(f"failed   {shown(path)}: {reason}")
-
-    def skipped(self, path: bytes, reason: str) -> None:
-        """Something that is no file."""
-        self.passed += 1
-        self.say(f"skipped  {shown(path)}: {reason}")
+    def not_moved(self, outcome: Literal["refused", "failed", "skipped"], path: bytes, reason: str) -> None:
+        """Say why a file may not go there (refused), did not (failed), or is no file (skipped)."""
+        self._counts[outcome] += 1
+        self.say(f"{outcome:8} {shown(path)}: {reason}")
 
     def removed(self) -> None:
-        """A local file was removed."""
-        self.removed_files += 1
+        """Count a local file that was removed."""
+        self._counts["removed here"] += 1
 
     @property
     def all_well(self) -> bool:
         """Whether every file is in S3."""
-        return not self.refused_files and not self.failed_files
+        return not self._counts["refused"] and not self._counts["failed"]
 
     def end(self) -> None:
-        """The sending is over."""
+        """End the sending."""
         self._took_s = time.monotonic() - self._started
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
     def summary(self) -> None:
-        """What came of it, in numbers."""
-        took_s = max(getattr(self, "_took_s", 0.0), 1e-3)
-        moved = "would move" if self._rehearse else "moved"
-        speed = f"{self.moved_files / took_s:,.0f} files/s, {size(self.moved_bytes / took_s)}/s"
+        """Print the numbers on standard output."""
+        counts, took_s = self._counts, max(self._took_s, 1e-3)
+        moved = (
+            f"{human_bytes(self._moved_bytes)} in {_duration(took_s)}: "
+            f"{counts['moved'] / took_s:,.0f} files/s, {_rate(self._moved_bytes, took_s)}"
+        )
         rows = [
-            (moved, self.moved_files, f"{size(self.moved_bytes)} in {duration(took_s)}: {speed}"),
-            ("already there", self.there_files, ""),
-            ("refused", self.refused_files, ""),
-            ("failed", self.failed_files, ""),
+            ("would move" if self._rehearse else "moved", counts["moved"], moved),
+            ("already there", counts["already there"], ""),
+            ("refused", counts["refused"], ""),
+            ("failed", counts["failed"], ""),
             ("not looked at", self.files - self.files_done, ""),
-            ("skipped", self.passed, ""),
-            ("removed here", self.removed_files, ""),
+            ("skipped", counts["skipped"], ""),
+            ("removed here", counts["removed here"], ""),
         ]
-        for name, count, rest in rows:
-            if count or name in (moved, "refused", "failed"):
-                print(f"{name:14}{count:>11,}  {rest}".rstrip(), file=self._out)
+        for number, (name, count, rest) in enumerate(rows):
+            if count or number == 0 or name in ("refused", "failed"):
+                print(f"{name:14}{count:>11,}  {rest}".rstrip())
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
+
+
+def _rate(count_bytes: int, took_s: float) -> str:
+    return f"{human_bytes(int(count_bytes / took_s))}/s"

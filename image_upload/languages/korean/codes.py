@@ -58,7 +58,7 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "grant-refused": (
         "사용할 수 없는 코드",
-        "코드나 갱신 토큰이 이미 사용되었거나 만료되었거나 이 서비스의 것이 아닙니다. 다시 로그인하세요.",
+        "코드나 갱신 토큰이 이미 사용되었거나 만료되었거나 잘못되었습니다(`invalid_grant`). 다시 로그인하세요.",
     ),
     "too-many-requests": (
         "요청이 너무 많음",
@@ -86,7 +86,7 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "invalid-metadata": (
         "잘못된 메타데이터",
-        "S3에 저장할 수 없는 메타데이터입니다. 너무 크거나, 제어 문자가 있거나, 이름이 올바르지 않습니다.",
+        "S3에 저장할 수 없습니다. 너무 크거나(`max_bytes`), 제어 문자나 잘못된 이름이 있거나, `class_id`가 없습니다.",
     ),
     "invalid-key": (
         "잘못된 객체 키",
@@ -119,7 +119,7 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "parts-invalid": (
         "잘못된 파트",
-        "파트 번호가 범위를 벗어나거나, 중복되거나, 빠졌거나, ETag가 올바르지 않습니다.",
+        "파트 번호가 잘못되었거나 중복되거나 빠졌거나, ETag가 잘못되었거나, 요청한 URL이 너무 많습니다(`max_parts`).",
     ),
     "parts-refused": (
         "S3가 파트를 거부함",
@@ -173,11 +173,11 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "upstream-redirected": (
         "리디렉션을 따르지 않음",
-        "저장소가 리디렉션으로 응답했습니다. 버킷의 리전 호스트로 서명하세요.",
+        "저장소가 리디렉션으로 응답했습니다(`upstream_status`). 버킷의 리전 호스트로 서명하세요.",
     ),
     "upstream-unavailable": (
         "S3를 사용할 수 없음",
-        "S3가 마지막 시도까지 5xx로 응답하거나 응답하지 않았습니다(`attempts`). 파일을 저장하지 못했습니다.",
+        "S3가 마지막까지 5xx로 응답하거나 응답하지 않았습니다(`upstream_status`, `attempts`). 나중에 다시 보내세요.",
     ),
     "outcome-unknown": (
         "결과를 알 수 없음",
@@ -197,11 +197,11 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "storage-denied": (
         "S3 권한 부족",
-        "S3가 호출을 거부했습니다. 운영자가 역할에 권한(`action`)을 주거나 시계(`clock_off_s`)를 맞춰야 합니다.",
+        "S3가 거부했습니다(`upstream_code`). 운영자가 권한(`action`)을 주거나 시계(`clock_off_s`)를 맞춰야 합니다.",
     ),
     "storage-unavailable": (
         "S3를 사용할 수 없음",
-        "S3가 실패했거나 응답하지 않았습니다. 잠시 후 다시 시도하세요.",
+        "S3가 실패했거나 응답하지 않았습니다(`upstream_status`, `upstream_code`). 잠시 후 다시 시도하세요.",
     ),
     "storage-timed-out": (
         "S3 응답 시간 초과",

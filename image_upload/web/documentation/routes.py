@@ -23,17 +23,11 @@ def router() -> APIRouter:
     """The routes."""
     routes = Routes(tags=["Service"])
 
-    # expects: nothing
-    # returns: 200 with the page, which loads from this service alone
-    # codes: none
     @routes.get("/docs", include_in_schema=False)
     def page() -> HTMLResponse:
         headers = {"Content-Security-Policy": swagger_ui.CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache"}
         return HTMLResponse(swagger_ui.page(openapi.TITLE), headers=headers)
 
-    # expects: the version and the name of a file, as the page has them
-    # returns: 200 with the file, compressed for those who take that
-    # codes: 404 not-found
     @routes.get("/docs/{version}/{name}", include_in_schema=False)
     def asset(version: str, name: str, request: Request) -> Response:
         found = swagger_ui.assets().get(name)
@@ -44,16 +38,10 @@ def router() -> APIRouter:
             return Response(found.gzipped, headers=headers | {"Content-Encoding": "gzip"}, media_type=found.media_type)
         return Response(found.plain, headers=headers, media_type=found.media_type)
 
-    # expects: nothing
-    # returns: 200 with the icon
-    # codes: none
     @routes.get("/favicon.ico", include_in_schema=False)
     def favicon() -> Response:
         return Response(ICON, headers={"Cache-Control": _A_DAY}, media_type="image/x-icon")
 
-    # expects: nothing
-    # returns: 200 with text in the form of llmstxt.org
-    # codes: none
     @routes.get(
         "/llms.txt",
         summary="The service in plain text",

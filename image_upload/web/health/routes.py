@@ -8,7 +8,7 @@ from image_upload import __version__
 from image_upload.errors import NotFound, ValidationFailed, every_problem
 from image_upload.languages import negotiation
 from image_upload.s3.bucket import Bucket
-from image_upload.settings import Settings
+from image_upload.settings.service import ServiceSettings
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.routing import Routes, documented
 
@@ -22,13 +22,10 @@ def _explain(language: negotiation.Language) -> dict[str, dict[str, Any]]:
     return explained
 
 
-def router(settings: Settings, bucket: Bucket) -> APIRouter:
+def router(settings: ServiceSettings, bucket: Bucket) -> APIRouter:
     """Health and the error codes."""
     routes = Routes(tags=["Service"])
 
-    # expects: nothing
-    # returns: 200, also when S3 is down; the state of the bucket is at most 5 s old
-    # codes: none
     @routes.get(
         "/", summary="Health", operation_id="getHealth", openapi_extra=documented(answer="web.health.schemas:Health")
     )
@@ -43,9 +40,6 @@ def router(settings: Settings, bucket: Bucket) -> APIRouter:
             }
         )
 
-    # expects: nothing
-    # returns: 200 with every code that this service can answer with, in the language of Accept-Language
-    # codes: none
     @routes.get(
         "/errors",
         summary="All error codes",
@@ -57,9 +51,6 @@ def router(settings: Settings, bucket: Bucket) -> APIRouter:
         language = negotiation.preferred(request.scope["headers"])
         return JSONResponse(list(_explain(language).values()), headers=negotiation.headers_of(language))
 
-    # expects: a code
-    # returns: 200 with its meaning: what the `type` of a problem document points to
-    # codes: 404 not-found
     @routes.get(
         "/errors/{code}",
         summary="One error code",

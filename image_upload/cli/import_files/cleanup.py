@@ -1,4 +1,4 @@
-"""After the sending: the list of old paths and keys, and removing the files that S3 has."""
+"""After sending: write the list of old paths and keys, and remove the files that S3 has."""
 
 import asyncio
 import csv
@@ -7,19 +7,20 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from image_upload.cli.import_files.journal import Journal, Row
-from image_upload.cli.import_files.patience import Storage
+from image_upload.cli.import_files.journal import Row
 from image_upload.cli.import_files.report import Report
-from image_upload.cli.import_files.walking import Tree
+from image_upload.cli.import_files.storage import Storage, in_parallel
+from image_upload.cli.import_files.tree import Tree
+from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
-from image_upload.s3.checksums import Digest, confirms, head
+from image_upload.s3.checksums import Digest, confirms
 from image_upload.s3.errors import S3Failure
 
 
 def write_list(file: str, rows: Iterator[Row]) -> int:
     """Write a CSV (RFC 4180) of every file that S3 has, in one step; return its number of rows. Raises `OSError`.
 
-    Cells are data as they are: a spreadsheet that takes `=…` in a file name for a formula is told to import text.
+    Cells are unescaped data: import them as text, or a spreadsheet may read `=…` in a file name as a formula.
     """
     count = 0
     target = Path(file)
@@ -34,7 +35,7 @@ def write_list(file: str, rows: Iterator[Row]) -> int:
             out.flush()
             os.fsync(fd)
         partial.replace(target)
-        # Its new name has to outlive a crash as well: what it lists may be removed next.
+        # Its new name must survive a crash, because the listed files may be removed next.
         folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
@@ -47,44 +48,25 @@ def write_list(file: str, rows: Iterator[Row]) -> int:
 
 
 async def remove_files(rows: Iterator[Row], jobs: int, storage: Storage, tree: Tree, report: Report) -> None:
-    """Remove each file that S3 confirms once more and that is still what was hashed. Raises `Stop`."""
-
-    async def worker() -> None:
-        for row in rows:
-            await _remove(row, storage, tree, report)
-
-    try:
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(jobs):
-                workers.create_task(worker())
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
+    """Remove each file that S3 confirms once more and that has not changed since it was hashed. Raises `Stop`."""
+    await in_parallel(rows, jobs, lambda row: _remove(row, storage, tree, report))
 
 
 async def _remove(row: Row, storage: Storage, tree: Tree, report: Report) -> None:
     known = Digest(row.stat.size_bytes, row.sha256 or "", lambda: row.etag)
 
     async def confirmed(bucket: Bucket) -> bool:
-        found = await head(bucket, row.key)
+        found = await objects.head(bucket, row.key, checksums=True)
         return found is not None and await confirms(found, known)
 
     try:
         if not await storage.patiently(confirmed):
-            report.failed(row.path, f"kept here: S3 has no longer what was stored under {row.key}")
+            report.not_moved("failed", row.path, f"kept here: S3 has no longer what was stored under {row.key}")
         elif await asyncio.to_thread(tree.remove, row.path, row.stat):
             report.removed()
         else:
-            report.failed(row.path, "kept here: it has changed since it was sent. Repeat the command")
+            report.not_moved("failed", row.path, "kept here: it has changed since it was sent. Repeat the command")
     except FileNotFoundError:
         return
     except (S3Failure, OSError) as error:
-        report.failed(row.path, f"kept here: {error}")
-
-
-def forget_gone(journal: Journal, tree: Tree, report: Report) -> Iterator[Row]:
-    """Files of earlier runs that nobody sends any more; uploads begun for them are the caller's to abort."""
-    for row in journal.left_behind():
-        yield row
-        if not tree.exists(row.path):
-            report.failed(row.path, f"it is gone since the last run, before S3 confirmed it. Look for {row.key}")
-            journal.forget(row.id)
+        report.not_moved("failed", row.path, f"kept here: {error}")

@@ -1,11 +1,13 @@
-"""The files of a folder. What lies outside of it is never read, whatever links are in it or are put there meanwhile."""
+"""The files of a folder. Links never lead out of it, also if they are created during the import."""
 
 import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from typing import NamedTuple, Self
+from io import FileIO
+from typing import NamedTuple
 
 # The kernel's clock for time stamps of files ticks every 4 or 10 ms.
 _TICK_NS = 20_000_000
@@ -20,7 +22,7 @@ _KINDS = {
 
 
 class Stat(NamedTuple):
-    """What changes when a file does. ctime cannot be set back by whoever changed it, as mtime can."""
+    """The attributes that change with a file. A program can set back mtime, but not ctime."""
 
     size_bytes: int
     mtime_ns: int
@@ -36,7 +38,7 @@ class Found(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """Something that is not moved: it is no file (`failed` False), or it cannot be looked into."""
+    """An entry that is not moved: it is not a file (`failed` False), or it cannot be read."""
 
     path: bytes
     reason: str
@@ -44,28 +46,28 @@ class Passed(NamedTuple):
 
 
 class ChangedError(Exception):
-    """The file is being written to while it is read."""
+    """The file changes while it is read."""
 
 
 def shown(path: bytes | str) -> str:
-    """Return a path for a terminal or a log: what could move the cursor or is no UTF-8 is escaped."""
+    """Return a path for a terminal or a log: control characters and invalid UTF-8 are escaped."""
     text = os.fsencode(path).decode(errors="backslashreplace")
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def stat_of(found: os.stat_result) -> Stat:
-    """Return the part of a stat that we compare."""
+    """Return the attributes of a stat that are compared."""
     return Stat(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
 class OpenFile:
-    """A regular file, open. Reading says so if it changes meanwhile."""
+    """A regular file, open, and what it was at that moment. `raw` reads it."""
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self.raw = FileIO(fd)
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
-            os.close(fd)
+            self.raw.close()
             raise ChangedError
         # Were it written to in this very tick, after we have read it, its time stamps would not tell.
         if (age_ns := time.time_ns() - found.st_ctime_ns) < _TICK_NS:
@@ -73,27 +75,9 @@ class OpenFile:
             found = os.fstat(fd)
         self.stat = stat_of(found)
 
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        os.close(self._fd)
-
-    def read(self, start: int, length: int) -> bytes:
-        """Exactly these bytes. Raises `ChangedError` if there are fewer."""
-        data = os.pread(self._fd, length, start)
-        while len(data) < length:  # one read gives at most 2 GiB, and network file systems less
-            more = os.pread(self._fd, length - len(data), start + len(data))
-            if not more:
-                raise ChangedError
-            data += more
-        return data
-
     def check(self) -> None:
-        """Raises `ChangedError` if the file is not what it was when it was opened."""
-        if stat_of(os.fstat(self._fd)) != self.stat:
+        """Raise `ChangedError` if the file is not what it was when it was opened."""
+        if stat_of(os.fstat(self.raw.fileno())) != self.stat:
             raise ChangedError
 
 
@@ -110,57 +94,42 @@ class Tree:
         os.close(self._root)
 
     def open(self, path: bytes) -> OpenFile:
-        """Return a file of the folder. Raises `OSError`, `ChangedError`."""
+        """Open a file of the folder. Raises `OSError`, `ChangedError`."""
         return OpenFile(self._open(path, os.O_RDONLY | os.O_NONBLOCK))
 
     def _open(self, path: bytes, flags: int) -> int:
-        """Open component by component: a folder that was replaced by a link is not entered either."""
         if self._follow:
             return os.open(path or b".", flags | os.O_CLOEXEC, dir_fd=self._root)
-        at = self._parent(path)
-        try:
-            return os.open(path.rpartition(b"/")[2] or b".", flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
-        finally:
-            self._close(at)
+        with self._parent(path) as (folder, name):
+            return os.open(name or b".", flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
 
-    def _parent(self, path: bytes) -> int:
-        at = self._root
-        for folder in path.split(b"/")[:-1]:
-            try:
+    @contextmanager
+    def _parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
+        """Open the folder of a path; yield it and the path's last name.
+
+        Every folder on the way is opened from the one above: one that was replaced by a link is not entered.
+        """
+        *folders, name = path.split(b"/")
+        at = os.dup(self._root)
+        try:
+            for folder in folders:
                 below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
-            finally:
-                self._close(at)
-            at = below
-        return at
-
-    def _close(self, fd: int) -> None:
-        if fd != self._root:
-            os.close(fd)
-
-    def exists(self, path: bytes) -> bool:
-        """Return whether there is still something under this path."""
-        try:
-            os.close(self._open(path, os.O_RDONLY | os.O_NONBLOCK))
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return True
-        return True
+                os.close(at)
+                at = below
+            yield at, name
+        finally:
+            os.close(at)
 
     def remove(self, path: bytes, known: Stat) -> bool:
-        """Remove a file if it is still the one that is known; whether it was. Raises `OSError`."""
-        at = self._parent(path)
-        try:
-            name = path.rpartition(b"/")[2]
-            if stat_of(os.stat(name, dir_fd=at, follow_symlinks=False)) != known:
+        """Remove a file if it is still the one that is known; return whether it was. Raises `OSError`."""
+        with self._parent(path) as (folder, name):
+            if stat_of(os.stat(name, dir_fd=folder, follow_symlinks=False)) != known:
                 return False
-            os.unlink(name, dir_fd=at)
+            os.unlink(name, dir_fd=folder)
             return True
-        finally:
-            self._close(at)
 
     def walk(self) -> Iterator[Found | Passed]:
-        """Everything in the folder, in no particular order. What comes and goes meanwhile may be seen or not."""
+        """Yield everything in the folder, in no particular order. What comes and goes meanwhile may be seen or not."""
         folders = [b""]
         entered: set[tuple[int, int]] = set()
         while folders:
@@ -187,7 +156,7 @@ class Tree:
                 os.close(fd)
 
     def _look(self, entry: "os.DirEntry[str]", path: bytes, folders: list[bytes]) -> Found | Passed | None:
-        """Return what an entry is; a folder is only noted."""
+        """Return what an entry is; note a folder for later."""
         try:
             found = entry.stat(follow_symlinks=self._follow)
         except FileNotFoundError:
@@ -202,7 +171,7 @@ class Tree:
         return Passed(path, _KINDS.get(stat.S_IFMT(found.st_mode), "no file"), failed=False)
 
     def _excluded(self, path: bytes) -> bool:
-        """Return a pattern with a slash is held against the whole path, one without against the last name."""
+        """Match patterns with a slash against the whole path, those without against the last name."""
         text = os.fsdecode(path)
         name = text.rpartition("/")[2]
         return any(fnmatchcase(text if "/" in pattern else name, pattern) for pattern in self._exclude)

@@ -1,12 +1,11 @@
-"""What a file becomes in the bucket: key, type, metadata. Or why it cannot."""
+"""The key, type and metadata of a file in the bucket, or why it is refused."""
 
-import mimetypes
 import unicodedata
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from image_upload.domain import keys
-from image_upload.domain.purposes import DOCUMENT_TYPES, GIF_TYPES, IMAGE_TYPES, Purpose
+from image_upload.domain import checks, keys
+from image_upload.domain.purposes import Purpose
 from image_upload.errors import InvalidFilename
 from image_upload.uploads.plans import UploadSpec
 from image_upload.uploads.validation import ValidatedUpload, validate
@@ -29,14 +28,11 @@ _AUDIO: Final[Mapping[str, str]] = {
     "aif": "audio/aiff",
     "aiff": "audio/aiff",
 }
-_KNOWN: Final[Mapping[str, tuple[str, ...]]] = {**IMAGE_TYPES, **GIF_TYPES, **DOCUMENT_TYPES}
-# Python's own table, without that of this machine: the same file has the same type everywhere.
-_REGISTERED = mimetypes.MimeTypes()
 _ANY_TYPE = "application/octet-stream"
 
 
 class Rules(NamedTuple):
-    """What the operator asked for. `prefix` None: keys as the purpose makes them."""
+    """The operator's options. If `prefix` is None, keys are made by the purpose."""
 
     purpose: Purpose
     user_id: str
@@ -45,21 +41,17 @@ class Rules(NamedTuple):
 
 
 def content_type(purpose: Purpose, ext: str) -> str:
-    """Return the media type that an extension stands for, where possible one of the purpose's."""
+    """Return the media type of an extension, if possible one of the purpose's."""
     if "audio/*" in purpose.types and ext in _AUDIO:
         return _AUDIO[ext]
-    for types in (purpose.types, _KNOWN):
-        for media_type, extensions in types.items():
-            if ext in extensions:
-                return media_type
-    guessed, encoding = _REGISTERED.guess_type(f"x.{ext}")
-    if guessed is not None and encoding is None:
-        return guessed
-    return _AUDIO.get(ext, _ANY_TYPE)
+    for media_type, extensions in purpose.types.items():
+        if ext in extensions:
+            return media_type
+    return checks.usual_type(f"x.{ext}") or _AUDIO.get(ext, _ANY_TYPE)
 
 
 def fit(rules: Rules, path: bytes, size_bytes: int) -> ValidatedUpload:
-    """Key and headers for a file. Raises the 400 problems of minting: too large, wrong type, bad name, bad key."""
+    """Return key and headers for a file. Raises the 400 problems of minting: size, type, name, key."""
     try:
         text = path.decode()
     except UnicodeDecodeError:
@@ -80,6 +72,6 @@ def fit(rules: Rules, path: bytes, size_bytes: int) -> ValidatedUpload:
     )
     if rules.prefix is None:
         return upload
-    # Composed, as file names are everywhere here: macOS writes Hangul decomposed, browsers ask for it composed.
+    # In composed form (NFC): macOS writes Hangul decomposed, and browsers request it composed.
     key = unicodedata.normalize("NFC", f"{rules.prefix}/{text}" if rules.prefix else text)
     return upload._replace(key=keys.check(key))

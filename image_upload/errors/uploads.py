@@ -1,0 +1,343 @@
+"""Errors of a file: of its description, its parts, its record; and of S3 and the service itself."""
+
+from image_upload.errors.problem import Problem
+
+# --- What you want to store or read ---------------------------------------------------------------
+
+
+class ChunksNotSupported(Problem):
+    """The form carries one chunk of a file (`field` names what says so); chunks are not put together, and nothing was
+    stored.
+
+    Switch chunking off in the client, or send the parts with a multipart plan.
+    """
+
+    status, code, title = 400, "chunks-not-supported", "Chunks are not supported"
+
+
+class EmptyFile(Problem):
+    """The file holds no byte (`size` is 0, or the form's file is empty); nothing was stored.
+
+    Choose a file with content.
+    """
+
+    status, code, title = 400, "empty-file", "Empty file"
+
+    def __init__(self) -> None:
+        super().__init__("The file is empty (0 bytes); nothing was stored. Choose a file with content.")
+
+
+class FileTooLarge(Problem):
+    """`size` is above what the purpose takes (`max_bytes`).
+
+    Make the file smaller, or choose another purpose.
+    """
+
+    status, code, title = 400, "file-too-large", "File too large"
+
+
+class UnsupportedFileType(Problem):
+    """The purpose does not take this type, or type and file extension disagree (`allowed` lists what would do); or
+    `contentType` is empty, as browsers have it for types they do not know, and the extension does not say one.
+
+    Convert or rename the file, or correct `contentType`. For any file: the purpose `file` and
+    `application/octet-stream`.
+    """
+
+    status, code, title = 400, "unsupported-file-type", "Unsupported file type"
+
+
+class InvalidFilename(Problem):
+    """The name is empty, a path, longer than 255 characters, or holds control characters.
+
+    Send the bare name, such as `cat.jpg`.
+    """
+
+    status, code, title = 400, "invalid-filename", "Invalid file name"
+
+
+class InvalidMetadata(Problem):
+    """S3 cannot store the metadata: more than 2 KiB (`max_bytes`), control characters, a bad name; or the purpose
+    `audio` lacks `class_id`.
+
+    Send less, with names of a-z, 0-9, `-` and `_`.
+    """
+
+    status, code, title = 400, "invalid-metadata", "Invalid metadata"
+
+
+class InvalidKey(Problem):
+    """The object key is empty, longer than 1024 bytes, begins with a slash, climbs with `.` or `..` (also if it is
+    decoded once more), or holds a backslash or control characters.
+
+    Send the `objectKey` that you were given, percent-encoded once.
+    """
+
+    status, code, title = 400, "invalid-key", "Invalid object key"
+
+
+class NoStrategy(Problem):
+    """No way of uploading that you `accept` can carry this file; or it is above 5 GiB and has a `sha256` (`possible`
+    lists what would do).
+
+    Accept one of `possible`; for a file above 5 GiB accept `multipart` and leave `sha256` out.
+    """
+
+    status, code, title = 400, "no-strategy", "No possible strategy"
+
+
+class BatchRefused(Problem):
+    """One or more files of a batch are not allowed; nothing was minted (`errors` lists each `index`, `code` and
+    `detail`).
+
+    Correct or drop these files and send the batch again. Mint files that need parts alone.
+    """
+
+    status, code, title = 400, "batch-refused", "Batch refused"
+
+
+class ObjectMissing(Problem):
+    """There is no object of yours under this key: there is none, or it is another user's.
+
+    Compare the key with the `objectKey` or `key` you were given. After a presigned PUT: was it sent?
+    """
+
+    status, code, title = 404, "object-missing", "No such object"
+
+
+# --- What you send in parts -----------------------------------------------------------------------
+
+
+class TicketInvalid(Problem):
+    """The ticket was altered, or is none of this service; or Uppy sent another key than the ticket's. After a restart
+    of a local service without `JWT_SECRET` all earlier tickets are.
+
+    Pass the ticket unchanged, or start a new upload.
+    """
+
+    status, code, title = 403, "ticket-invalid", "Invalid ticket"
+
+
+class TicketExpired(TicketInvalid):
+    """The upload began more than a day ago.
+
+    Start a new one with `POST /uploads`.
+    """
+
+    status, code, title = 410, "ticket-expired", "Ticket expired"
+
+
+class TicketsNotConfigured(Problem):
+    """In production the service has no `JWT_SECRET`, so it can sign no tickets.
+
+    Its operator sets it. Until then accept `put`: it carries up to 5 GiB.
+    """
+
+    status, code, title = 503, "tickets-not-configured", "Multipart uploads not configured"
+
+
+class UploadNotFound(Problem):
+    """There is no such upload of yours, and no finished object of it: it was aborted, or cleaned up, or is another
+    user's. To an abort: or it is finished.
+
+    Start a new one. An abort that gets this answer has nothing left to do.
+    """
+
+    status, code, title = 404, "upload-not-found", "Upload not found"
+
+
+class PartsInvalid(Problem):
+    """A part number is out of range (`last`), named twice, or missing (`missing`, the first 100); an ETag is none; or
+    more URLs are asked for than one answer holds (`max_parts`).
+
+    Send the missing parts, or correct the list. Nothing is lost.
+    """
+
+    status, code, title = 400, "parts-invalid", "Invalid parts"
+
+
+class PartsRefused(PartsInvalid):
+    """S3 has other parts than you name, or one is too small (`upstream_code`).
+
+    `GET /uploads/{ticket}` lists what S3 has. Send the others again, then complete.
+    """
+
+    status, code, title = 400, "parts-refused", "S3 refused the parts"
+
+
+class SizeMismatch(Problem):
+    """The stored object has another length than you announced (`expected_bytes`, `stored_bytes`). It was removed.
+
+    Start a new upload with the right size.
+    """
+
+    status, code, title = 400, "size-mismatch", "Size mismatch"
+
+
+class AlreadyExists(Problem):
+    """With `ifNoneMatch`: there is an object under this key already. It was not touched.
+
+    Start a new upload, which gets a key of its own.
+    """
+
+    status, code, title = 412, "already-exists", "Object already exists"
+
+
+# --- What has a record ----------------------------------------------------------------------------
+
+
+class NotArrived(Problem):
+    """There is a record, and S3 has no object for it (`state`: `pending`, or `expired` when the time for sending is
+    over).
+
+    `pending`: send the file, then complete. `expired`: start a new upload.
+    """
+
+    status, code, title = 409, "not-arrived", "Not arrived"
+
+
+class UploadRejected(Problem):
+    """What arrived differs from what was promised (`fault`: `size`, `type` or `checksum`). It was removed.
+
+    Start a new upload with the right description of the file.
+    """
+
+    status, code, title = 409, "upload-rejected", "Upload rejected"
+
+
+class DatabaseNotConfigured(Problem):
+    """This route needs a database, and the service has none.
+
+    Its operator sets `DATABASE_URL`: docs/records.md. `POST /uploads` works without.
+    """
+
+    status, code, title = 503, "database-not-configured", "No database"
+
+
+class DatabaseUnavailable(Problem):
+    """The database does not answer, is too slow, or lacks a table of this version (then the text names the command
+    that makes it).
+
+    Try again after `Retry-After` seconds.
+    """
+
+    status, code, title = 503, "database-unavailable", "Database unavailable"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Retry-After": "5"})
+
+
+# --- What S3 or the service does ------------------------------------------------------------------
+
+
+class UpstreamRefused(Problem):
+    """S3 answered 4xx (`upstream_status`, `upstream_code`, `attempts`).
+
+    Mint a new URL; send exactly the type and length it was minted for. After 429 wait a little.
+    """
+
+    status, code, title = 400, "upstream-refused", "S3 refused the upload"
+
+
+class UpstreamRedirected(Problem):
+    """S3 pointed elsewhere (`upstream_status`, `attempts`). Redirects are never followed.
+
+    Sign the URL for the bucket's regional host.
+    """
+
+    status, code, title = 400, "upstream-redirected", "Redirect not followed"
+
+
+class UpstreamUnavailable(Problem):
+    """S3 answered 5xx or not at all, also to the last attempt (`upstream_status`, `attempts`).
+
+    Send the file again, later.
+    """
+
+    status, code, title = 502, "upstream-unavailable", "S3 unavailable"
+
+
+class OutcomeUnknown(Problem):
+    """The connection to S3 broke after the last byte, in a bucket that the service may not look into (`attempts`).
+
+    Look whether the file is there before you send it again.
+    """
+
+    status, code, title = 502, "outcome-unknown", "Outcome unknown"
+
+
+class ClientTooSlow(Problem):
+    """The head took longer than 10 seconds, a body that is no form longer than 20; or a form arrives below 1 KiB a
+    second on average, or nothing of it came for 30 seconds.
+
+    Send it again over a faster line.
+    """
+
+    status, code, title = 408, "client-too-slow", "Client too slow"
+
+
+class TooManyUploads(Problem):
+    """The service takes no more forms at once, from this address or at all, or has no disk for a file that must wait.
+
+    Try again after `Retry-After` seconds, or send the file to S3 itself.
+    """
+
+    status, code, title = 503, "too-many-uploads", "Too many uploads"
+
+
+class UploadTimedOut(Problem):
+    """The time for the whole upload is over (`attempts`): TIMEOUT_SECONDS, or Lambda's deadline.
+
+    Send large files to S3 directly.
+    """
+
+    status, code, title = 504, "upload-timed-out", "Upload timed out"
+
+
+class StorageDenied(Problem):
+    """S3 denied the service a call of its own (`upstream_code`); `action` is the IAM action that its role lacks. With
+    `clock_off_s` in its place the service's clock is wrong by so many seconds (more than 0: it is fast), which S3
+    refuses with the same codes.
+
+    Its operator grants the action to the role (docs/settings.md#what-the-role-needs), or lets a time server set the
+    clock.
+    """
+
+    status, code, title = 502, "storage-denied", "S3 denied the service"
+
+
+class StorageUnavailable(Problem):
+    """S3 failed at a call of the service's own, or did not answer, three times (`upstream_status`, `upstream_code`).
+
+    Try again in a moment. Completing twice is safe.
+    """
+
+    status, code, title = 502, "storage-unavailable", "S3 unavailable"
+
+
+class StorageTimedOut(Problem):
+    """S3 did not answer a call that carries no file (begin, list, look, complete, delete) within 12 seconds, or stopped
+    in the middle of one that does. It is not known whether it was done.
+
+    Ask again; completing and deleting twice is safe.
+    """
+
+    status, code, title = 504, "storage-timed-out", "S3 did not answer in time"
+
+
+class CredentialsUnavailable(Problem):
+    """The service has no AWS credentials to sign with.
+
+    Its operator sets them, or gives the machine a role; the log has the reason.
+    """
+
+    status, code, title = 503, "credentials-unavailable", "Cannot sign"
+
+
+class InternalError(Problem):
+    """A fault of this service.
+
+    Report the `request_id`; the log of that request has the details.
+    """
+
+    status, code, title = 500, "internal-error", "Internal error"
