@@ -7,16 +7,14 @@ This is the only place that reads the environment.
 """
 
 import os
-import sys
 from typing import Any
 
+from image_upload import process
+
 on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+process.before_imports(on_lambda=on_lambda)
 reading = None
 if on_lambda:
-    # FastAPI imports pydantic.v1, which takes 17 ms, to check models for it. Without the module the check is False,
-    # and no model here is of that kind.
-    sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]
-
     from image_upload.aws import secret_source
     from image_upload.limits import SECRETS_START_TIMEOUT_S
 
@@ -44,6 +42,7 @@ except SettingsError as error:
     raise SystemExit(str(error)) from None
 
 app = live.app
+process.after_imports()
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

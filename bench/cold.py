@@ -77,7 +77,7 @@ def cold(bench: Bench) -> list[Result]:
         Result("cold cpu", "2. The same in CPU time, which a busy machine disturbs less", "ms of CPU time", cpu),
     ]
     for result in results:
-        result.compare("the time of FastAPI + Mangum hello", SERVICE, HELLO, 1.15, at_least=False)
+        result.compare("the time of FastAPI + Mangum hello", SERVICE, HELLO, 1.05, at_least=False)
         result.compare("the time of the naive service", SERVICE, NAIVE, 0.75, at_least=False)
         result.compare("the time without secrets by reference", REFERENCED, SERVICE)
     return results

@@ -177,7 +177,7 @@ def imports(bench: Bench) -> Result:
         each()  # compiles to .pyc
     title = "5. `import upload` on Lambda's path: everything before the first event"
     result = Result("import", title, "ms of CPU time", interleaved(takes, 15))
-    result.compare("the time of `import fastapi, mangum`", SERVICE, bare, 1.15, at_least=False)
+    result.compare("the time of `import fastapi, mangum`", SERVICE, bare, 1.1, at_least=False)
     result.compare("that of the naive mint", SERVICE, naive)
     return result
 

@@ -10,6 +10,7 @@ from image_upload.domain import purposes
 from image_upload.limits import S3_IA_MIN_DAYS
 from image_upload.settings import every_setting, load, secret_settings
 from image_upload.settings.section import Setting
+from image_upload.web.routing import every_route
 from infra.cloudformation import (
     Tag,
     as_yaml,
@@ -106,9 +107,8 @@ def url_cors() -> dict[str, Any]:
     app = create_app(
         load({"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "CORS_ALLOW_ORIGINS": "*"})
     )
-    app.openapi()  # Uppy's routes are built at the first knock
-    (own,) = (layer.kwargs for layer in app.user_middleware if getattr(layer.cls, "__name__", "") == "CORSMiddleware")
-    methods = {method for route in app.routes for method in getattr(route, "methods", None) or ()}
+    (own,) = (layer.kwargs for layer in app.user_middleware if getattr(layer.cls, "__name__", "") == "Cors")
+    methods = {method for route in every_route(app.routes) for method in getattr(route, "methods", None) or ()}
     return {
         "AllowMethods": sorted(methods - {"OPTIONS"}),
         "AllowHeaders": Tag("!Split", [",", ref("CorsAllowHeaders")]),

@@ -55,7 +55,7 @@ def run(s3: EmbeddedS3, caplog: pytest.LogCaptureFixture) -> Run:
         caplog.clear()
         done = asyncio.run(inside())
         written = [logs.JsonFormatter().format(record) for record in caplog.records]
-        return [json.loads(line) for line in written if '"logger": "audit"' in line], done
+        return [json.loads(line) for line in written if '"logger":"audit"' in line], done
 
     return do
 

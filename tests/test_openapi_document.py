@@ -13,7 +13,7 @@ from image_upload.app import create_app
 from image_upload.settings import load
 from image_upload.uploads.plans import Strategy
 from image_upload.web import openapi
-from image_upload.web.openapi import DirectRoute, LateRoutes
+from image_upload.web.routing import DirectRoute, every_route
 from local.database import local_database
 from local.embedded_s3 import EmbeddedS3
 from tests.conftest import Mint, Start, problem, serving, settings_for
@@ -64,9 +64,8 @@ def test_every_operation_has_a_short_readable_id_of_its_own() -> None:
 
 def test_no_operation_id_follows_from_the_name_of_a_function() -> None:
     app = create_app(load(GIVEN | {"ENVIRONMENT": "test"}))
-    app.openapi()
-    late = [each for route in app.routes if isinstance(route, LateRoutes) for each in route.routes]
-    made = [each.as_documented() if isinstance(each, DirectRoute) else each for each in [*app.routes, *late]]
+    every = every_route(app.routes)
+    made = [each.as_documented() if isinstance(each, DirectRoute) else each for each in every]
     routes = [route for route in made if isinstance(route, APIRoute) and route.include_in_schema]
     assert len(routes) == len(operations())
     assert [route.path for route in routes if route.operation_id is None] == []

@@ -9,7 +9,7 @@ from image_upload.auth.tokens import Verifier
 from image_upload.errors import ScopeMissing, TokenInvalid, TokenMissing
 from image_upload.settings.auth import AuthSettings
 from image_upload.usage.limiter import Limit
-from image_upload.web.openapi import TokenDependency
+from image_upload.web.routing import TokenDependency
 
 # The scope's name for a token that a middleware has taken from the path.
 PATH_TOKEN = "path_token"

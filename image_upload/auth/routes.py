@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
-from fastapi.routing import APIRoute
 
 from image_upload import errors
 from image_upload.auth.dependencies import PrincipalOf
@@ -20,7 +19,7 @@ from image_upload.limits import EMAIL_MAX_CHARS, SIGN_IN_EXPIRES_S
 from image_upload.settings.sign_in import SignInSettings
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import invalid_request, read_json
-from image_upload.web.openapi import documented
+from image_upload.web.routing import DeclaredRoute, Routes, documented
 
 # Codes and tokens are in these URLs and answers, so browsers must not send them as a referrer.
 HEADERS = {"Referrer-Policy": "no-referrer"}
@@ -33,7 +32,7 @@ _JSON = (errors.ValidationFailed, errors.BodyTooLarge)
 Challenge = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{43}$")]
 
 
-class _WithoutReferrer(APIRoute):
+class _WithoutReferrer(DeclaredRoute):
     """A route that adds `HEADERS` to all its answers, also to problems."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -57,7 +56,7 @@ class _WithoutReferrer(APIRoute):
 
 def router(settings: SignInSettings, sign_in: SignIn, principal_of: PrincipalOf) -> APIRouter:
     """Return the routes of providers, tokens and the signed-in user."""
-    routes = APIRouter(tags=["Accounts"], route_class=_WithoutReferrer)
+    routes = Routes(tags=["Accounts"], route_class=_WithoutReferrer)
     for name in PROVIDERS:
         _provider_routes(routes, settings, sign_in, name)
     _token_routes(routes, sign_in)
@@ -160,12 +159,12 @@ def _me_routes(routes: APIRouter, sign_in: SignIn, principal_of: PrincipalOf) ->
     signed_in = Annotated[Principal, Depends(principal_of.needs("mint", signed_in=True))]
     told = documented(*_TOKEN, errors.DatabaseUnavailable, answer="auth.schemas:Person")
 
-    @routes.get("/auth/me", summary="Who am I", operation_id="getCurrentUser", openapi_extra=dict(told))
+    @routes.get("/auth/me", summary="Who am I", operation_id="getCurrentUser", openapi_extra=told)
     async def me(principal: signed_in) -> JSONResponse:
         """Email and name are known only of users who signed in here."""
         return JSONResponse(await sign_in.user(principal.user_id))
 
-    @routes.post("/auth/verify", summary="Is this token good", operation_id="verifyToken", openapi_extra=dict(told))
+    @routes.post("/auth/verify", summary="Is this token good", operation_id="verifyToken", openapi_extra=told)
     async def verify(principal: signed_in) -> JSONResponse:
         """For a back end that has received a token and needs its user."""
         return JSONResponse(await sign_in.user(principal.user_id))

@@ -6,6 +6,10 @@ They use boto3 and not the service's own signer: these calls are rare, and their
 import json
 from typing import Any, Final, NamedTuple
 
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, UnknownRegionError
+
 from image_upload.settings.storage import StorageSettings
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -132,10 +136,6 @@ class Configuration:
     """The configuration of one bucket, read and written by boto3. Call `close` at the end. Raises `Unreachable`."""
 
     def __init__(self, settings: StorageSettings, bucket: str) -> None:
-        import boto3  # the service itself never needs it
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
-
         secret, token = settings.aws_secret_access_key, settings.aws_session_token
         self.bucket = bucket
         try:
@@ -166,8 +166,6 @@ class Configuration:
     @property
     def partition(self) -> str:
         """`aws`, `aws-cn` or `aws-us-gov`, by the region; `aws` for regions that AWS does not have."""
-        from botocore.exceptions import UnknownRegionError  # see `__init__`
-
         try:
             return str(self._session.get_partition_for_region(self._region))
         except UnknownRegionError:
@@ -214,8 +212,6 @@ class Configuration:
             raise self._refused(error, subresource.write_action) from None
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        from botocore.exceptions import BotoCoreError, ClientError  # see `__init__`
-
         try:
             answer: dict[str, Any] = getattr(self._s3, operation)(Bucket=self.bucket, **parameters)
         except ClientError as error:

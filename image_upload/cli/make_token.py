@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from image_upload.auth.principals import ADMIN, MINT, is_user_id
+from image_upload.auth.token_issuer import READ, bearer_token
 from image_upload.limits import SUBJECT_MAX_CHARS, TOKEN_LIFE_MAX_S
 from image_upload.settings import SettingsError, load_section, read_dotenv
 from image_upload.settings.auth import AuthSettings
@@ -25,15 +26,11 @@ def run(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
 
-    from image_upload.auth.token_issuer import bearer_token  # `--help` does not need it
-
     print(bearer_token(settings, asked.sub, asked.expires, asked.scope))
     return 0
 
 
 def _settings() -> AuthSettings:
-    from image_upload.auth.token_issuer import READ  # the same
-
     given = read_dotenv(os.environ)
     # Without ENVIRONMENT the rules of production apply: a short secret is refused.
     read = {name: given[name] for name in READ if name in given}

@@ -4,13 +4,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import DBAPIError
+
+from image_upload.database import migration
+from image_upload.database.migration import Revision
 from image_upload.errors import Problem
 from image_upload.settings import SettingsError, load, read_dotenv
-
-if TYPE_CHECKING:
-    from image_upload.database.migration import Revision
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -29,10 +29,6 @@ def run(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 2
 
-    from sqlalchemy.exc import DBAPIError  # `--help` does not need it
-
-    from image_upload.database import migration  # the same
-
     try:
         if check:
             current = migration.current(settings.database)
@@ -48,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _check(current: str | None, missing: Sequence["Revision"]) -> int:
+def _check(current: str | None, missing: Sequence[Revision]) -> int:
     if not missing:
         print(f"The database is at {current}, the newest.")
         return 0

@@ -7,15 +7,17 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
+from image_upload.completion import leftovers
+from image_upload.completion.context import CompletionContext
+from image_upload.completion.sweep import FAILED, sweep
+from image_upload.errors import Problem
 from image_upload.languages.wording import human_bytes
+from image_upload.s3 import multipart
+from image_upload.s3.errors import map_s3_errors
+from image_upload.s3.objects import Listed
 from image_upload.settings import Settings, SettingsError, load, read_dotenv
 from image_upload.telemetry import logs
-
-if TYPE_CHECKING:
-    from image_upload.completion.context import CompletionContext
-    from image_upload.s3.objects import Listed
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -30,8 +32,6 @@ def run(arguments: Sequence[str]) -> int:
         return 2
 
     logs.configure(settings.service)
-    from image_upload.errors import Problem  # `--help` does not need it
-
     try:
         if asked.multiparts:
             return asyncio.run(_abort_uploads(settings, asked))
@@ -72,8 +72,6 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
-    from image_upload.completion.context import CompletionContext  # the same
-
     context = CompletionContext(settings.storage, settings.database, settings.usage)
     try:
         yield context
@@ -82,8 +80,6 @@ async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
 
 
 async def _sweep(settings: Settings, within_s: float) -> int:
-    from image_upload.completion.sweep import FAILED, sweep  # the same
-
     async with _opened(settings) as context:
         tally = await sweep(context, within_s, lambda tally: print(f"  {summary(tally)}", flush=True))
     print(f"Swept: {summary(tally)}.")
@@ -98,10 +94,6 @@ def summary(tally: Counter[str]) -> str:
 
 
 async def _abort_uploads(settings: Settings, asked: argparse.Namespace) -> int:
-    from image_upload.completion import leftovers  # the same
-    from image_upload.s3 import multipart  # the same
-    from image_upload.s3.errors import map_s3_errors  # the same
-
     count = 0
     before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings.storage)))
     async with _opened(settings) as context, map_s3_errors():
@@ -115,9 +107,6 @@ async def _abort_uploads(settings: Settings, asked: argparse.Namespace) -> int:
 
 
 async def _remove_unrecorded(settings: Settings, asked: argparse.Namespace) -> int:
-    from image_upload.completion import leftovers  # the same
-    from image_upload.s3.errors import map_s3_errors  # the same
-
     found: list[Listed] = []
     before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings.storage)))
     async with _opened(settings) as context, map_s3_errors():

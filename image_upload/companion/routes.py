@@ -29,7 +29,7 @@ from image_upload.uploads.service import UploadService
 from image_upload.uploads.tickets import Ticket
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import at_most, read_json
-from image_upload.web.openapi import documented
+from image_upload.web.routing import Routes, documented
 
 # Uppy 6 sends these for missing metadata.
 _NOTHING = frozenset({"", "undefined", "null"})
@@ -187,7 +187,7 @@ def _uppy_part_bytes(size_bytes: int, chunk_bytes: int | None) -> int:
 
 def router(companion: Companion, principal_of: PrincipalOf) -> APIRouter:
     """Return the routes of the protocol, below `/s3`."""
-    routes = APIRouter(prefix="/s3", tags=["Uppy"])
+    routes = Routes(prefix="/s3", tags=["Uppy"])
     caller = Annotated[Principal, Depends(principal_of.needs("mint"))]
     _form_and_create(routes, companion, caller)
     _parts(routes, companion, caller)

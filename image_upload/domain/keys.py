@@ -65,7 +65,7 @@ def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filena
     """
     key = purpose.key.format(
         id=new_id(user_id),
-        yyyymmdd=now.astimezone(UTC).strftime("%Y%m%d"),
+        yyyymmdd=now.astimezone(UTC).strftime("%Y%m%d") if "{yyyymmdd}" in purpose.key else "",
         user=segment(user_id),
         class_id=segment(class_id) if class_id else "",
         ext=ext,
@@ -115,6 +115,9 @@ def check(key: str) -> str:
     return key
 
 
+_STEPS = frozenset({".", ".."})
+
+
 def _climbs(path: str) -> bool:
     """Return whether a path is absolute, has a backslash, or has a segment `.` or `..`.
 
@@ -122,7 +125,7 @@ def _climbs(path: str) -> bool:
     encoded more than `ENCODINGS_MAX` times: only an attack needs that.
     """
     for _ in range(ENCODINGS_MAX + 1):
-        if path.startswith("/") or "\\" in path or any(part in (".", "..") for part in path.split("/")):
+        if path.startswith("/") or "\\" in path or not _STEPS.isdisjoint(path.split("/")):
             return True
         decoded = unquote(path) if "%" in path else path
         if decoded == path:

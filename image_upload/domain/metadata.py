@@ -6,6 +6,9 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from email.charset import Charset
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 
 from image_upload.domain import keys
 from image_upload.errors import InvalidMetadata
@@ -27,8 +30,6 @@ def headers_of(
 
     A value outside ASCII becomes one RFC 2047 word, as S3 itself returns it. Raises `InvalidMetadata`.
     """
-    from email.charset import Charset  # most uploads have no metadata
-
     values = {
         **given,
         "user_id": user_id,
@@ -79,9 +80,6 @@ def _decoded(value: str) -> str:
     """Decode a header's encoded words; return the value unchanged if they are invalid."""
     if not _WORD.search(value):
         return value
-    from email.errors import HeaderParseError  # see `headers_of`
-    from email.header import decode_header, make_header
-
     try:
         return str(make_header(decode_header(value)))
     except (HeaderParseError, LookupError, UnicodeError, ValueError):

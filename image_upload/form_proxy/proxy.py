@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from starlette.requests import Request
 
@@ -17,21 +17,26 @@ from image_upload.completion.context import CompletionContext
 from image_upload.domain import checks, keys
 from image_upload.domain.purposes import USER_FILE, Purpose
 from image_upload.errors import ChunksNotSupported, EmptyFile, Problem, UploadTimedOut, ValidationFailed
-from image_upload.form_proxy.min_rate import ConcurrencyLimit
-from image_upload.limits import RETRIES_MAX, STREAM_FROM_BYTES, SUCCESS_URL_MAX_CHARS
+from image_upload.form_proxy import spool as spools
+from image_upload.form_proxy.form import SUCCESS_URL_FIELD, Incoming
+from image_upload.form_proxy.form_store import FormStore, StoredFile, store_form
+from image_upload.form_proxy.min_rate import ConcurrencyLimit, enforce_min_rate
+from image_upload.form_proxy.outcome import is_stored
+from image_upload.form_proxy.sender import Sender, Sent, judge, put_headers
+from image_upload.form_proxy.spool import Form, SpoolBudgets
+from image_upload.form_proxy.streaming_upload import Broken, StreamingUpload
+from image_upload.form_proxy.target import Target, TargetRule
+from image_upload.limits import (
+    RETRIES_MAX,
+    STREAM_FROM_BYTES,
+    SUCCESS_URL_MAX_CHARS,
+)
 from image_upload.outbound.budget import ByteBudget
 from image_upload.outbound.deadline import Deadline, upload_deadline
 from image_upload.settings import origins
 from image_upload.settings.proxy import ProxySettings
 from image_upload.usage.addresses import AddressOf
-from image_upload.web.middleware import length_of
-
-if TYPE_CHECKING:
-    from image_upload.form_proxy.form import Incoming
-    from image_upload.form_proxy.form_store import StoredFile
-    from image_upload.form_proxy.sender import Sender, Sent
-    from image_upload.form_proxy.spool import Form, SpoolBudgets
-    from image_upload.form_proxy.target import Target, TargetRule
+from image_upload.web.routing import length_of
 
 RETRIES_DEFAULT = 3
 
@@ -45,7 +50,7 @@ class Done(NamedTuple):
 
     filename: str
     size_bytes: int
-    sent: "Sent"
+    sent: Sent
     elapsed_ms: int
     success_url: str | None = None
 
@@ -75,9 +80,7 @@ class Proxy:
         self._disk = ByteBudget(settings.spool_bytes)
 
     @functools.cached_property
-    def _rule(self) -> "TargetRule":
-        from image_upload.form_proxy.target import TargetRule  # minting does not need its patterns
-
+    def _rule(self) -> TargetRule:
         return TargetRule(
             self._bucket.address,
             self._bucket.public_address,
@@ -86,7 +89,7 @@ class Proxy:
             storage_headers=self._bucket.storage_headers,
         )
 
-    async def handle(self, request: Request, *, retrying: bool) -> "Done":
+    async def handle(self, request: Request, *, retrying: bool) -> Done:
         """Send a form's file to its target. Raises a problem of the form before any byte is sent, or S3's own."""
         started = time.monotonic()
         with self._slots.slot(self._address_of(request.scope), signed_in=False):
@@ -103,10 +106,8 @@ class Proxy:
         """Return the key's URL on the CDN."""
         return self._bucket.cdn_url(key)
 
-    async def store(self, request: Request, principal: Principal) -> "StoredFile":
+    async def store(self, request: Request, principal: Principal) -> StoredFile:
         """Store the form's file in the service's bucket; see `form_store.store_form`."""
-        from image_upload.form_proxy.form_store import FormStore, store_form
-
         # The prefix keeps user ids apart from addresses.
         client = f"user {principal.user_id}" if principal.signed_in else self._address_of(request.scope)
         with self._slots.slot(client, signed_in=principal.signed_in):
@@ -116,26 +117,17 @@ class Proxy:
                 stored = await store_form(form_store, incoming, principal.user_id, self._budgets())
                 return stored._replace(success_url=_success_url(incoming))
 
-    def _sender(self) -> "Sender":
-        from image_upload.form_proxy.outcome import is_stored
-        from image_upload.form_proxy.sender import Sender
-
+    def _sender(self) -> Sender:
         return Sender(self._bucket.client, self._bucket.streaming_put, functools.partial(is_stored, self._bucket))
 
-    def _budgets(self) -> "SpoolBudgets | None":
+    def _budgets(self) -> SpoolBudgets | None:
         """Return the budgets for spooled files; None if the whole body is in memory already."""
-        from image_upload.form_proxy.spool import SpoolBudgets
-
         return None if self._settings.on_lambda else SpoolBudgets(self._bucket.buffers, self._disk)
 
     def _is_busy(self) -> bool:
         return self._slots.are_scarce or self._bucket.buffers.is_waited_for
 
-    def _arriving(self, request: Request) -> tuple[Deadline, "Incoming"]:
-        # httpx, tenacity and the form parser take 60 ms to import. Minting does not need them.
-        from image_upload.form_proxy.form import SUCCESS_URL_FIELD, Incoming
-        from image_upload.form_proxy.min_rate import enforce_min_rate
-
+    def _arriving(self, request: Request) -> tuple[Deadline, Incoming]:
         _refuse_piece(request.headers.get("content-range", ""))
         incoming = Incoming(
             enforce_min_rate(request.stream(), self._is_busy),
@@ -157,9 +149,7 @@ class Proxy:
                 errors=[{"field": "success_url", "message": "not at an allowed origin"}],
             )
 
-    async def _pass_on(self, incoming: "Incoming", deadline: Deadline, *, retrying: bool) -> "Sent":
-        from image_upload.form_proxy import spool as spools
-
+    async def _pass_on(self, incoming: Incoming, deadline: Deadline, *, retrying: bool) -> Sent:
         length = None
         async with _until(deadline):
             if await incoming.reach_file() and "uploadUrl" in incoming.fields:
@@ -176,22 +166,17 @@ class Proxy:
         finally:
             form.close()
 
-    def _target(self, fields: Mapping[str, str]) -> "Target":
+    def _target(self, fields: Mapping[str, str]) -> Target:
         return self._rule.check(fields["uploadUrl"].strip(), datetime.now(UTC))
 
-    async def _check_signature(self, target: "Target", content_type: str | None, length: int) -> None:
+    async def _check_signature(self, target: Target, content_type: str | None, length: int) -> None:
         """Refuse a wrong signature for the service's bucket before the first byte. S3 would after the last one."""
-        from image_upload.form_proxy.sender import judge, put_headers
-
         headers = {**put_headers(target, content_type), "Content-Length": str(length), "Host": target.host}
         if target.bucket == self._bucket.name and await self._bucket.refuses("PUT", target.url, headers):
             judge(HTTPStatus.FORBIDDEN, {}, "SignatureDoesNotMatch", 0)
 
-    async def _through(self, incoming: "Incoming", length: int, deadline: Deadline, *, retrying: bool) -> "Sent":
+    async def _through(self, incoming: Incoming, length: int, deadline: Deadline, *, retrying: bool) -> Sent:
         """Send the file as it arrives. For retries, spool a copy at the same time."""
-        from image_upload.form_proxy import spool as spools
-        from image_upload.form_proxy.streaming_upload import Broken, StreamingUpload
-
         keys.check_filename(incoming.filename)
         target, budgets = self._target(incoming.fields), self._budgets()
         incoming.content_type = incoming.content_type or _type_of(target, incoming.filename)
@@ -212,7 +197,7 @@ class Proxy:
             if spool is not None:
                 spool.close()
 
-    async def _send(self, form: "Form", deadline: Deadline, *, retrying: bool) -> "Sent":
+    async def _send(self, form: Form, deadline: Deadline, *, retrying: bool) -> Sent:
         missing = [
             name for name, there in (("file", form.file), ("uploadUrl", form.fields.get("uploadUrl"))) if not there
         ]
@@ -244,7 +229,7 @@ async def _until(deadline: Deadline, *, attempts: int = 0) -> AsyncIterator[None
         ) from None
 
 
-def _success_url(incoming: "Incoming") -> str | None:
+def _success_url(incoming: Incoming) -> str | None:
     return incoming.fields.get("success_url") or None
 
 
@@ -263,7 +248,7 @@ def _refuse_piece(content_range: str) -> None:
         )
 
 
-def _type_of(target: "Target", filename: str) -> str:
+def _type_of(target: Target, filename: str) -> str:
     """Return the media type of a part that names none, by the key's extension: the signed type cannot be read."""
     if target.key.startswith(USER_FILE.prefix):
         return _ANY_TYPE  # POST /files/upload-url always signs this type

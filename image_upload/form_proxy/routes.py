@@ -38,19 +38,11 @@ from image_upload.errors import (
     ValidationFailed,
 )
 from image_upload.form_proxy.proxy import RETRIES_DEFAULT, Done, Proxy
+from image_upload.form_proxy.router import RETRY_PATH, file_max_bytes
 from image_upload.limits import FORM_OVERHEAD_MAX_BYTES, RETRIES_MAX, S3_OBJECT_MAX_BYTES, S3_PUT_MAX_BYTES
+from image_upload.settings.proxy import ProxySettings
 from image_upload.web.json_answer import JSONResponse
-from image_upload.web.openapi import documented
-
-PLAIN_PATH = "/upload-with-presigned"
-RETRY_PATH = "/upload-with-presigned-retry"
-STORE_PATH = "/api/v1/s3/upload"
-# The largest form of each route: its file and the form around it.
-FORM_MAX_BYTES = {
-    PLAIN_PATH: S3_PUT_MAX_BYTES + FORM_OVERHEAD_MAX_BYTES,
-    RETRY_PATH: S3_PUT_MAX_BYTES + FORM_OVERHEAD_MAX_BYTES,
-    STORE_PATH: S3_OBJECT_MAX_BYTES + FORM_OVERHEAD_MAX_BYTES,
-}
+from image_upload.web.routing import Routes, documented
 
 _FORM_FIELDS: dict[str, Any] = {
     "file": {"type": "string", "format": "binary", "description": "The file, with its name and type."},
@@ -132,15 +124,25 @@ _STORE_FORM: dict[str, Any] = {
 }
 
 
-def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
+def router(proxy: Proxy, settings: ProxySettings, principal_of: PrincipalOf) -> APIRouter:
     """Return the form routes. The first two need no token, because the presigned URL is the permission."""
-    routes = APIRouter(tags=["Proxy"])
+    routes = Routes(tags=["Proxy"])
+
+    def takes(stored_max_bytes: int) -> dict[str, Any]:
+        """Return a form's limits: its file and the form around it; `min_rate` watches the client's rate."""
+        most = file_max_bytes(stored_max_bytes, settings) + FORM_OVERHEAD_MAX_BYTES
+        return {"max_body_bytes": most, "body_timeout_s": None}
 
     @routes.post(
-        PLAIN_PATH,
+        "/upload-with-presigned",
         summary="Store a form's file, one attempt",
         operation_id="forwardForm",
-        openapi_extra=documented(*_PROBLEMS, answer="form_proxy.schemas:Stored", form=_form(_FORM_FIELDS)),
+        openapi_extra=documented(
+            *_PROBLEMS,
+            answer="form_proxy.schemas:Stored",
+            form=_form(_FORM_FIELDS),
+            **takes(S3_PUT_MAX_BYTES),
+        ),
     )
     async def upload(request: Request) -> JSONResponse:
         """For clients that cannot reach S3. Answers 200, with `success_url` 303, after S3 has confirmed the file."""
@@ -152,7 +154,10 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
         summary="Store a form's file, with retry",
         operation_id="forwardFormWithRetry",
         openapi_extra=documented(
-            *_PROBLEMS, answer="form_proxy.schemas:StoredWithRetry", form=_form(_FORM_FIELDS | _RETRY_FIELDS)
+            *_PROBLEMS,
+            answer="form_proxy.schemas:StoredWithRetry",
+            form=_form(_FORM_FIELDS | _RETRY_FIELDS),
+            **takes(S3_PUT_MAX_BYTES),
         ),
     )
     async def upload_with_retry(request: Request) -> JSONResponse:
@@ -162,10 +167,12 @@ def router(proxy: Proxy, principal_of: PrincipalOf) -> APIRouter:
         return _answer(content, done.success_url)
 
     @routes.post(
-        STORE_PATH,
+        "/api/v1/s3/upload",
         summary="Store a form's file in the service's bucket",
         operation_id="storeForm",
-        openapi_extra=documented(*_STORE_PROBLEMS, answer="form_proxy.schemas:KeptFile", form=_STORE_FORM),
+        openapi_extra=documented(
+            *_STORE_PROBLEMS, answer="form_proxy.schemas:KeptFile", form=_STORE_FORM, **takes(S3_OBJECT_MAX_BYTES)
+        ),
     )
     async def store(
         request: Request, principal: Annotated[Principal, Depends(principal_of.needs("mint"))]

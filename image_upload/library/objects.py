@@ -13,22 +13,22 @@ from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self
 
 from image_upload.auth.principals import ANONYMOUS_ID
 from image_upload.domain import keys, metadata, purposes
 from image_upload.errors import EmptyFile, ObjectMissing, StorageUnavailable
 from image_upload.library.disposition import content_disposition
+from image_upload.library.integrity import Fingerprint, fingerprint_of
+from image_upload.library.listing import list_own
 from image_upload.library.pages import FilePage, PageTokens, invalid
 from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
-from image_upload.s3 import objects
+from image_upload.s3 import objects, transfer
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import map_s3_errors
+from image_upload.s3.objects import StoredObject
+from image_upload.s3.part_reader import FileSource
 from image_upload.settings import Settings, load
-
-if TYPE_CHECKING:
-    from image_upload.library.integrity import Fingerprint
-    from image_upload.s3.objects import StoredObject
 
 LIST_DEFAULT_KEYS = 100
 FILE_URL_EXPIRES_S = 3600
@@ -78,17 +78,13 @@ class Library:
         *,
         user_id: str = ANONYMOUS_ID,
         extra_metadata: Mapping[str, str] | None = None,
-    ) -> "StoredObject":
+    ) -> StoredObject:
         """Store a file under a key, compared by its SHA-256; return the stored object.
 
         It is sent in parts of 8 MiB, several at once, in constant memory. Its metadata has `user_id`,
         `original_filename`, `content_type`, `upload_timestamp` and `extra_metadata` (such as `class_id`). It gets the
         storage class and encryption of its purpose. If this raises, S3 has nothing of the file.
         """
-        # The routes need neither.
-        from image_upload.s3 import transfer
-        from image_upload.s3.part_reader import FileSource
-
         keys.check(key)
         path = Path(path)
         metadata_headers = metadata.headers_of(
@@ -108,7 +104,7 @@ class Library:
                 except transfer.NothingSent:
                     raise EmptyFile from None
 
-    async def download_file(self, key: str, path: str | PathLike[str]) -> "StoredObject":
+    async def download_file(self, key: str, path: str | PathLike[str]) -> StoredObject:
         """Write an object of any size into a file, in constant memory; return its description.
 
         The file gets its name when it is complete and compared with the digest that S3 stores. Until then, and if this
@@ -131,7 +127,7 @@ class Library:
             raise
         return stored
 
-    async def _receive(self, key: str, stored: "StoredObject", file: BinaryIO) -> None:
+    async def _receive(self, key: str, stored: StoredObject, file: BinaryIO) -> None:
         fingerprint = await self._fingerprint(key, stored)
 
         def take(chunk: bytes) -> None:
@@ -149,9 +145,7 @@ class Library:
                 upstream_code="BadDigest",
             )
 
-    async def _fingerprint(self, key: str, stored: "StoredObject") -> "Fingerprint | None":
-        from image_upload.library.integrity import fingerprint_of  # only downloads need it
-
+    async def _fingerprint(self, key: str, stored: StoredObject) -> "Fingerprint | None":
         first = None
         if stored.sha256 is not None and stored.in_parts:
             async with map_s3_errors():
@@ -192,7 +186,7 @@ class Library:
         """Return the key's URL on the CDN; None if it has none."""
         return self._bucket.cdn_url(key)
 
-    async def get_file_metadata(self, key: str) -> "StoredObject":
+    async def get_file_metadata(self, key: str) -> StoredObject:
         """Return an object's description by S3. Raises `ObjectMissing`."""
         stored = await self._look(key)
         if stored is None:
@@ -246,8 +240,6 @@ class Library:
         self, user_id: str, prefix: str, max_keys: int, continuation_token: str | None, *, with_untagged: bool
     ) -> FilePage:
         """Return a page of one user's objects; see `listing.list_own`."""
-        from image_upload.library.listing import list_own  # minting does not list
-
         return await list_own(
             self._bucket,
             user_id,

@@ -23,7 +23,7 @@ from image_upload.s3.objects import StoredObject
 from image_upload.settings.auth import AuthSettings
 from image_upload.telemetry import audit
 from image_upload.web.json_answer import JSONResponse
-from image_upload.web.openapi import documented
+from image_upload.web.routing import Routes, documented
 
 READ_URL_EXPIRES_S = 900
 
@@ -62,7 +62,7 @@ _Name = Annotated[
 
 def router(settings: AuthSettings, bucket: Bucket, principal_of: PrincipalOf) -> APIRouter:
     """Return the library's routes for one bucket."""
-    routes = APIRouter(tags=["Reading and managing"])
+    routes = Routes(tags=["Reading and managing"])
     reader = Annotated[Principal, Depends(principal_of.needs("read"))]
     manager = Annotated[Principal, Depends(principal_of.needs("manage"))]
     library = Library(bucket, PageTokens(settings))
@@ -96,7 +96,7 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
         "/images/{key:key}/metadata",
         summary="What is known of a stored file",
         operation_id="getImageMetadata",
-        openapi_extra=dict(_METADATA),
+        openapi_extra=_METADATA,
     )
     async def image_metadata(key: str, principal: reader) -> JSONResponse:
         """Size, type, ETag, time, user metadata, and where the CDN serves it."""
@@ -193,7 +193,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         "/api/v1/s3/file/{key:key}/metadata",
         summary="The same as GET /images/{key}/metadata",
         operation_id="getFileMetadata",
-        openapi_extra=dict(_METADATA),
+        openapi_extra=_METADATA,
     )
     async def file_metadata(key: str, principal: reader) -> JSONResponse:
         """Size, type, ETag, time, user metadata, and where the CDN serves it."""

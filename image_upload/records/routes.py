@@ -23,7 +23,7 @@ from image_upload.uploads.serializers import as_plan
 from image_upload.uploads.service import UploadService
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import read_json
-from image_upload.web.openapi import documented
+from image_upload.web.routing import Routes, documented
 
 # Whether a principal may do what a route does with a record of this owner: a function of `permissions`.
 May = Callable[[Principal, str], bool]
@@ -50,7 +50,7 @@ _UNFINISHED = (errors.NotArrived, errors.UploadRejected)
 
 def router(context: CompletionContext, upload_service: UploadService, principal_of: PrincipalOf) -> APIRouter:
     """Return the routes of posts and file records."""
-    routes = APIRouter(tags=["Records"])
+    routes = Routes(tags=["Records"])
     _post_routes(routes, context, upload_service, principal_of)
     _file_routes(routes, context, principal_of)
     return routes

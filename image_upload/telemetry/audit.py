@@ -73,16 +73,21 @@ class Audit:
         refused = status in _REFUSALS or "concealed_key" in scope
         if not events and not refused:
             return
-        outcome = "refused" if refused else "done" if status < 400 else "failed"
+        principal = scope.get("principal")
+        shared = {
+            "request_id": scope["request_id"],
+            "who": None if principal is None else self.who(principal.user_id),
+            "address": self._hidden(self._address_of(scope)),
+            "outcome": "refused" if refused else "done" if status < 400 else "failed",
+            "status": status,
+        }
         alike: dict[tuple[str, str | None], list[AuditEvent]] = {}
         for audit_event in events:
             alike.setdefault((audit_event.action, audit_event.purpose), []).append(audit_event)
         for (action, purpose), group in alike.items():
             sizes = [audit_event.size_bytes for audit_event in group]
-            self._line(
-                scope,
-                status,
-                outcome,
+            _line(
+                shared,
                 action=action,
                 purpose=purpose,
                 keys=[hashed(audit_event.key) for audit_event in group],
@@ -91,10 +96,8 @@ class Audit:
             )
         if refused:
             concealed_key = scope.get("concealed_key")
-            self._line(
-                scope,
-                status,
-                outcome,
+            _line(
+                shared,
                 action="refuse",
                 code=scope.get("problem"),
                 method=scope["method"],
@@ -103,20 +106,13 @@ class Audit:
                 keys=[hashed(concealed_key)] if concealed_key is not None else None,
             )
 
-    def _line(self, scope: Scope, status: int, outcome: str, **facts: Any) -> None:
-        principal = scope.get("principal")
-        fields = {
-            "request_id": scope["request_id"],
-            "who": self.who(principal.user_id) if principal is not None else None,
-            "address": self._hidden(self._address_of(scope)),
-            "outcome": outcome,
-            "status": status,
-            **facts,
-        }
-        log.info("audit", extra={"fields": {name: value for name, value in fields.items() if value is not None}})
-
     def _hide(self, text: str) -> str:
         return "hmac:" + hmac.digest(self._key, text.encode(), "sha256").hex()[:_SHOWN_CHARS]
+
+
+def _line(shared: dict[str, Any], **facts: Any) -> None:
+    fields = {name: value for name, value in (shared | facts).items() if value is not None}
+    log.info("audit", extra={"fields": fields})
 
 
 def hashed(key: str) -> str:

@@ -9,7 +9,9 @@ import logging
 import re
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, TextIO
+
+from pydantic_core import to_json
 
 from image_upload.limits import LOGGED_MAX_CHARS
 from image_upload.settings.service import ServiceSettings
@@ -56,8 +58,16 @@ def path_of(path: str) -> str:
     return path[:LOGGED_MAX_CHARS]
 
 
-# Made once, because `json.dumps` with arguments makes a new encoder for every call.
-_as_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
+# Made once: `json.dumps` makes a new one for every call that is not plain.
+_as_json_of_any: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+
+
+def _as_json(line: dict[str, Any]) -> str:
+    """One object. Pydantic's encoder takes a quarter of the time, and refuses text with half a character pair."""
+    try:
+        return to_json(line, fallback=str).decode()
+    except ValueError:
+        return _as_json_of_any(line)
 
 
 @functools.lru_cache(maxsize=2)
@@ -85,9 +95,20 @@ class JsonFormatter(logging.Formatter):
         return _RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes whole lines to standard error, which Python flushes at the end of each (since 3.9) without being told."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        try:
+            self.stream.write(f"{self.format(record)}\n")
+        except Exception:  # noqa: BLE001  as logging's own: a line that fails must not fail the request
+            self.handleError(record)
+
+
 def configure(settings: ServiceSettings) -> None:
     """Send every logger's records through `JsonFormatter`, at the configured level."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LineHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     # On Lambda the runtime has added its own handler; two would log every line twice.

@@ -15,7 +15,7 @@ from image_upload.uploads.serializers import as_page, as_plan, as_progress, byte
 from image_upload.uploads.service import UploadService
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import read_json
-from image_upload.web.openapi import DirectRoute, documented
+from image_upload.web.routing import DirectRoute, Routes, documented
 
 SIGNED_IN = (errors.TokenMissing, errors.TokenInvalid)
 SPEC_PROBLEMS = (
@@ -47,17 +47,10 @@ _TICKET_PROBLEMS = (
 )
 
 
-def router(upload_service: UploadService, principal_of: PrincipalOf) -> APIRouter:
-    """Return the routes of `/uploads`."""
-    routes = APIRouter(tags=["Minting"])
+def mint_route(upload_service: UploadService, principal_of: PrincipalOf) -> DirectRoute:
+    """Return the route of `POST /uploads`."""
     minter = principal_of.needs("mint")
-    caller = Annotated[Principal, Depends(minter)]
-    _mint_routes(routes, upload_service, caller, minter)
-    _ticket_routes(routes, upload_service, caller)
-    return routes
 
-
-def _mint_routes(routes: APIRouter, upload_service: UploadService, caller: Any, minter: PrincipalOf) -> None:
     async def mint_upload(request: Request) -> JSONResponse:
         """Returns a presigned PUT, or another plan the client `accepts`. Nothing is stored until the file is sent."""
         principal = await minter(request)
@@ -66,23 +59,32 @@ def _mint_routes(routes: APIRouter, upload_service: UploadService, caller: Any, 
         plan = await upload_service.plan(spec, upload_service.strategy(spec, wanted.accepts), compact=wanted.compact)
         return JSONResponse(as_plan(plan, compact=wanted.compact))
 
-    routes.routes.append(
-        DirectRoute(
-            "/uploads",
-            mint_upload,
-            "POST",
-            summary="How to upload one file",
-            operation_id="createUpload",
-            tags=["Minting"],
-            dependencies=[Depends(minter)],
-            openapi_extra=documented(
-                *PLAN_PROBLEMS,
-                answer="uploads.schemas:MintedUpload",
-                body="uploads.requests:UploadRequest",
-            ),
-        )
+    return DirectRoute(
+        "/uploads",
+        mint_upload,
+        "POST",
+        summary="How to upload one file",
+        operation_id="createUpload",
+        tags=["Minting"],
+        dependencies=[Depends(minter)],
+        openapi_extra=documented(
+            *PLAN_PROBLEMS,
+            answer="uploads.schemas:MintedUpload",
+            body="uploads.requests:UploadRequest",
+        ),
     )
 
+
+def router(upload_service: UploadService, principal_of: PrincipalOf) -> APIRouter:
+    """Return the other routes of `/uploads`."""
+    routes = Routes(tags=["Minting"])
+    caller = Annotated[Principal, Depends(principal_of.needs("mint"))]
+    _batch_route(routes, upload_service, caller)
+    _ticket_routes(routes, upload_service, caller)
+    return routes
+
+
+def _batch_route(routes: APIRouter, upload_service: UploadService, caller: Any) -> None:
     @routes.post(
         "/uploads/batch",
         summary="How to upload many files",

@@ -15,7 +15,7 @@ from image_upload.uploads.routes import SIGNED_IN, SPEC_PROBLEMS
 from image_upload.uploads.service import UploadService
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import read_json
-from image_upload.web.openapi import documented
+from image_upload.web.routing import Routes, documented
 
 IMAGE_PURPOSES = ("upload", "scan", "profile", "chat")
 
@@ -25,7 +25,7 @@ def router(
     principal_of: PrincipalOf,
 ) -> APIRouter:
     """Return the routes of /images and /files."""
-    routes = APIRouter(tags=["Minting"])
+    routes = Routes(tags=["Minting"])
     caller = Annotated[Principal, Depends(principal_of.needs("mint"))]
 
     async def image_url(request: Request, purpose: str | None, principal: Principal) -> JSONResponse:
@@ -56,7 +56,7 @@ def router(
         "/images/presigned-url",
         summary="A URL to upload an image",
         operation_id="createImageUpload",
-        openapi_extra=dict(image),
+        openapi_extra=image,
     )
     async def image_presigned_url(request: Request, principal: caller) -> JSONResponse:
         """The plan of `POST /uploads`, in the names of /images."""
@@ -67,7 +67,7 @@ def router(
             f"/images/presigned-url/{purpose}",
             summary=f"A URL to upload a {purpose} image",
             operation_id=f"create{purpose.capitalize()}Upload",
-            openapi_extra=dict(image),
+            openapi_extra=image,
         )
         async def fixed(request: Request, principal: caller) -> JSONResponse:
             """The same with a fixed purpose; one in the body is ignored."""

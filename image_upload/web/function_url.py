@@ -32,17 +32,22 @@ class FunctionUrl(HTTPGateway):
     And with a last look at the answer: one that Lambda cannot carry would end the process.
     """
 
-    @functools.cached_property
+    _scope: Scope | None = None
+
+    @property
     def scope(self) -> Scope:
         """The request as ASGI has it, its path decoded exactly once. Mangum asks twice.
+
+        Kept without `cached_property`, which takes a lock for each request.
 
         `rawPath` is what the client sent, still encoded; whether `requestContext.http.path` is, AWS does not say, and
         decoded twice a%252Fb would be another key. https://github.com/hotsock/voker/pull/8 has live captures.
         """
-        scope = super().scope
-        if "rawPath" in self.event:
-            scope["path"] = unquote(self.event["rawPath"]) or "/"
-        return scope
+        if self._scope is None:
+            self._scope = super().scope
+            if "rawPath" in self.event:
+                self._scope["path"] = unquote(self.event["rawPath"]) or "/"
+        return self._scope
 
     @property
     def body(self) -> bytes:
@@ -52,7 +57,7 @@ class FunctionUrl(HTTPGateway):
         """
         if not self.event.get("isBase64Encoded"):
             return super().body
-        import pybase64  # minting's JSON comes as text
+        import pybase64  # 1 ms, and minting's JSON comes as text
 
         body = self.event.get("body") or ""
         try:

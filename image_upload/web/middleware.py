@@ -1,50 +1,64 @@
-"""What surrounds every request: request id, one log line a request, body limits, errors as problem documents.
+"""What surrounds every request: request id, one log line a request, CORS, errors as problem documents.
 
 Plain ASGI: what runs on every request must cost next to nothing.
 """
 
-import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Container, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
 
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
-from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from image_upload.errors import (
-    MEDIA_TYPE,
-    BodyTooLarge,
-    ClientTooSlow,
-    HeadTooLarge,
-    InternalError,
-    MethodNotAllowed,
-    NotFound,
-    Problem,
-    ValidationFailed,
-    as_document,
-)
-from image_upload.languages import negotiation
-from image_upload.languages.wording import human_bytes
-from image_upload.limits import BODY_TIMEOUT_S, CONTENT_LENGTH_MAX_DIGITS, HEAD_MAX_BYTES, LOGGED_MAX_CHARS
+from image_upload.errors import HeadTooLarge, MethodNotAllowed, NotFound
+from image_upload.limits import HEAD_MAX_BYTES, LOGGED_MAX_CHARS
 from image_upload.outbound import deadline
+from image_upload.settings import origins
+from image_upload.settings.web import WebSettings
 from image_upload.telemetry import audit
 from image_upload.telemetry.audit import Audit, AuditEvent
 from image_upload.telemetry.logs import path_of
-from image_upload.web.json_answer import encode
-from image_upload.web.json_body import invalid_request
+from image_upload.web.problems import answer, cause_of, translate
+from image_upload.web.routing import without_slash
 
-log = logging.getLogger("image_upload.requests")
+log: Final = logging.getLogger("image_upload.requests")
 
 # nginx's status for a client that went away before the answer; it is only ever logged.
-CLIENT_CLOSED_REQUEST = 499
+CLIENT_CLOSED_REQUEST: Final = 499
+
+# What any answer may carry, and browsers hide from pages that are not told otherwise. A route `exposes` more.
+_EXPOSED: Final = ["X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy"]
+
+_NO_ROUTE: Final = (NotFound.status, MethodNotAllowed.status)
+
+_UNKEPT: Final = ((b"cache-control", b"no-store"),)
+
+# Whether a request may come in; raises a problem if not. It has read nothing of the body.
+Admission = Callable[[Scope], Awaitable[None]]
 
 
-_UNKEPT = ((b"cache-control", b"no-store"),)
+def middleware(settings: WebSettings, auditor: Audit, admission: Admission | None) -> list[Middleware]:
+    """Return what surrounds the routes, outermost first."""
+    layers = [Middleware(RequestLog, auditor=auditor), Middleware(Problems, admission=admission)]
+    # Behind a Function URL the URL's own CORS settings answer; two answers make browsers refuse.
+    if settings.cors_allow_origins and not settings.on_lambda:
+        cors = Middleware(
+            Cors,
+            allow_origins=origins.exact(settings.cors_allow_origins),
+            allow_origin_regex=origins.pattern(settings.cors_allow_origins),
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"],
+            allow_headers=list(settings.cors_allow_headers),
+            expose_headers=_EXPOSED,
+            max_age=86_400,
+        )
+        # Browsers must see errors, too.
+        layers.insert(1, cors)
+    return layers
 
 
 def _says_how_long(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -67,7 +81,7 @@ class RequestLog:
         self._audit = auditor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application."""
+        """An ASGI application. `scope["status"]` is that of the answer, from its start on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -77,12 +91,11 @@ class RequestLog:
         request_id = getattr(context, "aws_request_id", None) or uuid.uuid4().hex
         scope["request_id"] = request_id
         deadline.enter(context)
-        status, path = CLIENT_CLOSED_REQUEST, path_of(scope["path"])
+        path = path_of(scope["path"])
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                scope["status"] = message["status"]
                 message["headers"] = [
                     *message["headers"],
                     (b"x-request-id", request_id.encode()),
@@ -98,9 +111,10 @@ class RequestLog:
         try:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
-            status = CLIENT_CLOSED_REQUEST
+            scope["status"] = CLIENT_CLOSED_REQUEST
         finally:
             audit.request_events.reset(token)
+            status = scope.get("status", CLIENT_CLOSED_REQUEST)
             fields: dict[str, Any] = {
                 "request_id": request_id,
                 "method": scope["method"][:LOGGED_MAX_CHARS],
@@ -116,194 +130,67 @@ class RequestLog:
             self._audit.write(scope, status, events)
 
 
-class BodyLimit:
-    """Refuses a head above `HEAD_MAX_BYTES`, and a body above what its route takes.
+class Cors(CORSMiddleware):
+    """Starlette's CORS, which also exposes the headers that a route declares in `exposes`."""
 
-    The body by Content-Length before it is read, else while it is.
+    async def simple_response(self, scope: Scope, receive: Receive, send: Send, request_headers: Any) -> None:
+        """Answer a request that is not a preflight."""
 
-    It also refuses a body that is not there whole within `BODY_TIMEOUT_S`. Forms (`forms` are their paths) are held to
-    a pace of their own where they are read.
-    """
+        async def send_exposing(message: Message) -> None:
+            declared = getattr(scope.get("route"), "declared", None)
+            if message["type"] == "http.response.start" and declared is not None and declared.exposes:
+                exposed = ", ".join([*_EXPOSED, *declared.exposes]).encode()
+                message["headers"] = [
+                    (name, exposed if name == b"access-control-expose-headers" else value)
+                    for name, value in message["headers"]
+                ]
+            await send(message)
 
-    def __init__(self, app: ASGIApp, max_bytes_of: Callable[[str], int], forms: Container[str]) -> None:
+        await super().simple_response(scope, receive, send_exposing, request_headers)
+
+
+class Problems:
+    """Leads a request to its route, and answers what is raised with a problem document; the unforeseen is a 500."""
+
+    def __init__(self, app: ASGIApp, admission: Admission | None = None) -> None:
         self._app = app
-        self._max_bytes_of = max_bytes_of
-        self._forms = forms
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = self._max_bytes_of(scope["path"])
-        head_bytes, announced = len(scope["path"]) + len(scope["query_string"]), b""
-        for name, value in scope["headers"]:
-            head_bytes += len(name) + len(value)
-            if name == b"content-length":
-                announced = value
-        if head_bytes > HEAD_MAX_BYTES:
-            raise HeadTooLarge(
-                f"The request's path, query and headers are longer than {HEAD_MAX_BYTES} bytes together. Send less.",
-                max_bytes=HEAD_MAX_BYTES,
-            )
-        if (length_of(announced) or 0) > most:
-            raise _too_large(most)
-        received = 0
-        waits_for_more = scope["path"] not in self._forms
-        ends_at_s = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
-
-        async def receive_counted() -> Message:
-            nonlocal received, waits_for_more
-            # Behind the body's end a message tells that the client has gone, whenever that may be.
-            try:
-                async with asyncio.timeout_at(ends_at_s if waits_for_more else None):
-                    message = await receive()
-            except TimeoutError:
-                raise ClientTooSlow(
-                    "The body did not arrive within {seconds} s. Send it again over a faster line.",
-                    facts={"seconds": f"{BODY_TIMEOUT_S:g}"},
-                ) from None
-            waits_for_more = waits_for_more and message.get("more_body", False)
-            received += len(message.get("body", b""))
-            if received > most:
-                raise _too_large(most)
-            return message
-
-        await self._app(scope, receive_counted, send)
-
-
-class TrailingSlash:
-    """Leads `/uploads/` to `/uploads` where only the second is a route.
-
-    A redirect would need the address that clients know the service by, and behind a proxy that ends TLS only the
-    proxy knows it.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application."""
-        path = scope.get("path", "")
-        if path.endswith("/") and path != "/" and _best_match(scope) < _best_match({**scope, "path": path[:-1]}):
-            scope["path"] = path[:-1]
-        await self._app(scope, receive, send)
-
-
-def _best_match(scope: Scope) -> int:
-    routes: list[BaseRoute] = scope["app"].routes
-    return max(route.matches(scope)[0].value for route in routes)
-
-
-def length_of(content_length: bytes) -> int | None:
-    """Return a Content-Length (RFC 9110 section 8.6); None where it is none.
-
-    More digits than a length has: the largest.
-    """
-    if not content_length.isdigit():
-        return None
-    return int(content_length) if len(content_length) <= CONTENT_LENGTH_MAX_DIGITS else 10**CONTENT_LENGTH_MAX_DIGITS
-
-
-def _too_large(most: int) -> BodyTooLarge:
-    return BodyTooLarge(
-        "This route takes at most {limit}. Ask POST /uploads for a presigned URL and send the file to S3 itself.",
-        facts={"limit": human_bytes(most)},
-        max_bytes=most,
-        use="/uploads",
-    )
-
-
-class Problems:
-    """Turns whatever is raised inside into a problem document; what nobody foresaw becomes a 500."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application."""
-        started = False
-
-        async def send_noting_start(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
         try:
-            await self._app(scope, receive, send_noting_start)
+            if self._admission is not None:
+                await self._admission(scope)
+            _check_head(scope)
+            await self._routed(scope, receive, send)
         except Exception as error:  # noqa: BLE001  this is the one place where everything ends
-            cause = _unwrapped(error)
-            if started or scope["type"] != "http" or isinstance(cause, ClientDisconnect):
+            cause = cause_of(error)
+            if "status" in scope or isinstance(cause, ClientDisconnect):
                 raise cause from None
             await answer(scope, send, translate(cause, scope))
 
+    async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except HTTPException as error:
+            # No route, or none for the method: nothing was read or sent.
+            path = without_slash(scope) if error.status_code in _NO_ROUTE else None
+            if path is None:
+                raise
+            scope["path"], scope["path_params"] = path, {}
+            await self._app(scope, receive, send)
 
-def _unwrapped(error: Exception) -> Exception:
+
+def _check_head(scope: Scope) -> None:
     """Return what reading the body raised: FastAPI wraps it into an HTTPException."""
-    cause = error.__cause__
-    return cause if isinstance(error, HTTPException) and isinstance(cause, Problem | ClientDisconnect) else error
-
-
-def translate(error: Exception, scope: Scope) -> Problem:
-    """Any exception as a problem: ours as they are, the framework's by their meaning, others as a 500."""
-    if isinstance(error, Problem):
-        return error
-    if isinstance(error, RequestValidationError):
-        # FastAPI's places begin with body, query or path.
-        return invalid_request(error.errors(), skip=1)
-    if isinstance(error, HTTPException):
-        if error.status_code == NotFound.status:
-            return NotFound("There is nothing at this path. GET /docs lists the routes.")
-        if error.status_code == MethodNotAllowed.status:
-            allowed = ", ".join(sorted(_methods(scope)))
-            return MethodNotAllowed(
-                f"{scope['method']} is not possible here. This path takes: {allowed}.", headers={"Allow": allowed}
-            )
-        if error.status_code < 500:  # a body that FastAPI could not read
-            return ValidationFailed("The request body could not be read. Send JSON as /docs shows it.", errors=[])
-    log.error(
-        "unexpected exception",
-        exc_info=error,
-        extra={"fields": {"request_id": scope.get("request_id")}},
-    )
-    return InternalError("Something went wrong in this service. Report the request_id to its operator.")
-
-
-def _methods(scope: Scope) -> set[str]:
-    """Return what a path takes, of all its routes: the framework names those of the first one only."""
-    found: set[str] = set()
-    for route in scope["app"].routes:
-        if route.matches(scope)[0] is not Match.NONE:
-            for each in getattr(route, "routes", (route,)):  # those that are built late
-                if each.matches(scope)[0] is not Match.NONE:
-                    found |= getattr(each, "methods", None) or set()
-    return found
-
-
-async def answer(scope: Scope, send: Send, problem: Problem) -> None:
-    """Send a problem document, in the language that the client prefers."""
-    scope["problem"] = problem.code
-    if problem.concealed_key is not None:
-        scope["concealed_key"] = problem.concealed_key
-    document, language = negotiation.localized(
-        as_document(type(problem), problem.detail, scope.get("request_id", ""), **problem.extras),
-        negotiation.preferred(scope["headers"]),
-    )
-    if scope.get("companion"):
-        # Uppy 5 shows `message` to its user, and both versions log what `error` says.
-        document |= {"error": problem.code, "message": document["detail"], "requestId": document["request_id"]}
-    body = encode(document)
-    headers = {
-        "content-type": MEDIA_TYPE,
-        "content-length": str(len(body)),
-        **negotiation.headers_of(language),
-        **problem.headers,
-    }
-    await send(
-        {
-            "type": "http.response.start",
-            "status": problem.status,
-            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
-        }
-    )
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+    head_bytes = len(scope["path"]) + len(scope["query_string"])
+    for name, value in scope["headers"]:
+        head_bytes += len(name) + len(value)
+    if head_bytes > HEAD_MAX_BYTES:
+        raise HeadTooLarge(
+            f"The request's path, query and headers are longer than {HEAD_MAX_BYTES} bytes together. Send less.",
+            max_bytes=HEAD_MAX_BYTES,
+        )

@@ -1,8 +1,7 @@
 """The OpenAPI document: what routes take, answer, need and can go wrong with."""
 
-import functools
 import importlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from fastapi import FastAPI
@@ -10,14 +9,9 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, Route
-from starlette.types import Receive, Scope, Send
 
-from image_upload.errors import MEDIA_TYPE, InternalError, Problem, as_document
-
-_KEY = "x-documented"
+from image_upload.errors import MEDIA_TYPE, Problem, as_document
+from image_upload.web.routing import Declared, DeclaredRoute, DirectRoute, TokenDependency, every_route
 
 TITLE = "Image upload service"
 
@@ -73,97 +67,25 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
-class TokenDependency:
-    """A dependency of routes that reads a bearer token; the document says of each route that has one what it needs."""
-
-    # False: a request without a token is served as well.
-    requires_token: bool
-
-
-class DirectRoute(Route):
-    """A route without what FastAPI does for each request (dependencies, exit stacks: 27 us), for the hot path.
-
-    Its endpoint takes the request and returns the response. In the document it looks like any other route.
-    """
-
-    def __init__(
-        self, path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str, **facts: Any
-    ) -> None:
-        super().__init__(path, endpoint, methods=[method])
-        self._method = method
-        self._facts = facts
-
-    def as_documented(self) -> APIRoute:
-        """Return the route as FastAPI would have made it."""
-        return APIRoute(self.path, self.endpoint, methods=[self._method], **self._facts)
-
-
-class LateRoutes(BaseRoute):
-    """Routes that are built by the first request for one of them: a route costs a start of the service 0.2 ms.
-
-    `prefixes` are what their paths begin with.
-    """
-
-    def __init__(self, prefixes: tuple[str, ...], build: Callable[[], Sequence[BaseRoute]]) -> None:
-        self._prefixes = prefixes
-        self._build = build
-
-    @functools.cached_property
-    def routes(self) -> Sequence[BaseRoute]:
-        """The routes themselves."""
-        return self._build()
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Return the best match among them, as a router finds it; the route that matched is handed on in the scope."""
-        best: tuple[Match, Scope] = (Match.NONE, {})
-        if scope["type"] != "http" or not scope["path"].startswith(self._prefixes):
-            return best
-        for route in self.routes:
-            match, child = route.matches(scope)
-            if match.value > best[0].value:
-                best = (match, {**child, "late_route": route})
-        return best
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application: the route that matched."""
-        await scope["late_route"].handle(scope, receive, send)
-
-
-def documented(
-    *kinds: type[Problem],
-    answer: str | tuple[str, ...] | None = None,
-    body: str | None = None,
-    form: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Return the `openapi_extra` of a route: what it takes, answers, and can go wrong with.
-
-    `answer` and `body` name a pydantic model as `room.module:Model`; an answer of several models is an object with the
-    members of all. They are imported when the document is asked for, not when the service starts: building the models
-    costs a millisecond each.
-    """
-    return {_KEY: {"problems": (*kinds, InternalError), "answer": answer, "body": body, "form": form}}
-
-
 def describe(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document of the app, made once."""
     if app.openapi_schema is None:
-        built = [each for route in app.routes for each in (route.routes if isinstance(route, LateRoutes) else [route])]
+        built = every_route(app.routes)
         made = [route.as_documented() if isinstance(route, DirectRoute) else route for route in built]
-        routes = [route for route in made if isinstance(route, APIRoute) and route.include_in_schema]
-        told = [(route.openapi_extra or {}).pop(_KEY) for route in routes]
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=routes)
+        routes = [route for route in made if isinstance(route, DeclaredRoute) and route.include_in_schema]
+        document = get_openapi(title=TITLE, version=app.version, description=DESCRIPTION, routes=routes)
         # In place of FastAPI's own: its form of validation errors, which no route answers with.
         document["components"] = components = {
             "schemas": {_PROBLEM: PROBLEM_SCHEMA},
             "responses": {},
-            "examples": {kind.code: _example(kind) for facts in told for kind in facts["problems"]},
+            "examples": {kind.code: _example(kind) for route in routes for kind in route.declared.problems},
             "securitySchemes": _SECURITY_SCHEMES,
         }
-        for route, facts in zip(routes, told, strict=True):
+        for route in routes:
             for method in route.methods or ():
                 operation = document["paths"][route.path_format][method.lower()]
                 operation["security"] = _security(route)
-                _fill(operation, facts, components)
+                _fill(operation, route.declared, components)
         document["info"]["license"] = {"name": "MIT", "identifier": "MIT"}
         document["servers"] = [{"url": "/"}]
         document["tags"] = [{"name": name, "description": meaning} for name, meaning in TAGS.items()]
@@ -183,20 +105,19 @@ def _security(route: APIRoute) -> list[dict[str, list[str]]]:
     return [{BEARER: []}] if any(asks) else [{}, {BEARER: []}]
 
 
-def _fill(operation: dict[str, Any], facts: dict[str, Any], components: dict[str, Any]) -> None:
+def _fill(operation: dict[str, Any], facts: Declared, components: dict[str, Any]) -> None:
     schemas = components["schemas"]
     responses = {status: response for status, response in operation["responses"].items() if status != "422"}
-    if facts["answer"]:
+    if facts.answer:
         success = next(response for status, response in responses.items() if status.startswith("2"))
-        names = (facts["answer"],) if isinstance(facts["answer"], str) else facts["answer"]
-        found = [_reference(name, schemas, "serialization") for name in names]
+        found = [_reference(name, schemas, "serialization") for name in facts.answer]
         success["content"] = {"application/json": {"schema": found[0] if len(found) == 1 else {"allOf": found}}}
-    if facts["body"]:
-        schema = _reference(facts["body"], schemas, "validation")
+    if facts.body:
+        schema = _reference(facts.body, schemas, "validation")
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    if facts["form"]:
-        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": facts["form"]}}}
-    operation["responses"] = responses | _problems(facts["problems"], components["responses"])
+    if facts.form:
+        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": facts.form}}}
+    operation["responses"] = responses | _problems(facts.problems, components["responses"])
 
 
 class _Untitled(GenerateJsonSchema):

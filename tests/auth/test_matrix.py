@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from image_upload.app import create_app
 from image_upload.database.migration import migrate
 from image_upload.settings import Settings, load
-from image_upload.web.openapi import LateRoutes
+from image_upload.web.routing import every_route
 from local.embedded_s3 import EmbeddedS3
 from local.ports import claim_port
 from local.service import local_environ, running
@@ -223,13 +223,11 @@ def world(app: FastAPI, web: httpx.Client) -> Iterator[World]:
 
 def routes_of(app: FastAPI) -> set[str]:
     """`METHOD /path` of everything the app answers, also what it builds late. HEAD comes with every GET."""
-    app.openapi()  # Uppy's routes come with it
     found = set()
-    for each in app.routes:
-        for route in each.routes if isinstance(each, LateRoutes) else (each,):
-            path = getattr(route, "path_format", None)
-            assert path is not None, f"the table does not say what {route!r} answers"
-            found |= {f"{method} {path}" for method in getattr(route, "methods", ()) if method != "HEAD"}
+    for route in every_route(app.routes):
+        path = getattr(route, "path_format", None)
+        assert path is not None, f"it is not known what {route!r} answers"
+        found |= {f"{method} {path}" for method in getattr(route, "methods", ()) if method != "HEAD"}
     return found
 
 

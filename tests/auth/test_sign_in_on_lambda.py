@@ -120,7 +120,7 @@ def test_the_whole_way_goes_through_the_handler(provider: SignInServer, sqlite: 
     query = parse_qs(urlsplit(agreed).query)
     for secret in (query["code"][0], query["state"][0], code, tokens["access_token"], tokens["refresh_token"]):
         assert secret not in log
-    assert '"message": "signed in"' in log
+    assert '"message":"signed in"' in log
 
 
 def test_in_production_the_cookie_is_for_this_host_and_https_and_the_settings_say_where_to_go() -> None:

@@ -319,7 +319,7 @@ def test_what_users_meet_is_a_version_that_was_named_and_before_that_nothing() -
 def cors_of(app: FastAPI) -> dict[str, Any] | None:
     """How an app answers CORS by itself, None if it does not."""
     own = {getattr(layer.cls, "__name__", ""): dict(layer.kwargs) for layer in app.user_middleware}
-    return own.get("CORSMiddleware")
+    return own.get("Cors")
 
 
 def test_the_url_answers_cors_as_the_app_would_and_the_app_is_silent() -> None:
@@ -585,7 +585,16 @@ def test_every_5xx_is_counted_by_its_log_line_and_no_other(what: str, counted: b
         auditor = Audit(load_section(AuthSettings, {"ENVIRONMENT": "test"}, serving=True), lambda _: "")
         asyncio.run(
             RequestLog(Problems(app), auditor)(
-                {"type": "http", "method": "GET", "path": "/500", "headers": []}, ignore, ignore
+                {
+                    "type": "http",
+                    "method": "GET",
+                    "path": "/500",
+                    "query_string": b"",
+                    "headers": [],
+                    "app": FastAPI(),
+                },
+                ignore,
+                ignore,
             )
         )
     finally:

@@ -88,7 +88,7 @@ def test_an_answer_carries_the_id_that_lambda_logs_the_invocation_by(service: Fu
     request_id = answer["headers"]["x-request-id"]
     assert re.fullmatch(r"[0-9a-f-]{36}", request_id)
     assert document(answer)["request_id"] == request_id
-    assert f'"request_id": "{request_id}"' in service.said()
+    assert f'"request_id":"{request_id}"' in service.said()
 
 
 def test_a_form_of_any_bytes_up_to_the_limit_is_stored(service: Function, s3: EmbeddedS3) -> None:

@@ -251,9 +251,9 @@ def test_no_request_starts_an_operation(tmp_path: Path, store: Store) -> None:
             {**request(body=body), **SMOKE},
         ):
             assert running.api.answer(event)["statusCode"] in {405, 422}
-        assert '"logger": "image_upload.operations"' not in running.said()
+        assert '"logger":"image_upload.operations"' not in running.said()
         assert answered(running, SMOKE)[0]
-        assert '"logger": "image_upload.operations"' in running.said()
+        assert '"logger":"image_upload.operations"' in running.said()
 
 
 def test_an_operation_that_is_none_says_which_there_are(tmp_path: Path, store: Store) -> None:

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
 import httpx
+import jwt
 
 from image_upload.cli.doctor.bucket import clock
 from image_upload.cli.doctor.report import Finding
@@ -186,8 +187,6 @@ def _token(check_target: CheckTarget, _: Health) -> Iterator[Finding]:
 
 def _dates_of(token: str) -> str:
     """Return how a token's own dates compare with this machine's clock, as the end of a line."""
-    import jwt  # only where a token was refused
-
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
         now = datetime.now(UTC).timestamp()

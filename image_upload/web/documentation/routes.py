@@ -1,8 +1,6 @@
 """Routes of what is read about the service, built by the first request for one of them."""
 
 import re
-from collections.abc import Callable
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
@@ -11,7 +9,7 @@ from image_upload.errors import NotFound
 from image_upload.web import openapi
 from image_upload.web.documentation import llms, swagger_ui
 from image_upload.web.documentation.icon import ICON
-from image_upload.web.openapi import documented
+from image_upload.web.routing import Routes, documented
 
 # RFC 8246: the version is in the address, so that a browser need not ask again.
 _FOR_EVER = "public, max-age=31536000, immutable"
@@ -21,9 +19,9 @@ _A_DAY = "public, max-age=86400"
 _TAKES_GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?!;\s*q=0(?:\.0*)?\s*(?:,|$))(?:[;,]|$)", re.IGNORECASE)
 
 
-def router(describe: Callable[[], dict[str, Any]]) -> APIRouter:
-    """The routes; `describe` returns the OpenAPI document."""
-    routes = APIRouter(tags=["Service"])
+def router() -> APIRouter:
+    """The routes."""
+    routes = Routes(tags=["Service"])
 
     @routes.get("/docs", include_in_schema=False)
     def page() -> HTMLResponse:
@@ -51,8 +49,8 @@ def router(describe: Callable[[], dict[str, Any]]) -> APIRouter:
         response_class=PlainTextResponse,
         openapi_extra=documented(),
     )
-    def llms_text() -> PlainTextResponse:
+    def llms_text(request: Request) -> PlainTextResponse:
         """For language models and people: what the service does, with curl lines, and all routes."""
-        return PlainTextResponse(llms.text(describe()), headers={"Cache-Control": "no-cache"})
+        return PlainTextResponse(llms.text(request.app.openapi()), headers={"Cache-Control": "no-cache"})
 
     return routes

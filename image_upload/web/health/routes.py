@@ -10,7 +10,7 @@ from image_upload.languages import negotiation
 from image_upload.s3.bucket import Bucket
 from image_upload.settings.service import ServiceSettings
 from image_upload.web.json_answer import JSONResponse
-from image_upload.web.openapi import documented
+from image_upload.web.routing import Routes, documented
 
 
 def _explain(language: negotiation.Language) -> dict[str, dict[str, Any]]:
@@ -24,7 +24,7 @@ def _explain(language: negotiation.Language) -> dict[str, dict[str, Any]]:
 
 def router(settings: ServiceSettings, bucket: Bucket) -> APIRouter:
     """Health and the error codes."""
-    routes = APIRouter(tags=["Service"])
+    routes = Routes(tags=["Service"])
 
     @routes.get(
         "/", summary="Health", operation_id="getHealth", openapi_extra=documented(answer="web.health.schemas:Health")
