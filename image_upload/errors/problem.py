@@ -38,14 +38,14 @@ class Problem(Exception):
 
 
 def every_problem(root: type[Problem] = Problem) -> Iterator[type[Problem]]:
-    """All kinds of problem, parents first: the list behind `/errors`, the documentation and its test."""
+    """Yield all kinds of problem, parents first: the list behind `/errors`, the documentation and its test."""
     for kind in root.__subclasses__():
         yield kind
         yield from every_problem(kind)
 
 
 def as_document(kind: type[Problem], detail: str, request_id: str, **extras: Any) -> dict[str, Any]:
-    """A problem as an RFC 9457 document. `request_id` is the one in the log and in X-Request-Id."""
+    """Return a problem as an RFC 9457 document. `request_id` is the one in the log and in X-Request-Id."""
     return {
         "type": f"/errors/{kind.code}",
         "title": kind.title,
