@@ -18,12 +18,12 @@ class BlockError(Exception):
 
 
 def names(text: str) -> list[str]:
-    """The names of a file's blocks, in their order."""
+    """Return the names of a file's blocks, in their order."""
     return [match[3] for match in _BLOCK.finditer(text)]
 
 
 def fill(text: str, blocks: Mapping[str, str]) -> str:
-    """A file with each of its blocks written anew, indented as its marks are.
+    """Return a file with each of its blocks written anew, indented as its marks are.
 
     Raises `BlockError` unless the file has exactly these blocks, each once.
     """
@@ -41,6 +41,6 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
 
 
 def table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A table in Markdown; a blank line stands around it, because a comment would else be part of its paragraph."""
+    """Return a table in Markdown between blank lines, which separate it from the comments around it."""
     head, *body = (f"| {' | '.join(cells)} |\n" for cells in (titles, *rows))
     return "".join(["\n", head, "|---" * len(titles), "|\n", *body, "\n"])

@@ -18,7 +18,7 @@ class Declaration(NamedTuple):
 
 
 def declarations(source: str) -> Iterator[Declaration]:
-    """Every annotated name of a module and of its classes, in their order."""
+    """Yield every annotated name of a module and of its classes, in their order."""
     tree = ast.parse(source)
     for body in [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]:
         for node, below in zip(body, [*body[1:], None], strict=True):
@@ -27,13 +27,13 @@ def declarations(source: str) -> Iterator[Declaration]:
 
 
 def section_of(node: ast.stmt, source: str) -> str:
-    """The title of the last section comment above a statement, `""` if there is none."""
+    """Return the title of the last section comment above a statement, `""` if there is none."""
     titles = [match[1] for line in source.splitlines()[: node.lineno] if (match := _SECTION.match(line))]
     return titles[-1] if titles else ""
 
 
 def _text(node: ast.stmt | None) -> str:
-    """A statement that is nothing but a text."""
+    """Return a statement that is nothing but a text."""
     match node:
         case ast.Expr(value=ast.Constant(value=str(text))):
             return text
@@ -41,6 +41,6 @@ def _text(node: ast.stmt | None) -> str:
 
 
 def paragraphs(text: str) -> list[str]:
-    """A docstring as lines of a document, one a paragraph; `docs/records.md#set-up` becomes a link."""
+    """Return a docstring as lines of a document, one a paragraph; `docs/records.md#set-up` becomes a link."""
     found = [" ".join(each.split()) for each in re.split(r"\n\s*\n", text)]
     return [_LINK.sub(r"[\1](\1\2)", each) for each in found if each]

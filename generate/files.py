@@ -23,7 +23,7 @@ FILES: Final[Mapping[str, Callable[[str], str]]] = {
 
 
 def stale(root: Path = ROOT) -> dict[str, str]:
-    """The files that differ from what the code says, each with the text that it should have.
+    """Return the files that differ from what the code says, each with the text that it should have.
 
     Raises `BlockError` for a file that lacks a block.
     """

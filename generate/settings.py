@@ -26,7 +26,7 @@ class Described(NamedTuple):
 
 
 def described() -> Iterator[Described]:
-    """Every setting once, in the order of the sections."""
+    """Yield every setting once, in the order of the sections."""
     texts: dict[str, Declaration] = {}
     for module in Path(settings.__file__).parent.glob("*.py"):
         texts |= {each.name: each for each in declarations(module.read_text(encoding="utf-8"))}
@@ -41,7 +41,7 @@ def described() -> Iterator[Described]:
 
 
 def default_of(section: type[Section], name: str) -> str:
-    """What holds where a setting is not given, as the documents write it."""
+    """Return what holds where a setting is not given, as the documents write it."""
     setting = section.fields[name]
     if setting.is_required:
         return "required"

@@ -59,12 +59,12 @@ def parameter_of(variable: str) -> str:
 
 
 def setting_parameters() -> dict[str, dict[str, Any]]:
-    """A parameter for each setting that an operator of a stack may decide."""
+    """Return a parameter for each setting that an operator of a stack may decide."""
     return {parameter_of(variable): _parameter(variable, field) for variable, field in _settings().items()}
 
 
 def environment() -> dict[str, Any]:
-    """The function's variables, each from its parameter."""
+    """Return the function's variables, each from its parameter."""
     return {
         variable: ref(parameter_of(variable))
         for variable in _settings()
@@ -73,7 +73,7 @@ def environment() -> dict[str, Any]:
 
 
 def _settings() -> dict[str, Setting]:
-    """The settings by their environment variables, in their order. No secret: the stack never has one."""
+    """Return the settings by their environment variables, in their order. No secret: the stack never has one."""
     named = every_setting()
     if gone := NOT_PARAMETERS.keys() - named.keys():
         raise SystemExit(f"generate/template.py: NOT_PARAMETERS names settings that are gone: {sorted(gone)}")
@@ -82,7 +82,7 @@ def _settings() -> dict[str, Setting]:
 
 
 def secrets() -> dict[str, Any]:
-    """The settings that `deploy.sh` puts where SECRETS_FROM leads, and nowhere else."""
+    """Return the settings that `deploy.sh` puts where SECRETS_FROM leads, and nowhere else."""
     return {"SecretSettings": list(secret_settings())}
 
 
@@ -100,7 +100,7 @@ def _parameter(variable: str, field: Setting) -> dict[str, Any]:
 
 
 def url_cors() -> dict[str, Any]:
-    """What the app would answer outside Lambda, as settings of the URL, with the methods that it has.
+    """Return what the app would answer outside Lambda, as settings of the URL, with the methods that it has.
 
     OPTIONS is not among them: the URL answers a preflight itself, and refuses a name of seven characters.
     """
@@ -124,7 +124,7 @@ _DISTRIBUTION = "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distributio
 
 
 def role_statements() -> list[Any]:
-    """What the function may do in the bucket, and with its key if there is one."""
+    """Return what the function may do in the bucket, and with its key if there is one."""
     every = purposes.every()
     plain = rules.statements(_PARTITION, "${Name}", every)
     with_key = rules.statements(_PARTITION, "${Name}", every, kms_key_arn="${KmsKeyArn}")
@@ -132,7 +132,7 @@ def role_statements() -> list[Any]:
 
 
 def bucket_policy() -> list[Any]:
-    """The statements of the bucket's policy; that of the CDN only where there is one."""
+    """Return the statements of the bucket's policy; that of the CDN only where there is one."""
     every = purposes.every()
     plain = rules.bucket_policy(_PARTITION, "${Bucket}", every)
     with_cdn = rules.bucket_policy(_PARTITION, "${Bucket}", every, _DISTRIBUTION)
@@ -140,14 +140,14 @@ def bucket_policy() -> list[Any]:
 
 
 def _only_where(condition: str, always: list[Any], sometimes: list[Any]) -> list[Any]:
-    """All of `sometimes`; what is not in `always` only where a condition holds."""
+    """Return all of `sometimes`; what is not in `always` only where a condition holds."""
     if any(each not in sometimes for each in always):
         raise ValueError(f"{condition} takes something away, which !If cannot say here")
     return [substituted(each) if each in always else only_if(condition, substituted(each)) for each in sometimes]
 
 
 def bucket_rules() -> dict[str, Any]:
-    """The bucket's own settings; those that a parameter decides on depend on it here too."""
+    """Return the bucket's own settings; those that a parameter decides on depend on it here too."""
     plain, with_key = (
         [encryption_rule(rule) for rule in rules.encryption(key)["Rules"]] for key in (None, "${KmsKeyArn}")
     )
@@ -209,5 +209,5 @@ def page(text: str) -> str:
 
 
 def generated(template: str) -> str:
-    """The template with every block written anew."""
+    """Return the template with every block written anew."""
     return fill(template, {name: as_yaml(value) if (value := region()) else "" for name, region in REGIONS.items()})

@@ -47,7 +47,10 @@ class Database:
         return Users(records)
 
     def sessions(self, refresh_token_days: int) -> "Sessions":
-        """The sessions of users, each renewable for so long after its sign-in. Raises `DatabaseNotConfigured`."""
+        """Return the sessions of users, each renewable for so long after its sign-in.
+
+        Raises `DatabaseNotConfigured`.
+        """
         records = self.records
         from image_upload.database.sessions import Sessions  # the same
 

@@ -1,6 +1,6 @@
-"""Environment variables → one frozen `Settings` value, with every fault reported in one message.
+"""Read the environment variables into one frozen `Settings` value, and report all faults in one message.
 
-`load` is called once, by the front door. Nothing else in the package reads the environment.
+`load` is called once, by `upload.py`. Nothing else in the package reads the environment.
 docs/settings.md describes each setting and is held to these modules by a test.
 """
 
@@ -19,7 +19,7 @@ from image_upload.settings.uploads import UploadSettings
 from image_upload.settings.usage import UsageSettings
 from image_upload.settings.web import WebSettings
 
-# Secrets that belong to Lambda: it sets them from the function's role.
+# Secrets that Lambda itself sets, from the function's role.
 _LAMBDAS_SECRETS: Final = frozenset({"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
 
 
@@ -78,8 +78,8 @@ _OneSection = TypeVar("_OneSection", bound=Section)
 def load(environ: Mapping[str, str], *, serving: bool = True) -> Settings:
     """Return the settings of a mapping shaped like `os.environ`. An empty value counts as not set.
 
-    `serving` is false for what answers no HTTP, such as most commands: the secrets of tokens and sign-in may be
-    missing then. What is given is checked in any case.
+    `serving` is false for a process that answers no HTTP, such as most commands. Then the secrets of tokens and sign-in
+    may be missing. Given values are always checked.
     Raises `SettingsError` with all faults in one message. Secrets are never repeated in it.
     """
     given = _given(environ)
@@ -96,7 +96,7 @@ def _given(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that are set and count."""
     given = {name: value.strip() for name, value in environ.items() if value.strip()}
     if given.get("ENVIRONMENT", given.get("ENV")) != "local":
-        # The documents set it in every .env; only a local run may be led to LocalStack by it.
+        # The users' .env files have it, so only local runs may use it.
         given.pop("LOCALSTACK_ENDPOINT", None)
     return given
 
@@ -120,7 +120,7 @@ def _read(
     wrong: dict[str, str] = {}
     for name, section in sections.items():
         values[name], faults = section.read(given, serving=serving)
-        # Sections share fields; what is wrong with one of these is said once.
+        # Sections share fields, and a shared fault is reported once.
         wrong |= faults
     wrong |= between
     if wrong:

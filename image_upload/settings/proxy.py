@@ -1,4 +1,4 @@
-"""The settings of what passes through the service: forms, and files that it stores itself."""
+"""The settings of forms, and of files that the service stores itself."""
 
 from image_upload.limits import GIB, UPLOADS_AT_ONCE
 from image_upload.settings.section import Known, Section, setting

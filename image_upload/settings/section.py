@@ -43,10 +43,10 @@ class Known(dict[str, Any]):
         return self.get("lambda_function_name") is not None
 
 
-# Takes the value and what is known, returns the value to use. Raises `ValueError` that says what is wrong, without
-# the value if that is a secret.
+# From the value and the fields above it to the value to use. Raises `ValueError` with the fault, without the value of a
+# secret.
 Check = Callable[[Any, Known], Any]
-# The same for the text, None where none is given, before it becomes a value.
+# The same for the text, None if it is not set, before it is parsed.
 Before = Callable[[str | None, Known], str | None]
 
 
@@ -78,7 +78,7 @@ class Setting:
     def __set_name__(self, owner: type, name: str) -> None:
         annotation = owner.__annotations__[name]
         origin: Any = get_origin(annotation)
-        # What is optional has one type beside None.
+        # An optional setting has one type beside None.
         union = get_args(annotation) if origin in (Union, UnionType) else (annotation,)
         (self.type,) = (each for each in union if each is not NoneType)
 

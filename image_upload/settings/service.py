@@ -1,4 +1,4 @@
-"""The settings of the process itself: its log, and where its secrets are."""
+"""The settings of the process itself: its log, and the source of its secrets."""
 
 from typing import Literal
 

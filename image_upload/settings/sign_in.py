@@ -1,4 +1,4 @@
-"""The settings of signing in."""
+"""The settings of sign-in."""
 
 from pydantic import SecretStr
 
@@ -6,10 +6,10 @@ from image_upload.limits import ISSUER_MAX_CHARS
 from image_upload.settings.section import Check, Known, Section, setting
 from image_upload.settings.values import checked_url, is_loopback
 
-# As many bytes as the hash of what is derived from it.
+# As many bytes as the hash that derives a key from it.
 SESSION_SECRET_MIN_BYTES = 32
 
-# Where Vite serves a front end in development.
+# The origin of Vite's development server.
 DEVELOPMENT_CALLBACK_URL = "http://localhost:5173/auth/callback"
 
 

@@ -1,4 +1,4 @@
-"""The settings of the bucket: which one, how it is reached, and how objects are kept in it."""
+"""The settings of the bucket: its name, its endpoints, and how objects are stored."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from image_upload.settings.aws import AwsSettings
 from image_upload.settings.section import Known, setting
 from image_upload.settings.values import CommaList, bucket_name, split_url
 
-# Those whose objects S3 reads out at once: from the others a read URL would get 403 InvalidObjectState.
+# Classes whose objects can be read at once. For others a read URL would get 403 InvalidObjectState.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
 STORAGE_CLASSES = ("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR")
 

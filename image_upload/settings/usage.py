@@ -1,4 +1,4 @@
-"""The settings of how much a user and an address may ask for."""
+"""The settings of rate limits and quotas."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from image_upload.limits import QUOTA_MAX
 from image_upload.settings.section import Check, Known, Section, setting
 from image_upload.settings.values import OFF, CommaList, checked_url, network, rate
 
-# What one browser asks of Uppy's routes on a line of 800 Mbit/s (a URL for each 5 MiB), and what an office does.
+# The requests of one browser to Uppy's routes on a line of 800 Mbit/s (a URL for each 5 MiB), and those of an office.
 RATE_LIMITS_IN_PRODUCTION = {"rate_limit_per_user": "1200/minute", "rate_limit_per_address": "3000/minute"}
 
 

@@ -1,7 +1,4 @@
-"""What the text of a setting means, where that is more than a number or a word.
-
-What reads a text raises `ValueError`.
-"""
+"""Parse the texts of settings that are more than a number or a word. All functions raise `ValueError`."""
 
 import ipaddress
 import re
@@ -18,8 +15,8 @@ _UNIT_S = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-# What front ends send: fetch and axios, Dropzone and jQuery (X-Requested-With, Cache-Control), Uppy, and what tracing
-# adds to every request of a page: W3C Trace Context, OpenTelemetry, Sentry.
+# The request headers of front ends: fetch and axios, Dropzone and jQuery (X-Requested-With, Cache-Control), Uppy, and
+# those of tracing: W3C Trace Context, OpenTelemetry, Sentry.
 CORS_HEADERS = (
     "Authorization",
     "Content-Type",
@@ -58,7 +55,7 @@ class Rate(NamedTuple):
 
 
 def rate(text: str) -> Rate | None:
-    """`120/minute`, `10/5 seconds`; None for `off`."""
+    """Parse `120/minute` or `10/5 seconds`; return None for `off`."""
     if text == OFF:
         return None
     match = _RATE.fullmatch(text)
@@ -71,7 +68,7 @@ def rate(text: str) -> Rate | None:
 
 
 def network(text: str) -> Network:
-    """`10.0.0.0/8`, or one address."""
+    """Parse a network such as `10.0.0.0/8`, or one address."""
     try:
         return ipaddress.ip_network(text)
     except ValueError:
@@ -79,7 +76,7 @@ def network(text: str) -> Network:
 
 
 def split_url(text: str) -> SplitResult:
-    """A URL in its parts, its port a number. What the standard library says of a wrong one may quote a password."""
+    """Split a URL and check its port, without the standard library's message, which may quote a password."""
     try:
         parts = urlsplit(text)
         _ = parts.port
@@ -89,14 +86,14 @@ def split_url(text: str) -> SplitResult:
 
 
 def checked_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
-    """A URL with a host and one of these schemes, in its parts."""
+    """Split a URL, and check that it has a host and one of these schemes."""
     parts = split_url(text)
     if parts.scheme not in schemes or not parts.hostname or not text.isprintable() or " " in text:
         raise ValueError(f"not a URL of the form {schemes[0]}://host[:port][/path]")
     return parts
 
 
-# A rule of S3 for the names of buckets, as what a name must not match → what is wrong then.
+# S3's rules for the names of buckets: a pattern that a name must not match → the fault.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET_NAME_RULES = {
     rf".{{0,{S3_BUCKET_NAME_MIN_CHARS - 1}}}|.{{{S3_BUCKET_NAME_MAX_CHARS + 1},}}": "too short or too long",
@@ -111,7 +108,7 @@ _BUCKET_NAME_RULES = {
 
 
 def bucket_name(text: str) -> str:
-    """A name that S3 allows for a general purpose bucket."""
+    """Check that S3 allows a name for a general purpose bucket; return it."""
     for pattern, wrong in _BUCKET_NAME_RULES.items():
         if re.fullmatch(pattern, text, re.DOTALL):
             raise ValueError(wrong)
@@ -119,7 +116,7 @@ def bucket_name(text: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by its text."""
+    """Return whether a host is this machine, by its text."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

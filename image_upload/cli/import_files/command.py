@@ -1,4 +1,4 @@
-"""`import DIR`: look, send, update the database, write the list, remove."""
+"""`import DIR`: find the files, send them, update the database, write the list, remove the files."""
 
 import asyncio
 import contextlib
@@ -60,7 +60,7 @@ class _Import(NamedTuple):
 
 
 def run(arguments: Sequence[str]) -> int:
-    """`import DIR`: 0 when every file is in the bucket, 1 when some are not, 2 when it could not begin."""
+    """Run `import DIR`. Return 0 if every file is in the bucket, 1 if some are not, 2 if it could not start."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names in a script that the terminal lacks
@@ -256,7 +256,7 @@ async def _send(every: _Import, storage: Storage) -> None:
 
 
 async def _finish(every: _Import, storage: Storage) -> None:
-    """Database, list, removal, in this order: nothing is removed that the database still looks for here."""
+    """Update the database, write the list, remove files, in this order: the database may still refer to the files."""
     options, journal, report = every.options, every.journal, every.report
     rehearse = options.dry_run
     if every.column is not None:

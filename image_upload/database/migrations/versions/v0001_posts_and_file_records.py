@@ -1,4 +1,4 @@
-"""Posts and file records."""
+"""Return the routes of posts and file records."""
 
 import sqlalchemy as sa
 from alembic import op
