@@ -1,4 +1,4 @@
-"""The table of contents: one line a room."""
+"""Compose the service: one line for each room."""
 
 from image_upload.auth.dependencies import principal_of
 from image_upload.auth.router import router as accounts
@@ -40,7 +40,7 @@ def create_app(settings: Settings) -> Service:
     app = Service(
         middleware(settings.web, Audit(settings.auth, address), admission(limiter.per_address, address)),
         [
-            # The first one is asked first: minting is what most requests want.
+            # Routers are tried in this order, and most requests are for minting.
             uploads(upload_service, principal),
             library(settings.auth, bucket, principal),
             forms(settings.proxy, context, table, principal, address_of=address, front_ends=settings.front_ends),
@@ -52,6 +52,6 @@ def create_app(settings: Settings) -> Service:
         ],
         closing=[context.aclose, limiter.aclose],
     )
-    # For what Lambda calls with beside HTTP: the same connections, and what they were made of.
+    # For Lambda's events other than HTTP: the same connections and settings.
     app.state.context, app.state.settings = context, settings
     return app

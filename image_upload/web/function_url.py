@@ -1,4 +1,4 @@
-"""A Function URL's event, decoded without waste.
+"""Decode a Function URL's event, and encode its answer.
 
 https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
 """
@@ -22,25 +22,25 @@ from image_upload.web.json_answer import encode
 
 log = logging.getLogger(__name__)
 
-# JSON writes a byte as at most six characters (\u0000), and the headers fit into the rest by far.
+# JSON writes a byte as at most six characters (\u0000), and the headers fit easily into the rest.
 SURELY_FITS_BYTES = LAMBDA_RESPONSE_MAX_BYTES // 7
 
 
 class FunctionUrl(HTTPGateway):
     """Mangum's handler for this event, with the path as it was sent and a faster base64.
 
-    And with a last look at the answer: one that Lambda cannot carry would end the process.
+    It also checks the answer's size: an answer above Lambda's limit would end the process.
     """
 
     _scope: Scope | None = None
 
     @property
     def scope(self) -> Scope:
-        """The request as ASGI has it, its path decoded exactly once. Mangum asks twice.
+        """The ASGI scope of the request, with its path decoded exactly once. Mangum reads it twice.
 
         Kept without `cached_property`, which takes a lock for each request.
 
-        `rawPath` is what the client sent, still encoded; whether `requestContext.http.path` is, AWS does not say, and
+        `rawPath` is encoded, as the client sent it. AWS does not document whether `requestContext.http.path` is, and
         decoded twice a%252Fb would be another key. https://github.com/hotsock/voker/pull/8 has live captures.
         """
         if self._scope is None:
@@ -51,9 +51,9 @@ class FunctionUrl(HTTPGateway):
 
     @property
     def body(self) -> bytes:
-        """The request's body as bytes. Lambda says itself whether it is base64; nothing is guessed.
+        """The request's body as bytes. The event says whether it is base64.
 
-        Of a 4.4 MB form the decoding was most of the time.
+        Decoding was most of the time of a 4.4 MB form.
         """
         if not self.event.get("isBase64Encoded"):
             return super().body
@@ -61,13 +61,13 @@ class FunctionUrl(HTTPGateway):
 
         body = self.event.get("body") or ""
         try:
-            # Strict is six times as fast, because nothing has to be skipped.
+            # Strict decoding is six times as fast, because it skips nothing.
             return pybase64.b64decode(body, validate=True)
         except binascii.Error:
             return pybase64.b64decode(body)
 
     def __call__(self, response: Response) -> dict[str, Any]:
-        """Return what Lambda is answered with."""
+        """Return the answer for Lambda."""
         answer: dict[str, Any] = super().__call__(response)
         if len(response["body"]) <= SURELY_FITS_BYTES:
             return answer
@@ -91,10 +91,10 @@ class FunctionUrl(HTTPGateway):
 
 @functools.lru_cache(maxsize=1)
 def adapter(app: ASGI) -> Mangum:
-    """Return what answers a Function URL's events with an app. It sees to it that this thread has an event loop.
+    """Return the adapter from a Function URL's events to an app. Create an event loop for this thread if it has none.
 
-    Lifespan off: Mangum would run it on every call. Problem documents are text; without saying so they would travel
-    as base64.
+    Lifespan is off, because Mangum would run it on every call. Problem documents are declared as text, or they would
+    be sent as base64.
     """
     text = [*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE]
     return Mangum(app, lifespan="off", custom_handlers=[FunctionUrl], text_mime_types=text)

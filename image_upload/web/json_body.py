@@ -1,4 +1,4 @@
-"""JSON bodies: read one into a model, and say what is wrong with it without repeating it."""
+"""Read JSON bodies into models, and report their faults without repeating the input."""
 
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -11,12 +11,12 @@ from image_upload.limits import FAULTS_LISTED_MAX, JSON_BRACKETS_MAX
 
 Model = TypeVar("Model", bound=BaseModel)
 
-# A fault's place holds names that the client chose.
+# The location of a fault has names that the client chose.
 _PLACE_MAX_CHARS = 100
 
 
 def at_most(limit: int) -> BeforeValidator:
-    """Counts the members of an object before any is looked at: pydantic's own max_length does so afterwards."""
+    """Limit the members of an object before they are validated. pydantic's max_length counts them afterwards."""
 
     def counted(value: Any) -> Any:
         if isinstance(value, dict) and len(value) > limit:
@@ -27,9 +27,9 @@ def at_most(limit: int) -> BeforeValidator:
 
 
 async def read_json(request: Request, model: type[Model], *, empty: Model | None = None) -> Model:
-    """Return the request's JSON body as a model; `empty` is what no body, or null, means. Raises `ValidationFailed`.
+    """Return the request's JSON body as a model; for no body, or null, return `empty`. Raises `ValidationFailed`.
 
-    The Content-Type must say JSON: a page on another site can send text/plain without a preflight.
+    The Content-Type must be JSON, because a page of another site can send text/plain without a preflight.
     """
     body = await _body(request)
     if empty is not None and body.strip() in (b"", b"null"):
@@ -40,7 +40,7 @@ async def read_json(request: Request, model: type[Model], *, empty: Model | None
             "The body is not JSON. Send it with Content-Type: application/json.",
             errors=[{"field": "body", "message": "not application/json"}],
         )
-    # Brackets in texts count too: to tell them apart is the work that this saves.
+    # Brackets in strings count too, because telling them apart needs the parser.
     if body.count(b"[") + body.count(b"{") > JSON_BRACKETS_MAX:
         raise ValidationFailed(
             f"The body opens more than {JSON_BRACKETS_MAX} lists and objects. Send less at a time.",
@@ -53,7 +53,7 @@ async def read_json(request: Request, model: type[Model], *, empty: Model | None
 
 
 async def _body(request: Request) -> bytes:
-    """The whole body, in a third of the time of Starlette's generators. Raises `ClientDisconnect`."""
+    """Return the whole body, in a third of the time of Starlette's generators. Raises `ClientDisconnect`."""
     pieces: list[bytes] = []
     while True:
         message = await request.receive()
@@ -65,9 +65,9 @@ async def _body(request: Request) -> bytes:
 
 
 def invalid_request(faults: Iterable[Any], *, skip: int = 0) -> ValidationFailed:
-    """Validation faults as a problem, without the refused input: it may hold a signed URL.
+    """Return validation faults as a problem, without the refused input, which may have a signed URL.
 
-    `skip` elements at the start of each fault's place say where it is (body, query), not what it is.
+    The first `skip` elements of each fault's location (body, query) are left out.
     """
     found = list(faults)
     listed = [{"field": _place(fault["loc"][skip:]), "message": fault["msg"]} for fault in found[:FAULTS_LISTED_MAX]]

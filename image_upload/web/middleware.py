@@ -1,6 +1,6 @@
-"""What surrounds every request: request id, one log line a request, CORS, errors as problem documents.
+"""The middleware: request id, one log line for each request, CORS, errors as problem documents.
 
-Plain ASGI: what runs on every request must cost next to nothing.
+Plain ASGI, because it runs on every request.
 """
 
 import logging
@@ -28,24 +28,24 @@ from image_upload.web.routing import without_slash
 
 log: Final = logging.getLogger("image_upload.requests")
 
-# nginx's status for a client that went away before the answer; it is only ever logged.
+# nginx's status for a client that disconnected before the answer. It is only logged.
 CLIENT_CLOSED_REQUEST: Final = 499
 
-# What any answer may carry, and browsers hide from pages that are not told otherwise. A route `exposes` more.
+# Headers of any answer that browsers must let pages read. A route `exposes` more.
 _EXPOSED: Final = ["X-Request-Id", "Retry-After", "RateLimit", "RateLimit-Policy"]
 
 _NO_ROUTE: Final = (NotFound.status, MethodNotAllowed.status)
 
 _UNKEPT: Final = ((b"cache-control", b"no-store"),)
 
-# Whether a request may come in; raises a problem if not. It has read nothing of the body.
+# Raises a problem if a request is not admitted, before its body is read.
 Admission = Callable[[Scope], Awaitable[None]]
 
 
 def middleware(settings: WebSettings, auditor: Audit, admission: Admission | None) -> list[Middleware]:
     """Return what surrounds the routes, outermost first."""
     layers = [Middleware(RequestLog, auditor=auditor), Middleware(Problems, admission=admission)]
-    # Behind a Function URL the URL's own CORS settings answer; two answers make browsers refuse.
+    # A Function URL adds the CORS headers itself, and browsers refuse two.
     if settings.cors_allow_origins and not settings.on_lambda:
         cors = Middleware(
             Cors,
@@ -56,7 +56,7 @@ def middleware(settings: WebSettings, auditor: Audit, admission: Admission | Non
             expose_headers=_EXPOSED,
             max_age=86_400,
         )
-        # Browsers must see errors, too.
+        # Outside `Problems`, so that browsers can read errors too.
         layers.insert(1, cors)
     return layers
 
@@ -69,11 +69,9 @@ def _says_how_long(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 class RequestLog:
-    """Gives each request an id, returns it as X-Request-Id, and writes one line when it is over.
+    """Give each request an id, return it as X-Request-Id, and write one log line at its end, then the audit log's.
 
-    No answer may be kept by a cache, unless its route says so itself.
-
-    Behind it come the lines of the audit log.
+    Answers get `Cache-Control: no-store`, unless the route sets Cache-Control itself.
     """
 
     def __init__(self, app: ASGIApp, auditor: Audit) -> None:
@@ -81,12 +79,12 @@ class RequestLog:
         self._audit = auditor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application. `scope["status"]` is that of the answer, from its start on."""
+        """Pass the request on. `scope["status"]` is the answer's status, from its start on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        # On Lambda the id under which AWS itself logs the invocation.
+        # On Lambda it is the id in AWS's own logs of the invocation.
         context = scope.get("aws.context")
         request_id = getattr(context, "aws_request_id", None) or uuid.uuid4().hex
         scope["request_id"] = request_id
@@ -99,9 +97,9 @@ class RequestLog:
                 message["headers"] = [
                     *message["headers"],
                     (b"x-request-id", request_id.encode()),
-                    # What S3 and clients claim about types is not to be guessed over.
+                    # Browsers must not guess another type than the declared one.
                     (b"x-content-type-options", b"nosniff"),
-                    # URLs, tokens, tickets, names: no cache is to keep what only its asker may have.
+                    # Answers have URLs, tokens, tickets and names for this caller only, so no cache may store them.
                     *(() if _says_how_long(message["headers"]) else _UNKEPT),
                 ]
             await send(message)
@@ -150,7 +148,7 @@ class Cors(CORSMiddleware):
 
 
 class Problems:
-    """Leads a request to its route, and answers what is raised with a problem document; the unforeseen is a 500."""
+    """Pass a request to its route, and answer exceptions with a problem document; an unforeseen one is a 500."""
 
     def __init__(self, app: ASGIApp, admission: Admission | None = None) -> None:
         self._app = app
@@ -166,7 +164,7 @@ class Problems:
                 await self._admission(scope)
             _check_head(scope)
             await self._routed(scope, receive, send)
-        except Exception as error:  # noqa: BLE001  this is the one place where everything ends
+        except Exception as error:  # noqa: BLE001  every exception must become an answer
             cause = cause_of(error)
             if "status" in scope or isinstance(cause, ClientDisconnect):
                 raise cause from None
@@ -176,7 +174,7 @@ class Problems:
         try:
             await self._app(scope, receive, send)
         except HTTPException as error:
-            # No route, or none for the method: nothing was read or sent.
+            # No route, or none for the method. Nothing was read or sent yet.
             path = without_slash(scope) if error.status_code in _NO_ROUTE else None
             if path is None:
                 raise

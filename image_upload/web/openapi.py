@@ -1,4 +1,4 @@
-"""The OpenAPI document: what routes take, answer, need and can go wrong with."""
+"""The OpenAPI document: bodies, answers, problems and security of all routes."""
 
 import importlib
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ a `detail` that tells people what to do next, and a `request_id` to quote when a
 `GET /errors` lists all codes.
 """
 
-# What the tags of routes mean, in the order in which `/docs` shows them.
+# The routes' tags and their descriptions, in the order in which `/docs` shows them.
 TAGS = {
     "Service": "Health, the error codes, and this service in plain text.",
     "Minting": "Presigned URLs for uploads, and multipart uploads from begin to end.",
@@ -74,7 +74,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         made = [route.as_documented() if isinstance(route, DirectRoute) else route for route in built]
         routes = [route for route in made if isinstance(route, DeclaredRoute) and route.include_in_schema]
         document = get_openapi(title=TITLE, version=app.version, description=DESCRIPTION, routes=routes)
-        # In place of FastAPI's own: its form of validation errors, which no route answers with.
+        # Instead of FastAPI's own, which describe validation errors that no route answers with.
         document["components"] = components = {
             "schemas": {_PROBLEM: PROBLEM_SCHEMA},
             "responses": {},
@@ -94,7 +94,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _security(route: APIRoute) -> list[dict[str, list[str]]]:
-    """Return what the route's own dependency asks for; the empty requirement makes it optional.
+    """Return the security requirement of the route's dependency. An empty requirement makes it optional.
 
     https://spec.openapis.org/oas/v3.1.1.html#security-requirement-object
     """
@@ -121,14 +121,14 @@ def _fill(operation: dict[str, Any], facts: Declared, components: dict[str, Any]
 
 
 class _Untitled(GenerateJsonSchema):
-    """Schemas whose members have no titles: each would only repeat its name."""
+    """Schemas without titles of members, which would only repeat their names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  the base class's signature
         return False
 
 
 def _reference(name: str, schemas: dict[str, Any], mode: Literal["validation", "serialization"]) -> dict[str, str]:
-    """Return a reference to a model's schema, which is added to the components."""
+    """Add a model's schema to the components; return a reference to it."""
     module, _, model_name = name.partition(":")
     model: type[BaseModel] = getattr(importlib.import_module(f"image_upload.{module}"), model_name)
     schema = model.model_json_schema(mode=mode, ref_template="#/components/schemas/{model}", schema_generator=_Untitled)
@@ -138,7 +138,7 @@ def _reference(name: str, schemas: dict[str, Any], mode: Literal["validation", "
 
 
 def _problems(kinds: Sequence[type[Problem]], shared: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """References to the responses for the problems that a route can answer with, by status. Adds them to `shared`.
+    """Return references to the responses for a route's problems, by status. Add the responses to `shared`.
 
     A shared response is named by its codes, so that routes with the same problems share it.
     """

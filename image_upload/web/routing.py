@@ -20,7 +20,7 @@ from image_upload.limits import BODY_TIMEOUT_S, CONTENT_LENGTH_MAX_DIGITS, JSON_
 
 _KEY: Final = "x-documented"
 
-# A problem document in the words of one protocol's clients.
+# Returns a problem document in the form of one protocol's clients.
 ErrorFormatter = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -52,36 +52,36 @@ def documented(*problems: type[Problem], answer: str | tuple[str, ...] = (), **f
 
 
 class TokenDependency:
-    """A dependency of routes that reads a bearer token; the document says of each route that has one what it needs."""
+    """A dependency that reads a bearer token. The OpenAPI document shows it as a security requirement of the route."""
 
-    # False: a request without a token is served as well.
+    # False: a request without a token is also served.
     requires_token: bool
 
 
 class DeclaredRoute(APIRoute):
-    """FastAPI's route, which holds requests to what it declares."""
+    """FastAPI's route, which enforces its declaration."""
 
     declared: Declared
 
     def __init__(
         self, path: str, endpoint: Callable[..., Any], *, openapi_extra: Mapping[str, Any] | None = None, **facts: Any
     ) -> None:
-        # FastAPI would copy it into the document.
+        # Removed, because FastAPI would copy it into the document.
         extra = dict(openapi_extra or {})
         self.declared = extra.pop(_KEY, Declared())
         super().__init__(path, endpoint, openapi_extra=extra or None, **facts)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application. FastAPI wants a stack in the scope, for the files of forms that it reads itself."""
+        """Handle a request. FastAPI needs an exit stack in the scope, for the files of forms that it reads itself."""
         async with AsyncExitStack() as stack:
             scope["fastapi_middleware_astack"] = stack
             await super().handle(scope, bounded(scope, receive, self.declared), send)
 
 
 class DirectRoute(Route):
-    """A route without what FastAPI does for each request (dependencies, exit stacks: 27 us), for the hot path.
+    """A route without FastAPI's work for each request (dependencies, exit stacks: 27 us), for the hot path.
 
-    Its endpoint takes the request and returns the response. In the document it looks like any other route.
+    Its endpoint takes the request and returns the response. The document shows it like any other route.
     """
 
     def __init__(
@@ -113,10 +113,10 @@ class Routes(APIRouter):
 
 
 class LazyRouter(BaseRoute):
-    """A room's routes, built by the first request for one of them: a route costs a start of the service 0.2 ms.
+    """A room's routes, built by the first request for one of them, because a route adds 0.2 ms to the service's start.
 
-    `prefixes` are what their paths begin with. `format_error` is for a protocol with its own form of errors: it is
-    asked for every error of these paths, also where no route was reached.
+    `prefixes` are the starts of their paths. `format_error` is for a protocol with its own form of errors: it formats
+    every error of these paths, also if no route was reached.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class LazyRouter(BaseRoute):
 
     @functools.cached_property
     def routes(self) -> Sequence[BaseRoute]:
-        """The routes themselves."""
+        """The routes, built at first use."""
         return self._build().routes
 
     def lead(self, path: str) -> dict[str, Any] | None:
@@ -149,7 +149,7 @@ class LazyRouter(BaseRoute):
         return best
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application: the route that matched."""
+        """Handle a request by the matched route."""
         await scope["lazy_route"].handle(scope, receive, send)
 
 
@@ -215,7 +215,7 @@ def bounded(scope: Scope, receive: Receive, limits: Declared) -> Receive:
         if name == b"content-length" and (length_of(value) or 0) > most:
             raise _too_large(most)
     received = 0
-    # A Function URL hands over the whole body at once.
+    # A Function URL passes the whole body at once.
     ends_at_s = None
     if timeout_s is not None and "aws.event" not in scope:
         ends_at_s = asyncio.get_running_loop().time() + timeout_s
@@ -234,7 +234,7 @@ def bounded(scope: Scope, receive: Receive, limits: Declared) -> Receive:
                     facts={"seconds": f"{timeout_s:g}"},
                 ) from None
         if not message.get("more_body", False):
-            # Behind the body's end a message tells that the client has gone, whenever that may be.
+            # After the body's end, `receive` waits for the client's disconnect, without a limit.
             ends_at_s = None
         received += len(message.get("body", b""))
         if received > most:

@@ -1,4 +1,4 @@
-"""FastAPI with our own surroundings: what wraps every request, and where its routes come from."""
+"""FastAPI with the service's own middleware and routers."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,7 +14,7 @@ from image_upload.web.routing import DeclaredRoute, LazyRouter
 
 
 class Service(FastAPI):
-    """The rooms' routes, the first router asked first. `closing` ends what requests have opened, in this order."""
+    """The routes of all rooms, matched in the order of `routers`. `closing` closes connections at the end, in order."""
 
     def __init__(
         self,
@@ -35,23 +35,23 @@ class Service(FastAPI):
             redoc_url=None,
             lifespan=lifespan,
             redirect_slashes=False,  # see `routing.without_slash`
-            # Our own log has what is needed, redacted; FastAPI's instrumentation would export URLs as they are.
+            # FastAPI's instrumentation would export URLs with their secrets; the service's own log redacts them.
             telemetry={"tracing": False, "metrics": False, "logs": False},
             middleware=middleware,
         )
         self.router.route_class = DeclaredRoute
-        # Not include_router: it puts a router of its own around each, 10 to 20 us on every request.
+        # Not include_router, which wraps each in a router of its own: 10 to 20 us for every request.
         self.router.routes[:0] = [
             route for each in routers for route in ([each] if isinstance(each, LazyRouter) else each.routes)
         ]
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Ours alone. What the frameworks put around it (errors, telemetry, a stack for files) `Problems` does."""
+        """Build the service's middleware alone. `Problems` replaces the frameworks' own (errors, telemetry, files)."""
         app: ASGIApp = self.router
         for layer, args, options in reversed(self.user_middleware):
             app = layer(app, *args, **options)
         return app
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document, made once."""
+        """Return the OpenAPI document, which is made once."""
         return openapi.describe(self)
