@@ -183,7 +183,7 @@ class Problems:
 
 
 def _check_head(scope: Scope) -> None:
-    """Return what reading the body raised: FastAPI wraps it into an HTTPException."""
+    """Raise `HeadTooLarge` for a path, query and headers that are too long together."""
     head_bytes = len(scope["path"]) + len(scope["query_string"])
     for name, value in scope["headers"]:
         head_bytes += len(name) + len(value)
