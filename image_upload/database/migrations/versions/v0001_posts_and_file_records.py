@@ -1,4 +1,4 @@
-"""Return the routes of posts and file records."""
+"""Posts and file records: a table for each."""
 
 import sqlalchemy as sa
 from alembic import op
