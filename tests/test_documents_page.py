@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
+from image_upload import s3_service
 from image_upload.__main__ import COMMANDS
 from image_upload.domain import purposes
 from image_upload.errors import every_problem
-from image_upload.library import Library
 from image_upload.limits import S3_PUT_MAX_BYTES
+from image_upload.s3_service import S3Service
 from image_upload.settings import every_setting
 from tests.conftest import Start
 from tests.infra.template import TEMPLATE
@@ -47,9 +48,7 @@ def is_command(text: str) -> bool:
 
 
 def is_function(text: str) -> bool:
-    return text == f"{Library.__module__.removesuffix('.objects')}.Library" or inspect.isfunction(
-        getattr(Library, text, None)
-    )
+    return text == s3_service.__name__ or inspect.isfunction(getattr(S3Service, text.removeprefix("s3_service."), None))
 
 
 # What a name looks like → whether there is such a thing.
@@ -65,7 +64,7 @@ KINDS: dict[str, Callable[[str], bool]] = {
     r"make \w+": lambda text: f"\n{text.removeprefix('make ')}: " in read("Makefile"),
     r"python test_local\.py.*": lambda text: text in read("test_local.py"),
     r"(python -m image_upload|bucket-rules) .*": is_command,
-    r"\w+_file|get_file_url|image_upload\..*": is_function,
+    r"\w+_file|s3_service\.\w+|get_file_url|generate_download_url|image_upload\..*": is_function,
     r"[a-z]+-[a-z-]+": lambda text: text in {problem.code for problem in every_problem()},
     r"\.[\w./]+": lambda text: (ROOT / text).exists() or f"\n{text}\n" in f"\n{read('.gitignore')}",
     r"/docs": lambda text: text == "/docs",

@@ -172,14 +172,26 @@ class Library:
         not a picture, because a stored page would run on the bucket's host. `<img>` and `<audio>` work anyway.
         """
         keys.check(key)
-        if not 1 <= expires_in <= PRESIGN_MAX_S:
-            raise invalid("expires_in", f"not between 1 and {PRESIGN_MAX_S} seconds")
+        _check_expiry(expires_in)
         name = keys.check_filename(filename) if filename is not None else None
         purpose = purposes.of_key(key, purposes.every())
         is_picture = purpose is not None and all(each.startswith("image/") for each in purpose.types)
         disposition = content_disposition(name, attachment=as_download or not is_picture)
         presigner = await self._bucket.presigner(expires_in)
         url = presigner.url("GET", key, query={"response-content-disposition": disposition} if disposition else None)
+        return FileUrl(url, presigner.validity.seconds)
+
+    async def get_upload_url(
+        self, key: str, expires_in: int = FILE_URL_EXPIRES_S, content_type: str | None = None
+    ) -> FileUrl:
+        """Return a presigned PUT for `expires_in` seconds (at most seven days). With a type, S3 takes no other.
+
+        Length and checksum are not signed: `POST /uploads` signs them.
+        """
+        keys.check(key)
+        _check_expiry(expires_in)
+        presigner = await self._bucket.presigner(expires_in)
+        url = presigner.url("PUT", key, headers={"Content-Type": content_type} if content_type else None)
         return FileUrl(url, presigner.validity.seconds)
 
     def cdn_url(self, key: str) -> str | None:
@@ -256,3 +268,8 @@ def missing(concealed_key: str | None = None) -> ObjectMissing:
     return ObjectMissing(
         "There is no such object of yours. Compare the key with the one you were given.", concealed_key=concealed_key
     )
+
+
+def _check_expiry(expires_in: int) -> None:
+    if not 1 <= expires_in <= PRESIGN_MAX_S:
+        raise invalid("expires_in", f"not between 1 and {PRESIGN_MAX_S} seconds")
