@@ -199,7 +199,7 @@ class QuotaExceeded(TooManyRequests):
 
 
 class RateLimitUnavailable(Problem):
-    """The Redis that counts requests and quotas does not answer, and `RATE_LIMIT_FAILS` is `closed`.
+    """The Redis or database that counts requests and quotas does not answer, and `RATE_LIMIT_FAILS` is `closed`.
 
     Try again after `Retry-After` seconds. The operator finds the reason in the log as `rate limits not shared`.
     """

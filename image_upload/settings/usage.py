@@ -49,9 +49,9 @@ class UsageSettings(Section):
         description="rediss://[user:password@]host[:port][/database] of a Redis; redis:// only outside production",
         check=_redis_url,
     )
-    """Where rate limits and quotas are counted for all processes. Without it each process counts by itself; on
-    Lambda that is each environment, so that a client whose requests are spread over ten of them may send ten times
-    as many."""
+    """Where rate limits and quotas are counted for all processes. Without it quotas are counted in the database, if
+    `DATABASE_URL` is set, and each process counts the rest by itself; on Lambda that is each environment, so that a
+    client whose requests are spread over ten of them may send ten times as many."""
 
     rate_limit_per_user: str | None = setting(
         "RATE_LIMIT_PER_USER",
@@ -76,8 +76,8 @@ class UsageSettings(Section):
         default="open",
         description="open or closed",
     )
-    """If Redis does not answer: `open` counts in the process until it does, `closed` answers 503
-    `rate-limit-unavailable`."""
+    """If Redis, or the database that counts quotas, does not answer: `open` counts in the process until it does,
+    `closed` answers 503 `rate-limit-unavailable`."""
 
     quota_bytes_per_day: int | None = setting(
         "QUOTA_BYTES_PER_DAY",
@@ -87,8 +87,8 @@ class UsageSettings(Section):
         description="bytes that a user may store in a day, a whole number from 1; empty for no quota",
     )
     """Bytes that one user may store in a day of UTC. What is minted is reserved with its size until its end is
-    known: docs/decisions/quotas.md. Above: 429 `quota-exceeded` with what is left. On Lambda it needs `REDIS_URL` to
-    mean one user rather than one user in each environment."""
+    known: docs/decisions/quotas.md. Above: 429 `quota-exceeded` with what is left. On Lambda it needs `REDIS_URL` or
+    `DATABASE_URL` to mean one user rather than one user in each environment."""
 
     quota_files_per_day: int | None = setting(
         "QUOTA_FILES_PER_DAY",

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
+from image_upload.database.database import Database
 from image_upload.domain import keys
 from image_upload.errors import Problem, QuotaExceeded, RateLimitUnavailable
 from image_upload.languages.wording import human_bytes
@@ -20,6 +21,7 @@ from image_upload.usage.quota_store import Allowance, MemoryQuotaStore, Usage, U
 
 if TYPE_CHECKING:
     from image_upload.usage.redis_quota_store import RedisQuotaStore
+    from image_upload.usage.sql_quota_store import SqlQuotaStore
 
 log = logging.getLogger(__name__)
 
@@ -37,23 +39,27 @@ _LEFT = {
 class DailyQuotas:
     """One allowance for each user and day. The owner tag in a key identifies the user.
 
+    Processes share what is counted in Redis (REDIS_URL), else in the database (DATABASE_URL). Without both, and while
+    the shared store fails, each process counts by itself.
+
     `confirm` is called with the key of an expired plan, and settles its reservation. It raises the problems of S3.
     """
 
     enabled: ClassVar[bool] = True
 
-    def __init__(self, settings: UsageSettings, confirm: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, settings: UsageSettings, database: Database, confirm: Callable[[str], Awaitable[None]]) -> None:
         self._allowance = Allowance(settings.quota_bytes_per_day, settings.quota_files_per_day)
         self._confirm = confirm
         self._closes = settings.rate_limit_fails == "closed"
         self._url = settings.redis_url
+        self._database = database
         self._own = MemoryQuotaStore()
-        self._opened: RedisQuotaStore | None = None
+        self._opened: RedisQuotaStore | SqlQuotaStore | None = None
 
     async def reserve(self, key: str, most_bytes: int, ends_at: datetime) -> None:
         """Reserve bytes and a file for this key, which may be stored until `ends_at`. Raises `QuotaExceeded`.
 
-        Raises `RateLimitUnavailable` if Redis does not answer and RATE_LIMIT_FAILS is closed.
+        Raises `RateLimitUnavailable` if the shared store does not answer and RATE_LIMIT_FAILS is closed.
         """
         now = time.time()
         taken = await self._reserve(now, key, most_bytes, int(ends_at.timestamp()))
@@ -122,11 +128,15 @@ class DailyQuotas:
         )
 
     @property
-    def _shared(self) -> "RedisQuotaStore | None":
+    def _shared(self) -> "RedisQuotaStore | SqlQuotaStore | None":
         if self._opened is None and self._url is not None:
             from image_upload.usage.redis_quota_store import RedisQuotaStore  # redis-py takes 150 ms
 
             self._opened = RedisQuotaStore(self._url.get_secret_value())
+        elif self._opened is None and self._database.is_configured:
+            from image_upload.usage.sql_quota_store import SqlQuotaStore  # SQLAlchemy takes 200 ms
+
+            self._opened = SqlQuotaStore(self._database.records)
         return self._opened
 
     async def aclose(self) -> None:

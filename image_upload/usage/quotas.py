@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import ClassVar, Protocol
 
+from image_upload.database.database import Database
 from image_upload.settings.usage import UsageSettings
 
 
@@ -38,10 +39,10 @@ class NoQuotas:
         """Do nothing."""
 
 
-def quotas_of(settings: UsageSettings, confirm: Callable[[str], Awaitable[None]]) -> Quotas:
-    """Return the quotas that the settings set. `confirm` is passed to `DailyQuotas`."""
+def quotas_of(settings: UsageSettings, database: Database, confirm: Callable[[str], Awaitable[None]]) -> Quotas:
+    """Return the quotas that the settings set. `database` and `confirm` are passed to `DailyQuotas`."""
     if settings.quota_bytes_per_day is None and settings.quota_files_per_day is None:
         return NoQuotas()
     from image_upload.usage.daily_quotas import DailyQuotas  # 2 ms, and most services have none
 
-    return DailyQuotas(settings, confirm)
+    return DailyQuotas(settings, database, confirm)
