@@ -99,6 +99,26 @@ class UsageSettings(Section):
     )
     """The same in files."""
 
+    quota_bytes_total: int | None = setting(
+        "QUOTA_BYTES_TOTAL",
+        default=None,
+        least=1,
+        most=QUOTA_MAX,
+        description="bytes that a user may have in store, a whole number from 1; empty for no quota",
+    )
+    """Bytes that one user may have in store at a time, with what is minted and not sent yet. `DELETE` gives them
+    back, and so does the life time of a purpose. Needs `DATABASE_URL`, where all quotas are then counted, also with
+    `REDIS_URL`. What was stored before it was set does not count."""
+
+    quota_files_total: int | None = setting(
+        "QUOTA_FILES_TOTAL",
+        default=None,
+        least=1,
+        most=QUOTA_MAX,
+        description="files that a user may have in store, a whole number from 1; empty for no quota",
+    )
+    """The same in files."""
+
     trusted_proxies: CommaList = setting(
         "TRUSTED_PROXIES",
         default=(),
@@ -109,3 +129,12 @@ class UsageSettings(Section):
     Lambda the address is the Function URL's own `sourceIp`: of `X-Forwarded-For` a Function URL passes on the
     leftmost part only, which a client can write. Run uvicorn with `--no-proxy-headers`, so that nothing else decides
     about it."""
+
+    @property
+    def has_quotas(self) -> bool:
+        """Whether anything is limited for a day or in total."""
+        limits = (
+            *(self.quota_bytes_per_day, self.quota_files_per_day),
+            *(self.quota_bytes_total, self.quota_files_total),
+        )
+        return any(each is not None for each in limits)

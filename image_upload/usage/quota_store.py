@@ -12,11 +12,20 @@ class Usage(NamedTuple):
     held_files: int
 
 
+class TotalUsage(Usage):
+    """The same of all days together."""
+
+
 class Allowance(NamedTuple):
-    """The most bytes and files of a day; None is unlimited."""
+    """The most bytes and files, of a day or of all days together; None is unlimited."""
 
     max_bytes: int | None
     max_files: int | None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anything is limited."""
+        return self != (None, None)
 
     def admits(self, held: Usage, size_bytes: int) -> bool:
         """Return whether there is room for one more file of this size."""
