@@ -192,6 +192,22 @@ def test_over_http_deleting_makes_room(place: Place, start: Start, web: httpx.Cl
     assert web.post(f"{service}/uploads", json={**SPEC, "size": 100}, headers=bearer()).status_code == 200
 
 
+def test_over_http_a_deleted_upload_in_parts_makes_room_at_once(place: Place, start: Start, web: httpx.Client) -> None:
+    service = start(JWT_SECRET=SECRET, QUOTA_BYTES_TOTAL="100", DATABASE_URL=place.url)
+
+    def ask(method: str, path: str, **given: Any) -> httpx.Response:
+        return web.request(method, service + path, headers=bearer(), **given)
+
+    whole = {**SPEC, "size": 100}
+    plan = ask("POST", "/uploads", json={**whole, "accepts": ["multipart"]}).json()
+    etag = web.put(plan["parts"][0]["url"], content=b"x" * 100).headers["etag"]
+    done = ask("POST", f"/uploads/{plan['ticket']}/complete", json={"parts": [{"partNumber": 1, "etag": etag}]})
+    assert done.status_code == 200, done.text
+    problem(ask("POST", "/uploads", json={**whole, "size": 1}), 429, "quota-exceeded")
+    assert ask("DELETE", f"/images/{plan['objectKey']}").status_code == 204
+    assert ask("POST", "/uploads", json=whole).status_code == 200
+
+
 @pytest.mark.parametrize("name", ["QUOTA_BYTES_TOTAL", "QUOTA_FILES_TOTAL"])
 def test_a_total_without_a_database_stops_the_start(name: str) -> None:
     with pytest.raises(SettingsError, match=f"{name}: without DATABASE_URL"):
