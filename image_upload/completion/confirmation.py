@@ -88,7 +88,8 @@ async def confirm(
                     record = await context.database.records.expire(record)
             await context.quotas.settle(key, None)
         return Confirmation(None, record)
-    return await _settle(context, found, record, row, allowed)
+    # What a ticket leads to is completed once.
+    return await _settle(context, found, record, row, allowed, is_over=is_over or allowed is not None)
 
 
 async def confirm_record(context: Context, record: Record, *, is_over: bool = False) -> Record:
@@ -109,6 +110,8 @@ async def _settle(
     record: Record | None,
     row: RowPolicy,
     allowed: AllowedSize | None,
+    *,
+    is_over: bool,
 ) -> Confirmation:
     """Settle row, object and quota by S3's description."""
     fault = None
@@ -132,7 +135,7 @@ async def _settle(
         # Row first: if this call is interrupted here, the next one still finds the object and removes it.
         async with map_s3_errors():
             await objects.delete(context.bucket, found.key, etag=found.etag)
-    await context.quotas.settle(found.key, found.size_bytes if fault is None else None)
+    await context.quotas.settle(found.key, found.size_bytes if fault is None else None, is_over=is_over)
     return Confirmation(found, record, fault)
 
 

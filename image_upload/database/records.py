@@ -174,9 +174,11 @@ class Records:
         row = await self.run(work)
         return None if row is None else _record(row)
 
-    async def run(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
-        """Run `work` in one transaction; run it again after a conflict of two transactions."""
-        for left in reversed(range(DATABASE_ATTEMPTS)):
+    async def run(
+        self, work: Callable[[AsyncConnection], Awaitable[Answer]], attempts: int = DATABASE_ATTEMPTS
+    ) -> Answer:
+        """Run `work` in one transaction; run it again after a conflict of two transactions, up to `attempts` times."""
+        for left in reversed(range(attempts)):
             try:
                 async with asyncio.timeout(at_most(self._timeout_s)), self._engine.begin() as connection:
                     return await work(connection)

@@ -97,6 +97,55 @@ uploads: Final = Table(
     UniqueConstraint("state", "ends_at", "id"),
 )
 
+# What a user holds of a day's quota, stored and reserved, in one row that one UPDATE checks: `usage.sql_quota_store`.
+quota_usage: Final = Table(
+    "quota_usage",
+    metadata,
+    # In UTC, such as 2026-11-20; `total` for all days, where QUOTA_BYTES_TOTAL or QUOTA_FILES_TOTAL is set.
+    Column("day", String(10), primary_key=True),
+    # The tag in the user's keys (`keys.owner_tag`).
+    Column("owner", String(32), primary_key=True),
+    Column("held_bytes", BigInteger, nullable=False),
+    Column("held_files", BigInteger, nullable=False),
+    CheckConstraint("held_bytes >= 0", name="held_bytes"),
+    CheckConstraint("held_files >= 0", name="held_files"),
+)
+
+# A plan whose end is not known yet. `held_bytes` of its day includes its size.
+quota_reservations: Final = Table(
+    "quota_reservations",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("key", String(S3_KEY_MAX_BYTES), nullable=False, unique=True),
+    Column("day", String(10), nullable=False),
+    Column("owner", String(32), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("ends_at", Moment, nullable=False),
+    CheckConstraint("size >= 0", name="size"),
+    CheckConstraint("key <> ''", name="key"),
+    UniqueConstraint("owner", "ends_at", "id"),
+)
+
+# A file that counts in the `total` of its user, from its plan until it is deleted.
+quota_files: Final = Table(
+    "quota_files",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("key", String(S3_KEY_MAX_BYTES), nullable=False, unique=True),
+    Column("owner", String(32), nullable=False),
+    # The reserved size until it is stored.
+    Column("size", BigInteger, nullable=False),
+    # When the permission to upload ends.
+    Column("ends_at", Moment, nullable=False),
+    Column("stored", Boolean, nullable=False),
+    # When the life time of its purpose is over; null for ever.
+    Column("kept_until", Moment, nullable=True),
+    CheckConstraint("size >= 0", name="size"),
+    CheckConstraint("key <> ''", name="key"),
+    CheckConstraint("stored OR kept_until IS NULL", name="kept_until"),
+    UniqueConstraint("owner", "stored", "ends_at", "id"),
+)
+
 # No foreign keys: Aurora DSQL has none.
 users: Final = Table(
     "users",

@@ -189,17 +189,18 @@ class TooManyRequests(Problem):
 
 
 class QuotaExceeded(TooManyRequests):
-    """The user may store no more bytes or files today (`left_bytes`, `left_files`; null: no limit). What was minted and
-    not sent counts for its time.
+    """The user may store no more bytes or files today, or none in total (`left_bytes`, `left_files`; null: no limit).
+    What was minted and not sent counts for its time.
 
-    Wait until `resets_at`, or send less. Give up uploads that you will not finish: `DELETE /uploads/{ticket}`.
+    Wait until `resets_at`, or send less; where it is null, delete files. Give up uploads that you will not finish:
+    `DELETE /uploads/{ticket}`.
     """
 
     status, code, title = 429, "quota-exceeded", "Quota exceeded"
 
 
 class RateLimitUnavailable(Problem):
-    """The Redis that counts requests and quotas does not answer, and `RATE_LIMIT_FAILS` is `closed`.
+    """The Redis or database that counts requests and quotas does not answer, and `RATE_LIMIT_FAILS` is `closed`.
 
     Try again after `Retry-After` seconds. The operator finds the reason in the log as `rate limits not shared`.
     """

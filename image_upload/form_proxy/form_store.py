@@ -97,7 +97,7 @@ async def store_form(
 
 
 async def _confirmed(form_store: FormStore, kept: StoredFile) -> StoredFile:
-    await confirm(form_store.context, kept.key, row="none", found=kept.stored)
+    await confirm(form_store.context, kept.key, row="none", found=kept.stored, is_over=True)
     return kept
 
 

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
 from image_upload.auth.principals import ANONYMOUS_ID
+from image_upload.completion.context import CompletionContext
 from image_upload.domain import keys, metadata, purposes
 from image_upload.errors import EmptyFile, ObjectMissing, StorageUnavailable
 from image_upload.library.disposition import content_disposition
@@ -24,7 +25,6 @@ from image_upload.library.listing import list_own
 from image_upload.library.pages import FilePage, PageTokens, invalid
 from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
 from image_upload.s3 import objects, transfer
-from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import map_s3_errors
 from image_upload.s3.objects import StoredObject
 from image_upload.s3.part_reader import FileSource
@@ -46,17 +46,18 @@ class FileUrl(NamedTuple):
 
 
 class Library:
-    """The objects of one bucket. Close the connections with `aclose`, or use `async with`."""
+    """The objects of the context's bucket. Close the connections with `aclose`, or use `async with`."""
 
-    def __init__(self, bucket: Bucket, page_tokens: PageTokens) -> None:
-        self._bucket = bucket
+    def __init__(self, context: CompletionContext, page_tokens: PageTokens) -> None:
+        self._context = context
+        self._bucket = context.bucket
         self._page_tokens = page_tokens
 
     @classmethod
     def of(cls, settings: Settings | Mapping[str, str]) -> "Library":
         """Return the library for the bucket of settings, or of a mapping like `os.environ`. Raises `SettingsError`."""
         known = settings if isinstance(settings, Settings) else load(settings, serving=False)
-        return cls(Bucket(known.storage), PageTokens(known.auth))
+        return cls(CompletionContext(known.storage, known.database, known.usage), PageTokens(known.auth))
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,8 +68,8 @@ class Library:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections to S3."""
-        await self._bucket.aclose()
+        """Close the connections to S3, and to the database if it counted quotas."""
+        await self._context.aclose()
 
     async def upload_file(
         self,
@@ -153,10 +154,14 @@ class Library:
         return fingerprint_of(stored, first.size_bytes if first else None)
 
     async def delete_file(self, key: str) -> None:
-        """Delete an object. A missing object is no error. In a versioned bucket earlier versions stay."""
+        """Delete an object, and give back what it held of its user's total quota.
+
+        A missing object is no error. In a versioned bucket earlier versions stay.
+        """
         keys.check(key)
         async with map_s3_errors():
             await objects.delete(self._bucket, key)
+        await self._context.quotas.release(key)
 
     async def get_file_url(
         self,

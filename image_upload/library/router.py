@@ -3,17 +3,17 @@
 from fastapi import APIRouter
 
 from image_upload.auth.dependencies import PrincipalOf
-from image_upload.s3.bucket import Bucket
+from image_upload.completion.context import CompletionContext
 from image_upload.settings.auth import AuthSettings
 from image_upload.web.routing import LazyRouter
 
 
-def router(settings: AuthSettings, bucket: Bucket, principal_of: PrincipalOf) -> LazyRouter:
+def router(settings: AuthSettings, context: CompletionContext, principal_of: PrincipalOf) -> LazyRouter:
     """Return the router that lists, reads, describes and deletes stored files."""
 
     def build() -> APIRouter:
         from image_upload.library import routes  # 6 ms with its routes
 
-        return routes.router(settings, bucket, principal_of)
+        return routes.router(settings, context, principal_of)
 
     return LazyRouter(("/images/", "/api/v1/s3/file"), build)

@@ -14,11 +14,11 @@ from image_upload import errors
 from image_upload.auth import permissions
 from image_upload.auth.dependencies import PrincipalOf
 from image_upload.auth.principals import Principal
+from image_upload.completion.context import CompletionContext
 from image_upload.library.access import Access
 from image_upload.library.objects import FILE_URL_EXPIRES_S, LIST_DEFAULT_KEYS, Library
 from image_upload.library.pages import PageTokens
 from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
-from image_upload.s3.bucket import Bucket
 from image_upload.s3.objects import StoredObject
 from image_upload.settings.auth import AuthSettings
 from image_upload.telemetry import audit
@@ -60,12 +60,12 @@ _Name = Annotated[
 ]
 
 
-def router(settings: AuthSettings, bucket: Bucket, principal_of: PrincipalOf) -> APIRouter:
+def router(settings: AuthSettings, context: CompletionContext, principal_of: PrincipalOf) -> APIRouter:
     """Return the library's routes for one bucket."""
     routes = Routes(tags=["Reading and managing"])
     reader = Annotated[Principal, Depends(principal_of.needs("read"))]
     manager = Annotated[Principal, Depends(principal_of.needs("manage"))]
-    library = Library(bucket, PageTokens(settings))
+    library = Library(context, PageTokens(settings))
     access = Access(settings, library)
 
     _images(routes, library, access, reader, manager)

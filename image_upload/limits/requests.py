@@ -326,7 +326,8 @@ RATE_LIMIT_WINDOW_MAX_S: Final = 86_400
 REDIS_TIMEOUT_S: Final = 0.5
 """Connection and answer together. Above: `RATE_LIMIT_FAILS` decides."""
 REDIS_REST_S: Final = 5.0
-"""After a failure Redis is left alone so long, so that not every request waits for it."""
+"""After a failure Redis, or the database that counts quotas, is left alone so long, so that not every request waits for
+it."""
 REDIS_CONNECTIONS: Final = 16
 """Connections of one process for rate limits, and as many for quotas where there are any. More requests at once wait
 for each other, and are not taken for a failure of Redis.
@@ -345,7 +346,10 @@ size had been stored.
 our own choice; about 300 bytes each
 """
 QUOTA_KEEP_S: Final = 2 * 86_400
-"""How long Redis keeps the account of a day: longer than the day."""
+"""How long Redis or the database keeps the account of a day: longer than the day."""
+QUOTA_ATTEMPTS: Final = 20
+"""After so many transactions that collided with another one of the same user, the database counts as failed. Only those
+of Aurora DSQL collide; on PostgreSQL they wait for each other."""
 QUOTA_MAX: Final = 2**53 - 1
 """Above: the service does not start. It is 9 PB.
 

@@ -186,6 +186,8 @@ def stand_in(settings: Settings) -> Settings:
         "rate_limit_per_address": OFF,
         "quota_bytes_per_day": None,
         "quota_files_per_day": None,
+        "quota_bytes_total": None,
+        "quota_files_total": None,
         "database_url": None,
     }
     if settings.auth.jwt_secret is None:

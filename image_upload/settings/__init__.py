@@ -109,6 +109,9 @@ def _between(given: Mapping[str, str]) -> dict[str, str]:
     wrong = {}
     if given.keys() & {"GOOGLE_CLIENT_ID", "GITHUB_CLIENT_ID"} and "JWT_SECRET" not in given:
         wrong["JWT_SECRET"] = "missing; who signs in gets a token that is signed with it"
+    for name in ("QUOTA_BYTES_TOTAL", "QUOTA_FILES_TOTAL"):
+        if name in given and "DATABASE_URL" not in given:
+            wrong[name] = "without DATABASE_URL nothing is counted for longer than a day"
     return wrong
 
 

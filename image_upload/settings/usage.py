@@ -49,9 +49,9 @@ class UsageSettings(Section):
         description="rediss://[user:password@]host[:port][/database] of a Redis; redis:// only outside production",
         check=_redis_url,
     )
-    """Where rate limits and quotas are counted for all processes. Without it each process counts by itself; on
-    Lambda that is each environment, so that a client whose requests are spread over ten of them may send ten times
-    as many."""
+    """Where rate limits and quotas are counted for all processes. Without it quotas are counted in the database, if
+    `DATABASE_URL` is set, and each process counts the rest by itself; on Lambda that is each environment, so that a
+    client whose requests are spread over ten of them may send ten times as many."""
 
     rate_limit_per_user: str | None = setting(
         "RATE_LIMIT_PER_USER",
@@ -76,8 +76,8 @@ class UsageSettings(Section):
         default="open",
         description="open or closed",
     )
-    """If Redis does not answer: `open` counts in the process until it does, `closed` answers 503
-    `rate-limit-unavailable`."""
+    """If Redis, or the database that counts quotas, does not answer: `open` counts in the process until it does,
+    `closed` answers 503 `rate-limit-unavailable`."""
 
     quota_bytes_per_day: int | None = setting(
         "QUOTA_BYTES_PER_DAY",
@@ -87,8 +87,8 @@ class UsageSettings(Section):
         description="bytes that a user may store in a day, a whole number from 1; empty for no quota",
     )
     """Bytes that one user may store in a day of UTC. What is minted is reserved with its size until its end is
-    known: docs/decisions/quotas.md. Above: 429 `quota-exceeded` with what is left. On Lambda it needs `REDIS_URL` to
-    mean one user rather than one user in each environment."""
+    known: docs/decisions/quotas.md. Above: 429 `quota-exceeded` with what is left. On Lambda it needs `REDIS_URL` or
+    `DATABASE_URL` to mean one user rather than one user in each environment."""
 
     quota_files_per_day: int | None = setting(
         "QUOTA_FILES_PER_DAY",
@@ -96,6 +96,26 @@ class UsageSettings(Section):
         least=1,
         most=QUOTA_MAX,
         description="files that a user may store in a day, a whole number from 1; empty for no quota",
+    )
+    """The same in files."""
+
+    quota_bytes_total: int | None = setting(
+        "QUOTA_BYTES_TOTAL",
+        default=None,
+        least=1,
+        most=QUOTA_MAX,
+        description="bytes that a user may have in store, a whole number from 1; empty for no quota",
+    )
+    """Bytes that one user may have in store at a time, with what is minted and not sent yet. `DELETE` gives them
+    back, and so does the life time of a purpose. Needs `DATABASE_URL`, where all quotas are then counted, also with
+    `REDIS_URL`. What was stored before it was set does not count."""
+
+    quota_files_total: int | None = setting(
+        "QUOTA_FILES_TOTAL",
+        default=None,
+        least=1,
+        most=QUOTA_MAX,
+        description="files that a user may have in store, a whole number from 1; empty for no quota",
     )
     """The same in files."""
 
@@ -109,3 +129,12 @@ class UsageSettings(Section):
     Lambda the address is the Function URL's own `sourceIp`: of `X-Forwarded-For` a Function URL passes on the
     leftmost part only, which a client can write. Run uvicorn with `--no-proxy-headers`, so that nothing else decides
     about it."""
+
+    @property
+    def has_quotas(self) -> bool:
+        """Whether anything is limited for a day or in total."""
+        limits = (
+            *(self.quota_bytes_per_day, self.quota_files_per_day),
+            *(self.quota_bytes_total, self.quota_files_total),
+        )
+        return any(each is not None for each in limits)

@@ -1,4 +1,4 @@
-"""Quotas: the bytes and files that a user may store in a day (UTC). docs/decisions/quotas.md gives the reasons.
+"""Quotas: the bytes and files that a user may store, in a day (UTC) and in total. docs/decisions/quotas.md says why.
 
 Minting reserves the signed size, so that open plans cannot exceed the quota. `completion.confirm` settles a
 reservation. For an expired plan it is called only when the user needs its quota.
@@ -9,51 +9,74 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
+from image_upload.database.database import Database
 from image_upload.domain import keys
 from image_upload.errors import Problem, QuotaExceeded, RateLimitUnavailable
 from image_upload.languages.wording import human_bytes
 from image_upload.limits import QUOTA_GRACE_S, QUOTA_LOOKS_MAX, REDIS_REST_S
 from image_upload.settings.usage import UsageSettings
-from image_upload.usage.quota_store import Allowance, MemoryQuotaStore, Usage, UsageDay
+from image_upload.usage.quota_store import Allowance, MemoryQuotaStore, TotalUsage, Usage, UsageDay
 
 if TYPE_CHECKING:
     from image_upload.usage.redis_quota_store import RedisQuotaStore
+    from image_upload.usage.sql_quota_store import SqlQuotaStore
 
 log = logging.getLogger(__name__)
 
 _DAY_S = 86_400
 
-# The detail, by whether bytes and files are limited.
-_MORE = "This is more than your quota for today allows. Left of it: "
+# The detail, by whether it is about the total, and whether bytes and files are limited.
+_DAY = "This is more than your quota for today allows. Left of it: "
+_TOTAL = "This is more than your quota for all files allows. Left of it: "
 _LEFT = {
-    (True, True): _MORE + "{size}, number of files: {files}. A new day begins at {resets_at}. Try again then.",
-    (True, False): _MORE + "{size}. A new day begins at {resets_at}. Try again then.",
-    (False, True): _MORE + "number of files: {files}. A new day begins at {resets_at}. Try again then.",
+    (False, True, True): _DAY + "{size}, number of files: {files}. A new day begins at {resets_at}. Try again then.",
+    (False, True, False): _DAY + "{size}. A new day begins at {resets_at}. Try again then.",
+    (False, False, True): _DAY + "number of files: {files}. A new day begins at {resets_at}. Try again then.",
+    (True, True, True): _TOTAL + "{size}, number of files: {files}. Delete files that you do not need.",
+    (True, True, False): _TOTAL + "{size}. Delete files that you do not need.",
+    (True, False, True): _TOTAL + "number of files: {files}. Delete files that you do not need.",
 }
 
 
 class DailyQuotas:
-    """One allowance for each user and day. The owner tag in a key identifies the user.
+    """One allowance for each user and day, one for each user. The owner tag in a key identifies the user.
+
+    Processes share what is counted in Redis (REDIS_URL), else in the database (DATABASE_URL). Without both, and while
+    the shared store fails, each process counts by itself. Only the database counts totals, and then days, too.
 
     `confirm` is called with the key of an expired plan, and settles its reservation. It raises the problems of S3.
+    `kept_days` returns how many days the object under a key is kept; None is for ever.
     """
 
     enabled: ClassVar[bool] = True
 
-    def __init__(self, settings: UsageSettings, confirm: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        settings: UsageSettings,
+        database: Database,
+        confirm: Callable[[str], Awaitable[None]],
+        kept_days: Callable[[str], int | None],
+    ) -> None:
         self._allowance = Allowance(settings.quota_bytes_per_day, settings.quota_files_per_day)
+        self._total = Allowance(settings.quota_bytes_total, settings.quota_files_total)
+        self._counts_totals = self._total.is_set and database.is_configured
+        # Unlimited sums could overflow the store's integers, so without a limit no bytes are counted.
+        self._counts_bytes = settings.quota_bytes_per_day is not None or settings.quota_bytes_total is not None
         self._confirm = confirm
+        self._kept_days = kept_days
         self._closes = settings.rate_limit_fails == "closed"
-        self._url = settings.redis_url
+        self._url = None if self._counts_totals else settings.redis_url
+        self._database = database
         self._own = MemoryQuotaStore()
-        self._opened: RedisQuotaStore | None = None
+        self._in_redis: RedisQuotaStore | None = None
 
     async def reserve(self, key: str, most_bytes: int, ends_at: datetime) -> None:
         """Reserve bytes and a file for this key, which may be stored until `ends_at`. Raises `QuotaExceeded`.
 
-        Raises `RateLimitUnavailable` if Redis does not answer and RATE_LIMIT_FAILS is closed.
+        Raises `RateLimitUnavailable` if the shared store does not answer and RATE_LIMIT_FAILS is closed.
         """
         now = time.time()
         taken = await self._reserve(now, key, most_bytes, int(ends_at.timestamp()))
@@ -62,18 +85,27 @@ class DailyQuotas:
         if taken is not None:
             raise self._exceeded(taken, now)
 
-    async def settle(self, key: str, stored_bytes: int | None) -> None:
-        """Count the bytes that S3 has under the key; None releases the reservation. Safe to repeat; never fails."""
+    async def settle(self, key: str, stored_bytes: int | None, *, is_over: bool = False) -> None:
+        """Count the bytes that S3 has under the key; None releases the reservation. Safe to repeat; never fails.
+
+        `is_over`: nothing can store another file under the key, so that deleting this one gives back its total at once.
+        """
         account = _account(time.time(), key)
-        counted = stored_bytes if self._allowance.max_bytes is not None or stored_bytes is None else 0
+        counted = stored_bytes if self._counts_bytes or stored_bytes is None else 0
         for store in (self._own, self._shared):
             if store is not None:
                 await store.settle(account, key, counted)
+        if is_over and stored_bytes is not None and self._counts_totals:
+            await self._in_database.end(account.owner, key)
+
+    async def release(self, key: str) -> None:
+        """Give back to the user's total what a deleted file held of it. Safe to repeat; never fails."""
+        if self._counts_totals:
+            await self._in_database.release(keys.owner_tag_in(key) or "", key)
 
     async def _reserve(self, now: float, key: str, most_bytes: int, ends_at_s: int) -> Usage | None:
         """Reserve the bytes and a file; return None, or the usage that leaves no room for them."""
-        # Unlimited sums could overflow the store's integers, so without a limit no bytes are counted.
-        wanted = (_account(now, key), key, most_bytes if self._allowance.max_bytes is not None else 0, ends_at_s)
+        wanted = (_account(now, key), key, most_bytes if self._counts_bytes else 0, ends_at_s)
         answer = await self._shared.reserve(*wanted, self._allowance) if self._shared is not None else None
         if answer is None and self._shared is not None and self._closes:
             raise RateLimitUnavailable(
@@ -103,36 +135,41 @@ class DailyQuotas:
         return True
 
     def _exceeded(self, taken: Usage, now: float) -> QuotaExceeded:
+        in_total = isinstance(taken, TotalUsage)
+        allowance = self._total if in_total else self._allowance
+        left = [None if most is None else max(0, most - held) for most, held in zip(allowance, taken, strict=True)]
         resets_in_s = _DAY_S - int(now) % _DAY_S
-        left = [
-            None if most is None else max(0, most - held) for most, held in zip(self._allowance, taken, strict=True)
-        ]
         resets_at = datetime.fromtimestamp(int(now) + resets_in_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return QuotaExceeded(
-            _LEFT[left[0] is not None, left[1] is not None],
-            facts={
-                "size": None if left[0] is None else human_bytes(left[0]),
-                "files": left[1],
-                "resets_at": resets_at,
-            },
-            headers={"Retry-After": str(resets_in_s)},
+            _LEFT[in_total, left[0] is not None, left[1] is not None],
+            facts={"size": None if left[0] is None else human_bytes(left[0]), "files": left[1]}
+            | ({} if in_total else {"resets_at": resets_at}),
+            headers={} if in_total else {"Retry-After": str(resets_in_s)},
             left_bytes=left[0],
             left_files=left[1],
-            resets_at=resets_at,
+            resets_at=None if in_total else resets_at,
         )
 
     @property
-    def _shared(self) -> "RedisQuotaStore | None":
-        if self._opened is None and self._url is not None:
+    def _shared(self) -> "RedisQuotaStore | SqlQuotaStore | None":
+        if self._url is None:
+            return self._in_database if self._database.is_configured else None
+        if self._in_redis is None:
             from image_upload.usage.redis_quota_store import RedisQuotaStore  # redis-py takes 150 ms
 
-            self._opened = RedisQuotaStore(self._url.get_secret_value())
-        return self._opened
+            self._in_redis = RedisQuotaStore(self._url.get_secret_value())
+        return self._in_redis
+
+    @cached_property
+    def _in_database(self) -> "SqlQuotaStore":
+        from image_upload.usage.sql_quota_store import SqlQuotaStore  # SQLAlchemy takes 200 ms
+
+        return SqlQuotaStore(self._database.records, self._total, self._kept_days)
 
     async def aclose(self) -> None:
         """Close the connections to Redis."""
-        if self._opened is not None:
-            await self._opened.aclose()
+        if self._in_redis is not None:
+            await self._in_redis.aclose()
 
 
 def _account(now: float, key: str) -> UsageDay:

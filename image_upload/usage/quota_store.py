@@ -5,11 +5,32 @@ from typing import NamedTuple, Protocol
 from image_upload.limits import QUOTA_OPEN_MAX
 
 
+class Usage(NamedTuple):
+    """The used quota: stored and reserved bytes and files."""
+
+    held_bytes: int
+    held_files: int
+
+
+class TotalUsage(Usage):
+    """The same of all days together."""
+
+
 class Allowance(NamedTuple):
-    """The most bytes and files of a day; None is unlimited."""
+    """The most bytes and files, of a day or of all days together; None is unlimited."""
 
     max_bytes: int | None
     max_files: int | None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anything is limited."""
+        return self != (None, None)
+
+    def admits(self, held: Usage, size_bytes: int) -> bool:
+        """Return whether there is room for one more file of this size."""
+        wanted = (held.held_bytes + size_bytes, held.held_files + 1)
+        return all(most is None or each <= most for each, most in zip(wanted, self, strict=True))
 
 
 class UsageDay(NamedTuple):
@@ -17,13 +38,6 @@ class UsageDay(NamedTuple):
 
     day: str
     owner: str
-
-
-class Usage(NamedTuple):
-    """The used quota: stored and reserved bytes and files."""
-
-    held_bytes: int
-    held_files: int
 
 
 class QuotaStore(Protocol):
@@ -72,11 +86,9 @@ class MemoryQuotaStore:
     ) -> Usage | bool | None:
         """See `QuotaStore`."""
         entries = self._of(account)
-        held = Usage(entries.held.held_bytes + size_bytes, entries.held.held_files + 1)
-        for wanted, most in zip(held, allowance, strict=True):
-            if most is not None and wanted > most:
-                return entries.held
-        entries.held = held
+        if not allowance.admits(entries.held, size_bytes):
+            return entries.held
+        entries.held = Usage(entries.held.held_bytes + size_bytes, entries.held.held_files + 1)
         entries.open[key] = (size_bytes, ends_at_s)
         self._order[account.owner, key] = None
         if len(self._order) > QUOTA_OPEN_MAX:

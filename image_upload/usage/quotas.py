@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import ClassVar, Protocol
 
+from image_upload.database.database import Database
 from image_upload.settings.usage import UsageSettings
 
 
@@ -16,8 +17,14 @@ class Quotas(Protocol):
     async def reserve(self, key: str, most_bytes: int, ends_at: datetime) -> None:
         """Reserve quota for a file under this key, which may be stored until `ends_at`. Raises `QuotaExceeded`."""
 
-    async def settle(self, key: str, stored_bytes: int | None) -> None:
-        """Count the bytes that S3 has under the key; None releases the quota. Safe to repeat; never fails."""
+    async def settle(self, key: str, stored_bytes: int | None, *, is_over: bool = False) -> None:
+        """Count the bytes that S3 has under the key; None releases the quota. Safe to repeat; never fails.
+
+        `is_over`: nothing can store another file under the key.
+        """
+
+    async def release(self, key: str) -> None:
+        """Give back to the user's total what a deleted file held of it. Safe to repeat; never fails."""
 
     async def aclose(self) -> None:
         """Close the connections to a store."""
@@ -31,17 +38,25 @@ class NoQuotas:
     async def reserve(self, key: str, most_bytes: int, ends_at: datetime) -> None:
         """Do nothing."""
 
-    async def settle(self, key: str, stored_bytes: int | None) -> None:
+    async def settle(self, key: str, stored_bytes: int | None, *, is_over: bool = False) -> None:
+        """Do nothing."""
+
+    async def release(self, key: str) -> None:
         """Do nothing."""
 
     async def aclose(self) -> None:
         """Do nothing."""
 
 
-def quotas_of(settings: UsageSettings, confirm: Callable[[str], Awaitable[None]]) -> Quotas:
-    """Return the quotas that the settings set. `confirm` is passed to `DailyQuotas`."""
-    if settings.quota_bytes_per_day is None and settings.quota_files_per_day is None:
+def quotas_of(
+    settings: UsageSettings,
+    database: Database,
+    confirm: Callable[[str], Awaitable[None]],
+    kept_days: Callable[[str], int | None],
+) -> Quotas:
+    """Return the quotas that the settings set. The other arguments are passed to `DailyQuotas`."""
+    if not settings.has_quotas:
         return NoQuotas()
     from image_upload.usage.daily_quotas import DailyQuotas  # 2 ms, and most services have none
 
-    return DailyQuotas(settings, confirm)
+    return DailyQuotas(settings, database, confirm, kept_days)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
@@ -97,13 +98,13 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(place: Place) -> Non
 def checks_of(place: Place) -> list[str]:
     """The table definitions, as the database itself writes them down."""
     if place.is_sqlite:
-        tables = place.sql("SELECT sql FROM sqlite_master WHERE name = 'uploads'")
+        tables = place.sql("SELECT sql FROM sqlite_master WHERE type = 'table' AND name <> 'alembic_version'")
         return sorted(line.strip(" \t,") for row in tables for line in row[0].splitlines())
     return [
         row[0]
         for row in place.sql(
             "SELECT conrelid::regclass || conname || pg_get_constraintdef(oid) FROM pg_constraint "
-            "WHERE conrelid = 'uploads'::regclass ORDER BY 1"
+            "WHERE connamespace = 'public'::regnamespace AND conrelid <> 'alembic_version'::regclass ORDER BY 1"
         )
     ]
 
@@ -111,7 +112,8 @@ def checks_of(place: Place) -> list[str]:
 def test_the_migrations_make_the_checks_of_the_code_too(place: Place) -> None:
     """Alembic compares no CHECK constraints."""
     migrated = checks_of(place)
-    place.sql("DROP TABLE uploads" if place.is_sqlite else "DROP TABLE uploads CASCADE")
+    for table in metadata.tables:
+        place.sql(f"DROP TABLE {table}" if place.is_sqlite else f"DROP TABLE {table} CASCADE")
     target = Target(settings_with(place.url))
     engine = open_for_migrations(target, {} if target.is_sqlite else {"conninfo": place.url})
     try:
@@ -120,6 +122,27 @@ def test_the_migrations_make_the_checks_of_the_code_too(place: Place) -> None:
         engine.dispose()
     assert checks_of(place) == migrated
     assert sum("state = 'stored'" in line.replace("::text", "").replace("(state)", "state") for line in migrated) >= 1
+
+
+def test_a_database_with_rows_gets_the_tables_of_the_quotas(unmigrated: Place) -> None:
+    target = Target(settings_with(unmigrated.url))
+    engine = open_for_migrations(target, {} if target.is_sqlite else {"conninfo": unmigrated.url})
+    config = migration.configuration()
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0003")
+    finally:
+        engine.dispose()
+    columns = "id, kind, user_id, key, filename, content_type, state, ends_at, created_at, updated_at"
+    moment = "2026-11-20 00:00:00"
+    unmigrated.sql(
+        f"INSERT INTO uploads ({columns}) VALUES (1, 'post', 'u', 'k', 'f', 't', 'pending', %s, %s, %s)", *[moment] * 3
+    )
+    assert migration.migrate(settings_with(unmigrated.url)) == ("0003", migration.newest())
+    assert unmigrated.sql("SELECT id FROM uploads") == [(1,)]
+    for table in ("quota_usage", "quota_reservations", "quota_files"):
+        assert unmigrated.sql(f"SELECT * FROM {table}") == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from image_upload.app import create_app
+from image_upload.database.database import Database
 from image_upload.domain import keys
 from image_upload.errors import QuotaExceeded, RateLimitUnavailable, StorageUnavailable
 from image_upload.limits import QUOTA_GRACE_S, REDIS_REST_S
@@ -23,7 +25,7 @@ from image_upload.usage import quota_store
 from image_upload.usage.daily_quotas import DailyQuotas
 from image_upload.usage.quota_store import Allowance, MemoryQuotaStore, Usage, UsageDay
 from tests.conftest import Start, problem
-from tests.database.databases import Place
+from tests.database.databases import POSTGRES, Place, empty, migrated
 from tests.usage.redis_server import Redis
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
@@ -48,10 +50,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.needs("redis"))])
-def kept_in(request: pytest.FixtureRequest) -> dict[str, str]:
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.needs("redis")), "sqlite", POSTGRES])
+def kept_in(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     """Settings of each store in turn."""
-    return {"REDIS_URL": request.getfixturevalue("store").url} if request.param == "redis" else {}
+    if request.param == "memory":
+        return {}
+    if request.param == "redis":
+        return {"REDIS_URL": request.getfixturevalue("store").url}
+    return {"DATABASE_URL": migrated(empty(request.param, lambda: request.getfixturevalue("postgres"), tmp_path)).url}
 
 
 class S3:
@@ -78,11 +84,14 @@ async def opened(environ: dict[str, str], s3: S3) -> AsyncIterator[DailyQuotas]:
     async def confirm(key: str) -> None:
         await quotas.settle(key, await s3.look(key))
 
-    quotas = DailyQuotas(load(GIVEN | environ).usage, confirm)
+    settings = load(GIVEN | environ)
+    database = Database(settings.database)
+    quotas = DailyQuotas(settings.usage, database, confirm, lambda key: 7 if key.startswith("chat/") else None)
     try:
         yield quotas
     finally:
         await quotas.aclose()
+        await database.aclose()
 
 
 def run(environ: dict[str, str], work: Callable[[DailyQuotas, S3], Awaitable[Any]]) -> Any:

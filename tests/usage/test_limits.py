@@ -217,7 +217,7 @@ def test_a_broken_redis_closes_where_that_is_wanted(start: Start, web: httpx.Cli
 def test_redis_is_asked_again_when_it_is_back(
     start: Start, web: httpx.Client, store: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("image_upload.usage.redis_store.REDIS_REST_S", 0.0)
+    monkeypatch.setattr("image_upload.usage.shared_store.REDIS_REST_S", 0.0)
     mint = minter(web, start(REDIS_URL=store.url, RATE_LIMIT_PER_ADDRESS="9/hour", RATE_LIMIT_FAILS="closed"))
     assert mint().status_code == 200
     store.kill()

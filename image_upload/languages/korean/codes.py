@@ -66,7 +66,7 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "quota-exceeded": (
         "저장 한도 초과",
-        "오늘의 저장 한도를 넘었습니다(`left_bytes`, `left_files`, null은 제한 없음). `resets_at`에 초기화됩니다.",
+        "한도를 넘었습니다(`left_bytes`, `left_files`, null은 제한 없음). `resets_at`까지 기다리거나 파일을 지우세요.",
     ),
     "rate-limit-unavailable": (
         "요청 한도를 확인할 수 없음",

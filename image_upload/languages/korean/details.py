@@ -158,6 +158,17 @@ DETAILS: Final[Mapping[str, str]] = {
         "오늘의 저장 한도를 넘습니다. 남은 한도: 파일 수: {files}. 한도는 {resets_at}에 초기화됩니다. 그 후에 "
         "다시 시도해 주세요."
     ),
+    (
+        "This is more than your quota for all files allows. Left of it: {size}, number of files: {files}. Delete "
+        "files that you do not need."
+    ): ("전체 저장 한도를 넘습니다. 남은 한도: {size}, 파일 수: {files}. 필요 없는 파일을 삭제해 주세요."),
+    "This is more than your quota for all files allows. Left of it: {size}. Delete files that you do not need.": (
+        "전체 저장 한도를 넘습니다. 남은 한도: {size}. 필요 없는 파일을 삭제해 주세요."
+    ),
+    (
+        "This is more than your quota for all files allows. Left of it: number of files: {files}. Delete files that "
+        "you do not need."
+    ): "전체 저장 한도를 넘습니다. 남은 한도: 파일 수: {files}. 필요 없는 파일을 삭제해 주세요.",
     "The store of the rate limits does not answer. Try again in a moment.": (
         "요청 한도 저장소가 응답하지 않습니다. 잠시 후 다시 시도해 주세요."
     ),
