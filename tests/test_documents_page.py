@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from image_upload.__main__ import COMMANDS
-from image_upload.domain import purposes
+from image_upload.domain.shipped_purposes import PURPOSES
 from image_upload.errors import every_problem
 from image_upload.library import Library
 from image_upload.limits import S3_PUT_MAX_BYTES
@@ -75,9 +75,9 @@ KINDS: dict[str, Callable[[str], bool]] = {
     ),
     r"curl": lambda text: text in read("README.md"),
     r".*\{id\}.*": lambda text: (
-        text == "{id}" or text.replace("{date}", "{yyyymmdd}") in {purpose.key for purpose in purposes.every()}
+        text == "{id}" or text.replace("{date}", "{yyyymmdd}") in {purpose.key for purpose in PURPOSES.every()}
     ),
-    r"[a-z_]+": lambda text: text in fields() | {purpose.name for purpose in purposes.every()},
+    r"[a-z_]+": lambda text: text in fields() | {purpose.name for purpose in PURPOSES.every()},
 }
 
 

@@ -175,8 +175,8 @@ class Library:
         if not 1 <= expires_in <= PRESIGN_MAX_S:
             raise invalid("expires_in", f"not between 1 and {PRESIGN_MAX_S} seconds")
         name = keys.check_filename(filename) if filename is not None else None
-        purpose = purposes.of_key(key, purposes.every())
-        is_picture = purpose is not None and all(each.startswith("image/") for each in purpose.types)
+        purpose = purposes.of_key(key, self._bucket.purposes.every())
+        is_picture = purpose is not None and purpose.holds_pictures
         disposition = content_disposition(name, attachment=as_download or not is_picture)
         presigner = await self._bucket.presigner(expires_in)
         url = presigner.url("GET", key, query={"response-content-disposition": disposition} if disposition else None)

@@ -12,7 +12,7 @@ import pytest
 from image_upload.bucket_config import diff, rules
 from image_upload.bucket_config.subresources import POLICY, Configuration
 from image_upload.cli.bucket_rules import run
-from image_upload.domain import purposes
+from image_upload.domain.shipped_purposes import PURPOSES
 from image_upload.settings import load
 from tests.contract.gaps import KNOWS_EVENTBRIDGE, NO_BUCKET_SETTINGS
 from tests.contract.store import Store
@@ -193,7 +193,7 @@ def test_documents_of_the_policy_keep_their_statements(store: Store) -> None:
         "Resource": f"arn:aws:s3:::{name}",
     }
     distribution = "arn:aws:cloudfront::111122223333:distribution/E2ABC"
-    wanted = rules.bucket_policy("aws", name, purposes.every(), distribution)
+    wanted = rules.bucket_policy("aws", name, PURPOSES.every(), distribution)
     store.s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": theirs}))
     with closing(Configuration(load(store.environ | {"ENVIRONMENT": "local"}).storage, name)) as bucket:
         bucket.put(POLICY, diff.policy(bucket.get(POLICY), wanted).put)
