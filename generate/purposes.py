@@ -19,7 +19,7 @@ _GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "documents": purposes.DOCUMENT_TYPES,
     "any": purposes.ANY_TYPE,
 }
-_COLUMNS: Final = ("Key", "Kept", "Types", "Largest", "CDN", "Cools")
+_COLUMNS: Final = ("Key", "Kept", "Types", "Largest", "CDN", "Cools", "Scope")
 # How the values in `compiled` are written: a type map that is a group has the group's name.
 _CONSTANTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "IMAGE_TYPES": purposes.IMAGE_TYPES,
@@ -110,6 +110,7 @@ def _facts(purpose: Purpose) -> tuple[str, ...]:
         human_bytes(purpose.max_bytes),
         "yes" if purpose.cdn else "no",
         "yes" if purpose.cools else "no",
+        f"`{purpose.scope}`" if purpose.scope else "",
     )
 
 

@@ -5,14 +5,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
+import jwt
 import pytest
 
 from image_upload.bucket_config import rules
+from image_upload.cli.smoke import Client, smoke
 from image_upload.domain import purpose_file, shipped_purposes
 from image_upload.domain.purposes import IMAGE_TYPES, USER_FILE, Purpose
-from image_upload.limits import MIB, S3_OBJECT_MAX_BYTES
+from image_upload.limits import GIB, MIB, S3_OBJECT_MAX_BYTES
 from image_upload.settings import Settings, SettingsError, load
 from tests.conftest import Start, problem
 
@@ -168,9 +171,12 @@ def test_a_key_pattern_that_cannot_work_is_a_fault(line: str, said: str) -> None
         ("kept_days = -1", "no whole number of days"),
         ('kept_days = "30"', "no whole number of days"),
         ("kept_days = 2147483648", "no whole number of days"),
+        ('scope = "two words"', "is no scope"),
+        ('scope = ""', "is no scope"),
+        ("scope = 1", "is no scope"),
         ('cdn = "yes"', "neither true nor false"),
         ("cools = 1", "neither true nor false"),
-        ("kept_day = 3", "no such field. There are key, types, largest, kept_days, cdn, cools"),
+        ("kept_day = 3", "no such field. There are key, types, largest, kept_days, cdn, cools, scope"),
     ],
 )
 def test_a_value_that_cannot_be_is_a_fault(line: str, said: str) -> None:
@@ -343,3 +349,110 @@ def test_forms_go_to_the_files_purposes_and_to_the_folders_without_one(
         for fields in ({"purpose": "Invoice"}, {})
     ]
     assert [key.partition("/")[0] for key in stored] == ["invoices", "uploads"]
+
+
+# --- GET /purposes --------------------------------------------------------------------------------
+
+
+def test_a_front_end_learns_what_it_may_send(own: str, start: Start, web: httpx.Client) -> None:
+    invoice, avatar = web.get(f"{start(PURPOSES_FILE=own)}/purposes").json()["purposes"]
+    assert invoice == {
+        "name": "Invoice",
+        "types": ["application/pdf", "application/xml"],
+        "extensions": ["pdf", "xml"],
+        "accept": "application/pdf,application/xml,.pdf,.xml",
+        "maxBytes": 20 * MIB,
+        "keptDays": 3650,
+        "metadata": [],
+        "texts": {
+            "en": "Files (PDF, XML), up to 20 MiB. Kept for 3650 days.",
+            "ko": "파일 (PDF, XML), 최대 20 MiB. 3650일 동안 보관됩니다.",
+        },
+    }
+    assert avatar["texts"] == {
+        "en": "Images (JPG, PNG, WEBP, AVIF), up to 2 MiB.",
+        "ko": "이미지 (JPG, PNG, WEBP, AVIF), 최대 2 MiB.",
+    }
+
+
+def test_what_is_listed_is_what_minting_takes(service: str, web: httpx.Client) -> None:
+    listed = web.get(f"{service}/purposes").json()["purposes"]
+    assert [each["name"] for each in listed] == list(shipped_purposes.PURPOSES.named)
+    for each in listed:
+        spec = {
+            "filename": f"a.{(each['extensions'] or ['bin'])[0]}",
+            "contentType": each["types"][0].replace("*/*", "x/y").replace("*", "x"),
+            "purpose": each["name"],
+            "metadata": dict.fromkeys(each["metadata"], "c"),
+        }
+        assert mint(web, service, **spec, size=min(each["maxBytes"], 5 * GIB)).status_code == 200
+        problem(mint(web, service, **spec, size=each["maxBytes"] + 1), 400, "file-too-large")
+    by_name = {each["name"]: each for each in listed}
+    assert by_name["file"]["accept"] == ""
+    assert by_name["audio"]["metadata"] == ["class_id"]
+    assert by_name["chat"]["texts"]["en"].endswith("Kept for 7 days.")
+
+
+def test_the_list_needs_the_token_that_minting_needs(start: Start, web: httpx.Client) -> None:
+    problem(web.get(f"{start(AUTH_REQUIRED='true')}/purposes"), 401, "token-missing")
+
+
+@pytest.mark.parametrize("kept", ["Invoice", "avatar"])
+def test_the_smoke_test_uploads_what_a_purpose_takes(kept: str, tmp_path: Path, start: Start) -> None:
+    file = tmp_path / "one.toml"
+    file.write_text(next(each for each in OWN.split("\n\n") if f"[{kept}]" in each), encoding="utf-8")
+    said: list[str] = []
+    assert smoke(Client(start(PURPOSES_FILE=str(file))), said.append), said
+
+
+# --- scopes ---------------------------------------------------------------------------------------
+
+SECRET = "a-secret-of-more-than-thirty-two-bytes"
+SCOPED = OWN.replace("kept_days = 3650", 'kept_days = 3650\nscope = "billing"')
+
+
+def signed_in(scope: str) -> dict[str, str]:
+    claims = {"sub": "alice", "exp": int(time.time()) + 600, "scope": scope}
+    return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"}
+
+
+@pytest.fixture
+def scoped(tmp_path: Path, start: Start) -> str:
+    file = tmp_path / "scoped.toml"
+    file.write_text(SCOPED, encoding="utf-8")
+    return start(PURPOSES_FILE=str(file), JWT_SECRET=SECRET)
+
+
+PDF = {"file": ("r.pdf", b"%PDF", "application/pdf")}
+SPEC = {"filename": "r.pdf", "contentType": "application/pdf", "size": 4, "purpose": "invoice"}
+BY_ROUTE: dict[str, dict[str, Any]] = {
+    "/uploads": {"json": SPEC},
+    "/uploads/batch": {"json": {"uploads": [SPEC]}},
+    "/s3/params": {"params": {"filename": "r.pdf", "type": "application/pdf", "metadata[purpose]": "invoice"}},
+    "/api/v1/s3/upload": {"data": {"purpose": "INVOICE"}, "files": PDF},
+    "/api/v1/s3/upload?in=folder": {"data": {"folder": "/invoices/"}, "files": PDF},
+    "/api/v1/s3/upload?in=subfolder": {"data": {"folder": "invoices/2026"}, "files": PDF},
+}
+
+
+@pytest.mark.parametrize("route", BY_ROUTE)
+def test_a_purpose_with_a_scope_takes_uploads_of_tokens_with_it_alone(
+    route: str, scoped: str, web: httpx.Client
+) -> None:
+    method = "GET" if route == "/s3/params" else "POST"
+    for headers in ({}, signed_in("mint"), signed_in("Billing billing2")):
+        refused = web.request(method, scoped + route, headers=headers, **BY_ROUTE[route])
+        if route == "/uploads/batch":
+            assert problem(refused, 400, "batch-refused")["errors"][0]["code"] == "scope-missing"
+        else:
+            assert "scope billing" in problem(refused, 403, "scope-missing")["detail"]
+    for headers in (signed_in("billing"), signed_in("mint billing"), signed_in("admin")):
+        assert web.request(method, scoped + route, headers=headers, **BY_ROUTE[route]).is_success
+
+
+def test_a_purpose_with_a_scope_is_listed_for_those_who_may_upload_for_it(scoped: str, web: httpx.Client) -> None:
+    def listed(headers: dict[str, str]) -> list[str]:
+        return [each["name"] for each in web.get(f"{scoped}/purposes", headers=headers).json()["purposes"]]
+
+    assert listed({}) == listed(signed_in("mint")) == ["avatar"]
+    assert listed(signed_in("billing")) == listed(signed_in("admin")) == ["Invoice", "avatar"]

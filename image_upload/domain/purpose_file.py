@@ -23,6 +23,7 @@ _PATTERN: Final = re.compile(
 )
 _SIZE: Final = re.compile(r"([0-9]{1,15}) ?(B|KiB|MiB|GiB|TiB)", re.ASCII)
 _UNIT_POWERS: Final = {"B": 0, "KiB": 1, "MiB": 2, "GiB": 3, "TiB": 4}
+_SCOPE: Final = re.compile(r"[!#-\[\]-~]{1,100}", re.ASCII)  # RFC 6749 section 3.3
 _EXTENSION: Final = re.compile(r"[a-z0-9]{1,10}", re.ASCII)
 _DAYS_MAX: Final = 2**31 - 1  # an Integer: https://docs.aws.amazon.com/AmazonS3/latest/API/API_LifecycleExpiration.html
 _EXTENSIONS: Final = {each: ext for group in (*GROUPS.values(), GIF_TYPES) for each, ext in group.items()}
@@ -180,6 +181,14 @@ def _flag(value: Any) -> bool:
     return bool(value)
 
 
+def _scope(value: Any) -> str:
+    if not isinstance(value, str) or not _SCOPE.fullmatch(value):
+        raise ValueError(
+            f'{value!r} is no scope. Write one word, such as "invoices". Leave it out to let every user upload'
+        )
+    return value
+
+
 class _Field(NamedTuple):
     """How a field is read. `otherwise` stands in for one that is missing, and for one with a fault."""
 
@@ -195,6 +204,7 @@ _FIELDS: Final[Mapping[str, _Field]] = {
     "kept_days": _Field(_kept_days, None),
     "cdn": _Field(_flag, otherwise=False),
     "cools": _Field(_flag, otherwise=False),
+    "scope": _Field(_scope, None),
 }
 
 
@@ -224,6 +234,7 @@ def _row(name: str, table: Any, faults: list[_Fault]) -> Purpose:
         values["largest"],
         cdn=values["cdn"],
         cools=values["cools"],
+        scope=values["scope"],
     )
 
 

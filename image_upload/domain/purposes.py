@@ -68,7 +68,8 @@ class Purpose(NamedTuple):
 
     `types` maps media types (or `audio/*`, `*/*`) to the extensions that agree with them; without extensions, any
     agrees. `cdn`: a CDN in front of the bucket may serve the object publicly, by a URL without a signature. `cools`: it
-    is seldom read after some time, so a lifecycle rule may move it to cheaper storage.
+    is seldom read after some time, so a lifecycle rule may move it to cheaper storage. `scope`: the scope that a token
+    needs to upload; None for none.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Purpose(NamedTuple):
     max_bytes: int
     cdn: bool
     cools: bool
+    scope: str | None = None
 
     @property
     def prefix(self) -> str:

@@ -6,6 +6,8 @@ from contextlib import aclosing, closing
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from image_upload.auth.permissions import check_purpose
+from image_upload.auth.principals import Principal
 from image_upload.completion.confirmation import confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.domain import checks, keys, metadata, purposes
@@ -52,13 +54,14 @@ class _Destination(NamedTuple):
 
 
 async def store_form(
-    context: CompletionContext, incoming: Incoming, user_id: str, budgets: SpoolBudgets | None
+    context: CompletionContext, incoming: Incoming, principal: Principal, budgets: SpoolBudgets | None
 ) -> StoredFile:
     """Store the form's file under its purpose's key, or under `{folder}/{user}/{id}.{ext}`.
 
     With `purpose` or `folder` in front of the file, its bytes are sent as they arrive; else the file is spooled first.
     If this raises, S3 has nothing of the file. Raises `MalformedForm`, `ValidationFailed`, `InvalidFilename`,
-    `InvalidKey`, `InvalidMetadata`, `UnsupportedFileType`, `EmptyFile`, `FileTooLarge`, and the problems of S3.
+    `InvalidKey`, `InvalidMetadata`, `ScopeMissing`, `UnsupportedFileType`, `EmptyFile`, `FileTooLarge`, and the
+    problems of S3.
     """
     if not await incoming.reach_file():
         await incoming.finish()
@@ -72,10 +75,10 @@ async def store_form(
         form = await receive(incoming, budgets)
         assert form.file is not None  # it was reached
         with closing(form):
-            kept = await _store(context, incoming, user_id, pieces(form.file), expected_bytes=form.size_bytes)
+            kept = await _store(context, incoming, principal, pieces(form.file), expected_bytes=form.size_bytes)
         return await _confirmed(context, kept)
     length = incoming.length_if_last()
-    kept = await _store(context, incoming, user_id, incoming.chunks(), expected_bytes=length)
+    kept = await _store(context, incoming, principal, incoming.chunks(), expected_bytes=length)
     try:
         await incoming.finish()
         if late := (_DECISIVE & incoming.fields.keys()) - in_front:
@@ -96,12 +99,12 @@ async def _confirmed(context: CompletionContext, kept: StoredFile) -> StoredFile
 async def _store(
     context: CompletionContext,
     incoming: Incoming,
-    user_id: str,
+    principal: Principal,
     chunks: AsyncIterator[memoryview],
     *,
     expected_bytes: int | None,
 ) -> StoredFile:
-    destination = _destination(context, incoming, user_id)
+    destination = _destination(context, incoming, principal)
     most_bytes = destination.max_bytes if expected_bytes is None else expected_bytes
     await context.quotas.reserve(destination.key, most_bytes, datetime.now(UTC) + timedelta(seconds=_RESERVED_S))
     try:
@@ -128,31 +131,33 @@ async def _store(
     return StoredFile(destination.key, destination.headers["Content-Type"], stored)
 
 
-def _destination(context: CompletionContext, incoming: Incoming, user_id: str) -> _Destination:
+def _destination(context: CompletionContext, incoming: Incoming, principal: Principal) -> _Destination:
     now, fields = datetime.now(UTC), incoming.fields
     content_type = incoming.content_type or checks.usual_type(incoming.filename) or _ANY_TYPE
     class_metadata = {CLASS_FIELD: fields[CLASS_FIELD]} if fields.get(CLASS_FIELD) else {}
     if not fields.get(PURPOSE_FIELD):
         max_bytes = S3_OBJECT_MAX_BYTES
         folder = _folder(context, fields.get(FOLDER_FIELD, ""), content_type, incoming.filename)
-        key = keys.make_in(folder, user_id=user_id, ext=keys.extension(incoming.filename))
+        if of_folder := purposes.of_key(f"{folder}/", context.bucket.purposes.named.values()):
+            check_purpose(principal, of_folder)
+        key = keys.make_in(folder, user_id=principal.user_id, ext=keys.extension(incoming.filename))
     elif fields.get(FOLDER_FIELD):
         raise ValidationFailed(
             "A purpose has a folder of its own. Send purpose or folder, not both.",
             errors=[{"field": FOLDER_FIELD, "message": "not together with purpose"}],
         )
     else:
-        purpose = checks.purpose(fields[PURPOSE_FIELD], context.bucket.purposes)
+        purpose = check_purpose(principal, checks.purpose(fields[PURPOSE_FIELD], context.bucket.purposes))
         max_bytes = purpose.max_bytes
         key = keys.make(
             purpose,
-            user_id=user_id,
+            user_id=principal.user_id,
             ext=checks.file_type(purpose, content_type, incoming.filename),
             class_id=checks.class_id(purpose, class_metadata),
             now=now,
         )
     metadata_headers = metadata.headers_of(
-        class_metadata, user_id=user_id, filename=incoming.filename, content_type=content_type, now=now
+        class_metadata, user_id=principal.user_id, filename=incoming.filename, content_type=content_type, now=now
     )
     return _Destination(
         key,

@@ -111,7 +111,7 @@ class Proxy:
         with self._slots.slot(client, signed_in=principal.signed_in):
             deadline, incoming = self._arriving(request)
             async with _until(deadline):
-                stored = await store_form(self._context, incoming, principal.user_id, self._budgets())
+                stored = await store_form(self._context, incoming, principal, self._budgets())
                 return stored._replace(success_url=_success_url(incoming))
 
     def _sender(self) -> Sender:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from image_upload.auth import permissions
 from image_upload.auth.principals import Principal
 from image_upload.completion.context import CompletionContext
 from image_upload.database.values import Kind, Record
@@ -48,9 +49,9 @@ class UploadService:
         """Whether there is a database for `plan_recorded`."""
         return self._context.database.is_configured
 
-    def purpose(self, name: str | None, among: Purposes | None = None) -> Purpose:
-        """Return the purpose with this name, for None the first of them. Raises `ValidationFailed`."""
-        return checks.purpose(name, among or self.purposes)
+    def purpose(self, name: str | None, principal: Principal, among: Purposes | None = None) -> Purpose:
+        """Return the purpose with this name, for None the first of them. Raises `ValidationFailed`, `ScopeMissing`."""
+        return permissions.check_purpose(principal, checks.purpose(name, among or self.purposes))
 
     def strategy(self, spec: UploadSpec, accepts: Sequence[Strategy] | None) -> Strategy:
         """Return the strategy for a file of known size, of those that the client accepts (None: a version 1 client).

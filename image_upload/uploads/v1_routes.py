@@ -30,7 +30,7 @@ def router(
 
     async def image_url(request: Request, purpose: str | None, principal: Principal) -> JSONResponse:
         wanted = await read_json(request, ImageRequest)
-        fixed = upload_service.purpose(purpose or wanted.purpose, pictures)
+        fixed = upload_service.purpose(purpose or wanted.purpose, principal, pictures)
         spec = UploadSpec(
             content_type=checks.content_type(fixed, wanted.content_type, ""),
             size_bytes=wanted.size,
