@@ -89,7 +89,7 @@ def content_type(purpose: Purpose, declared: str, filename: str) -> str:
         )
     raise UnsupportedFileType(
         "The browser knows no type for this file, so its content type is empty. Send the type that the file has; "
-        "the purpose {purpose} takes: {types}. For any other file choose the purpose file and send "
+        "the purpose {purpose} takes: {types}. For any other file choose a purpose for any type and send "
         "application/octet-stream.",
         facts={"purpose": purpose.name, "types": ", ".join(fitting or purpose.types)},
         allowed=fitting or list(purpose.types),
