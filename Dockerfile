@@ -17,7 +17,7 @@ COPY requirements.txt ./
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --no-input --root-user-action=ignore \
         --only-binary=:all: --require-hashes --requirement requirements.txt
 
-COPY entrypoint.sh upload.py ./
+COPY entrypoint.sh upload.py purposes.toml ./
 COPY image_upload image_upload
 # Byte code, because Lambda's file system is read-only: without it every cold start compiles everything, which takes
 # twice as long. Readable by all, because Lambda runs it as a user of its own, whatever the umask of the checkout was.

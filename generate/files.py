@@ -18,6 +18,7 @@ FILES: Final[Mapping[str, Callable[[str], str]]] = {
     "docs/routes.md": routes.page,
     "docs/settings.md": settings.page,
     "docs/stack.md": template.page,
+    "image_upload/domain/shipped_purposes.py": purposes.compiled,
     "infra/template.yaml": template.generated,
 }
 

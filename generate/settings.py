@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from generate.blocks import BlockError, fill, table
 from generate.declarations import Declaration, declarations
 from image_upload import settings
+from image_upload.domain.purposes import Purposes
 from image_upload.settings import SECTIONS, every_setting, secret_settings
 from image_upload.settings.section import Section, Setting
 
@@ -56,6 +57,8 @@ def default_of(section: type[Section], name: str) -> str:
 
 def _written(value: Any) -> str:
     match value:
+        case Purposes():
+            return "`purposes.toml` beside `upload.py`"
         case None:
             return "not set"
         case ():

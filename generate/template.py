@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from generate import purposes
 from generate.blocks import fill, table
 from image_upload.app import create_app
 from image_upload.bucket_config import rules
-from image_upload.domain import purposes
 from image_upload.limits import S3_IA_MIN_DAYS
 from image_upload.settings import every_setting, load, secret_settings
 from image_upload.settings.section import Setting
@@ -41,6 +41,7 @@ NOT_PARAMETERS: Final[Mapping[str, str]] = {
     "AWS_SESSION_TOKEN": "Lambda sets it, from the role.",
     "AWS_S3_USE_SSL": "False is for local servers.",
     "AWS_S3_VERIFY_SSL": "False is for local servers.",
+    "PURPOSES_FILE": "The image has `purposes.toml`, and the rules of the bucket are made from that file.",
     "SECRETS_FROM": "It is `SecretsFrom`, whose default is the stack's own path, or `SecretArn`.",
 }
 # Lists that the Function URL needs too.
@@ -125,7 +126,7 @@ _DISTRIBUTION = "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distributio
 
 def role_statements() -> list[Any]:
     """Return what the function may do in the bucket, and with its key if there is one."""
-    every = purposes.every()
+    every = purposes.declared().every()
     plain = rules.statements(_PARTITION, "${Name}", every)
     with_key = rules.statements(_PARTITION, "${Name}", every, kms_key_arn="${KmsKeyArn}")
     return _only_where("HasKmsKey", plain, with_key)
@@ -133,7 +134,7 @@ def role_statements() -> list[Any]:
 
 def bucket_policy() -> list[Any]:
     """Return the statements of the bucket's policy; that of the CDN only where there is one."""
-    every = purposes.every()
+    every = purposes.declared().every()
     plain = rules.bucket_policy(_PARTITION, "${Bucket}", every)
     with_cdn = rules.bucket_policy(_PARTITION, "${Bucket}", every, _DISTRIBUTION)
     return _only_where("HasCdn", plain, with_cdn)
@@ -171,7 +172,7 @@ _TRANSITIONS: Final = {"STANDARD_IA": ("HasIa", "IaAfterDays"), "GLACIER_IR": ("
 
 def _lifecycle() -> list[Any]:
     """Return the rules with every transition, each under the condition of its parameter."""
-    every = purposes.every()
+    every = purposes.declared().every()
     always = {rule["ID"] for rule in rules.lifecycle_rules(every)}
     made: list[Any] = []
     for rule in rules.lifecycle_rules(every, ia_after_days=S3_IA_MIN_DAYS, glacier_after_days=2 * S3_IA_MIN_DAYS):

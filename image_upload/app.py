@@ -4,7 +4,6 @@ from image_upload.auth.dependencies import principal_of
 from image_upload.auth.router import router as accounts
 from image_upload.companion.router import router as companion
 from image_upload.completion.context import CompletionContext
-from image_upload.domain import purposes
 from image_upload.form_proxy.router import RETRY_PATH, file_max_bytes
 from image_upload.form_proxy.router import router as forms
 from image_upload.library.router import router as library
@@ -26,14 +25,13 @@ from image_upload.web.service import Service
 def create_app(settings: Settings) -> Service:
     """Return the service as an ASGI application. Nothing is connected to before the first request that needs it."""
     context = CompletionContext(settings.storage, settings.database, settings.usage)
-    bucket, table = context.bucket, purposes.table(allow_gif=settings.uploads.allow_gif)
+    bucket = context.bucket
     limiter, address = Limiter(settings.usage), address_of(settings.usage)
     principal = principal_of(settings.auth, limiter.per_user)
     upload_service = UploadService(
         settings.storage,
         settings.auth,
         context,
-        table,
         form_path=RETRY_PATH,
         form_max_bytes=file_max_bytes(S3_PUT_MAX_BYTES, settings.proxy),
     )
@@ -43,7 +41,7 @@ def create_app(settings: Settings) -> Service:
             # Routers are tried in this order, and most requests are for minting.
             uploads(upload_service, principal),
             library(settings.auth, context, principal),
-            forms(settings.proxy, context, table, principal, address_of=address, front_ends=settings.front_ends),
+            forms(settings.proxy, context, principal, address_of=address, front_ends=settings.front_ends),
             health(settings.service, bucket),
             records(context, upload_service, principal),
             accounts(settings.sign_in, settings.auth, context.database, principal),

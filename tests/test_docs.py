@@ -14,7 +14,7 @@ from generate.template import setting_parameters
 from image_upload import limits
 from image_upload.__main__ import COMMANDS
 from image_upload.app import create_app
-from image_upload.domain import purposes
+from image_upload.domain.shipped_purposes import PURPOSES
 from image_upload.errors import every_problem
 from image_upload.settings import load
 from image_upload.uploads.strategy import part_length
@@ -233,7 +233,7 @@ def test_the_example_of_an_error_is_one_the_service_could_send() -> None:
     example = json.loads(block[1])
     kind = {kind.code: kind for kind in every_problem()}[example["code"]]
     assert (example["type"], example["title"], example["status"]) == (f"/errors/{kind.code}", kind.title, kind.status)
-    assert example["max_bytes"] == purposes.table(allow_gif=False)["upload"].max_bytes
+    assert example["max_bytes"] == PURPOSES.named["upload"].max_bytes
 
 
 # --- commands -------------------------------------------------------------------------------------

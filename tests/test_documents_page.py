@@ -9,7 +9,7 @@ import pytest
 
 from image_upload import s3_service
 from image_upload.__main__ import COMMANDS
-from image_upload.domain import purposes
+from image_upload.domain.shipped_purposes import PURPOSES
 from image_upload.errors import every_problem
 from image_upload.limits import S3_PUT_MAX_BYTES
 from image_upload.s3_service import S3Service
@@ -74,9 +74,9 @@ KINDS: dict[str, Callable[[str], bool]] = {
     ),
     r"curl": lambda text: text in read("README.md"),
     r".*\{id\}.*": lambda text: (
-        text == "{id}" or text.replace("{date}", "{yyyymmdd}") in {purpose.key for purpose in purposes.every()}
+        text == "{id}" or text.replace("{date}", "{yyyymmdd}") in {purpose.key for purpose in PURPOSES.every()}
     ),
-    r"[a-z_]+": lambda text: text in fields() | {purpose.name for purpose in purposes.every()},
+    r"[a-z_]+": lambda text: text in fields() | {purpose.name for purpose in PURPOSES.every()},
 }
 
 

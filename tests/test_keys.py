@@ -5,14 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from image_upload.domain import keys
-from image_upload.domain.purposes import every, table
+from image_upload.domain import keys, shipped_purposes
 from image_upload.errors import InvalidFilename, InvalidKey
 from image_upload.limits import COMBINING_RUN_MAX, ENCODINGS_MAX, FILENAME_MAX_CHARS
 
 NOW = datetime(2026, 11, 20, 23, 59, tzinfo=UTC)
-PURPOSES = table(allow_gif=False)
-ALL = every()
+PURPOSES = shipped_purposes.PURPOSES.named
+ALL = shipped_purposes.PURPOSES.every()
 
 
 def test_a_key_carries_128_random_bits() -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from image_upload.auth.principals import ADMIN, MINT, Principal, is_user_id
+from image_upload.auth.principals import Principal, is_user_id
 from image_upload.errors import TokenInvalid
 
 # The claims in which providers write scopes: RFC 8693 and 9068; Entra ID and Okta; Auth0.
@@ -50,7 +50,7 @@ def principal_in(claims: Mapping[str, Any], scope_prefix: str, *, from_provider:
     if from_provider and _OWN_USER_ID.fullmatch(user_id):
         user_id = PROVIDER_PREFIX + user_id
     granted = {scope for name in _SCOPE_CLAIMS for scope in _scopes(claims.get(name))}
-    scopes = frozenset(known for known in (ADMIN, MINT) if scope_prefix + known in granted)
+    scopes = frozenset(scope.removeprefix(scope_prefix) for scope in granted if scope.startswith(scope_prefix)) - {""}
     return Principal(user_id, signed_in=True, scopes=scopes)
 
 

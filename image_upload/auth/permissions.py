@@ -5,11 +5,15 @@
 | none | yes | own | own files | own files |
 | `mint` | yes, as the user it names | that user's | no | no |
 | `admin` | yes | all | all files | all files |
+
+A purpose may ask for one more scope (`Purpose.scope`).
 """
 
 from typing import Literal
 
 from image_upload.auth.principals import ADMIN, MINT, Principal
+from image_upload.domain.purposes import Purpose
+from image_upload.errors import ScopeMissing
 from image_upload.settings.auth import AuthSettings
 
 # mint: ask for an upload, continue it, end it. read: read a stored file. manage: change, list or delete files.
@@ -32,6 +36,18 @@ def needs_token(right: Right, settings: AuthSettings) -> bool:
 def may_mint(principal: Principal) -> bool:
     """Return whether the principal may start uploads, which are always their own."""
     return has(principal, "mint")
+
+
+def may_upload_for(principal: Principal, purpose: Purpose) -> bool:
+    """Return whether the principal may start uploads for a purpose."""
+    return purpose.scope is None or not principal.scopes.isdisjoint((purpose.scope, ADMIN))
+
+
+def check_purpose(principal: Principal, purpose: Purpose) -> Purpose:
+    """Return the purpose, if the principal may start uploads for it. Raises `ScopeMissing`."""
+    if not may_upload_for(principal, purpose):
+        raise ScopeMissing(f"The purpose {purpose.name} needs a token with the scope {purpose.scope}.")
+    return purpose
 
 
 def may_go_on(principal: Principal, owner_id: str) -> bool:

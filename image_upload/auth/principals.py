@@ -18,7 +18,7 @@ def is_user_id(text: str) -> bool:
 
 
 class Principal(NamedTuple):
-    """A signed-in user's id, or `anonymous`. `scopes` are the token's, as far as they are `ADMIN` or `MINT`."""
+    """A signed-in user's id, or `anonymous`. `scopes` are the token's, without JWT_SCOPE_PREFIX."""
 
     user_id: str
     signed_in: bool

@@ -43,16 +43,24 @@ def cors(found: Any | None, wanted: Sequence[Rule]) -> Diff:
     return _diff(lines, {"CORSRules": [*wanted, *_foreign(existing, "ID")]})
 
 
-def lifecycle(found: Any | None, wanted: Sequence[Rule], purposes: Iterable[Purpose]) -> Diff:
+def lifecycle(
+    found: Any | None, wanted: Sequence[Rule], purposes: Iterable[Purpose], *, forget_folders: bool = False
+) -> Diff:
     """Compare lifecycle rules. Name rules of others that also cover a purpose's folder: the earliest action wins.
+
+    A rule of the service for a folder without a purpose is kept, because its purpose was removed and its files are
+    still there. With `forget_folders` it is unwanted.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-conflicts.html
     """
     found = found or {}
     existing = [_with_filter(rule) for rule in found.get("Rules", [])]
     every = list(purposes)
-    lines = _lines(existing, wanted, "ID", lambda rule: _overlap(rule, every))
-    return _diff(lines, {**found, "Rules": [*wanted, *_foreign(existing, "ID")]})
+    folders = {"", *(purpose.prefix for purpose in every)}
+    left = [rule for rule in existing if not forget_folders and _is_ours(rule, "ID") and _folder(rule) not in folders]
+    lines = _lines([rule for rule in existing if rule not in left], wanted, "ID", lambda rule: _overlap(rule, every))
+    lines += [Line("kept", f"{rule['ID']} ({_folder(rule)} has no purpose; --forget-folders ends it)") for rule in left]
+    return _diff(lines, {**found, "Rules": [*wanted, *left, *_foreign(existing, "ID")]})
 
 
 def policy(found: Any | None, wanted: Sequence[Rule], *, keep: Sequence[str] = ()) -> Diff:
@@ -150,11 +158,16 @@ def _with_filter(rule: Rule) -> Rule:
     }
 
 
+def _folder(rule: Rule) -> str:
+    """Return the prefix of a rule with a filter."""
+    return str(rule["Filter"].get("And", rule["Filter"]).get("Prefix", ""))
+
+
 def _overlap(rule: Rule, purposes: Sequence[Purpose]) -> str:
     """Return the end of a foreign rule's line: the purposes' folders that it also covers."""
     if rule.get("Status") != "Enabled":
         return ""
-    where = rule["Filter"].get("And", rule["Filter"]).get("Prefix", "")
+    where = _folder(rule)
     folders = [
         purpose.prefix for purpose in purposes if where.startswith(purpose.prefix) or purpose.prefix.startswith(where)
     ]

@@ -7,6 +7,7 @@ use them and have no rules of their own. docs/bucket.md gives the reason for eac
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from image_upload.domain.keys import DEFAULT_FOLDER, OTHER_FOLDER
 from image_upload.domain.purposes import Purpose
 from image_upload.limits import (
     CORS_MAX_AGE_S,
@@ -172,13 +173,15 @@ def statements(
 ) -> list[Rule]:
     """Return the least permissions of the service's role, as statements of an IAM policy.
 
-    They allow objects in the purposes' folders, and in `folders` (without slashes at their ends), which
-    `POST /api/v1/s3/upload` may store into. Listing the bucket has no condition: the HeadBucket of the health check has
-    no prefix to compare, and without this permission S3 answers 403 for a missing object.
+    They allow objects in the purposes' folders, in those of forms without purpose and folder, and in `folders`
+    (without slashes at their ends), which `POST /api/v1/s3/upload` may store into. Listing the bucket has no condition:
+    the HeadBucket of the health check has no prefix to compare, and without this permission S3 answers 403 for a
+    missing object.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
     """
     arn = f"arn:{partition}:s3:::{bucket}"
-    prefixes = [*(purpose.prefix for purpose in purposes), *(f"{folder}/" for folder in folders)]
+    named = (DEFAULT_FOLDER, OTHER_FOLDER, *folders)
+    prefixes = [*(purpose.prefix for purpose in purposes), *(f"{folder}/" for folder in named)]
     allowed = [
         {
             "Sid": "ImageUploadObjects",

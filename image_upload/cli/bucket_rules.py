@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from image_upload.bucket_config import diff, rules, subresources
 from image_upload.bucket_config.diff import TO_DO, Diff, Line
 from image_upload.bucket_config.subresources import Configuration, Refused, Subresource, Unreachable
-from image_upload.domain import purposes
 from image_upload.settings import Settings, SettingsError, load, origins, read_dotenv
 from image_upload.settings.storage import StorageSettings
 
@@ -62,6 +61,9 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--glacier-after-days", type=int, help="move what cools to Glacier Instant Retrieval after so many days"
     )
+    parser.add_argument(
+        "--forget-folders", action="store_true", help="remove life times of folders that have no purpose any more"
+    )
     parser.add_argument("--kms-key-id", help="encrypt with this key of KMS (id, ARN or alias) instead of S3's own")
     parser.add_argument(
         "--distribution-arn", type=_distribution, help="the CloudFront distribution that may read pictures"
@@ -93,7 +95,7 @@ def _distribution(text: str) -> str:
 
 def _steps(settings: Settings, options: argparse.Namespace) -> Callable[[str], list[Step]]:
     """Return a function from the partition to the steps. Raises `ValueError` for days that S3 would refuse."""
-    every = purposes.every()
+    every, forget = settings.storage.purposes.every(), options.forget_folders
     lifecycle = rules.lifecycle_rules(
         every, ia_after_days=options.ia_after_days, glacier_after_days=options.glacier_after_days
     )
@@ -107,7 +109,7 @@ def _steps(settings: Settings, options: argparse.Namespace) -> Callable[[str], l
             Step(subresources.OWNERSHIP, partial(_whole, rules.ownership(), "the bucket's owner owns every object")),
             Step(subresources.ENCRYPTION, partial(_encryption, rules.encryption(options.kms_key_id))),
             Step(subresources.CORS, lambda found: diff.cors(found, cors)),
-            Step(subresources.LIFECYCLE, lambda found: diff.lifecycle(found, lifecycle, every)),
+            Step(subresources.LIFECYCLE, lambda found: diff.lifecycle(found, lifecycle, every, forget_folders=forget)),
             # Before the blocks: behind them S3 refuses a policy with a public statement, even one that was there.
             Step(subresources.POLICY, lambda found: diff.policy(found, policy, keep=[f"{rules.OURS}cdn"])),
             Step(subresources.PUBLIC_ACCESS, partial(_whole, blocks, f"{len(blocks)} blocks")),

@@ -4,6 +4,7 @@ The test deletes what it stores. `operations.smoke` runs the same steps inside t
 """
 
 import argparse
+import functools
 import json
 import os
 import re
@@ -41,14 +42,40 @@ def real_png() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def form_of(fields: dict[str, str], file: bytes, *, file_first: bool) -> tuple[bytes, str]:
+class Sample(NamedTuple):
+    """What the test uploads: files of this name and type, for a purpose that takes them up to `max_bytes`."""
+
+    purpose: str
+    filename: str
+    content_type: str
+    max_bytes: int
+
+    def spec(self, size: int) -> dict[str, Any]:
+        """Return the request for an upload."""
+        return {"filename": self.filename, "contentType": self.content_type, "size": size, "purpose": self.purpose}
+
+
+def sample_of(client: "Client") -> Sample:
+    """Return a sample for one of the purposes of `GET /purposes`: a PNG picture, if one of them takes it."""
+    purposes = client.json("GET", "/purposes")["purposes"]
+    usable = [each for each in purposes if not each["metadata"]]
+    _require(bool(usable), "there is no purpose that the test may use without metadata")
+    for each in usable:
+        if not {"image/png", "image/*", "*/*"}.isdisjoint(each["types"]):
+            return Sample(each["name"], "photo.png", "image/png", each["maxBytes"])
+    ext = (usable[0]["extensions"] or ["bin"])[0]
+    return Sample(usable[0]["name"], f"photo.{ext}", usable[0]["types"][0].replace("*", "x"), usable[0]["maxBytes"])
+
+
+def form_of(fields: dict[str, str], file: bytes, sample: Sample, *, file_first: bool) -> tuple[bytes, str]:
     """Return a multipart/form-data body and its Content-Type."""
     boundary = secrets.token_hex(16)
     parts = [
         f'Content-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode() for name, value in fields.items()
     ]
-    head = b'Content-Disposition: form-data; name="file"; filename="photo.png"\r\nContent-Type: image/png\r\n\r\n'
-    parts.insert(0 if file_first else len(parts), head + file + b"\r\n")
+    head = f'Content-Disposition: form-data; name="file"; filename="{sample.filename}"\r\n'
+    head += f"Content-Type: {sample.content_type}\r\n\r\n"
+    parts.insert(0 if file_first else len(parts), head.encode() + file + b"\r\n")
     body = b"".join(b"--" + boundary.encode() + b"\r\n" + part for part in parts)
     return body + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
 
@@ -80,6 +107,11 @@ class Client:
         self.keys: list[str] = []
         # True from the clean-up on, which has a time reserve of its own.
         self.cleaning_up = False
+
+    @functools.cached_property
+    def sample(self) -> Sample:
+        """What the test uploads to this service."""
+        return sample_of(self)
 
     def call(self, method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
         """Send a request; return the answer. A path goes to the service with the token, a full URL is used as it is."""
@@ -129,8 +161,7 @@ def _require(right: bool, otherwise: str) -> None:  # noqa: FBT001
 
 
 def _mint(client: Client, picture: bytes) -> Any:
-    spec = {"filename": "photo.png", "contentType": "image/png", "size": len(picture)}
-    plan = client.json("POST", "/uploads", spec)
+    plan = client.json("POST", "/uploads", client.sample.spec(len(picture)))
     client.keys.append(plan["objectKey"])
     return plan
 
@@ -172,7 +203,7 @@ def _proxied(path: str, *, file_first: bool) -> Callable[[Client], str]:
     def step(client: Client) -> str:
         picture = real_png()
         plan = _mint(client, picture)
-        body, content_type = form_of({"uploadUrl": plan["presignedUrl"]}, picture, file_first=file_first)
+        body, content_type = form_of({"uploadUrl": plan["presignedUrl"]}, picture, client.sample, file_first=file_first)
         answer = client.call("POST", path, body, {"Content-Type": content_type})
         expect(answer, 200, path)
         said = json.loads(answer.body)
@@ -198,12 +229,13 @@ def _download(client: Client) -> str:
 
 
 def _refusals(client: Client) -> str:
-    big = {"filename": "photo.png", "contentType": "image/png", "size": 10 * 1024 * 1024 + 1}
+    big = client.sample.spec(client.sample.max_bytes + 1)
     _require(client.json("POST", "/uploads", big, status=400)["code"] == "file-too-large", "no file-too-large")
-    wrong = {"filename": "photo.exe", "contentType": "image/png", "size": 1}
+    wrong = {**client.sample.spec(1), "contentType": "not a type"}
     answer = client.json("POST", "/uploads", wrong, status=400)
     _require(answer["code"] == "unsupported-file-type", "no unsupported-file-type")
-    body, content_type = form_of({"uploadUrl": "http://169.254.169.254/x?y=z"}, real_png(), file_first=True)
+    foreign = {"uploadUrl": "http://169.254.169.254/x?y=z"}
+    body, content_type = form_of(foreign, real_png(), client.sample, file_first=True)
     refused = client.call("POST", "/upload-with-presigned", body, {"Content-Type": content_type})
     expect(refused, 403, "a foreign upload target")
     return "too large, wrong type, foreign target"

@@ -44,6 +44,7 @@ _SPEC = (
     errors.UnsupportedFileType,
     errors.InvalidFilename,
     errors.InvalidMetadata,
+    errors.ScopeMissing,
     errors.CredentialsUnavailable,
     errors.QuotaExceeded,
 )
@@ -109,7 +110,7 @@ class Companion:
             name: str(value) for name, value in metadata.items() if str(value) not in _NOTHING and value is not None
         }
         class_id = named.get("class_id")
-        purpose = self.uploads.purpose(named.get("purpose", "upload"))
+        purpose = self.uploads.purpose(named.get("purpose"), principal)
         return UploadSpec(
             filename=filename,
             content_type=_type(content_type, purpose, filename),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from image_upload.domain import keys
-from image_upload.domain.purposes import DOCUMENT_TYPES, GIF_TYPES, IMAGE_TYPES, Purpose
+from image_upload.domain.purposes import DOCUMENT_TYPES, GIF_TYPES, IMAGE_TYPES, Purpose, Purposes
 from image_upload.errors import EmptyFile, FileTooLarge, InvalidMetadata, UnsupportedFileType, ValidationFailed
 from image_upload.languages.wording import human_bytes
 
@@ -22,14 +22,15 @@ _MEDIA_TYPE_MAX_CHARS = 255  # RFC 6838 section 4.2 allows 127 + 1 + 127
 _SHA256_BYTES = 32
 
 
-def purpose(name: str, table: Mapping[str, Purpose]) -> Purpose:
-    """Return the purpose of a name. Raises `ValidationFailed`."""
-    if name not in table:
+def purpose(name: str | None, purposes: Purposes) -> Purpose:
+    """Return the purpose of a name, without regard to case; for None the default. Raises `ValidationFailed`."""
+    found = purposes.default if name is None and purposes.named else purposes.get(name or "")
+    if found is None:
         raise ValidationFailed(
-            f"There is no such purpose here. The purposes are: {', '.join(table)}.",
+            f"There is no such purpose here. The purposes are: {', '.join(purposes.named)}.",
             errors=[{"field": "purpose", "message": "unknown"}],
         )
-    return table[name]
+    return found
 
 
 def class_id(purpose: Purpose, given: Mapping[str, str]) -> str:
@@ -88,7 +89,7 @@ def content_type(purpose: Purpose, declared: str, filename: str) -> str:
         )
     raise UnsupportedFileType(
         "The browser knows no type for this file, so its content type is empty. Send the type that the file has; "
-        "the purpose {purpose} takes: {types}. For any other file choose the purpose file and send "
+        "the purpose {purpose} takes: {types}. For any other file choose a purpose for any type and send "
         "application/octet-stream.",
         facts={"purpose": purpose.name, "types": ", ".join(fitting or purpose.types)},
         allowed=fitting or list(purpose.types),

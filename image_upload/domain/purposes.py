@@ -1,12 +1,13 @@
-"""The table of purposes: the folder of an upload, its life time, and its types and size.
+"""A purpose: the folder of an upload, its life time, and its types and size.
 
-Keys, checks at mint, lifecycle rules and documentation are derived from this table. Add a purpose here only.
+Keys, checks at mint, lifecycle rules and documentation are derived from it. The purposes themselves are the operator's:
+`purposes.toml`, which `purpose_file` reads.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from image_upload.limits import GIB, MIB, S3_OBJECT_MAX_BYTES
+from image_upload.limits import GIB
 
 # Media type → its file extensions, the usual one first.
 # https://www.iana.org/assignments/media-types/media-types.xhtml
@@ -50,13 +51,25 @@ DOCUMENT_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 ANY_TYPE: Final[Mapping[str, tuple[str, ...]]] = {"*/*": ()}
 
+# A browser runs the scripts of an SVG that it opens.
+_UNSAFE_IMAGES: Final = frozenset({"image/*", "image/svg+xml"})
+
+# The groups that `types` in a file of purposes may name.
+GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    "images": IMAGE_TYPES,
+    "audio": AUDIO_TYPES,
+    "documents": DOCUMENT_TYPES,
+    "any": ANY_TYPE,
+}
+
 
 class Purpose(NamedTuple):
     """One row. `key` is a pattern for `keys.make`. `kept_days` is the life time; None means for ever.
 
     `types` maps media types (or `audio/*`, `*/*`) to the extensions that agree with them; without extensions, any
     agrees. `cdn`: a CDN in front of the bucket may serve the object publicly, by a URL without a signature. `cools`: it
-    is seldom read after some time, so a lifecycle rule may move it to cheaper storage.
+    is seldom read after some time, so a lifecycle rule may move it to cheaper storage. `scope`: the scope that a token
+    needs to upload; None for none.
     """
 
     name: str
@@ -66,11 +79,17 @@ class Purpose(NamedTuple):
     max_bytes: int
     cdn: bool
     cools: bool
+    scope: str | None = None
 
     @property
     def prefix(self) -> str:
         """The folder of all its keys, and of no other purpose's: `scans/`."""
         return self.key.partition("/")[0] + "/"
+
+    @property
+    def holds_pictures(self) -> bool:
+        """Whether every type is an image that a browser shows and does not run, as it would an SVG."""
+        return all(each.startswith("image/") and each not in _UNSAFE_IMAGES for each in self.types)
 
     def extensions_of(self, content_type: str) -> tuple[str, ...] | None:
         """Return the extensions that agree with a media type (lower case, no parameters); None if it is not allowed."""
@@ -84,24 +103,40 @@ class Purpose(NamedTuple):
 USER_FILE: Final = Purpose("user-file", "users/{user}/{id}/{filename}", None, ANY_TYPE, 5 * GIB, cdn=False, cools=True)
 
 
-def table(*, allow_gif: bool) -> Mapping[str, Purpose]:
-    """Return the purposes that a client can name, by name. GIF is an image only with `allow_gif`."""
-    images = {**IMAGE_TYPES, **GIF_TYPES} if allow_gif else IMAGE_TYPES
-    rows = (
-        Purpose("upload", "uploads/{id}.{ext}", None, images, 10 * MIB, cdn=True, cools=False),
-        Purpose("scan", "scans/{yyyymmdd}/{user}/{id}", 30, images, 10 * MIB, cdn=True, cools=False),
-        Purpose("profile", "profiles/{user}/{id}", None, images, 10 * MIB, cdn=True, cools=False),
-        Purpose("chat", "chat/{yyyymmdd}/{user}/{id}", 7, images, 10 * MIB, cdn=True, cools=False),
-        Purpose("audio", "audio/{class_id}/{id}.{ext}", None, AUDIO_TYPES, 5 * GIB, cdn=False, cools=True),
-        Purpose("document", "documents/{user}/{id}.{ext}", None, DOCUMENT_TYPES, 5 * GIB, cdn=False, cools=True),
-        Purpose("file", "files/{user}/{id}.{ext}", None, ANY_TYPE, S3_OBJECT_MAX_BYTES, cdn=False, cools=True),
-    )
-    return {row.name: row for row in rows}
+class Purposes(NamedTuple):
+    """The purposes of a service. `named`: those that a client can name, by name; the first one is the default."""
 
+    named: Mapping[str, Purpose]
 
-def every() -> tuple[Purpose, ...]:
-    """Return all purposes, with `USER_FILE`: for rules that are derived from keys and life times."""
-    return (*table(allow_gif=False).values(), USER_FILE)
+    @classmethod
+    def of(cls, *rows: Purpose) -> "Purposes":
+        """Return these purposes, in their order."""
+        return cls({row.name: row for row in rows})
+
+    @property
+    def default(self) -> Purpose:
+        """The purpose of an upload that names none."""
+        return next(iter(self.named.values()))
+
+    def get(self, name: str) -> Purpose | None:
+        """Return the purpose of a name, without regard to case; None if there is none."""
+        found = self.named.get(name)
+        if found is None:
+            found = next((row for row in self.named.values() if row.name.lower() == name.lower()), None)
+        return found
+
+    def every(self) -> tuple[Purpose, ...]:
+        """Return all purposes, with `USER_FILE`: for rules that are derived from keys and life times."""
+        return (*self.named.values(), USER_FILE)
+
+    def with_gif(self) -> "Purposes":
+        """Return the same purposes; those that take all `images` take GIF too."""
+        return Purposes.of(
+            *(
+                row._replace(types={**row.types, **GIF_TYPES}) if IMAGE_TYPES.keys() <= row.types.keys() else row
+                for row in self.named.values()
+            )
+        )
 
 
 def of_key(key: str, purposes: Iterable[Purpose]) -> Purpose | None:

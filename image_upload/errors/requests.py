@@ -101,9 +101,10 @@ class TokenInvalid(TokenMissing):
 
 
 class ScopeMissing(Problem):
-    """The token has the scope `mint`, and this route is for something else than uploading.
+    """The token has the scope `mint`, and this route is for something else than uploading; or the purpose needs a scope
+    that the token lacks.
 
-    Use a token of the user without that scope.
+    Use a token of the user without the scope `mint`, or one with the scope of the purpose.
     """
 
     status, code, title = 403, "scope-missing", "Scope missing"

@@ -6,10 +6,11 @@ from contextlib import aclosing, closing
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from image_upload.auth.permissions import check_purpose
+from image_upload.auth.principals import Principal
 from image_upload.completion.confirmation import confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.domain import checks, keys, metadata, purposes
-from image_upload.domain.purposes import Purpose
 from image_upload.errors import (
     EmptyFile,
     FileTooLarge,
@@ -44,13 +45,6 @@ class StoredFile(NamedTuple):
     success_url: str | None = None
 
 
-class FormStore(NamedTuple):
-    """The bucket to store in, and the purposes that forms may name."""
-
-    context: CompletionContext
-    table: Mapping[str, Purpose]
-
-
 class _Destination(NamedTuple):
     """The key and headers of a file, and its longest length in bytes."""
 
@@ -60,13 +54,14 @@ class _Destination(NamedTuple):
 
 
 async def store_form(
-    form_store: FormStore, incoming: Incoming, user_id: str, budgets: SpoolBudgets | None
+    context: CompletionContext, incoming: Incoming, principal: Principal, budgets: SpoolBudgets | None
 ) -> StoredFile:
     """Store the form's file under its purpose's key, or under `{folder}/{user}/{id}.{ext}`.
 
     With `purpose` or `folder` in front of the file, its bytes are sent as they arrive; else the file is spooled first.
     If this raises, S3 has nothing of the file. Raises `MalformedForm`, `ValidationFailed`, `InvalidFilename`,
-    `InvalidKey`, `InvalidMetadata`, `UnsupportedFileType`, `EmptyFile`, `FileTooLarge`, and the problems of S3.
+    `InvalidKey`, `InvalidMetadata`, `ScopeMissing`, `UnsupportedFileType`, `EmptyFile`, `FileTooLarge`, and the
+    problems of S3.
     """
     if not await incoming.reach_file():
         await incoming.finish()
@@ -80,37 +75,36 @@ async def store_form(
         form = await receive(incoming, budgets)
         assert form.file is not None  # it was reached
         with closing(form):
-            kept = await _store(form_store, incoming, user_id, pieces(form.file), expected_bytes=form.size_bytes)
-        return await _confirmed(form_store, kept)
+            kept = await _store(context, incoming, principal, pieces(form.file), expected_bytes=form.size_bytes)
+        return await _confirmed(context, kept)
     length = incoming.length_if_last()
-    kept = await _store(form_store, incoming, user_id, incoming.chunks(), expected_bytes=length)
+    kept = await _store(context, incoming, principal, incoming.chunks(), expected_bytes=length)
     try:
         await incoming.finish()
         if late := (_DECISIVE & incoming.fields.keys()) - in_front:
             raise MalformedForm(f"Put {' and '.join(sorted(late))} in front of the file; nothing was stored.")
     except Exception:
         async with map_s3_errors():
-            await objects.delete(form_store.context.bucket, kept.key)
-        await form_store.context.quotas.settle(kept.key, None)
+            await objects.delete(context.bucket, kept.key)
+        await context.quotas.settle(kept.key, None)
         raise
-    return await _confirmed(form_store, kept)
+    return await _confirmed(context, kept)
 
 
-async def _confirmed(form_store: FormStore, kept: StoredFile) -> StoredFile:
-    await confirm(form_store.context, kept.key, row="none", found=kept.stored, is_over=True)
+async def _confirmed(context: CompletionContext, kept: StoredFile) -> StoredFile:
+    await confirm(context, kept.key, row="none", found=kept.stored, is_over=True)
     return kept
 
 
 async def _store(
-    form_store: FormStore,
+    context: CompletionContext,
     incoming: Incoming,
-    user_id: str,
+    principal: Principal,
     chunks: AsyncIterator[memoryview],
     *,
     expected_bytes: int | None,
 ) -> StoredFile:
-    destination = _destination(form_store, incoming, user_id)
-    context = form_store.context
+    destination = _destination(context, incoming, principal)
     most_bytes = destination.max_bytes if expected_bytes is None else expected_bytes
     await context.quotas.reserve(destination.key, most_bytes, datetime.now(UTC) + timedelta(seconds=_RESERVED_S))
     try:
@@ -137,47 +131,49 @@ async def _store(
     return StoredFile(destination.key, destination.headers["Content-Type"], stored)
 
 
-def _destination(form_store: FormStore, incoming: Incoming, user_id: str) -> _Destination:
+def _destination(context: CompletionContext, incoming: Incoming, principal: Principal) -> _Destination:
     now, fields = datetime.now(UTC), incoming.fields
     content_type = incoming.content_type or checks.usual_type(incoming.filename) or _ANY_TYPE
     class_metadata = {CLASS_FIELD: fields[CLASS_FIELD]} if fields.get(CLASS_FIELD) else {}
     if not fields.get(PURPOSE_FIELD):
         max_bytes = S3_OBJECT_MAX_BYTES
-        folder = _folder(form_store, fields.get(FOLDER_FIELD, ""), content_type, incoming.filename)
-        key = keys.make_in(folder, user_id=user_id, ext=keys.extension(incoming.filename))
+        folder = _folder(context, fields.get(FOLDER_FIELD, ""), content_type, incoming.filename)
+        if of_folder := purposes.of_key(f"{folder}/", context.bucket.purposes.named.values()):
+            check_purpose(principal, of_folder)
+        key = keys.make_in(folder, user_id=principal.user_id, ext=keys.extension(incoming.filename))
     elif fields.get(FOLDER_FIELD):
         raise ValidationFailed(
             "A purpose has a folder of its own. Send purpose or folder, not both.",
             errors=[{"field": FOLDER_FIELD, "message": "not together with purpose"}],
         )
     else:
-        purpose = checks.purpose(fields[PURPOSE_FIELD], form_store.table)
+        purpose = check_purpose(principal, checks.purpose(fields[PURPOSE_FIELD], context.bucket.purposes))
         max_bytes = purpose.max_bytes
         key = keys.make(
             purpose,
-            user_id=user_id,
+            user_id=principal.user_id,
             ext=checks.file_type(purpose, content_type, incoming.filename),
             class_id=checks.class_id(purpose, class_metadata),
             now=now,
         )
     metadata_headers = metadata.headers_of(
-        class_metadata, user_id=user_id, filename=incoming.filename, content_type=content_type, now=now
+        class_metadata, user_id=principal.user_id, filename=incoming.filename, content_type=content_type, now=now
     )
     return _Destination(
         key,
-        {"Content-Type": content_type, **metadata_headers, **form_store.context.bucket.storage_headers(key)},
+        {"Content-Type": content_type, **metadata_headers, **context.bucket.storage_headers(key)},
         max_bytes,
     )
 
 
-def _folder(form_store: FormStore, named: str, content_type: str, filename: str) -> str:
+def _folder(context: CompletionContext, named: str, content_type: str, filename: str) -> str:
     """Return the folder for a form's file: the one that it names, else the default one for its type.
 
     A folder that a CDN serves is public. It takes only its purpose's types, and no subfolder, which could look like
     another user's. Raises `UnsupportedFileType`, `InvalidKey`.
     """
     folder = named.strip("/") or keys.DEFAULT_FOLDER
-    purpose = purposes.of_key(f"{folder}/", form_store.table.values())
+    purpose = purposes.of_key(f"{folder}/", context.bucket.purposes.named.values())
     if purpose is None or not purpose.cdn:
         return folder
     try:

@@ -15,11 +15,11 @@ from starlette.requests import Request
 from image_upload.auth.principals import Principal
 from image_upload.completion.context import CompletionContext
 from image_upload.domain import checks, keys
-from image_upload.domain.purposes import USER_FILE, Purpose
+from image_upload.domain.purposes import USER_FILE
 from image_upload.errors import ChunksNotSupported, EmptyFile, Problem, UploadTimedOut, ValidationFailed
 from image_upload.form_proxy import spool as spools
 from image_upload.form_proxy.form import SUCCESS_URL_FIELD, Incoming
-from image_upload.form_proxy.form_store import FormStore, StoredFile, store_form
+from image_upload.form_proxy.form_store import StoredFile, store_form
 from image_upload.form_proxy.min_rate import ConcurrencyLimit, enforce_min_rate
 from image_upload.form_proxy.outcome import is_stored
 from image_upload.form_proxy.sender import Sender, Sent, judge, put_headers
@@ -58,14 +58,13 @@ class Done(NamedTuple):
 class Proxy:
     """Check a form and its target, and send its file.
 
-    `table` holds the purposes by name. A form's `success_url` may lead to one of `front_ends`, which are origins.
+    A form's `success_url` may lead to one of `front_ends`, which are origins.
     """
 
     def __init__(
         self,
         settings: ProxySettings,
         context: CompletionContext,
-        table: Mapping[str, Purpose],
         *,
         address_of: AddressOf,
         front_ends: Sequence[str],
@@ -74,7 +73,6 @@ class Proxy:
         self._bucket = context.bucket
         self._settings = settings
         self._slots = ConcurrencyLimit(settings.uploads_per_address)
-        self._table = table
         self._address_of = address_of
         self._front_ends = front_ends
         self._disk = ByteBudget(settings.spool_bytes)
@@ -113,8 +111,7 @@ class Proxy:
         with self._slots.slot(client, signed_in=principal.signed_in):
             deadline, incoming = self._arriving(request)
             async with _until(deadline):
-                form_store = FormStore(self._context, self._table)
-                stored = await store_form(form_store, incoming, principal.user_id, self._budgets())
+                stored = await store_form(self._context, incoming, principal, self._budgets())
                 return stored._replace(success_url=_success_url(incoming))
 
     def _sender(self) -> Sender:

@@ -1,13 +1,12 @@
 """Lead to the form routes, and import what a form needs at the first request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from fastapi import APIRouter
 
 from image_upload.auth.dependencies import PrincipalOf
 from image_upload.completion.context import CompletionContext
-from image_upload.domain.purposes import Purpose
 from image_upload.limits import FORM_OVERHEAD_MAX_BYTES, LAMBDA_FORM_MAX_BYTES
 from image_upload.settings.proxy import ProxySettings
 from image_upload.usage.addresses import AddressOf
@@ -25,7 +24,6 @@ def file_max_bytes(stored_max_bytes: int, settings: ProxySettings) -> int:
 def router(
     settings: ProxySettings,
     context: CompletionContext,
-    table: Mapping[str, Purpose],
     principal_of: PrincipalOf,
     *,
     address_of: AddressOf,
@@ -36,7 +34,7 @@ def router(
     def build() -> APIRouter:
         from image_upload.form_proxy import proxy, routes  # 60 ms: httpx, tenacity, the form parser
 
-        handler = proxy.Proxy(settings, context, table, address_of=address_of, front_ends=front_ends)
+        handler = proxy.Proxy(settings, context, address_of=address_of, front_ends=front_ends)
         return routes.router(handler, settings, principal_of)
 
     return LazyRouter(("/upload-with-presigned", "/api/v1/s3/upload"), build)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from image_upload.domain import keys, purposes
-from image_upload.domain.purposes import Purpose
+from image_upload.domain import keys
+from image_upload.domain.purposes import Purpose, Purposes
 from image_upload.library.pages import FilePage, PageTokens
 from image_upload.limits import LIST_CALLS_MAX, LIST_MAX_KEYS, LIST_WALK_S
 from image_upload.s3 import objects
@@ -47,7 +47,11 @@ async def list_own(
     """
     after = tokens.read(token, user_id, prefix) if token is not None else ""
     mine = (keys.owner_tag(user_id), None) if with_untagged else (keys.owner_tag(user_id),)
-    prefixes = [KeyPrefix(prefix, shared=False)] if with_untagged else prefixes_of(user_id, prefix, datetime.now(UTC))
+    prefixes = (
+        [KeyPrefix(prefix, shared=False)]
+        if with_untagged
+        else prefixes_of(user_id, prefix, datetime.now(UTC), bucket.purposes)
+    )
     found: list[Listed] = []
     calls, until = 0, time.monotonic() + LIST_WALK_S
     for index, key_prefix in enumerate(prefixes):
@@ -72,22 +76,29 @@ async def list_own(
     return FilePage(found, None)
 
 
-def prefixes_of(user_id: str, prefix: str, now: datetime) -> list[KeyPrefix]:
+def prefixes_of(user_id: str, prefix: str, now: datetime, purposes: Purposes) -> list[KeyPrefix]:
     """Return the prefixes that the user's files below a prefix can have, in order, without overlap."""
-    all_prefixes = [
-        KeyPrefix(f"{keys.DEFAULT_FOLDER}/{keys.segment(user_id)}/{keys.owner_tag(user_id)}", shared=False),
-        *(each for purpose in purposes.every() for each in _prefixes(purpose, user_id, now)),
-    ]
+    own = f"{keys.segment(user_id)}/{keys.owner_tag(user_id)}"
+    every = {KeyPrefix(f"{folder}/{own}", shared=False) for folder in (keys.DEFAULT_FOLDER, keys.OTHER_FOLDER)}
+    every.update(each for purpose in purposes.every() for each in _prefixes(purpose, user_id, now))
+    all_prefixes: list[KeyPrefix] = []
+    for each in sorted(every):
+        if not (all_prefixes and each.prefix.startswith(all_prefixes[-1].prefix)):
+            all_prefixes.append(each)
     for each in all_prefixes:
         if prefix.startswith(each.prefix):
             return [KeyPrefix(prefix, each.shared)]
-    below = sorted(each for each in all_prefixes if each.prefix.startswith(prefix))
+    below = [each for each in all_prefixes if each.prefix.startswith(prefix)]
     return below or [KeyPrefix(prefix, shared=True)]
 
 
 def _prefixes(purpose: Purpose, user_id: str, now: datetime) -> Iterator[KeyPrefix]:
+    if purpose.kept_days is None and "{yyyymmdd}" in purpose.key:
+        # Any number of days: the folder in front of the date is listed.
+        yield KeyPrefix(purpose.key.partition("{")[0], shared=True)
+        return
     pattern = purpose.key.replace("{user}", keys.segment(user_id)).replace("{id}", keys.owner_tag(user_id) + "{random}")
     days = (now - timedelta(days=back) for back in range(-1, (purpose.kept_days or 0) + _LATE_DAYS + 1))
     for day in days if "{yyyymmdd}" in pattern else [now]:
         head = pattern.replace("{yyyymmdd}", day.strftime("%Y%m%d")).partition("{")[0]
-        yield KeyPrefix(head, shared=head == purpose.prefix)
+        yield KeyPrefix(head, shared=head == purpose.key.partition("{")[0])

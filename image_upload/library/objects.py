@@ -179,8 +179,8 @@ class Library:
         keys.check(key)
         _check_expiry(expires_in)
         name = keys.check_filename(filename) if filename is not None else None
-        purpose = purposes.of_key(key, purposes.every())
-        is_picture = purpose is not None and all(each.startswith("image/") for each in purpose.types)
+        purpose = purposes.of_key(key, self._bucket.purposes.every())
+        is_picture = purpose is not None and purpose.holds_pictures
         disposition = content_disposition(name, attachment=as_download or not is_picture)
         presigner = await self._bucket.presigner(expires_in)
         url = presigner.url("GET", key, query={"response-content-disposition": disposition} if disposition else None)

@@ -6,6 +6,7 @@ So the machine that deploys needs neither the function's URL nor a secret, and a
 import asyncio
 import base64
 import contextlib
+import json
 import secrets
 import time
 import uuid
@@ -29,6 +30,7 @@ from image_upload.cli.smoke import (
     Answer,
     Client,
     Failed,
+    Sample,
     Step,
     compare,
     expect,
@@ -225,13 +227,13 @@ def _running(settings: Settings) -> Iterator[Mangum]:
 def _who_may_upload(context: Any, settings: Settings, deployed: Mangum, token: str) -> Callable[[Client], str]:
     """Return a step that asks the deployed app, with its limits, quotas and secrets, for an upload."""
 
-    def step(_: Client) -> str:
+    def step(tested: Client) -> str:
         seen = []
         if settings.auth.auth_required:
-            answer = _minted(FunctionClient(deployed, context, settings, None))
+            answer = _minted(FunctionClient(deployed, context, settings, None), tested.sample)
             expect(answer, 401, "an upload without a token")
             seen.append("no token is refused")
-        answer = _minted(FunctionClient(deployed, context, settings, token))
+        answer = _minted(FunctionClient(deployed, context, settings, token), tested.sample)
         if settings.auth.jwt_secret is None:
             expect(answer, 401, "a token that is signed with a secret, where there is no JWT_SECRET")
             seen.append("a token under any secret is refused")
@@ -243,10 +245,9 @@ def _who_may_upload(context: Any, settings: Settings, deployed: Mangum, token: s
     return step
 
 
-def _minted(client: Client) -> Answer:
+def _minted(client: Client, sample: Sample) -> Answer:
     """Ask for an upload of one byte; return the answer. Nothing is uploaded, so there is nothing to delete."""
-    spec = b'{"filename": "photo.png", "contentType": "image/png", "size": 1}'
-    return client.call("POST", "/uploads", spec, {"Content-Type": "application/json"})
+    return client.call("POST", "/uploads", json.dumps(sample.spec(1)).encode(), {"Content-Type": "application/json"})
 
 
 def _provider_keys(url: str) -> Callable[[Client], str]:

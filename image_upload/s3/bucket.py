@@ -102,7 +102,7 @@ class Bucket:
         self.address = locate(self.name, settings.aws_region, inner, use_ssl=settings.use_ssl)
         self.public_address = locate(self.name, settings.aws_region, public, use_ssl=settings.use_ssl)
         self._signers: dict[Address, Signer] = {}
-        self._purposes = purposes.every()
+        self.purposes = settings.purposes
         # The budget for all bytes of files that this process has in memory.
         self.buffers = ByteBudget(settings.buffer_bytes)
 
@@ -277,7 +277,7 @@ class Bucket:
         """
         settings = self._settings
         headers = {}
-        if settings.s3_storage_classes and (purpose := purposes.of_key(key, self._purposes)):
+        if settings.s3_storage_classes and (purpose := purposes.of_key(key, self.purposes.every())):
             storage_class = settings.storage_class_of(purpose.name)
             if storage_class is not None:
                 headers["x-amz-storage-class"] = storage_class
@@ -295,7 +295,7 @@ class Bucket:
     def cdn_url(self, key: str) -> str | None:
         """Return the key's URL on the CDN; None if no CDN is configured or its purpose is not served by one."""
         base = self._settings.cdn_base_url
-        purpose = purposes.of_key(key, self._purposes) if base else None
+        purpose = purposes.of_key(key, self.purposes.every()) if base else None
         return f"{base.rstrip('/')}/{quote(key, safe='/~')}" if base and purpose and purpose.cdn else None
 
     def location(self, key: str) -> str:

@@ -89,8 +89,8 @@ class AuthSettings(Section):
         default=None,
         description="what stands before `admin` and `mint` in a token",
     )
-    """What stands in front of `admin` and `mint` in a token's scopes. Set it where a provider's plain `admin` may
-    mean something else."""
+    """What stands in front of `admin`, `mint` and a purpose's scope in a token. Set it where a provider's plain
+    `admin` may mean something else."""
 
     jwt_secret: SecretStr | None = setting(
         "JWT_SECRET",

@@ -125,7 +125,8 @@ class Setting:
             return text
         if self._pattern is not None and not re.fullmatch(self._pattern, text):
             raise ValueError("not of this form")
-        return kind(text)
+        # What else a setting can be, such as the contents of a file, its check makes of the text.
+        return kind(text) if kind in (str, SecretStr) else text
 
     def _number(self, text: str) -> int | float:
         try:

@@ -2,10 +2,11 @@
 
 from typing import Literal
 
-from image_upload.domain import purposes
+from image_upload.domain.purposes import Purposes
 from image_upload.limits import BUFFER_MIN_BYTES, MIB, PRESIGN_MAX_S
 from image_upload.settings.aws import AwsSettings
 from image_upload.settings.section import Known, setting
+from image_upload.settings.uploads import UploadSettings
 from image_upload.settings.values import CommaList, bucket_name, split_url
 
 # Classes whose objects can be read at once. For others a read URL would get 403 InvalidObjectState.
@@ -38,7 +39,10 @@ def _endpoint(value: str | None, known: Known) -> str | None:
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
-def _storage_classes(value: tuple[str, ...], _: Known) -> tuple[str, ...]:
+def _storage_classes(value: tuple[str, ...], known: Known) -> tuple[str, ...]:
+    purposes: Purposes | None = known.get("purposes")
+    if purposes is None:  # its file has faults, which are reported
+        return value
     names = [purpose.name for purpose in purposes.every()]
     named = [item.partition(":")[0] for item in value]
     for item, purpose in zip(value, named, strict=True):
@@ -57,8 +61,8 @@ def _kms_key(value: str | None, known: Known) -> str | None:
     return value
 
 
-class StorageSettings(AwsSettings):
-    """The bucket and its server. A check may look at the fields above its own."""
+class StorageSettings(AwsSettings, UploadSettings):
+    """The bucket, its server, and its purposes. A check may look at the fields above its own."""
 
     # --- The bucket ------------------------------------------------------------------------------------
 

@@ -37,7 +37,10 @@ class UploadRequest(BaseModel):
         strict=True,
         description="Its size in bytes; S3 refuses a body of any other length.",
     )
-    purpose: str = Field("upload", description="What it is for; decides key, types, size and life time.")
+    purpose: str | None = Field(
+        None,
+        description="What it is for; decides key, types, size and life time. Without it: the first of GET /purposes.",
+    )
     sha256: str | None = Field(None, description="Its SHA-256, hexadecimal or base64: S3 then refuses other bytes.")
     metadata: Annotated[dict[str, str], at_most(MEMBERS_MAX)] | None = Field(
         None,
@@ -60,9 +63,10 @@ class UploadRequest(BaseModel):
 def spec_of(wanted: UploadRequest, principal: Principal, upload_service: UploadService) -> UploadSpec:
     """Return the request as a specification.
 
-    Raises `ValidationFailed` for an unknown purpose, and `UnsupportedFileType` if neither type nor name tells the type.
+    Raises `ValidationFailed` for an unknown purpose, `ScopeMissing` for one whose scope the principal lacks, and
+    `UnsupportedFileType` if neither type nor name tells the type.
     """
-    purpose = upload_service.purpose(wanted.purpose)
+    purpose = upload_service.purpose(wanted.purpose, principal)
     return UploadSpec(
         filename=wanted.filename,
         content_type=checks.content_type(purpose, wanted.contentType, wanted.filename),
@@ -116,7 +120,7 @@ class ImageRequest(BaseModel):
     )
 
     content_type: str = Field(description="The image's media type; the PUT must send exactly this.")
-    purpose: str = Field("upload", description="upload, scan, profile or chat.")
+    purpose: str | None = Field(None, description="One that takes pictures alone. Without it: the first of these.")
     size: int | None = Field(
         None, ge=0, lt=2**63, strict=True, description="Bytes. Given, S3 refuses any other length."
     )

@@ -19,7 +19,7 @@ def router(upload_service: UploadService, principal_of: PrincipalOf) -> APIRoute
     minting = Routes()
     minting.routes += [
         routes.mint_route(upload_service, principal_of),
-        LazyRouter(("/uploads/",), lambda: routes.router(upload_service, principal_of)),
+        LazyRouter(("/uploads/", "/purposes"), lambda: routes.router(upload_service, principal_of)),
         LazyRouter(("/images/presigned-url", "/files/upload-url"), version_1),
     ]
     return minting

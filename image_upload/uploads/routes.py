@@ -5,13 +5,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from image_upload import errors
+from image_upload.auth import permissions
 from image_upload.auth.dependencies import PrincipalOf
 from image_upload.auth.principals import Principal
 from image_upload.errors import BatchRefused
 from image_upload.limits import RESPONSE_PAGE_BYTES, S3_PARTS_MAX
 from image_upload.uploads.batch import plan_batch
 from image_upload.uploads.requests import BatchRequest, CompleteRequest, PartsRequest, UploadRequest, spec_of
-from image_upload.uploads.serializers import as_page, as_plan, as_progress, bytes_on_lambda
+from image_upload.uploads.serializers import as_page, as_plan, as_progress, as_purpose, bytes_on_lambda
 from image_upload.uploads.service import UploadService
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import read_json
@@ -25,6 +26,7 @@ SPEC_PROBLEMS = (
     errors.InvalidFilename,
     errors.InvalidMetadata,
     *SIGNED_IN,
+    errors.ScopeMissing,
     errors.ValidationFailed,
     errors.BodyTooLarge,
     errors.CredentialsUnavailable,
@@ -79,9 +81,25 @@ def router(upload_service: UploadService, principal_of: PrincipalOf) -> APIRoute
     """Return the other routes of `/uploads`."""
     routes = Routes(tags=["Minting"])
     caller = Annotated[Principal, Depends(principal_of.needs("mint"))]
+    _purpose_route(routes, upload_service, caller)
     _batch_route(routes, upload_service, caller)
     _ticket_routes(routes, upload_service, caller)
     return routes
+
+
+def _purpose_route(routes: APIRouter, upload_service: UploadService, caller: Any) -> None:
+    @routes.get(
+        "/purposes",
+        summary="What may be uploaded",
+        operation_id="listPurposes",
+        openapi_extra=documented(*SIGNED_IN, errors.ValidationFailed, answer="uploads.schemas:PurposeList"),
+    )
+    async def purposes(principal: caller) -> JSONResponse:
+        """Lists the purposes that the caller may name, with types and sizes, to check a file before it is sent."""
+        every = upload_service.purposes.named.values()
+        return JSONResponse(
+            {"purposes": [as_purpose(each) for each in every if permissions.may_upload_for(principal, each)]}
+        )
 
 
 def _batch_route(routes: APIRouter, upload_service: UploadService, caller: Any) -> None:

@@ -157,3 +157,29 @@ class FileUrl(BaseModel):
     headers: dict[str, str] = Field(description="Send all of them, unchanged.")
     content_length: int | None = Field(description="null: the length is not signed.")
     file_id: int | None = Field(None, description="With a database: names the file record in later calls.")
+
+
+class PurposeTexts(BaseModel):
+    """What the purpose takes, in a line to show."""
+
+    en: str = Field(examples=["Images (JPG, PNG, WEBP, AVIF), up to 10 MiB."])
+    ko: str = Field(examples=["이미지 (JPG, PNG, WEBP, AVIF), 최대 10 MiB."])
+
+
+class PurposeFacts(BaseModel):
+    """What may be uploaded for a purpose."""
+
+    name: str = Field(examples=["upload"])
+    types: list[str] = Field(description="Media types, or audio/*, or */* for any.", examples=[["image/jpeg"]])
+    extensions: list[str] = Field(description="Those that agree with the types; empty for any.", examples=[["jpg"]])
+    accept: str = Field(description="For the attribute accept of a file input.", examples=["image/jpeg,.jpg,.jpeg"])
+    maxBytes: int = Field(examples=[10_485_760])
+    keptDays: int | None = Field(description="Days until the file is removed; null for never.")
+    metadata: list[str] = Field(description="What the request's metadata must have.", examples=[["class_id"]])
+    texts: PurposeTexts
+
+
+class PurposeList(BaseModel):
+    """The purposes that the caller may name, in the order of the file."""
+
+    purposes: list[PurposeFacts]

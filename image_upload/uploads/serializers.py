@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from image_upload.domain.purposes import ANY_TYPE, Purpose
+from image_upload.languages.purpose_texts import texts_of
 from image_upload.s3.bucket import Validity
 from image_upload.uploads.multipart import Progress
 from image_upload.uploads.plans import (
@@ -112,3 +114,21 @@ def bytes_on_lambda(body: bytes | memoryview) -> int:
     """Return the length of a JSON body inside Lambda's JSON, which escapes its quotes and backslashes."""
     text = bytes(body)
     return len(text) + text.count(b'"') + text.count(b"\\")
+
+
+def as_purpose(purpose: Purpose) -> dict[str, Any]:
+    """Return a purpose in the JSON of `GET /purposes`."""
+    extensions = list(dict.fromkeys(ext for each in purpose.types.values() for ext in each))
+    takes_any = ANY_TYPE.keys() <= purpose.types.keys()
+    return {
+        "name": purpose.name,
+        "types": list(purpose.types),
+        "extensions": extensions,
+        # Browsers take `.jpg` and `image/*` there, but not `*/*`.
+        # https://html.spec.whatwg.org/multipage/input.html#attr-input-accept
+        "accept": "" if takes_any else ",".join([*purpose.types, *(f".{each}" for each in extensions)]),
+        "maxBytes": purpose.max_bytes,
+        "keptDays": purpose.kept_days,
+        "metadata": ["class_id"] if "{class_id}" in purpose.key else [],
+        "texts": texts_of(purpose.types, purpose.max_bytes, purpose.kept_days),
+    }

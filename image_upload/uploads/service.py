@@ -1,12 +1,13 @@
 """The upload core: plan, begin, complete, abort. Protocols call it with values, and turn values into their answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from image_upload.auth import permissions
 from image_upload.auth.principals import Principal
 from image_upload.completion.context import CompletionContext
 from image_upload.database.values import Kind, Record
 from image_upload.domain import checks
-from image_upload.domain.purposes import Purpose
+from image_upload.domain.purposes import Purpose, Purposes
 from image_upload.errors import ValidationFailed
 from image_upload.settings.auth import AuthSettings
 from image_upload.settings.storage import StorageSettings
@@ -21,8 +22,7 @@ from image_upload.uploads.validation import ValidatedUpload, validate
 class UploadService:
     """Plan, begin, complete and abort uploads. All protocols use it.
 
-    `table` has the purposes by name. `form_path` is the route for proxy plans, and `form_max_bytes` the longest file
-    that it takes.
+    `form_path` is the route for proxy plans, and `form_max_bytes` the longest file that it takes.
     """
 
     def __init__(
@@ -30,13 +30,12 @@ class UploadService:
         settings: StorageSettings,
         auth: AuthSettings,
         context: CompletionContext,
-        table: Mapping[str, Purpose],
         *,
         form_path: str,
         form_max_bytes: int,
     ) -> None:
         self._context = context
-        self._table = table
+        self.purposes = context.bucket.purposes
         self._form_path = form_path
         self._form_max_bytes = form_max_bytes
         self._sha256 = settings.s3_checksums == "sha256"
@@ -50,9 +49,9 @@ class UploadService:
         """Whether there is a database for `plan_recorded`."""
         return self._context.database.is_configured
 
-    def purpose(self, name: str, among: Sequence[str] | None = None) -> Purpose:
-        """Return the purpose with this name. Raises `ValidationFailed`."""
-        return checks.purpose(name, {each: self._table[each] for each in among} if among else self._table)
+    def purpose(self, name: str | None, principal: Principal, among: Purposes | None = None) -> Purpose:
+        """Return the purpose with this name, for None the first of them. Raises `ValidationFailed`, `ScopeMissing`."""
+        return permissions.check_purpose(principal, checks.purpose(name, among or self.purposes))
 
     def strategy(self, spec: UploadSpec, accepts: Sequence[Strategy] | None) -> Strategy:
         """Return the strategy for a file of known size, of those that the client accepts (None: a version 1 client).

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from image_upload import errors
 from image_upload.auth.dependencies import PrincipalOf
 from image_upload.auth.principals import Principal
-from image_upload.domain import checks, purposes
+from image_upload.domain import checks
+from image_upload.domain.purposes import USER_FILE, Purposes
 from image_upload.limits import MULTIPART_URL_EXPIRES_S
 from image_upload.uploads.plans import PutPlan, UploadSpec
 from image_upload.uploads.requests import ImageRequest
@@ -17,8 +18,6 @@ from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import read_json
 from image_upload.web.routing import Routes, documented
 
-IMAGE_PURPOSES = ("upload", "scan", "profile", "chat")
-
 
 def router(
     upload_service: UploadService,
@@ -27,10 +26,11 @@ def router(
     """Return the routes of /images and /files."""
     routes = Routes(tags=["Minting"])
     caller = Annotated[Principal, Depends(principal_of.needs("mint"))]
+    pictures = Purposes.of(*(each for each in upload_service.purposes.named.values() if each.holds_pictures))
 
     async def image_url(request: Request, purpose: str | None, principal: Principal) -> JSONResponse:
         wanted = await read_json(request, ImageRequest)
-        fixed = upload_service.purpose(purpose or wanted.purpose, IMAGE_PURPOSES)
+        fixed = upload_service.purpose(purpose or wanted.purpose, principal, pictures)
         spec = UploadSpec(
             content_type=checks.content_type(fixed, wanted.content_type, ""),
             size_bytes=wanted.size,
@@ -98,7 +98,7 @@ def router(
         spec = UploadSpec(
             filename=filename,
             content_type="application/octet-stream",
-            purpose=purposes.USER_FILE,
+            purpose=USER_FILE,
             user_id=principal.user_id,
             expires_s=MULTIPART_URL_EXPIRES_S,
         )

@@ -122,6 +122,7 @@ REQUESTS: dict[str, Callable[[World], Asked]] = {
     "GET /favicon.ico": lambda _: Asked("/favicon.ico"),
     "GET /errors": lambda _: Asked("/errors"),
     "GET /errors/{code}": lambda _: Asked("/errors/not-found"),
+    "GET /purposes": lambda _: Asked("/purposes"),
     "POST /uploads": lambda _: Asked("/uploads", {"json": _SPEC}),
     "POST /uploads/batch": lambda _: Asked("/uploads/batch", {"json": {"uploads": [_SPEC]}}),
     "GET /uploads/{ticket}": lambda world: Asked(f"/uploads/{world.ticket}"),

@@ -25,16 +25,17 @@ def scopes(prefix: str = "", **claims: Any) -> set[str]:
     ("claims", "found"),
     [
         ({}, set()),
-        ({"scope": "openid profile"}, set()),
-        ({"scope": "openid admin"}, {"admin"}),
+        ({"scope": "openid profile"}, {"openid", "profile"}),
+        ({"scope": "openid admin"}, {"openid", "admin"}),
         ({"scope": "mint"}, {"mint"}),
-        ({"scp": ["mint", "read"]}, {"mint"}),
+        ({"scp": ["mint", "read"]}, {"mint", "read"}),
         ({"scp": "mint admin"}, {"mint", "admin"}),
         ({"permissions": ["admin"]}, {"admin"}),
-        ({"scope": "administrator"}, set()),
-        ({"scope": "Admin"}, set()),
-        ({"scope": "admin,mint"}, set()),
-        ({"scope": "not\tadmin"}, set()),
+        ({"scope": "administrator"}, {"administrator"}),
+        ({"scope": "Admin"}, {"Admin"}),
+        ({"scope": "  "}, set()),
+        ({"scope": "admin,mint"}, {"admin,mint"}),
+        ({"scope": "not\tadmin"}, {"not\tadmin"}),
         ({"scope": ["mint"]}, {"mint"}),
         ({"scope": {"admin": True}}, set()),
         ({"scope": True}, set()),
@@ -49,7 +50,7 @@ def test_scopes_are_read_from_where_providers_write_them_and_nowhere_else(
 
 
 def test_with_a_prefix_only_scopes_of_this_service_count() -> None:
-    assert scopes("uploads/", scope="admin uploads/mint other/admin") == {"mint"}
+    assert scopes("uploads/", scope="admin uploads/mint other/admin uploads/") == {"mint"}
     settings = load(GIVEN | {"JWT_SECRET": SECRET, "JWT_SCOPE_PREFIX": "uploads/"})
     token = own(aud=None, scope="admin uploads/mint")
     assert asyncio.run(Verifier(settings.auth).verify(token)).scopes == {"mint"}

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from image_upload.domain import purposes
+from image_upload.domain.shipped_purposes import PURPOSES
 from tests.browser.conftest import Stored, token_of
 from tests.browser.driving import Outcome, Sent, Uppy
 from tests.browser.storage import Storage
@@ -20,7 +20,7 @@ on_localstack = pytest.mark.parametrize("storage", ["localstack"], indirect=True
 SMALL = {"size": 1_000_000, "multipart": False}
 PARTS = {"size": 30 * MIB, "multipart": True}
 THREE_PARTS = {"size": 15 * MIB, "multipart": True}
-LARGEST = purposes.table(allow_gif=False)["profile"].max_bytes
+LARGEST = PURPOSES.named["profile"].max_bytes
 # Halfway through the third of six parts. Without a limit Uppy 5 has all six under way at once, and none is done yet.
 MIDDLE = {**PARTS, "actAtBytes": 12.5 * MIB, "bytesPerSecond": 20 * MIB, "plugin": {"limit": 2}}
 

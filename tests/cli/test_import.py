@@ -12,7 +12,7 @@ import pytest
 from image_upload.cli.import_files.cleanup import write_list
 from image_upload.cli.import_files.rules import content_type
 from image_upload.cli.import_files.tree import Found, Tree
-from image_upload.domain import purposes
+from image_upload.domain.shipped_purposes import PURPOSES
 from tests.cli.importing import MIB, Import, noise
 from tests.cli.meddling import Call, Meddler
 
@@ -309,9 +309,9 @@ def test_a_removed_file_is_not_missed_by_the_next_run(move: Import) -> None:
     assert "a.jpg" in target.read_text()
 
 
-@pytest.mark.parametrize("name", sorted(purposes.table(allow_gif=True)))
+@pytest.mark.parametrize("name", sorted(PURPOSES.with_gif().named))
 def test_every_extension_of_a_purpose_gives_a_type_that_the_purpose_takes(name: str) -> None:
-    purpose = purposes.table(allow_gif=True)[name]
+    purpose = PURPOSES.with_gif().named[name]
     for extensions in purpose.types.values():
         for ext in extensions:
             assert ext in (purpose.extensions_of(content_type(purpose, ext)) or ()), ext
@@ -333,4 +333,4 @@ def test_every_extension_of_a_purpose_gives_a_type_that_the_purpose_takes(name: 
     ],
 )
 def test_the_type_of_any_file_follows_its_extension(ext: str, media_type: str) -> None:
-    assert content_type(purposes.table(allow_gif=False)["file"], ext) == media_type
+    assert content_type(PURPOSES.named["file"], ext) == media_type

@@ -8,7 +8,8 @@ from image_upload.completion.confirmation import confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.completion.sweep import sweep
 from image_upload.database.values import Record
-from image_upload.domain import keys, purposes
+from image_upload.domain import keys
+from image_upload.domain.shipped_purposes import PURPOSES
 from image_upload.errors import DatabaseUnavailable, QuotaExceeded, SizeMismatch
 from image_upload.s3 import multipart
 from image_upload.uploads.plans import MultipartPlan, PutPlan, UploadSpec
@@ -20,7 +21,7 @@ from tests.conftest import settings_for
 from tests.database.databases import Place
 from tests.faults.hostile import answering, hostile_store, raw
 
-UPLOAD = purposes.table(allow_gif=False)["upload"]
+UPLOAD = PURPOSES.named["upload"]
 SPEC = UploadSpec("image/jpeg", UPLOAD, "user-1", filename="cat.jpg", size_bytes=len(CONTENT))
 PART = [(1, '"e1"')]
 CREATED = raw(200, body=b"<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>")
@@ -35,8 +36,7 @@ def head(size_bytes: int) -> bytes:
 
 def service_of(context: CompletionContext, s3: EmbeddedS3, place: Place, **environ: str) -> UploadService:
     settings = settings_for(s3, DATABASE_URL=place.url, **environ)
-    table = purposes.table(allow_gif=False)
-    return UploadService(settings.storage, settings.auth, context, table, form_path="/form", form_max_bytes=1)
+    return UploadService(settings.storage, settings.auth, context, form_path="/form", form_max_bytes=1)
 
 
 def test_a_recorded_multipart_upload_is_asked_for_once_and_settled_with_its_row(place: Place) -> None:

@@ -12,7 +12,7 @@ import pytest
 from image_upload.bucket_config import diff, rules
 from image_upload.bucket_config.subresources import POLICY, Configuration
 from image_upload.cli.bucket_rules import run
-from image_upload.domain import purposes
+from image_upload.domain.shipped_purposes import PURPOSES
 from image_upload.settings import load
 from tests.contract.gaps import KNOWS_EVENTBRIDGE, NO_BUCKET_SETTINGS
 from tests.contract.store import Store
@@ -120,8 +120,9 @@ def test_rules_of_others_stay_and_ours_are_put_right(command: Command, store: St
     ]
     code, lines = command("--origins", ORIGIN, "--apply")
     assert code == 0, lines
-    assert "life times     image-upload-long-ago" in states(lines, "removed")
     kept = states(lines, "kept")
+    # Its purpose was removed, and its files were stored under this life time.
+    assert "life times     image-upload-long-ago (old/ has no purpose; --forget-folders ends it)" in kept
     assert "life times     archive" in kept
     assert any("everything" in line and "scans/" in line and "S3 does what comes first" in line for line in kept)
 
@@ -129,9 +130,15 @@ def test_rules_of_others_stay_and_ours_are_put_right(command: Command, store: St
     assert found["archive"]["Expiration"] == {"Days": 400}
     assert found["everything"]["Expiration"] == {"Days": 900}
     assert found["image-upload-expire-scan"]["Expiration"] == {"Days": 30}
-    assert "image-upload-long-ago" not in found
+    assert found["image-upload-long-ago"]["Expiration"] == {"Days": 3}
     origins = [rule["AllowedOrigins"] for rule in store.s3.get_bucket_cors(Bucket=bucket)["CORSRules"]]
     assert sorted(origins) == [[ORIGIN], ["https://other.example.com"]]
+
+    code, lines = command("--origins", ORIGIN, "--forget-folders", "--apply")
+    assert code == 0, lines
+    assert states(lines, "removed") == ["life times     image-upload-long-ago"]
+    left = {rule["ID"] for rule in store.s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]}
+    assert left == found.keys() - {"image-upload-long-ago"}
 
 
 def test_eventbridge_is_added_only_with_events_and_other_notifications_stay(
@@ -193,7 +200,7 @@ def test_documents_of_the_policy_keep_their_statements(store: Store) -> None:
         "Resource": f"arn:aws:s3:::{name}",
     }
     distribution = "arn:aws:cloudfront::111122223333:distribution/E2ABC"
-    wanted = rules.bucket_policy("aws", name, purposes.every(), distribution)
+    wanted = rules.bucket_policy("aws", name, PURPOSES.every(), distribution)
     store.s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": theirs}))
     with closing(Configuration(load(store.environ | {"ENVIRONMENT": "local"}).storage, name)) as bucket:
         bucket.put(POLICY, diff.policy(bucket.get(POLICY), wanted).put)

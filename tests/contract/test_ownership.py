@@ -12,7 +12,7 @@ import pytest
 
 from image_upload import limits
 from image_upload.domain import keys
-from image_upload.domain.purposes import table
+from image_upload.domain.shipped_purposes import PURPOSES
 from image_upload.library import listing
 from tests.conftest import Start, problem
 from tests.contract.conftest import SECRET
@@ -231,12 +231,12 @@ def test_without_sign_in_locally_all_but_users_files_are_visible_to_every_user(
 
 def test_the_prefixes_of_a_user_are_disjoint_and_hold_every_key_that_can_be_made() -> None:
     now = datetime(2026, 11, 20, 12, tzinfo=UTC)
-    prefixes = listing.prefixes_of("7", "", now)
+    prefixes = listing.prefixes_of("7", "", now, PURPOSES)
     assert [each.prefix for each in prefixes] == sorted(each.prefix for each in prefixes)
     assert len(prefixes) <= limits.LIST_CALLS_MAX
     for one in prefixes:
         assert [other for other in prefixes if other is not one and other.prefix.startswith(one.prefix)] == []
-    for purpose in table(allow_gif=False).values():
+    for purpose in PURPOSES.named.values():
         for back in (0, purpose.kept_days or 0):
             made = keys.make(purpose, user_id="7", ext="bin", class_id="c", now=now - timedelta(days=back))
             assert any(made.startswith(each.prefix) for each in prefixes), made

@@ -70,7 +70,7 @@ def test_it_holds_the_service_and_nothing_else_of_the_checkout(image: str) -> No
     package = {
         str(path.relative_to(ROOT)) for kind in ("*.py", "*.pem") for path in (ROOT / "image_upload").rglob(kind)
     }
-    assert held == package | {"entrypoint.sh", "upload.py", "requirements.txt"}
+    assert held == package | {"entrypoint.sh", "upload.py", "purposes.toml", "requirements.txt"}
 
 
 def test_it_holds_the_pinned_packages_and_no_other(image: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from image_upload.bucket_config import rules
-from image_upload.domain import purposes
+from image_upload.domain import shipped_purposes
 from local.embedded_s3 import EmbeddedS3
 from tests.infra.ministack import REGION, ministack
 from tests.infra.template import IMAGE, TEMPLATE
@@ -23,7 +23,7 @@ needs_ministack = pytest.mark.needs("ministack")
 
 WITHIN_S = 60.0
 ORIGINS = "https://app.example.com,http://localhost:3000"
-PURPOSES = purposes.every()
+PURPOSES = shipped_purposes.PURPOSES.every()
 EVERYTHING = {
     "AllowedOrigins": ORIGINS,
     "Versioning": "true",

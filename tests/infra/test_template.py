@@ -16,7 +16,7 @@ from generate.template import NOT_PARAMETERS, parameter_of
 from image_upload.app import create_app
 from image_upload.bucket_config import rules
 from image_upload.cli import bucket_rules
-from image_upload.domain import purposes
+from image_upload.domain import shipped_purposes
 from image_upload.errors import StorageUnavailable
 from image_upload.settings import every_setting, load, load_section, secret_reference, secret_settings
 from image_upload.settings.auth import AuthSettings
@@ -44,7 +44,7 @@ LAMBDA = {
     "AWS_SESSION_TOKEN": "token",
 }
 ENVIRONMENT_MAX_BYTES = 4096
-PURPOSES = purposes.every()
+PURPOSES = shipped_purposes.PURPOSES.every()
 
 
 def environment_of(stack: Stack) -> dict[str, str]:

@@ -14,9 +14,9 @@ from image_upload.bucket_config.diff import (
     policy,
     single_value,
 )
-from image_upload.domain import purposes
+from image_upload.domain.shipped_purposes import PURPOSES
 
-EVERY = purposes.every()
+EVERY = PURPOSES.every()
 WANTED = rules.lifecycle_rules(EVERY)
 CORS = rules.cors_rules(["https://app.example.com"])
 
@@ -99,6 +99,28 @@ def test_cheaper_storage_that_is_no_longer_wanted_is_taken_back() -> None:
     found = lifecycle({"Rules": cooled}, WANTED, EVERY)
     assert states(found)["image-upload-cool-audio"] == "unwanted"
     assert found.put == {"Rules": WANTED}
+
+
+def test_the_life_time_of_a_removed_purpose_is_kept_until_its_folder_is_forgotten() -> None:
+    kept = [purpose for purpose in EVERY if purpose.name != "scan"]
+    wanted = rules.lifecycle_rules(kept)
+    (gone,) = [rule for rule in WANTED if rule["ID"] == "image-upload-expire-scan"]
+    found = lifecycle({"Rules": WANTED}, wanted, kept)
+    assert states(found)["image-upload-expire-scan (scans/ has no purpose; --forget-folders ends it)"] == "kept"
+    assert found.put is None
+    changed = lifecycle({"Rules": [gone]}, wanted, kept)
+    assert changed.put == {"Rules": [*wanted, gone]}
+    forgotten = lifecycle({"Rules": WANTED}, wanted, kept, forget_folders=True)
+    assert states(forgotten)["image-upload-expire-scan"] == "unwanted"
+    assert forgotten.put == {"Rules": wanted}
+
+
+def test_a_life_time_of_a_folder_that_has_another_purpose_now_is_not_kept() -> None:
+    other = [
+        purpose._replace(name="papers", kept_days=None) if purpose.name == "scan" else purpose for purpose in EVERY
+    ]
+    found = lifecycle({"Rules": WANTED}, rules.lifecycle_rules(other), other)
+    assert states(found)["image-upload-expire-scan"] == "unwanted"
 
 
 def test_a_single_statement_is_a_list_of_one() -> None:

@@ -9,9 +9,10 @@ import pytest
 from image_upload import limits
 from image_upload.bucket_config import rules
 from image_upload.domain import purposes
+from image_upload.domain.shipped_purposes import PURPOSES
 from image_upload.s3.errors import _ACTIONS
 
-EVERY = purposes.every()
+EVERY = PURPOSES.every()
 CDN = "arn:aws:cloudfront::111122223333:distribution/E2ABC"
 
 

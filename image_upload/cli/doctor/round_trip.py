@@ -10,7 +10,6 @@ import httpx
 
 from image_upload.cli.doctor.bucket import CheckTarget
 from image_upload.cli.doctor.report import Finding
-from image_upload.domain import purposes
 from image_upload.s3.errors import error_code
 
 _REMEDIES: Final[Mapping[str, str]] = {
@@ -36,7 +35,7 @@ def checks(check_target: CheckTarget) -> Iterator[Finding]:
     }
     if check_target.settings.s3_checksums == "sha256":
         headers["x-amz-checksum-sha256"] = base64.b64encode(hashlib.sha256(body).digest()).decode()
-    folder = purposes.table(allow_gif=False)["upload"].prefix
+    folder = check_target.settings.purposes.default.prefix
     key, wrong_key = (f"{folder}doctor-{secrets.token_hex(16)}{tail}" for tail in ("", "-wrong"))
     versions: dict[str, str | None] = {}
     try:

@@ -11,7 +11,6 @@ from image_upload.bucket_config.diff import Diff
 from image_upload.bucket_config.subresources import Configuration, Refused, Subresource, Unreachable
 from image_upload.cli.doctor.report import Finding, State
 from image_upload.completion import leftovers
-from image_upload.domain import purposes
 from image_upload.errors import CredentialsUnavailable
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import S3Failure
@@ -27,7 +26,7 @@ def checks(settings: Settings, origin: str | None) -> Iterator[Finding]:
     """Compare CORS rules, public access, lifecycle, encryption and events with `image_upload.bucket_config.rules`."""
     # Only a bucket in production must have lifecycle rules.
     grave: State = "FAIL" if settings.service.production else "warn"
-    every = purposes.every()
+    every = settings.storage.purposes.every()
     blocks = wanted.public_access_block(on_aws=settings.storage.s3_endpoint_url is None)
     lifecycle, encryption = wanted.lifecycle_rules(every), wanted.encryption()
     try:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from image_upload.domain.purposes import table
 from image_upload.limits import IMPORT_JOBS, IMPORT_JOBS_MAX
 
 _EPILOG: Final = (
@@ -34,7 +33,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add(
         "--purpose",
         default="file",
-        choices=table(allow_gif=False),
         help="decides key, types and largest size (%(default)s)",
     )
     add("--prefix", help="keep relative paths: keys are PREFIX/path instead of those of the purpose")

@@ -21,7 +21,6 @@ from image_upload.cli.import_files.sender import Sender
 from image_upload.cli.import_files.storage import Storage
 from image_upload.cli.import_files.tree import Found, Passed, Tree, shown
 from image_upload.domain import keys
-from image_upload.domain.purposes import table
 from image_upload.errors import CredentialsUnavailable, InvalidKey, Problem
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import S3Failure
@@ -104,7 +103,7 @@ def _begin(options: Namespace, settings: Settings, held: contextlib.ExitStack) -
         "bucket": settings.storage.s3_bucket_name,
         "endpoint": Bucket(settings.storage).address.origin,
         "folder": shown(str(Path(options.folder).resolve())),
-        "purpose": options.purpose,
+        "purpose": rules.purpose.name,
         "prefix": "(none)" if options.prefix is None else options.prefix,
         "user": options.user,
         "class id": options.class_id or "(none)",
@@ -121,7 +120,10 @@ def _column(settings: DatabaseSettings, name: str) -> "Column":
 
 
 def _rules(options: Namespace, settings: Settings) -> Rules:
-    purpose = table(allow_gif=settings.uploads.allow_gif)[options.purpose]
+    purposes = settings.storage.purposes
+    purpose = purposes.get(options.purpose)
+    if purpose is None:
+        raise Stop(f"There is no purpose {options.purpose}. Name one with --purpose: {', '.join(purposes.named)}.")
     if "{class_id}" in purpose.key and not options.class_id:
         raise Stop(f"The purpose {purpose.name} needs --class-id.")
     try:

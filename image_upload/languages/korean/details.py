@@ -280,12 +280,12 @@ DETAILS: Final[Mapping[str, str]] = {
     ): "브라우저가 이 파일의 형식을 알지 못해 형식이 비어 있습니다. 대신 application/octet-stream을 보내 주세요.",
     (
         "The browser knows no type for this file, so its content type is empty. Send the type that the file has; "
-        "the purpose {purpose} takes: {types}. For any other file choose the purpose file and send "
+        "the purpose {purpose} takes: {types}. For any other file choose a purpose for any type and send "
         "application/octet-stream."
     ): (
         "브라우저가 이 파일의 형식을 알지 못해 형식이 비어 있습니다. 파일의 실제 형식을 보내 주세요. 용도 "
-        "{purpose}에 보낼 수 있는 형식: {types}. 다른 파일은 용도를 file로 하고 application/octet-stream을 보내 "
-        "주세요."
+        "{purpose}에 보낼 수 있는 형식: {types}. 다른 파일은 모든 형식을 받는 용도를 선택하고 "
+        "application/octet-stream을 보내 주세요."
     ),
     ("The purpose {purpose} does not take {type}. It takes: {types}. Convert the file, or choose another purpose."): (
         "용도 {purpose}에는 {type} 형식을 보낼 수 없습니다. 보낼 수 있는 형식: {types}. 파일을 변환하거나 다른 "

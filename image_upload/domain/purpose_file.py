@@ -1,0 +1,271 @@
+"""Read a file of purposes (TOML, docs/purposes.md), and report all its faults with their lines.
+
+A start reads only a file that differs from the one that ships, whose values are in `shipped_purposes`.
+"""
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from image_upload.domain import checks
+from image_upload.domain.keys import DEFAULT_FOLDER, OTHER_FOLDER
+from image_upload.domain.purposes import GIF_TYPES, GROUPS, USER_FILE, Purpose, Purposes
+from image_upload.errors import UnsupportedFileType
+from image_upload.languages.wording import human_bytes
+from image_upload.limits import S3_OBJECT_MAX_BYTES
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", re.ASCII)
+_PLACEHOLDERS: Final = ("id", "ext", "user", "yyyymmdd", "class_id")
+# A folder of its own, then any segments, and the id last, where `keys.owner_tag_in` looks for the owner.
+_PATTERN: Final = re.compile(
+    r"[A-Za-z0-9_-]+/(?:(?:[A-Za-z0-9_-]|\{user\}|\{yyyymmdd\}|\{class_id\})+/)*\{id\}(?:\.\{ext\})?", re.ASCII
+)
+_SIZE: Final = re.compile(r"([0-9]{1,15}) ?(B|KiB|MiB|GiB|TiB)", re.ASCII)
+_UNIT_POWERS: Final = {"B": 0, "KiB": 1, "MiB": 2, "GiB": 3, "TiB": 4}
+_SCOPE: Final = re.compile(r"[!#-\[\]-~]{1,100}", re.ASCII)  # RFC 6749 section 3.3
+_EXTENSION: Final = re.compile(r"[a-z0-9]{1,10}", re.ASCII)
+_DAYS_MAX: Final = 2**31 - 1  # an Integer: https://docs.aws.amazon.com/AmazonS3/latest/API/API_LifecycleExpiration.html
+_EXTENSIONS: Final = {each: ext for group in (*GROUPS.values(), GIF_TYPES) for each, ext in group.items()}
+
+# The beginning of a line: `[invoice]`, `["invoice"]`; `key =`.
+_HEADER: Final = re.compile(r"""\s*\[\s*["']?([^"'\]]*?)["']?\s*\]""")
+_MEMBER: Final = re.compile(r"""\s*["']?([A-Za-z0-9_-]+)["']?\s*=""")
+
+_Types = Mapping[str, tuple[str, ...]]
+
+
+class PurposeFileError(ValueError):
+    """A file of purposes cannot be used. The message has a line for each fault."""
+
+
+class _Fault(NamedTuple):
+    """What is wrong with a field of a purpose; `field` is "" for the whole purpose."""
+
+    purpose: str
+    field: str
+    what: str
+
+
+@functools.lru_cache(maxsize=2)  # two sections of the settings have the same file
+def parse(text: str, name: str = "purposes.toml") -> Purposes:
+    """Return the purposes of a file's text. `name` is the file's, for messages. Raises `PurposeFileError`."""
+    import tomllib  # only an edited file is parsed
+
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PurposeFileError(f"{name} is not TOML: {error}") from None
+    if not tables:
+        raise PurposeFileError(f"{name} has no purpose. The first is the default of uploads that name none")
+    faults: list[_Fault] = []
+    rows = [_row(each, table, faults) for each, table in tables.items()]
+    faults += [*_name_faults(rows), *_folder_faults(rows)]
+    if faults:
+        lines = _lines(text)
+        found = sorted((lines.get(each[:2], lines.get((each.purpose, ""), 0)), each) for each in faults)
+        count = "1 fault" if len(found) == 1 else f"{len(found)} faults"
+        raise PurposeFileError("\n    ".join([f"{name} has {count}:", *(_said(*each) for each in found)]))
+    return Purposes.of(*rows)
+
+
+def _said(line: int, fault: _Fault) -> str:
+    where = f"{fault.purpose}.{fault.field}" if fault.field else fault.purpose
+    return f"line {line}, {where}: {fault.what}" if line else f"{where}: {fault.what}"
+
+
+def _lines(text: str) -> dict[tuple[str, str], int]:
+    """Return the line of each (purpose, field), and of each (purpose, ""). tomllib does not tell them."""
+    found: dict[tuple[str, str], int] = {}
+    purpose = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            purpose = header[1]
+            found.setdefault((purpose, ""), number)
+        elif member := _MEMBER.match(line):
+            found.setdefault((purpose, member[1]) if purpose else (member[1], ""), number)
+    return found
+
+
+# --- the fields of one purpose ----------------------------------------------------------------------
+
+
+def _key(value: Any) -> str:
+    pattern = value if isinstance(value, str) else ""
+    if not pattern:
+        raise ValueError('no text. Write a pattern such as "invoices/{user}/{id}.{ext}"')
+    placeholders = re.findall(r"\{([^{}]*)\}", pattern)
+    if unknown := [f"{{{each}}}" for each in placeholders if each not in _PLACEHOLDERS]:
+        known = ", ".join(f"{{{each}}}" for each in _PLACEHOLDERS)
+        raise ValueError(f"{', '.join(unknown)} is no placeholder. There are {known}")
+    if "id" not in placeholders:
+        raise ValueError("has no {id}, so two uploads would get the same key. End it with {id} or {id}.{ext}")
+    if not _PATTERN.fullmatch(pattern):
+        raise ValueError(
+            "is no pattern of the form folder/…/{id} or folder/…/{id}.{ext}. A folder has A-Z, a-z, 0-9, _ and -, "
+            "and those behind the first also {user}, {yyyymmdd} and {class_id}"
+        )
+    return pattern
+
+
+def _kept_days(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _DAYS_MAX:
+        raise ValueError("no whole number of days from 1. Leave it out for files that are kept for ever")
+    return value
+
+
+def _types(value: Any) -> _Types:
+    if not isinstance(value, list) or not value:
+        raise ValueError('no list. Write one such as ["images", "application/pdf", {"image/heic" = ["heic", "heif"]}]')
+    found: dict[str, tuple[str, ...]] = {}
+    wrong = []
+    for each in value:
+        try:
+            found |= _taken(each)
+        except ValueError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return found
+
+
+def _taken(entry: Any) -> _Types:
+    """Return the types of one entry: a group, a media type, or media types with their extensions."""
+    if isinstance(entry, dict):
+        return {_media_type(name): _extensions(name, given) for name, given in entry.items()}
+    if isinstance(entry, str) and entry in GROUPS:
+        return GROUPS[entry]
+    name = _media_type(entry)
+    # An audio type that is not listed has the extensions of all audio types. For other types any extension agrees.
+    return {name: _EXTENSIONS.get(name, _EXTENSIONS.get(name.partition("/")[0] + "/*", ()))}
+
+
+def _media_type(value: Any) -> str:
+    try:
+        found = checks.media_type(value) if isinstance(value, str) else ""
+    except UnsupportedFileType:
+        found = ""
+    main, _, sub = found.partition("/")
+    if not found or ";" in value or ("*" in found and (sub != "*" or ("*" in main and main != "*"))):
+        raise ValueError(
+            f"{value!r} is neither a media type such as application/pdf or image/* nor a group. The groups are "
+            f"{', '.join(GROUPS)}"
+        )
+    return found
+
+
+def _extensions(media_type: str, value: Any) -> tuple[str, ...]:
+    given = value if isinstance(value, list) else [None]
+    if wrong := [each for each in given if not isinstance(each, str) or not _EXTENSION.fullmatch(each)]:
+        raise ValueError(
+            f'{wrong[0]!r} is no extension of {media_type}. Write a list such as ["heic", "heif"]: 1 to 10 of a-z and '
+            "0-9, without a dot"
+        )
+    return tuple(given)
+
+
+def _largest(value: Any) -> int:
+    count = value if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value)):
+        count = int(match[1]) * 1024 ** _UNIT_POWERS[match[2]]
+    if count is None or count < 1:
+        raise ValueError(f'{value!r} is no size. Write one such as "10 MiB" (B, KiB, MiB, GiB, TiB), or whole bytes')
+    if count > S3_OBJECT_MAX_BYTES:
+        raise ValueError(f"S3 holds no file above {human_bytes(S3_OBJECT_MAX_BYTES)}. Leave it out for that limit")
+    return count
+
+
+def _flag(value: Any) -> bool:
+    if value is not True and value is not False:
+        raise ValueError("neither true nor false")
+    return bool(value)
+
+
+def _scope(value: Any) -> str:
+    if not isinstance(value, str) or not _SCOPE.fullmatch(value):
+        raise ValueError(
+            f'{value!r} is no scope. Write one word, such as "invoices". Leave it out to let every user upload'
+        )
+    return value
+
+
+class _Field(NamedTuple):
+    """How a field is read. `otherwise` stands in for one that is missing, and for one with a fault."""
+
+    read: Callable[[Any], Any]
+    otherwise: Any
+    is_required: bool = False
+
+
+_FIELDS: Final[Mapping[str, _Field]] = {
+    "key": _Field(_key, "", is_required=True),
+    "types": _Field(_types, {}, is_required=True),
+    "largest": _Field(_largest, S3_OBJECT_MAX_BYTES),
+    "kept_days": _Field(_kept_days, None),
+    "cdn": _Field(_flag, otherwise=False),
+    "cools": _Field(_flag, otherwise=False),
+    "scope": _Field(_scope, None),
+}
+
+
+def _row(name: str, table: Any, faults: list[_Fault]) -> Purpose:
+    """Return a purpose, and add its faults."""
+    values: dict[str, Any] = {field: each.otherwise for field, each in _FIELDS.items()}
+    if not isinstance(table, dict):
+        faults.append(_Fault(name, "", f"no table. A purpose is [{name}] with its fields below"))
+        table = {}
+    else:
+        missing = [field for field, each in _FIELDS.items() if each.is_required and field not in table]
+        faults += [_Fault(name, "", f"{field} is missing") for field in missing]
+    for field, value in table.items():
+        try:
+            if field not in _FIELDS:
+                raise ValueError(f"no such field. There are {', '.join(_FIELDS)}")
+            values[field] = _FIELDS[field].read(value)
+        except ValueError as error:
+            faults.append(_Fault(name, field, str(error)))
+    if values["cools"] and values["kept_days"] is not None:
+        faults.append(_Fault(name, "cools", "true is for files that are kept for ever. Leave out this or kept_days"))
+    return Purpose(
+        name,
+        values["key"],
+        values["kept_days"],
+        values["types"],
+        values["largest"],
+        cdn=values["cdn"],
+        cools=values["cools"],
+        scope=values["scope"],
+    )
+
+
+# --- what purposes must agree on --------------------------------------------------------------------
+
+
+def _name_faults(rows: Sequence[Purpose]) -> Iterator[_Fault]:
+    """Yield names that cannot be used: clients name a purpose without regard to case."""
+    taken = {USER_FILE.name: "the purpose of POST /files/upload-url"}
+    for row in rows:
+        if not _NAME.fullmatch(row.name):
+            yield _Fault(
+                row.name, "", "a name has 1 to 40 of A-Z, a-z, 0-9, _ and -, and begins with a letter or digit"
+            )
+        if other := taken.get(row.name.lower()):
+            yield _Fault(row.name, "", f"is also the name of {other}. Case makes no difference")
+        taken.setdefault(row.name.lower(), row.name)
+
+
+def _folder_faults(rows: Sequence[Purpose]) -> Iterator[_Fault]:
+    """Yield folders that two purposes share, and that forms without purpose and folder cannot share."""
+    taken = {USER_FILE.prefix: "POST /files/upload-url"}
+    for row in rows:
+        if not row.key:
+            continue
+        if other := taken.get(row.prefix):
+            yield _Fault(row.name, "key", f"{row.prefix} is the folder of {other} already. Each purpose has its own")
+        taken.setdefault(row.prefix, row.name)
+        if row.prefix in (f"{DEFAULT_FOLDER}/", f"{OTHER_FOLDER}/") and row.kept_days is not None:
+            what = "also takes forms that name neither purpose nor folder, and keeps them for ever"
+            yield _Fault(row.name, "kept_days", f"{row.prefix} {what}. Choose another folder")
+        if row.prefix == f"{OTHER_FOLDER}/" and row.cdn:
+            what = "also takes forms of any type that name neither purpose nor folder, which must not be public"
+            yield _Fault(row.name, "cdn", f"{row.prefix} {what}. Choose another folder")
