@@ -131,7 +131,7 @@ def router(proxy: Proxy, settings: ProxySettings, principal_of: PrincipalOf) -> 
     def takes(stored_max_bytes: int) -> dict[str, Any]:
         """Return a form's limits: its file and the form around it; `min_rate` watches the client's rate."""
         most = file_max_bytes(stored_max_bytes, settings) + FORM_OVERHEAD_MAX_BYTES
-        return {"max_body_bytes": most, "body_timeout_s": None}
+        return {"max_body_bytes": most, "enforces_rate": True}
 
     @routes.post(
         "/upload-with-presigned",

@@ -27,8 +27,8 @@ ErrorFormatter = Callable[[dict[str, Any]], dict[str, Any]]
 class Declared(NamedTuple):
     """The declaration of a route.
 
-    A body of more than `max_body_bytes` is refused, and one that is not complete within `body_timeout_s`; None: the
-    body's reader watches the client's rate. Browsers let pages read the headers that it `exposes`.
+    A body of more than `max_body_bytes` is refused, and one that is not complete within `BODY_TIMEOUT_S`, unless the
+    body's reader `enforces_rate`: a least rate of the client. Browsers let pages read the headers that it `exposes`.
     """
 
     problems: tuple[type[Problem], ...] = ()
@@ -36,7 +36,7 @@ class Declared(NamedTuple):
     body: str | None = None
     form: dict[str, Any] | None = None
     max_body_bytes: int = JSON_BODY_MAX_BYTES
-    body_timeout_s: float | None = BODY_TIMEOUT_S
+    enforces_rate: bool = False
     exposes: tuple[str, ...] = ()
 
 
@@ -210,15 +210,15 @@ def length_of(content_length: bytes) -> int | None:
 
 def bounded(scope: Scope, receive: Receive, limits: Declared) -> Receive:
     """Return `receive` for a route with these limits. Both raise `BodyTooLarge`, `receive` also `ClientTooSlow`."""
-    most, timeout_s = limits.max_body_bytes, limits.body_timeout_s
+    most = limits.max_body_bytes
     for name, value in scope["headers"]:
         if name == b"content-length" and (length_of(value) or 0) > most:
             raise _too_large(most)
     received = 0
     # A Function URL passes the whole body at once.
     ends_at_s = None
-    if timeout_s is not None and "aws.event" not in scope:
-        ends_at_s = asyncio.get_running_loop().time() + timeout_s
+    if not limits.enforces_rate and "aws.event" not in scope:
+        ends_at_s = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
 
     async def receive_bounded() -> Message:
         nonlocal received, ends_at_s
@@ -231,7 +231,7 @@ def bounded(scope: Scope, receive: Receive, limits: Declared) -> Receive:
             except TimeoutError:
                 raise ClientTooSlow(
                     "The body did not arrive within {seconds} s. Send it again over a faster line.",
-                    facts={"seconds": f"{timeout_s:g}"},
+                    facts={"seconds": f"{BODY_TIMEOUT_S:g}"},
                 ) from None
         if not message.get("more_body", False):
             # After the body's end, `receive` waits for the client's disconnect, without a limit.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from image_upload.form_proxy import min_rate
+from image_upload.form_proxy import min_rate, proxy
 from tests.faults.conftest import HASTY_S
 from tests.faults.hostile import HostileStore, storing
 from tests.faults.sending import FILE, URL, WAYS, Client, Way, form, post, signed
@@ -27,7 +27,7 @@ every_streamed_way = pytest.mark.parametrize("way", STREAMED, ids=str)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients must send 1,000 bytes a second, and something every 0.3 s."""
     monkeypatch.setattr(
-        min_rate, "enforce_min_rate", functools.partial(min_rate.enforce_min_rate, idle_s=IDLE_S, min_bytes_per_s=1000)
+        proxy, "enforce_min_rate", functools.partial(min_rate.enforce_min_rate, idle_s=IDLE_S, min_bytes_per_s=1000)
     )
 
 

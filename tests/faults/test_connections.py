@@ -19,7 +19,7 @@ import pytest
 from image_upload.app import create_app
 from image_upload.limits import HEAD_FIELDS_MAX, HEAD_MAX_BYTES, MIB, UPLOADS_AT_ONCE
 from image_upload.s3.bucket import Bucket
-from image_upload.web import http_protocol, middleware
+from image_upload.web import http_protocol, routing
 from image_upload.web.server import Configuration, Server
 from local.embedded_s3 import EmbeddedS3
 from local.ports import claim_port
@@ -213,7 +213,7 @@ def test_a_head_that_drips_is_told_that_it_is_late(start: Start) -> None:
 def test_half_a_json_body_is_told_that_it_is_late_and_holds_no_end_up(
     s3: EmbeddedS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(middleware, "BODY_TIMEOUT_S", HASTY_S)
+    monkeypatch.setattr(routing, "BODY_TIMEOUT_S", HASTY_S)
     monkeypatch.setattr(http_protocol, "LINGER_ENDING_S", HASTY_S)
     with running(create_app(settings_for(s3))) as (url, server, thread), connected(url) as connection:
         connection.sendall(post()[:-10])

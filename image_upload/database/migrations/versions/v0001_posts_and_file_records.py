@@ -1,4 +1,4 @@
-"""Posts and file records: a table for each."""
+"""Posts and file records."""
 
 import sqlalchemy as sa
 from alembic import op
