@@ -1,10 +1,12 @@
 """Without the packages: what is missing, and the line that installs it, before anything else is done."""
 
+import contextlib
 import os
 import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -42,9 +44,13 @@ def says(text: str, requirements: str) -> bool:
 @pytest.fixture(scope="module")
 def as_the_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the packages of requirements.txt and no others, as `pip install -r requirements.txt` makes it."""
-    folder = tmp_path_factory.mktemp("packages")
     names = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
     assert len(names) > 20
+    return linked(names, tmp_path_factory.mktemp("packages"))
+
+
+def linked(names: Iterable[str], folder: Path) -> Path:
+    """A folder that has these packages, as far as this environment does."""
     for name in names:
         try:
             files = distribution(name).files or []
@@ -55,6 +61,21 @@ def as_the_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if not link.exists():
                 link.symlink_to(Path(str(distribution(name).locate_file(top))))
     return folder
+
+
+def required_by(package: str) -> set[str]:
+    """The names of a package and of all that it requires, with the extras that are asked for."""
+    found: set[str] = set()
+    to_do = {package}
+    while to_do:
+        found.add(each := to_do.pop())
+        name, _, extras = each.partition("[")
+        with contextlib.suppress(PackageNotFoundError):  # another platform's
+            for line in distribution(name).requires or []:
+                extra = re.search(r"extra == ['\"]([\w-]+)", line)
+                if extra is None or extra[1] in extras:
+                    to_do |= set(re.findall(r"^[\w.-]+(?:\[[\w,-]+\])?", line)) - found
+    return {each.partition("[")[0] for each in found}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -117,3 +138,8 @@ def test_with_the_images_packages_alone_an_agents_server_names_the_sdk(as_the_im
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("mcp is not installed for this Python.")
     assert says(done.stderr, "requirements-dev.txt"), done.stderr
+
+
+def test_an_agents_server_needs_no_package_but_the_sdk(tmp_path: Path) -> None:
+    done = bare("-m", "image_upload", "mcp", PYTHONPATH=str(linked(required_by("mcp"), tmp_path)))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
