@@ -11,6 +11,7 @@ COMMANDS: Final = {
     "bucket-rules": ("bucket_rules", "show what a bucket is set to against what it must be, and set it"),
     "doctor": ("doctor", "check a set-up or a deployment against what the code expects, a line a check"),
     "import": ("import_files.command", "move files from local storage into the bucket, resumable at any point"),
+    "mcp": ("agents.command", "serve an agent: tools that return a curl line for a file to store or to read"),
     "migrate-db": ("migrate_db", "bring the database to the tables this version needs"),
     "serve": ("serve", "run the service as a plain server, as the container does outside Lambda"),
     "smoke": ("smoke", "store pictures in a running service in every way, compare the bytes, delete them"),

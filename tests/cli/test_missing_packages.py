@@ -1,10 +1,12 @@
 """Without the packages: what is missing, and the line that installs it, before anything else is done."""
 
+import contextlib
 import os
 import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from image_upload.__main__ import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = {"import": ["examples"], "smoke": ["http://127.0.0.1:1"], "token": ["--sub", "user-1"]}
+# What is not in the image comes with the developers' packages.
+REQUIREMENTS = {"mcp": "requirements-dev.txt"}
 WITHIN_S = 120.0
 
 
@@ -40,9 +44,13 @@ def says(text: str, requirements: str) -> bool:
 @pytest.fixture(scope="module")
 def as_the_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the packages of requirements.txt and no others, as `pip install -r requirements.txt` makes it."""
-    folder = tmp_path_factory.mktemp("packages")
     names = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
     assert len(names) > 20
+    return linked(names, tmp_path_factory.mktemp("packages"))
+
+
+def linked(names: Iterable[str], folder: Path) -> Path:
+    """A folder that has these packages, as far as this environment does."""
     for name in names:
         try:
             files = distribution(name).files or []
@@ -55,11 +63,26 @@ def as_the_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def required_by(package: str) -> set[str]:
+    """The names of a package and of all that it requires, with the extras that are asked for."""
+    found: set[str] = set()
+    to_do = {package}
+    while to_do:
+        found.add(each := to_do.pop())
+        name, _, extras = each.partition("[")
+        with contextlib.suppress(PackageNotFoundError):  # another platform's
+            for line in distribution(name).requires or []:
+                extra = re.search(r"extra == ['\"]([\w-]+)", line)
+                if extra is None or extra[1] in extras:
+                    to_do |= set(re.findall(r"^[\w.-]+(?:\[[\w,-]+\])?", line)) - found
+    return {each.partition("[")[0] for each in found}
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_names_what_is_missing_and_the_line_that_installs_it(name: str) -> None:
     done = bare("-m", "image_upload", name, *ARGUMENTS.get(name, []), JWT_SECRET="s" * 32)
     assert (done.returncode, done.stdout) == (2, "")
-    assert says(done.stderr, "requirements.txt"), done.stderr
+    assert says(done.stderr, REQUIREMENTS.get(name, "requirements.txt")), done.stderr
 
 
 def test_a_server_names_it_too() -> None:
@@ -108,3 +131,15 @@ def test_with_the_images_packages_alone_every_command_works(as_the_image: Path) 
     for name in COMMANDS:
         done = bare("-m", "image_upload", name, "--help", PYTHONPATH=str(as_the_image))
         assert done.returncode == 0, done.stderr
+
+
+def test_with_the_images_packages_alone_an_agents_server_names_the_sdk(as_the_image: Path) -> None:
+    done = bare("-m", "image_upload", "mcp", PYTHONPATH=str(as_the_image))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("mcp is not installed for this Python.")
+    assert says(done.stderr, "requirements-dev.txt"), done.stderr
+
+
+def test_an_agents_server_needs_no_package_but_the_sdk(tmp_path: Path) -> None:
+    done = bare("-m", "image_upload", "mcp", PYTHONPATH=str(linked(required_by("mcp"), tmp_path)))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
