@@ -289,7 +289,7 @@ class Bucket:
 
     def kept_days(self, key: str) -> int | None:
         """Return how many days the key's purpose keeps its object; None for ever."""
-        purpose = purposes.of_key(key, self._purposes)
+        purpose = purposes.of_key(key, self.purposes.every())
         return None if purpose is None else purpose.kept_days
 
     def cdn_url(self, key: str) -> str | None:
