@@ -418,7 +418,7 @@ def _until_closed(fd: int) -> Iterator[bytes]:
     ("options", "said"),
     [
         (("--purpose", "audio"), "needs --class-id"),
-        (("--purpose", "nothing"), "invalid choice"),
+        (("--purpose", "nothing"), "There is no purpose nothing"),
         (("--jobs", "0"), "invalid"),
         (("--jobs", "65"), "invalid"),
         (("--prefix", "a/../b"), "must not start with"),
