@@ -143,7 +143,7 @@ def _wait_for(process: "subprocess.Popen[bytes]", url: str, body: str | None) ->
         except (URLError, OSError) as error:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise NotMeasured(f"it did not start ({error})") from None
-        time.sleep(0.1)
+        time.sleep(0.1)  # before the service is asked again
 
 
 def free_port() -> int:

@@ -105,7 +105,7 @@ class SecretSource:
             pause_s = random.uniform(*_PAUSE_S)  # no secret
             if time.monotonic() + pause_s >= until:
                 raise SecretsUnavailable(str(failure)) from None
-            time.sleep(pause_s)
+            time.sleep(pause_s)  # a random pause, so that processes do not retry together
         try:
             return self._attempt(until)
         except _TemporaryFailure as failure:
