@@ -14,7 +14,7 @@ from image_upload.notify.event import Event
 from image_upload.settings import load
 from image_upload.settings.notify import NotifySettings
 
-NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ENVIRON = {
     "ENVIRONMENT": "test",
     "S3_BUCKET_NAME": "bucket",

@@ -34,7 +34,7 @@ def test_the_body_is_json_of_the_specification() -> None:
     assert json.loads(sent.body) == {
         "id": str(sent.id),
         "type": "upload.stored",
-        "timestamp": "2026-11-30T12:00:00.000Z",
+        "timestamp": "2026-11-20T12:00:00.000Z",
         "data": {"key": "uploads/1/고양이.jpg", "size": 5, "owner": "user-1"},
     }
 
