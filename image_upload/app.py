@@ -8,6 +8,7 @@ from image_upload.form_proxy.router import RETRY_PATH, file_max_bytes
 from image_upload.form_proxy.router import router as forms
 from image_upload.library.router import router as library
 from image_upload.limits import S3_PUT_MAX_BYTES
+from image_upload.notify.router import router as receipt_keys
 from image_upload.records.router import router as records
 from image_upload.settings import Settings
 from image_upload.telemetry.audit import Audit
@@ -46,6 +47,7 @@ def create_app(settings: Settings) -> Service:
             records(context, upload_service, principal),
             accounts(settings.sign_in, settings.auth, context.database, principal),
             companion(upload_service, bucket, principal),
+            receipt_keys(settings.auth),
             documentation(),
         ],
         closing=[context.aclose, limiter.aclose],
