@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, Self, get_args
+from typing import Any, Final, Literal, NamedTuple, Self, get_args
 from uuid import UUID, uuid5
 
 from image_upload.limits import EVENT_MAX_BYTES
@@ -14,6 +14,23 @@ TYPES: Final[tuple[str, ...]] = get_args(EventType)
 
 # A random UUID. With another one, all events would be new to their receivers.
 _NAMESPACE: Final = UUID("5b0b61b6-7d8d-4a53-9d2e-3b9a4f5f0c11")
+
+
+class StoredFacts(NamedTuple):
+    """What is known about a stored object. `sha256` is base64; `type` is the true type where it was checked.
+
+    `owner` is a user's id, None for an anonymous upload.
+    """
+
+    key: str
+    owner: str | None
+    purpose: str
+    size: int
+    type: str
+    stored_at: datetime
+    sha256: str | None = None
+    width: int | None = None
+    height: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +57,12 @@ class Event:
         """
         data = {"key": key, **{name: value for name, value in facts.items() if value is not None}}
         return cls(uuid5(_NAMESPACE, json.dumps([kind, key, occurrence])), kind, at, data)
+
+    @classmethod
+    def stored(cls, facts: StoredFacts, receipt: str | None = None) -> Self:
+        """Return the event of a stored object, with its receipt."""
+        known = {name: value for name, value in facts._asdict().items() if name not in ("key", "stored_at")}
+        return cls.about(facts.key, "upload.stored", facts.stored_at, **known, receipt=receipt)
 
     @property
     def body(self) -> str:

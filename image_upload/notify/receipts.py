@@ -7,7 +7,6 @@ service sign alike, and no other secret is needed.
 import base64
 import hashlib
 import json
-from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid5
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr
 
+from image_upload.notify.event import StoredFacts
 from image_upload.settings.auth import AuthSettings
 
 # RFC 8725 section 3.11: no token of another kind is taken for a receipt, nor a receipt for a token.
@@ -32,23 +32,6 @@ _SEED_BYTES: Final = 32
 _PURPOSE: Final = b"image-upload receipt v1"
 # A random UUID, for `jti`.
 _NAMESPACE: Final = UUID("0f3f5a52-4f0c-4d1c-8f0e-6a4a2c5a9be7")
-
-
-class StoredFacts(NamedTuple):
-    """What is known about a stored object. `sha256` is base64; `type` is the true type where it was checked.
-
-    `owner` is a user's id, None for an anonymous upload.
-    """
-
-    key: str
-    owner: str | None
-    purpose: str
-    size: int
-    type: str
-    stored_at: datetime
-    sha256: str | None = None
-    width: int | None = None
-    height: int | None = None
 
 
 class _SigningKey(NamedTuple):
