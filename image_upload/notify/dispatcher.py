@@ -95,7 +95,7 @@ class Dispatcher:
                     ]
                 else:
                     ids = [str(event.id) for event in events]
-                    deliveries = await self._outbox.claim(tuple(self._targets), DELIVERIES_AT_ONCE, ids)
+                    deliveries = await self._outbox.claim(tuple(self._targets), len(ids) * len(self._targets), ids)
                 await self._deliver(deliveries, timeout_s)
             except DatabaseUnavailable as problem:
                 log.warning("events could not be sent yet", extra={"fields": {"code": problem.code}})
@@ -133,10 +133,20 @@ class Dispatcher:
             for name, target in self._targets.items()
             for chunk in _chunks([each for each in deliveries if each.target == name], target.batch)
         ]
-        return [outcome for outcomes in await asyncio.gather(*calls) for outcome in outcomes]
+        found: list[str] = []
+        # All of them end before a failure of the database is raised.
+        for outcomes in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(outcomes, BaseException):
+                raise outcomes
+            found += outcomes
+        return found
 
     async def _call(self, target: Target, deliveries: Sequence[Delivery], timeout_s: float) -> list[str]:
-        outcomes = await target.deliver(deliveries, at_most(timeout_s))
+        try:
+            outcomes = await target.deliver(deliveries, at_most(timeout_s))
+        except Exception as error:  # a bug must not stop the deliveries behind these, for ever
+            log.exception("events could not be sent", extra={"fields": {"events": [each.id for each in deliveries]}})
+            outcomes = [Outcome("failed", type(error).__name__)] * len(deliveries)
         return [await self._settle(*each) for each in zip(deliveries, outcomes, strict=True)]
 
     async def _settle(self, delivery: Delivery, outcome: Outcome) -> str:

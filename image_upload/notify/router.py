@@ -10,7 +10,7 @@ def router(settings: AuthSettings) -> LazyRouter:
     """Return the router of `/.well-known/jwks.json`."""
 
     def build() -> APIRouter:
-        from image_upload.notify import routes  # 60 ms with PyJWT and cryptography
+        from image_upload.notify import routes  # PyJWT, 45 ms, and cryptography
 
         return routes.router(settings)
 

@@ -53,7 +53,8 @@ class WebhookTarget:
             return [Outcome("failed", "timeout")]
         except AddressRefused:
             return [Outcome("failed", "address not public")]
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+            # UnicodeError: the host is no name that DNS knows, such as one with a label of 64 letters.
             return [Outcome("failed", type(error).__name__)]
 
     def _headers(self, delivery: Delivery) -> dict[str, str]:

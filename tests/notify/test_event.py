@@ -7,8 +7,9 @@ from uuid import UUID
 import pytest
 
 from image_upload.limits import EVENT_MAX_BYTES, S3_KEY_MAX_BYTES, SUBJECT_MAX_CHARS
-from image_upload.notify.event import TYPES, Event
+from image_upload.notify.event import TYPES, Event, StoredFacts
 from tests.notify.receiver import NOW, event
+from tests.test_docs import code_in, table
 
 
 def test_an_event_settled_again_later_has_the_same_id() -> None:
@@ -37,6 +38,24 @@ def test_the_body_is_json_of_the_specification() -> None:
         "timestamp": "2026-11-20T12:00:00.000Z",
         "data": {"key": "uploads/1/고양이.jpg", "size": 5, "owner": "user-1"},
     }
+
+
+def test_the_event_of_a_stored_object_says_what_the_page_says() -> None:
+    facts = StoredFacts("k", "user-1", "upload", 5, "image/png", NOW, sha256="x" * 44, width=1, height=2)
+    stored = Event.stored(facts, "a.b.c")
+    assert (stored.id, stored.at) == (Event.about("k", "upload.stored", NOW).id, NOW)
+    documented = {name for row in table("docs/webhooks.md", "Member of `data`") for name in code_in(row[0])}
+    assert stored.data.keys() == documented - {"fault", "job", "task", "state"}
+    assert Event.stored(facts._replace(owner=None, sha256=None, width=None, height=None)).data == {
+        "key": "k",
+        "purpose": "upload",
+        "size": 5,
+        "type": "image/png",
+    }
+
+
+def test_the_page_names_every_type() -> None:
+    assert {code_in(row[0])[0] for row in table("docs/webhooks.md", "Event")} == set(TYPES)
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,8 +20,10 @@ from image_upload.database.database import Database
 from image_upload.database.records import Records
 from image_upload.database.values import Record
 from image_upload.limits import DEAD_KEPT_DAYS, DELIVERED_KEPT_DAYS, DELIVERY_LEASE_S
+from image_upload.notify import dispatcher
 from image_upload.notify import outbox as module
 from image_upload.notify.delivery import PAUSES_S, Delivery, Outcome, TargetName
+from image_upload.notify.dispatcher import Dispatcher
 from image_upload.notify.event import Event
 from image_upload.notify.notifier import NoNotifier, Notifier, notifier_of
 from image_upload.notify.outbox import Outbox
@@ -336,6 +338,46 @@ def test_on_lambda_sending_is_over_when_it_returns(place: Place, hooks: Receiver
     assert tell(place, hooks, work, AWS_LAMBDA_FUNCTION_NAME="f") == 1
 
 
+def test_on_lambda_a_receiver_that_hangs_holds_up_a_caller_for_a_bounded_time(
+    place: Place, hooks: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "DELIVERY_AT_ONCE_TIMEOUT_S", 0.3)
+    hooks.usual = hooks.hang
+
+    async def work(notifier: Notifier, _: Database) -> None:
+        await notifier.record(None, [event()])
+        await notifier.send([event()])
+
+    tell(place, hooks, work, AWS_LAMBDA_FUNCTION_NAME="f")
+    assert rows(place) == [("pending", 1, "timeout")]
+
+
+class Broken:
+    """A target with a bug."""
+
+    batch: ClassVar[int] = 2
+
+    async def deliver(self, deliveries: Sequence[Delivery], timeout_s: float | None) -> list[Outcome]:
+        raise ZeroDivisionError(deliveries, timeout_s)
+
+    async def aclose(self) -> None:
+        pass
+
+
+def test_a_bug_in_one_delivery_does_not_stop_the_others(
+    place: Place, hooks: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(notifier: Notifier, _: Database) -> Counter[str]:
+        assert isinstance(notifier, Dispatcher)
+        notifier._targets["event_bus"] = Broken()
+        await notifier.record(None, [event(1), event(2)])
+        return await notifier.retry_due(20)
+
+    assert tell(place, hooks, work) == Counter(delivered=2, failed=2)
+    assert place.sql("SELECT DISTINCT last_status FROM outbox WHERE target = 'event_bus'") == [("ZeroDivisionError",)]
+    assert "events could not be sent" in caplog.text
+
+
 def test_elsewhere_a_receiver_that_hangs_holds_up_no_caller(place: Place, hooks: Receiver) -> None:
     goes_on = threading.Event()
 
@@ -389,7 +431,7 @@ def test_without_a_database_an_event_is_sent_once_and_the_log_says_so(
 def test_more_events_than_may_wait_are_lost_with_an_error_where_there_is_no_database(
     hooks: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("image_upload.notify.dispatcher.DELIVERIES_WAITING_MAX", 2)
+    monkeypatch.setattr(dispatcher, "DELIVERIES_WAITING_MAX", 2)
 
     async def work(notifier: Notifier) -> None:
         for number in range(3):

@@ -14,8 +14,9 @@ import pytest
 
 from image_upload.auth.jwt_verifier import JwtVerifier
 from image_upload.errors import TokenInvalid
-from image_upload.notify.event import Event
-from image_upload.notify.receipts import Receipts, StoredFacts
+from image_upload.limits import EVENT_MAX_BYTES
+from image_upload.notify.event import Event, StoredFacts
+from image_upload.notify.receipts import Receipts
 from image_upload.settings import load
 from image_upload.settings.auth import AuthSettings
 from tests.conftest import Start
@@ -138,7 +139,7 @@ def test_the_keys_are_cached_until_they_change(start: Start, web: httpx.Client) 
 def test_an_event_with_the_longest_receipt_is_small_enough() -> None:
     longest = StoredFacts('"' * 1024, "\\" * 255, "p" * 64, 2**53, "t" * 255, NOW, "x" * 44, 2**31, 2**31)
     made = receipt(longest, JWT_SECRET=SECRET)
-    assert len(Event.about(longest.key, "upload.stored", NOW, owner=longest.owner, receipt=made).body) < 20_000
+    assert len(Event.stored(longest, made).body.encode()) < EVENT_MAX_BYTES
 
 
 @pytest.mark.needs("node")

@@ -133,6 +133,15 @@ def test_where_nothing_listens_it_is_a_failure() -> None:
     assert deliver(settings_for("http://127.0.0.1:1/hooks")) == Outcome("failed", "ConnectError")
 
 
+@pytest.mark.parametrize("host", ["a" * 64, "a..b", "-a-.invalid", "xn--a", "[::1%25lo]", "1.2.3.4.5", "a_b"])
+def test_a_host_that_is_no_name_is_a_failure(host: str) -> None:
+    async def resolve(name: str, port: int) -> list[str]:
+        name.encode("idna")  # as the system's own does, before it asks
+        raise OSError(name, port)
+
+    assert deliver(settings_for(f"http://{host}:1/hooks"), resolver=resolve).verdict == "failed"
+
+
 @pytest.mark.parametrize(
     "host",
     ["169.254.169.254", "[fd00:ec2::254]", "0.0.0.0", "100.100.100.200", "2852039166", "0xA9FEA9FE", "168.63.129.16"],
