@@ -31,6 +31,9 @@ our own choice; 50 million pixels of the slowest format take less than half
 """
 VERIFY_TIMEOUT_S: Final = 20.0
 """The same in time that passes, with waiting for the processor."""
+VERIFY_START_TIMEOUT_S: Final = 20.0
+"""The longest wait for the process that children are forked from, on a busy machine. Above, twice in turn: 503
+`verification-unavailable`."""
 VERIFY_CHILD_BASE_BYTES: Final = 384 * MIB
 """Address space of a child beside the picture: the interpreter and its libraries. Above: `undecodable`."""
 VERIFY_CHILD_PIXEL_BYTES: Final = 16

@@ -195,7 +195,8 @@ def _fitting(size: tuple[int, int], turn: Image.Transpose | None, width: int) ->
 def _saved(image: Image.Image, turn: Image.Transpose | None, width: int, how: str) -> bytes:
     """Return a picture of at most this width, as it is shown, without metadata, in the colours of sRGB."""
     size = _fitting(image.size, turn, width)
-    smaller = image if size == image.size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    # A copy is no file any more: saving one asks for the working directory, which is out of reach.
+    smaller = image.copy() if size == image.size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
     smaller = _in_srgb(smaller, image.info.get("icc_profile"))
     shown = smaller if turn is None else smaller.transpose(turn)
     shown.info = {}

@@ -27,6 +27,7 @@ from image_upload.limits import (
     VERIFY_CPU_S,
     VERIFY_DECODERS,
     VERIFY_MADE_MAX_BYTES,
+    VERIFY_START_TIMEOUT_S,
     VERIFY_TIMEOUT_S,
 )
 from image_upload.verification.framing import ANSWER, BEGUN, REQUEST
@@ -88,7 +89,8 @@ async def decode(data: bytes, job: Job) -> Decoded:
     async with _places():
         for attempt in (1, 2):
             try:
-                async with asyncio.timeout(VERIFY_TIMEOUT_S + 5):  # the server kills the child before
+                # The process kills the child before, once it has begun itself.
+                async with asyncio.timeout(VERIFY_TIMEOUT_S + VERIFY_START_TIMEOUT_S):
                     return _read(await _asked(data, job), job)
             except (_NotBegun, TimeoutError) as error:
                 log.warning("no process to decode in", extra={"fields": {"attempt": attempt, "reason": repr(error)}})
@@ -239,6 +241,7 @@ class _Servers:
         for each in self._processes:
             each.kill()
             each.wait()
+        self._processes = []
 
 
 _servers: Final = _Servers()

@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from image_upload.domain import checks
+from image_upload.domain.purposes import Variant
 from image_upload.errors import UnsupportedFileType
 from image_upload.languages.wording import Sentence
 from image_upload.verification import agreement, boxes, kinds, location, pictures, sentences
@@ -45,17 +46,6 @@ _FORMATS: Final = {
 }
 _HEIC: Final = frozenset({"image/heic", "image/heif"})
 _CHARSET: Final = re.compile(r';\s*charset="?([A-Za-z0-9._:-]{1,40})"?', re.IGNORECASE)
-
-
-class Variant(Protocol):
-    """A smaller picture to make: at most `width` pixels wide, as `webp` or `avif`."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def format(self) -> str: ...
 
 
 @dataclass(frozen=True)
