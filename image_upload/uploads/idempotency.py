@@ -11,15 +11,14 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from image_upload.completion.rejection import rejection
 from image_upload.database.values import Record
 from image_upload.errors import (
     AlreadyExists,
     IdempotencyKeyReused,
     IdempotencyNotConfigured,
     InvalidIdempotencyKey,
-    UploadRejected,
 )
-from image_upload.languages.wording import Sentence
 from image_upload.limits import IDEMPOTENCY_KEY_MAX_CHARS
 
 HEADER = "Idempotency-Key"
@@ -65,12 +64,8 @@ def check_repeated(record: Record, user_id: str, repeatable: Repeatable) -> str:
             f"This {HEADER} belongs to another request. Send a new one with each new request, and the same fields with "
             "each retry."
         )
-    if record.state == "rejected":
-        raise UploadRejected(
-            "What arrived is not what was promised: its {fault} differs. It was removed. Start a new upload.",
-            facts={"fault": Sentence(record.fault or "")},
-            fault=record.fault,
-        )
+    if record.fault is not None:
+        raise rejection(record.fault)
     if record.state == "stored":
         raise already_stored(expected.key, id=record.id)
     return expected.key

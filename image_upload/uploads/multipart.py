@@ -10,6 +10,7 @@ from image_upload.auth import permissions
 from image_upload.auth.principals import Principal
 from image_upload.completion.confirmation import AllowedSize, RowPolicy, confirm
 from image_upload.completion.context import CompletionContext
+from image_upload.completion.rejection import rejection
 from image_upload.errors import (
     AlreadyExists,
     FileTooLarge,
@@ -18,9 +19,8 @@ from image_upload.errors import (
     SizeMismatch,
     TicketsNotConfigured,
     UploadNotFound,
-    UploadRejected,
 )
-from image_upload.languages.wording import Sentence, human_bytes
+from image_upload.languages.wording import human_bytes
 from image_upload.limits import (
     MULTIPART_URL_EXPIRES_S,
     RESPONSE_PAGE_BYTES,
@@ -110,9 +110,10 @@ class MultipartUploads:
             no_overwrite=spec.no_overwrite,
             expires_at_s=tickets.expiry(),
             recorded=upload.recorded,
+            verified=upload.upload_key != upload.key,
         )
         # Storage class and encryption are set for the whole upload; parts do not repeat them.
-        headers = upload.headers | self._bucket.storage_headers(upload.key)
+        headers = upload.headers | self._bucket.storage_headers(upload.upload_key)
         begin = self._new if spec.repeatable is None else self._agreed
         ticket = ticket._replace(upload_id=await begin(ticket, upload.most_bytes, headers))
         audit.record("mint", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
@@ -122,7 +123,7 @@ class MultipartUploads:
         await self._context.quotas.reserve(ticket.key, most_bytes, ticket.ends_at)
         try:
             async with map_s3_errors():
-                return await s3.create(self._bucket, ticket.key, headers)
+                return await s3.create(self._bucket, ticket.upload_key, headers)
         except BaseException:
             await self._context.quotas.settle(ticket.key, None)
             raise
@@ -133,12 +134,13 @@ class MultipartUploads:
         A failure keeps the reservation: another of these requests may have been answered.
         """
         async with self._turns.setdefault(ticket.key, asyncio.Lock()), map_s3_errors():
-            open_ids = await s3.list_uploads(self._bucket, ticket.key)
-            # Before gigabytes are sent again, which completion would refuse.
-            if not open_ids and await objects.head(self._bucket, ticket.key) is not None:
-                raise already_stored(ticket.key)
+            open_ids = await s3.list_uploads(self._bucket, ticket.upload_key)
+            # Before gigabytes are sent again, which would be refused at their end.
+            for key in () if open_ids else dict.fromkeys((ticket.upload_key, ticket.key)):
+                if await objects.head(self._bucket, key) is not None:
+                    raise already_stored(ticket.key)
             await self._context.quotas.reserve(ticket.key, most_bytes, ticket.ends_at)
-            return open_ids[0] if open_ids else await s3.create_agreed(self._bucket, ticket.key, headers)
+            return open_ids[0] if open_ids else await s3.create_agreed(self._bucket, ticket.upload_key, headers)
 
     async def plan(self, upload: ValidatedUpload, part_bytes: int, *, compact: bool) -> MultipartPlan:
         """Begin an upload of known size, and sign all requests that the client needs for it."""
@@ -150,9 +152,11 @@ class MultipartUploads:
             ticket=ticket,
             ticket_text=text,
             page=self._page(ticket, presigner, 1, compact=compact),
-            complete=SignedRequest("POST", presigner.url("POST", ticket.key, query=query, headers=complete), complete),
-            abort=SignedRequest("DELETE", presigner.url("DELETE", ticket.key, query=query), {}),
-            list_parts=SignedRequest("GET", presigner.url("GET", ticket.key, query=query), {}),
+            complete=SignedRequest(
+                "POST", presigner.url("POST", ticket.upload_key, query=query, headers=complete), complete
+            ),
+            abort=SignedRequest("DELETE", presigner.url("DELETE", ticket.upload_key, query=query), {}),
+            list_parts=SignedRequest("GET", presigner.url("GET", ticket.upload_key, query=query), {}),
             cdn_url=self._bucket.cdn_url(ticket.key),
         )
 
@@ -185,7 +189,12 @@ class MultipartUploads:
             parts = await self._parts(ticket)
             if parts is not None:
                 return Progress(ticket, parts, is_complete=False)
-            stored = await objects.head(self._bucket, ticket.key)
+            stored = await objects.head(self._bucket, ticket.upload_key)
+            if stored is None and ticket.verified:
+                # Published: verification compared its length, and may have changed it.
+                if await objects.head(self._bucket, ticket.key) is None:
+                    raise _gone()
+                return Progress(ticket, (), is_complete=True)
         if stored is None:
             raise _gone()
         _check_length(ticket, stored.size_bytes)
@@ -194,7 +203,7 @@ class MultipartUploads:
     async def _parts(self, ticket: Ticket) -> Sequence[UploadPart] | None:
         """Return the parts that S3 has; None if S3 has no such upload, because it was completed or aborted."""
         try:
-            return await s3.list_parts(self._bucket, ticket.key, ticket.upload_id)
+            return await s3.list_parts(self._bucket, ticket.upload_key, ticket.upload_id)
         except S3Failure as failure:
             if not failure.is_missing:
                 raise
@@ -214,7 +223,7 @@ class MultipartUploads:
                 parts = [(part.number, part.etag) for part in sent]
             listed = _check_parts(parts, ticket)
             try:
-                await s3.complete(self._bucket, ticket.key, ticket.upload_id, listed, completion_headers(ticket))
+                await s3.complete(self._bucket, ticket.upload_key, ticket.upload_id, listed, completion_headers(ticket))
             except S3Failure as failure:
                 return await self._confirmed_after(failure, ticket)
         return await self._confirmed(ticket)
@@ -224,7 +233,7 @@ class MultipartUploads:
         audit.record("abort", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
         async with map_s3_errors():
             try:
-                await s3.abort(self._bucket, ticket.key, ticket.upload_id)
+                await s3.abort(self._bucket, ticket.upload_key, ticket.upload_id)
             except S3Failure as failure:
                 if failure.is_missing:
                     raise _gone() from None
@@ -238,7 +247,7 @@ class MultipartUploads:
 
     def _urls(self, ticket: Ticket, presigner: Presigner, numbers: Iterable[int]) -> PartUrls:
         return presigner.part_urls(
-            ticket.key, ticket.upload_id, [(number, ticket.part_length(number)) for number in numbers]
+            ticket.upload_key, ticket.upload_id, [(number, ticket.part_length(number)) for number in numbers]
         )
 
     def _fits(self, ticket: Ticket, presigner: Presigner) -> int:
@@ -278,16 +287,14 @@ class MultipartUploads:
         """Return the object after `confirm`, which removes an object of a wrong length."""
         row: RowPolicy = "if_reachable" if ticket.recorded else "none"
         allowed = AllowedSize(ticket.size_bytes, ticket.max_bytes)
-        stored, _, fault = await confirm(self._context, ticket.key, row=row, allowed=allowed)
+        confirmation = await confirm(self._context, ticket.key, row=row, allowed=allowed)
+        stored, fault = confirmation.stored, confirmation.fault
         if stored is None:
             raise _gone()
-        _check_length(ticket, stored.size_bytes)
+        if fault == "size" or not ticket.verified:
+            _check_length(ticket, stored.size_bytes)
         if fault is not None:
-            raise UploadRejected(
-                "What arrived is not what was promised: its {fault} differs. It was removed. Start a new upload.",
-                facts={"fault": Sentence(fault)},
-                fault=fault,
-            )
+            raise rejection(fault, confirmation.why)
         audit.record("complete", ticket.key, purpose=ticket.purpose, size_bytes=stored.size_bytes)
         return Completed(ticket.key, stored.size_bytes, stored.etag, self._bucket.cdn_url(ticket.key))
 

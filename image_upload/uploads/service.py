@@ -89,7 +89,7 @@ class UploadService:
         Raises the problems of `validate`, `QuotaExceeded`, `CredentialsUnavailable`; for multipart also
         `TicketsNotConfigured` and those of S3.
         """
-        return await self._plan(validate(spec, strategy), strategy, compact=compact)
+        return await self._plan(self._validated(spec, strategy), strategy, compact=compact)
 
     async def plan_recorded(
         self, kind: Kind, spec: UploadSpec, strategy: Strategy, *, compact: bool = False
@@ -100,7 +100,7 @@ class UploadService:
         `DatabaseUnavailable`; for a repeated request `IdempotencyKeyReused`, `AlreadyExists`, `UploadRejected`.
         """
         records = self._context.database.records
-        upload = validate(spec, strategy, recorded=True)
+        upload = self._validated(spec, strategy, recorded=True)
         if spec.repeatable is not None:
             return await self._plan_repeatable(kind, upload, spec.repeatable, strategy, compact=compact)
         plan = await self._plan(upload, strategy, compact=compact)
@@ -122,12 +122,17 @@ class UploadService:
             if record.expected_object == promised:
                 return plan, record
             # Another request with this key came first.
-        upload = upload._replace(key=check_repeated(record, upload.spec.user_id, repeatable))
+        key = check_repeated(record, upload.spec.user_id, repeatable)
+        upload = upload._replace(key=key, upload_key=self._context.arrivals.upload_key(key))
         try:
             plan = await self._plan(upload, strategy, compact=compact)
         except AlreadyExists:
             raise already_stored(upload.key, id=record.id) from None
         return plan, await records.renew(record, plan.ends_at)
+
+    def _validated(self, spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) -> ValidatedUpload:
+        upload = validate(spec, strategy, recorded=recorded)
+        return upload._replace(upload_key=self._context.arrivals.upload_key(upload.key))
 
     async def _plan(self, upload: ValidatedUpload, strategy: Strategy, *, compact: bool) -> Plan:
         match strategy:
@@ -151,7 +156,7 @@ class UploadService:
 
     async def begin(self, spec: UploadSpec, part_bytes: int) -> BegunUpload:
         """Begin a multipart upload whose part URLs the client requests later. Raises what `plan` raises."""
-        return await self._multipart.begin(validate(spec, "multipart"), part_bytes)
+        return await self._multipart.begin(self._validated(spec, "multipart"), part_bytes)
 
     def ticket(self, text: str, principal: Principal) -> Ticket:
         """Return the ticket of a text, if the principal may continue its upload.
