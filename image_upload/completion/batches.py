@@ -97,13 +97,15 @@ async def _outcomes(message: Message, context: CompletionContext) -> list[str]:
 
 
 async def finished(context: CompletionContext, key: str) -> str:
-    """Confirm an object; return the state of its record. Raises what `confirm` raises."""
+    """Confirm an object; return the state of its record, or of the object. Raises what `confirm` raises."""
     try:
         keys.check(key)
     except InvalidKey:
         return UNKNOWN  # no row has an invalid key, and some databases would raise for it
-    record = (await confirm(context, key)).record
-    return UNKNOWN if record is None else record.state
+    _, record, fault = await confirm(context, key)
+    if record is not None:
+        return record.state
+    return UNKNOWN if fault is None else "rejected"
 
 
 def _keys_of(body: str, own: str) -> list[str]:

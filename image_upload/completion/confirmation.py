@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from image_upload.database.database import Database
 from image_upload.database.values import ExpectedObject, Fault, Record
+from image_upload.domain import keys
 from image_upload.errors import DatabaseUnavailable
 from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
@@ -67,9 +68,9 @@ async def confirm(
     """Ask S3 once about a key, verify the object, and settle its row and quota. Safe to repeat, also concurrently.
 
     `record` is the key's row, if the caller has it; `allowed` is the size that the caller's ticket allows; `found` is
-    the object, if S3 has just described it. An object that is not as expected is removed, and its row rejected. If S3
-    has no object, nothing changes; but with `is_over`, when none can come any more, the row expires and its quota is
-    released.
+    the object, if S3 has just described it. An object that is not as expected, or larger than its key allows, is
+    removed, and its row rejected. If S3 has no object, nothing changes; but with `is_over`, when none can come any
+    more, the row expires and its quota is released.
 
     Raises `StorageDenied`, `StorageUnavailable`, `StorageTimedOut`; with row="required" `DatabaseUnavailable`.
     """
@@ -77,7 +78,7 @@ async def confirm(
         with _postponed(row):
             record = await context.database.records.by_key(key)
     if found is None:
-        if _is_settled(context, record, allowed):
+        if _is_settled(context, key, record, allowed):
             return Confirmation(None, record)
         async with map_s3_errors():
             # Only a row expects a SHA-256, and asking for it takes kms:Decrypt under SSE-KMS.
@@ -98,11 +99,13 @@ async def confirm_record(context: Context, record: Record, *, is_over: bool = Fa
     return (await confirm(context, record.expected_object.key, record=record, is_over=is_over)).record or record
 
 
-def _is_settled(context: Context, record: Record | None, allowed: AllowedSize | None) -> bool:
+def _is_settled(context: Context, key: str, record: Record | None, allowed: AllowedSize | None) -> bool:
     """Return whether S3 need not be asked: the caller needs no object, and neither row nor quota can change."""
     if allowed is not None:
         return False
-    return not context.quotas.enabled if record is None else record.state == "stored"
+    if record is not None:
+        return record.state == "stored"
+    return not context.quotas.enabled and keys.max_bytes_in(key) is None
 
 
 async def _settle(
@@ -136,7 +139,9 @@ async def _settle(
         # Row first: if this call is interrupted here, the next one still finds the object and removes it.
         async with map_s3_errors():
             await objects.delete(context.bucket, found.key, etag=found.etag)
-    await context.quotas.settle(found.key, found.size_bytes if fault is None else None, is_over=is_over)
+    # While a presigned URL can store another file, what was removed keeps its reservation.
+    if fault is None or is_over:
+        await context.quotas.settle(found.key, found.size_bytes if fault is None else None, is_over=is_over)
     return Confirmation(found, record, fault)
 
 
@@ -158,6 +163,9 @@ async def _mismatch(
     if allowed is not None and (
         allowed.exact_bytes not in (None, found.size_bytes) or found.size_bytes > allowed.max_bytes
     ):
+        return "size"
+    max_bytes = keys.max_bytes_in(found.key)
+    if max_bytes is not None and found.size_bytes > max_bytes:
         return "size"
     if expected is None:
         return None
