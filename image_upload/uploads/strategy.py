@@ -50,6 +50,8 @@ def choose(
         if possible
         else "S3 checks a SHA-256 of the whole file only up to 5 GiB; leave sha256 out and accept multipart"
     )
+    if accepts is not None and "post" in accepts and not form_post:
+        hint = f"The store of this service takes no form POST. {hint}"
     if size_bytes is None:
         raise NoStrategy(
             f"No strategy you accept can carry a file of unknown size. {hint}, or send its size.", possible=possible
