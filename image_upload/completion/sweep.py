@@ -1,4 +1,4 @@
-"""The sweep: confirm pending rows whose time is over. Rows without an object expire."""
+"""The sweep: confirm pending rows whose time is over, and delete old quotas. Rows without an object expire."""
 
 import asyncio
 import logging
@@ -23,8 +23,9 @@ async def sweep(
 ) -> Counter[str]:
     """Confirm all overdue rows in batches, for at most `within_s` seconds; return the number of rows by state.
 
-    Rows that could not be settled (S3 or the database failed) count as `failed` and stay pending for a later sweep. Any
-    number of sweeps may run at once. Raises `DatabaseUnavailable`.
+    Then delete what the quotas keep of days that are over. Rows that could not be settled (S3 or the database failed)
+    count as `failed` and stay pending for a later sweep. Any number of sweeps may run at once. Raises
+    `DatabaseUnavailable`.
     """
     tally: Counter[str] = Counter()
     if within_s <= 0:
@@ -38,6 +39,8 @@ async def sweep(
                     report(tally)
                 if set(outcomes) == {FAILED}:
                     break  # S3 is down, so the next rows would fail too
+            while await context.quotas.prune():
+                pass  # another batch
     except TimeoutError:
         log.info("the sweep's time was over before its work", extra={"fields": dict(tally)})
     return tally
