@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from image_upload.cli import sweep
 from image_upload.completion.confirmation import confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.domain import keys
@@ -16,6 +15,7 @@ from image_upload.s3 import objects
 from image_upload.uploads.plans import UploadSpec
 from image_upload.uploads.service import UploadService
 from local.embedded_s3 import EmbeddedS3
+from tests.cli.test_leftovers import command
 from tests.completion.stores import do, put
 from tests.completion.test_batches import batch, failures
 from tests.completion.test_events import created, notification, received
@@ -83,15 +83,12 @@ def test_sweep_lists_what_is_too_large_and_removes_it_when_asked(
     s3: EmbeddedS3, sqlite: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     large, fits, signed = store(s3, sqlite, large=4, fits=5, signed=None)
-    monkeypatch.chdir(tmp_path)
-    for name, value in (s3.environ | {"ENVIRONMENT": "local", "DATABASE_URL": ""}).items():
-        monkeypatch.setenv(name, value)
-    assert sweep.run(["--oversized"]) == 0
+    assert command(monkeypatch, tmp_path, s3.environ, "--oversized") == 0
     said = capsys.readouterr().out
     assert (large in said, fits in said, signed in said) == (True, False, False)
     assert said.endswith("files found that are above their limit. Add --apply to remove them.\n")
     assert stored(s3, sqlite, large) == [large]
-    assert sweep.run(["--oversized", "--apply", "--yes"]) == 0
+    assert command(monkeypatch, tmp_path, s3.environ, "--oversized", "--apply", "--yes") == 0
     assert stored(s3, sqlite, large, fits, signed) == [fits, signed]
 
 
