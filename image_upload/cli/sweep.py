@@ -77,7 +77,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
-    context = CompletionContext(settings.storage, settings.database, settings.usage)
+    context = CompletionContext(settings)
     try:
         yield context
     finally:

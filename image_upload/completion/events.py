@@ -54,11 +54,13 @@ async def _receive(event: Mapping[str, Any], invocation: Any, context: Completio
             return await batches.settle(messages, context, within_s)
         case _:
             created_keys = _keys_of(event, context.bucket.name)
-    if not context.database.is_configured:
-        # Without rows, only an object whose size S3 did not enforce needs a look.
+    if not context.takes_events:
+        # Then only an object whose size S3 did not enforce needs a look.
         created_keys = [each for each in created_keys or () if keys.max_bytes_in(each) is not None]
         if not created_keys:
-            log.info("an event came, and there is no database to note it in: set DATABASE_URL or remove the trigger")
+            log.info(
+                "an event came, and there is nothing to do with it: set DATABASE_URL or VERIFY, or remove the trigger"
+            )
             return {}
     tally = await sweep(context, within_s) if created_keys is None else await _confirm_all(context, created_keys)
     log.info("event", extra={"fields": dict(tally)})

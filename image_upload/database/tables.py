@@ -15,6 +15,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Integer,
     MetaData,
     String,
     Table,
@@ -74,8 +75,8 @@ uploads: Final = Table(
     Column("promised_size", BigInteger, nullable=True),
     Column("promised_sha256", String(44), nullable=True),
     Column("ends_at", Moment, nullable=False),
-    Column("state", String(8), nullable=False),
-    Column("fault", String(8), nullable=True),
+    Column("state", String(16), nullable=False),
+    Column("fault", String(24), nullable=True),
     Column("size", BigInteger, nullable=True),
     Column("etag", Text, nullable=True),
     Column("created_at", Moment, nullable=False),
@@ -84,11 +85,11 @@ uploads: Final = Table(
     # When a sweep last claimed the row: other sweeps pass over it for `SWEEP_LEASE_S`.
     Column("swept_at", Moment, nullable=True),
     CheckConstraint("kind IN ('post', 'file')", name="kind"),
-    CheckConstraint("state IN ('pending', 'stored', 'rejected', 'expired')", name="state"),
+    CheckConstraint("state IN ('pending', 'stored', 'rejected', 'quarantined', 'expired')", name="state"),
     CheckConstraint("(state = 'stored') = (stored_at IS NOT NULL)", name="stored_at"),
     CheckConstraint("state <> 'stored' OR (size IS NOT NULL AND etag IS NOT NULL)", name="stored_size"),
-    CheckConstraint("(state = 'rejected') = (fault IS NOT NULL)", name="fault"),
-    CheckConstraint("fault IN ('size', 'type', 'checksum')", name="fault_name"),
+    CheckConstraint("(state IN ('rejected', 'quarantined')) = (fault IS NOT NULL)", name="fault"),
+    # The words are those of `domain.faults`: a new one takes no migration.
     CheckConstraint("promised_size >= 1", name="promised_size"),
     CheckConstraint("size >= 0", name="size"),
     CheckConstraint("length(promised_sha256) = 44", name="promised_sha256"),
@@ -144,6 +145,30 @@ quota_files: Final = Table(
     CheckConstraint("key <> ''", name="key"),
     CheckConstraint("stored OR kept_until IS NULL", name="kept_until"),
     UniqueConstraint("owner", "stored", "ends_at", "id"),
+)
+
+# Events for the application, a row for each target: `notify.outbox`. Never a secret, nor an address.
+outbox: Final = Table(
+    "outbox",
+    metadata,
+    # The event's UUID, in 36 characters.
+    Column("id", String(36), primary_key=True),
+    Column("target", String(16), primary_key=True),
+    Column("type", String(32), nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("state", String(9), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    # When the sweep does the next thing with it: send a pending row, delete one that is delivered or dead.
+    Column("next_at", Moment, nullable=False),
+    # What the target said last: a status of HTTP, or the kind of failure.
+    Column("last_status", String(64), nullable=True),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    CheckConstraint("length(id) = 36", name="id"),
+    CheckConstraint("target <> ''", name="target"),
+    CheckConstraint("state IN ('pending', 'delivered', 'dead')", name="state"),
+    CheckConstraint("attempts >= 0", name="attempts"),
+    UniqueConstraint("state", "next_at", "id", "target"),
 )
 
 # No foreign keys: Aurora DSQL has none.

@@ -197,9 +197,10 @@ class NotArrived(Problem):
 
 
 class UploadRejected(Problem):
-    """What arrived differs from what was promised (`fault`: `size`, `type` or `checksum`). It was removed.
+    """What arrived differs from what was promised (`fault`: `size`, `type` or `checksum`), or verification keeps it out
+    (`disguised`, `undecodable`, `too-many-pixels`, `too-many-frames`, `malware`, `unscannable`). It is not stored.
 
-    Start a new upload with the right description of the file.
+    Start a new upload with the right description of the file, or with another file; the text says which.
     """
 
     status, code, title = 409, "upload-rejected", "Upload rejected"
@@ -283,6 +284,18 @@ class TooManyUploads(Problem):
     """
 
     status, code, title = 503, "too-many-uploads", "Too many uploads"
+
+
+class VerificationUnavailable(Problem):
+    """The service could not look at the file: it has no process to decode pictures in. The file is kept as it arrived.
+
+    Try again after `Retry-After` seconds. Its operator finds the reason in the log.
+    """
+
+    status, code, title = 503, "verification-unavailable", "Verification unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The file cannot be looked at now. Try again in a moment.", headers={"Retry-After": "5"})
 
 
 class UploadTimedOut(Problem):

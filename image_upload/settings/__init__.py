@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from image_upload.settings import origins
 from image_upload.settings.auth import AuthSettings
 from image_upload.settings.database import DatabaseSettings
+from image_upload.settings.notify import NotifySettings
 from image_upload.settings.proxy import ProxySettings
 from image_upload.settings.section import Section, Setting
 from image_upload.settings.service import ServiceSettings
@@ -17,6 +18,7 @@ from image_upload.settings.sign_in import SignInSettings
 from image_upload.settings.storage import StorageSettings
 from image_upload.settings.uploads import UploadSettings
 from image_upload.settings.usage import UsageSettings
+from image_upload.settings.verification import VerificationSettings
 from image_upload.settings.web import WebSettings
 
 # Secrets that Lambda itself sets, from the function's role.
@@ -37,7 +39,9 @@ class Settings(NamedTuple):
     proxy: ProxySettings
     web: WebSettings
     uploads: UploadSettings
+    verification: VerificationSettings
     database: DatabaseSettings
+    notify: NotifySettings
     service: ServiceSettings
 
     def replaced(self, **changed: Any) -> "Settings":

@@ -20,12 +20,14 @@ CARRIES_BYTES: dict[Strategy, int] = {
 class ValidatedUpload(NamedTuple):
     """A valid specification, with the key and headers of its object.
 
-    `most_bytes` is the longest length that the file may have. `size_enforced`: S3 refuses a longer one; else completion
-    removes it. `sha256` is in base64. `recorded`: it gets a row in the database.
+    `upload_key` is the key that the client may write: the same, or one under `incoming/`. `most_bytes` is the longest
+    length that the file may have. `size_enforced`: S3 refuses a longer one; else completion removes it. `sha256` is in
+    base64. `recorded`: it gets a row in the database.
     """
 
     spec: UploadSpec
     key: str
+    upload_key: str
     headers: dict[str, str]
     most_bytes: int
     size_enforced: bool
@@ -79,4 +81,4 @@ def validate(spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) ->
         max_bytes=None if size_enforced else most_bytes,
         now=now,
     )
-    return ValidatedUpload(spec, key, headers, most_bytes, size_enforced, sha256, recorded)
+    return ValidatedUpload(spec, key, key, headers, most_bytes, size_enforced, sha256, recorded)
