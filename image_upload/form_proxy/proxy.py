@@ -166,6 +166,12 @@ class Proxy:
     def _target(self, fields: Mapping[str, str]) -> Target:
         return self._rule.check(fields["uploadUrl"].strip(), datetime.now(UTC))
 
+    def _check_size(self, target: Target, size_bytes: int) -> None:
+        """Raise `FileTooLarge` if the file is larger than a key of the service's bucket allows."""
+        max_bytes = keys.max_bytes_in(target.key) if target.bucket == self._bucket.name else None
+        if max_bytes is not None and size_bytes > max_bytes:
+            raise checks.too_large(size_bytes, max_bytes)
+
     async def _check_signature(self, target: Target, content_type: str | None, length: int) -> None:
         """Refuse a wrong signature for the service's bucket before the first byte. S3 would after the last one."""
         headers = {**put_headers(target, content_type), "Content-Length": str(length), "Host": target.host}
@@ -176,6 +182,7 @@ class Proxy:
         """Send the file as it arrives. For retries, spool a copy at the same time."""
         keys.check_filename(incoming.filename)
         target, budgets = self._target(incoming.fields), self._budgets()
+        self._check_size(target, length)
         incoming.content_type = incoming.content_type or _type_of(target, incoming.filename)
         await self._check_signature(target, incoming.content_type, length)
         retries = _max_retries(incoming.fields.get("max_retries")) if retrying else 0
@@ -209,6 +216,7 @@ class Proxy:
         target = self._target(form.fields)
         if form.size_bytes == 0:
             raise EmptyFile
+        self._check_size(target, form.size_bytes)
         form.content_type = form.content_type or _type_of(target, form.filename)
         return await self._sender().send(form, target, max_retries=max_retries, deadline=deadline)
 

@@ -68,6 +68,7 @@ _PROBLEMS = (
     MalformedForm,
     ChunksNotSupported,
     EmptyFile,
+    FileTooLarge,
     InvalidFilename,
     BodyTooLarge,
     UploadUrlInvalid,

@@ -352,6 +352,9 @@ our own choice; about 300 bytes each
 """
 QUOTA_KEEP_S: Final = 2 * 86_400
 """How long Redis or the database keeps the account of a day: longer than the day."""
+QUOTA_PRUNE_BATCH: Final = 500
+"""Accounts of days that are over, which a sweep deletes from the database in one transaction. More: other changes of
+these users wait longer."""
 QUOTA_ATTEMPTS: Final = 20
 """After so many transactions that collided with another one of the same user, the database counts as failed. Only those
 of Aurora DSQL collide; on PostgreSQL they wait for each other."""

@@ -10,6 +10,7 @@ from image_upload.database.values import Kind, Record
 from image_upload.domain import checks
 from image_upload.domain.purposes import Purpose, Purposes
 from image_upload.errors import AlreadyExists, ValidationFailed
+from image_upload.limits import S3_PUT_MAX_BYTES
 from image_upload.settings.auth import AuthSettings
 from image_upload.settings.storage import StorageSettings
 from image_upload.uploads.idempotency import IdempotencyKeys, Repeatable, already_stored, check_repeated
@@ -62,7 +63,7 @@ class UploadService:
         return permissions.check_purpose(principal, checks.purpose(name, among or self.purposes))
 
     def strategy(self, spec: UploadSpec, accepts: Sequence[Strategy] | None) -> Strategy:
-        """Return the strategy for a file of known size, of those that the client accepts (None: a version 1 client).
+        """Return the strategy for a file, of those that the client accepts (None: a version 1 client).
 
         Raises `NoStrategy`, and `ValidationFailed` for a SHA-256 that the store would not compare.
         """
@@ -72,13 +73,14 @@ class UploadService:
                 errors=[{"field": "sha256", "message": "not possible here"}],
             )
         return choose(
-            spec.size_bytes or 0,
+            spec.size_bytes,
             accepts,
             form_max_bytes=self._form_max_bytes,
             has_sha256=spec.sha256 is not None,
             has_metadata=spec.metadata is not None,
             no_overwrite=spec.no_overwrite,
             form_post=self.form_post,
+            form_first=spec.size_bytes is None and spec.purpose.max_bytes < S3_PUT_MAX_BYTES,
         )
 
     async def plan(self, spec: UploadSpec, strategy: Strategy, *, compact: bool = False) -> Plan:

@@ -47,6 +47,8 @@ def router(
                 "expires_in": plan.valid.seconds,
                 "headers": dict(plan.headers),
                 "content_length": plan.content_length,
+                "max_bytes": plan.max_bytes,
+                "size_enforced": plan.size_enforced,
             }
         )
 

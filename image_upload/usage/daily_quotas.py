@@ -103,6 +103,15 @@ class DailyQuotas:
         if self._counts_totals:
             await self._in_database.release(keys.owner_tag_in(key) or "", key)
 
+    async def prune(self) -> bool:
+        """Delete a batch of days that are over from the database; return whether there was any.
+
+        Redis and the memory of a process forget them without it. Raises `DatabaseUnavailable`.
+        """
+        if self._url is not None or not self._database.is_configured:
+            return False
+        return await self._in_database.prune(_account(time.time(), "").day)
+
     async def _reserve(self, now: float, key: str, most_bytes: int, ends_at_s: int) -> Usage | None:
         """Reserve the bytes and a file; return None, or the usage that leaves no room for them."""
         wanted = (_account(now, key), key, most_bytes if self._counts_bytes else 0, ends_at_s)

@@ -29,6 +29,12 @@ class Quotas(Protocol):
     async def release(self, key: str) -> None:
         """Give back to the user's total what a deleted file held of it. Safe to repeat; never fails."""
 
+    async def prune(self) -> bool:
+        """Delete some of what is kept of days that are over; return whether there was any. The sweep calls it.
+
+        Raises `DatabaseUnavailable`.
+        """
+
     async def aclose(self) -> None:
         """Close the connections to a store."""
 
@@ -46,6 +52,10 @@ class NoQuotas:
 
     async def release(self, key: str) -> None:
         """Do nothing."""
+
+    async def prune(self) -> bool:
+        """Do nothing."""
+        return False
 
     async def aclose(self) -> None:
         """Do nothing."""
