@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from image_upload import errors
+from image_upload.auth import permissions
 from image_upload.auth.dependencies import PrincipalOf
 from image_upload.auth.principals import Principal
 from image_upload.domain import checks
-from image_upload.domain.purposes import USER_FILE, Purposes
+from image_upload.domain.purposes import Purposes
 from image_upload.limits import MULTIPART_URL_EXPIRES_S
 from image_upload.uploads.plans import PutPlan, UploadSpec
 from image_upload.uploads.requests import ImageRequest
@@ -83,6 +84,7 @@ def router(
         openapi_extra=documented(
             errors.InvalidFilename,
             *SIGNED_IN,
+            errors.ScopeMissing,
             errors.ValidationFailed,
             errors.CredentialsUnavailable,
             errors.QuotaExceeded,
@@ -98,7 +100,7 @@ def router(
         spec = UploadSpec(
             filename=filename,
             content_type="application/octet-stream",
-            purpose=USER_FILE,
+            purpose=permissions.check_purpose(principal, upload_service.purposes.user_file),
             user_id=principal.user_id,
             expires_s=MULTIPART_URL_EXPIRES_S,
         )

@@ -193,7 +193,7 @@ def test_the_cdn_reads_pictures_for_one_distribution_and_nothing_else() -> None:
     assert cdn["Principal"] == {"Service": "cloudfront.amazonaws.com"}
     assert cdn["Condition"] == {"StringEquals": {"AWS:SourceArn": CDN}}
     assert cdn["Resource"] == [
-        f"arn:aws:s3:::pictures/{folder}/*" for folder in ("uploads", "scans", "profiles", "chat")
+        f"arn:aws:s3:::pictures/{folder}/*" for folder in ("uploads", "scans", "profiles", "chat", "misc")
     ]
 
 
