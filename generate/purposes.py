@@ -121,10 +121,10 @@ def _facts(purpose: Purpose) -> tuple[str, ...]:
     )
 
 
-def _more(purpose: Purpose) -> dict[str, str | None]:
+def _more(purpose: Purpose) -> dict[str, str | int | None]:
     """Return the fields that few purposes have, as the file writes them."""
     variants = ",".join(":".join(map(str, each)) for each in purpose.variants)
-    return {"scope": purpose.scope, "variants": variants, "task": purpose.task}
+    return {"scope": purpose.scope, "variants": variants, "task": purpose.task, "files_per_day": purpose.files_per_day}
 
 
 def _taken(types: Mapping[str, tuple[str, ...]]) -> str:

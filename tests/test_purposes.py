@@ -37,6 +37,7 @@ cdn = true
 checked = true
 variants = "thumb:320, card:1280:avif"
 task = "faces.find"
+files_per_day = 100
 """
 A_PURPOSE = '[a]\nkey = "a/{id}"\ntypes = ["any"]\n'
 
@@ -81,6 +82,7 @@ def test_every_field_of_a_file_is_taken() -> None:
         checked=True,
         variants=(Variant("thumb", 320, "webp"), Variant("card", 1280, "avif")),
         task="faces.find",
+        files_per_day=100,
     )
     purposes = purpose_file.parse(OWN)
     assert purposes.every() == (invoice, avatar, USER_FILE)
@@ -196,12 +198,16 @@ def test_a_key_pattern_that_cannot_work_is_a_fault(line: str, said: str) -> None
         (f'task = "{"a" * 65}"', "is no task"),
         ("task = 1", "is no task"),
         ("variants = 320", "no text"),
+        ("files_per_day = 0", "no whole number from 1"),
+        ("files_per_day = true", "no whole number from 1"),
+        ("files_per_day = 1.5", "no whole number from 1"),
+        ("files_per_day = 9007199254740992", "no whole number from 1"),
         ('variants = ""', "no text"),
         ('cdn = "yes"', "neither true nor false"),
         ("cools = 1", "neither true nor false"),
         (
             "kept_day = 3",
-            "no such field. There are key, types, largest, kept_days, cdn, cools, scope, checked, variants, task",
+            "cdn, cools, scope, checked, variants, task, files_per_day",
         ),
     ],
 )
@@ -484,12 +490,13 @@ def test_a_front_end_learns_what_it_may_send(own: str, start: Start, web: httpx.
         "metadata": [],
         "checked": False,
         "variants": [],
+        "filesPerDay": None,
         "texts": {
             "en": "Files (PDF, XML), up to 20 MiB. Kept for 3650 days.",
             "ko": "파일 (PDF, XML), 최대 20 MiB. 3650일 동안 보관됩니다.",
         },
     }
-    assert avatar["checked"] is True
+    assert (avatar["checked"], avatar["filesPerDay"]) == (True, 100)
     assert avatar["variants"] == [
         {"name": "thumb", "width": 320, "format": "webp"},
         {"name": "card", "width": 1280, "format": "avif"},

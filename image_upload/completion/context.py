@@ -15,7 +15,7 @@ class CompletionContext:
     def __init__(self, storage: StorageSettings, database: DatabaseSettings, usage: UsageSettings) -> None:
         self.bucket = Bucket(storage)
         self.database = Database(database)
-        self.quotas = quotas_of(usage, self.database, self._confirm_end, self.bucket.kept_days)
+        self.quotas = quotas_of(usage, self.database, self._confirm_end, self.bucket.purposes)
 
     async def _confirm_end(self, key: str) -> None:
         await confirmation.confirm(self, key, row="if_reachable", is_over=True)

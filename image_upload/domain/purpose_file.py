@@ -13,7 +13,7 @@ from image_upload.domain.keys import DEFAULT_FOLDER, OTHER_FOLDER
 from image_upload.domain.purposes import GIF_TYPES, GROUPS, USER_FILE, VARIANT_FORMATS, Purpose, Purposes, Variant
 from image_upload.errors import UnsupportedFileType
 from image_upload.languages.wording import human_bytes
-from image_upload.limits import S3_OBJECT_MAX_BYTES
+from image_upload.limits import QUOTA_MAX, S3_OBJECT_MAX_BYTES
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", re.ASCII)
 _PLACEHOLDERS: Final = ("id", "ext", "user", "yyyymmdd", "class_id")
@@ -116,6 +116,12 @@ def _key(value: Any) -> str:
 def _kept_days(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _DAYS_MAX:
         raise ValueError("no whole number of days from 1. Leave it out for files that are kept for ever")
+    return value
+
+
+def _files_per_day(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= QUOTA_MAX:
+        raise ValueError("no whole number from 1. Leave it out for any number of uploads")
     return value
 
 
@@ -246,6 +252,7 @@ _FIELDS: Final[Mapping[str, _Field]] = {
     "checked": _Field(_flag, otherwise=False),
     "variants": _Field(_variants, ()),
     "task": _Field(_task, None),
+    "files_per_day": _Field(_files_per_day, None),
 }
 
 

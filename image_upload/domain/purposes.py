@@ -83,6 +83,7 @@ class Purpose(NamedTuple):
     is seldom read after some time, so a lifecycle rule may move it to cheaper storage. `scope`: the scope that a token
     needs to upload; None for none. `checked`: its files are verified before they are served. `variants`: what to make
     of its pictures; only of a checked purpose. `task`: the job that each arrival starts; None for none.
+    `files_per_day`: how many uploads a user may begin in a day of UTC; None for any number.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Purpose(NamedTuple):
     checked: bool = False
     variants: tuple[Variant, ...] = ()
     task: str | None = None
+    files_per_day: int | None = None
 
     @property
     def prefix(self) -> str:

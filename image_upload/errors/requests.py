@@ -190,7 +190,8 @@ class TooManyRequests(Problem):
 
 
 class QuotaExceeded(TooManyRequests):
-    """The user may store no more bytes or files today, or none in total (`left_bytes`, `left_files`; null: no limit).
+    """The user may store no more bytes or files today, or none in total (`left_bytes`, `left_files`; null: no limit),
+    or begin no more uploads of a purpose today.
     What was minted and not sent counts for its time.
 
     Wait until `resets_at`, or send less; where it is null, delete files. Give up uploads that you will not finish:
