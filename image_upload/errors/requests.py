@@ -210,6 +210,24 @@ class RateLimitUnavailable(Problem):
     status, code, title = 503, "rate-limit-unavailable", "Rate limit unavailable"
 
 
+class UploadRefused(Problem):
+    """The check of uploads that the operator has written (`AUTHORIZE`) does not allow this one; the detail says why.
+
+    Do what the detail says, or ask the operator.
+    """
+
+    status, code, title = 403, "upload-refused", "Upload refused"
+
+
+class AuthorizationUnavailable(Problem):
+    """The operator's own check of uploads (`AUTHORIZE`) failed, or did not answer in time. Nothing was stored.
+
+    Try again later. The operator finds the reason in the log.
+    """
+
+    status, code, title = 503, "authorization-unavailable", "Authorization unavailable"
+
+
 # --- What comes as a form -------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """The upload core: plan, begin, complete, abort. Protocols call it with values, and turn values into their answers."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from image_upload.auth import permissions
 from image_upload.auth.principals import Principal
@@ -17,6 +18,9 @@ from image_upload.uploads.single_put import SinglePutPlanner
 from image_upload.uploads.strategy import choose, part_length
 from image_upload.uploads.tickets import Ticket
 from image_upload.uploads.validation import ValidatedUpload, validate
+
+if TYPE_CHECKING:
+    from image_upload.auth.authorization import Authorization
 
 
 class UploadService:
@@ -41,6 +45,12 @@ class UploadService:
         self._sha256 = settings.s3_checksums == "sha256"
         self._single = SinglePutPlanner(settings, context.bucket, context.quotas)
         self._multipart = MultipartUploads(settings, auth, context)
+        self._expires_s = settings.upload_url_expires_s
+        self.authorization: Authorization | None = None
+        if auth.authorize is not None:
+            from image_upload.auth import authorization  # 1 ms, and most services have none
+
+            self.authorization = authorization.Authorization(auth.authorize)
         # Whether the store takes presigned forms.
         self.form_post = settings.s3_form_post
 
@@ -78,10 +88,10 @@ class UploadService:
 
         `compact`: the client takes part URLs as a template, so that all of them fit one answer.
 
-        Raises the problems of `validate`, `QuotaExceeded`, `CredentialsUnavailable`; for multipart also
-        `TicketsNotConfigured` and those of S3.
+        Raises the problems of `validate`, `UploadRefused`, `AuthorizationUnavailable`, `QuotaExceeded`,
+        `CredentialsUnavailable`; for multipart also `TicketsNotConfigured` and those of S3.
         """
-        return await self._plan(validate(spec, strategy), strategy, compact=compact)
+        return await self._plan(await self._validated(spec, strategy), strategy, compact=compact)
 
     async def plan_recorded(
         self, kind: Kind, spec: UploadSpec, strategy: Strategy, *, compact: bool = False
@@ -91,13 +101,23 @@ class UploadService:
         Raises also `DatabaseNotConfigured`, `DatabaseUnavailable`.
         """
         records = self._context.database.records
-        upload = validate(spec, strategy, recorded=True)
+        upload = await self._validated(spec, strategy, recorded=True)
         plan = await self._plan(upload, strategy, compact=compact)
         try:
             return plan, await records.insert(kind, upload.expected(plan.ends_at))
         except BaseException:
             await self.release([plan])
             raise
+
+    async def _validated(self, spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) -> ValidatedUpload:
+        """Return what `validate` returns, once the operator's own check has allowed and narrowed it."""
+        upload = validate(spec, strategy, recorded=recorded)
+        if self.authorization is None:
+            return upload
+        from image_upload.uploads.authorized import authorized  # with the one above
+
+        spec = await authorized(upload, strategy, self._expires_s, self.authorization)
+        return validate(spec, strategy, recorded=recorded)
 
     async def _plan(self, upload: ValidatedUpload, strategy: Strategy, *, compact: bool) -> Plan:
         match strategy:
@@ -118,7 +138,7 @@ class UploadService:
 
     async def begin(self, spec: UploadSpec, part_bytes: int) -> BegunUpload:
         """Begin a multipart upload whose part URLs the client requests later. Raises what `plan` raises."""
-        return await self._multipart.begin(validate(spec, "multipart"), part_bytes)
+        return await self._multipart.begin(await self._validated(spec, "multipart"), part_bytes)
 
     def ticket(self, text: str, principal: Principal) -> Ticket:
         """Return the ticket of a text, if the principal may continue its upload.

@@ -13,7 +13,7 @@ from image_upload.domain.purposes import Purposes
 from image_upload.limits import MULTIPART_URL_EXPIRES_S
 from image_upload.uploads.plans import PutPlan, UploadSpec
 from image_upload.uploads.requests import ImageRequest
-from image_upload.uploads.routes import SIGNED_IN, SPEC_PROBLEMS
+from image_upload.uploads.routes import AUTHORIZATION, SIGNED_IN, SPEC_PROBLEMS
 from image_upload.uploads.service import UploadService
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import read_json
@@ -36,7 +36,7 @@ def router(
             content_type=checks.content_type(fixed, wanted.content_type, ""),
             size_bytes=wanted.size,
             purpose=fixed,
-            user_id=principal.user_id,
+            principal=principal,
         )
         plan = await upload_service.plan(spec, "put")
         assert isinstance(plan, PutPlan)
@@ -85,6 +85,7 @@ def router(
             errors.InvalidFilename,
             *SIGNED_IN,
             errors.ScopeMissing,
+            *AUTHORIZATION,
             errors.ValidationFailed,
             errors.CredentialsUnavailable,
             errors.QuotaExceeded,
@@ -101,7 +102,7 @@ def router(
             filename=filename,
             content_type="application/octet-stream",
             purpose=permissions.check_purpose(principal, upload_service.purposes.user_file),
-            user_id=principal.user_id,
+            principal=principal,
             expires_s=MULTIPART_URL_EXPIRES_S,
         )
         recorded = {}

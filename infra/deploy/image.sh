@@ -5,7 +5,9 @@ hash() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256;
 image_tag() { # the hash of everything the image is made of: the same sources need no second build
     {
         say "$arch $base_image"
-        find Dockerfile entrypoint.sh requirements.txt upload.py image_upload -type f ! -path '*__pycache__*' |
+        # shellcheck disable=SC2046  # a name without spaces, or nothing
+        find Dockerfile entrypoint.sh requirements.txt purposes.toml upload.py $([ ! -f authorize.py ] || say authorize.py) \
+            image_upload -type f ! -path '*__pycache__*' |
             LC_ALL=C sort | while IFS= read -r each; do say "$each"; cat "$each"; done
     } | hash
 }
