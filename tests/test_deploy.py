@@ -308,7 +308,7 @@ def test_going_back_migrates_nothing(tools: Path) -> None:
     ],
 )
 def test_a_secret_is_made_until_a_version_is_live_and_only_where_none_else_proves_tokens(
-    tools: Path, given: dict[str, str], made: bool
+    tools: Path, given: dict[str, Any], made: bool
 ) -> None:
     program(tools, "aws", DEPLOYED_ACCOUNT)
     done = deploy(tools, "--yes", INVOKE=PASSED, **given)
