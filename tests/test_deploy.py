@@ -335,6 +335,7 @@ def deployed_before(tools: Path) -> str:
     text = PATH.read_text(encoding="utf-8")
     (right,) = (line for line in text.splitlines(keepends=True) if RIGHT in line)
     rules = [RULE, RULE.replace("expire-scan", "expire-letter").replace("scans/", "letters/").replace("30", "90")]
+    rules.append(rules[1].replace("letter", "letter-variants", 1).replace("Prefix: ", "Prefix: variants/"))
     assert text.count(RULE) == 1
     text = text.replace(RULE, "".join(rules).replace("Prefix: scans/", "Prefix: old-scans/"))
     for folder in ("old-scans", "letters", "kept-for-ever"):
@@ -368,6 +369,7 @@ def test_a_folder_without_a_purpose_keeps_its_life_time_and_its_rights(tools: Pa
     assert sorted(folders_of(kept)) == sorted([*folders_of(TEMPLATE), "old-scans", "letters", "kept-for-ever"])
     assert life_times_of(kept) == life_times_of(TEMPLATE) | {
         "letters/": ("image-upload-expire-letter", 90),
+        "variants/letters/": ("image-upload-expire-letter-variants", 90),
         "old-scans/": ("image-upload-kept-old-scans", 30),
     }
     first = (tools / "sent.yaml").read_text(encoding="utf-8")

@@ -284,7 +284,7 @@ def test_the_purpose_of_files_upload_url_may_be_narrowed() -> None:
 
 
 def test_what_files_upload_url_decides_itself_is_a_fault() -> None:
-    wrong = 'key = "users/{id}"\ntypes = ["images"]\ncdn = true\nvariants = "a:16"\ncools = true'
+    wrong = 'key = "users/{id}"\ntypes = ["images"]\ncdn = true\nvariants = "a:16"\ncools = true\nchecked = true'
     lines = faults(A_PURPOSE + USER_TABLE + wrong)
     assert [line.partition(":")[0] for line in lines] == [
         "line 8, user-file.key",
@@ -292,6 +292,7 @@ def test_what_files_upload_url_decides_itself_is_a_fault() -> None:
         "line 10, user-file.cdn",
         "line 11, user-file.variants",
         "line 12, user-file.cools",
+        "line 13, user-file.checked",
     ]
     assert "is decided by POST /files/upload-url" in lines[0]
 
@@ -406,10 +407,21 @@ def test_life_times_rights_and_cdn_follow(own: str) -> None:
     assert ends == {"invoices/": 3650}
     (objects, _) = rules.statements("aws", "b", every)
     assert [each.rpartition(":")[2] for each in objects["Resource"]] == [
-        f"b/{folder}/*" for folder in ("invoices", "avatars", "users", "uploads", "files")
+        f"b/{folder}/*"
+        for folder in (
+            "invoices",
+            "avatars",
+            "users",
+            "uploads",
+            "files",
+            "incoming",
+            "quarantine",
+            "rejected",
+            "variants",
+        )
     ]
     cdn = rules.bucket_policy("aws", "b", every, "arn:aws:cloudfront::111122223333:distribution/E2ABCDEF")[-1]
-    assert cdn["Resource"] == ["arn:aws:s3:::b/avatars/*"]
+    assert cdn["Resource"] == ["arn:aws:s3:::b/avatars/*", "arn:aws:s3:::b/variants/avatars/*"]
 
 
 def mint(web: httpx.Client, service: str, **changed: object) -> httpx.Response:

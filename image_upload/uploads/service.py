@@ -112,12 +112,12 @@ class UploadService:
     async def _validated(self, spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) -> ValidatedUpload:
         """Return what `validate` returns, once the operator's own check has allowed and narrowed it."""
         upload = validate(spec, strategy, recorded=recorded)
-        if self.authorization is None:
-            return upload
-        from image_upload.uploads.authorized import authorized  # with the one above
+        if self.authorization is not None:
+            from image_upload.uploads.authorized import authorized  # with the one above
 
-        spec = await authorized(upload, strategy, self._expires_s, self.authorization)
-        return validate(spec, strategy, recorded=recorded)
+            spec = await authorized(upload, strategy, self._expires_s, self.authorization)
+            upload = validate(spec, strategy, recorded=recorded)
+        return upload._replace(upload_key=self._context.arrivals.upload_key(upload.key))
 
     async def _plan(self, upload: ValidatedUpload, strategy: Strategy, *, compact: bool) -> Plan:
         match strategy:

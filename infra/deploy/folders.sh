@@ -19,7 +19,8 @@ write_template() { # -> $work/template.yaml; CloudFormation takes 51,200 bytes, 
         # The rights of the role name every folder of a purpose, each in a line.
         { is_right = match($0, /[}]\/[A-Za-z0-9_-]+\/[*]/) && /[$][{]Name[}]/; folder = substr($0, RSTART + 2, RLENGTH - 4) }
         part == 1 {
-            if (in_rule && indent($0) <= depth) { sub(/\/$/, "", path); rules[path] = rule; in_rule = 0 }
+            # A rule belongs to the folder that its prefix ends with: variants/scans/ is of scans.
+            if (in_rule && indent($0) <= depth) { rules[++n] = rule; sub(/\/$/, "", path); paths[n] = path; sub(/.*\//, "", path); owners[n] = path; in_rule = 0 }
             if (is_right && !(folder in rights)) { rights[folder] = $0; folders[++count] = folder }
             if (/- Id: image-upload-(expire|kept)-/) { in_rule = 1; depth = indent($0); rule = $0 }
             else if (in_rule) { rule = rule "\n" $0; if ($1 == "Prefix:") path = $2 }
@@ -28,10 +29,10 @@ write_template() { # -> $work/template.yaml; CloudFormation takes 51,200 bytes, 
         part == 2 && /- Id: / { ids[$3] = 1 }
         part == 3 {
             if (is_right && !began++) for (i = 1; i <= count; i++) if (!(folders[i] in there)) { print rights[folders[i]]; print folders[i] "/" >kept }
-            if (/- Id: image-upload-abort-unfinished/) for (i = 1; i <= count; i++) if (!(folders[i] in there) && folders[i] in rules) {
-                split(rules[folders[i]], lines)
-                if (lines[3] in ids) sub(/- Id: [^\n]*/, "- Id: image-upload-kept-" folders[i], rules[folders[i]])
-                print rules[folders[i]]
+            if (/- Id: image-upload-abort-unfinished/) for (i = 1; i <= n; i++) if (!(owners[i] in there) && owners[i] in rights) {
+                split(rules[i], words)
+                if (words[3] in ids) sub(/- Id: [^\n]*/, "- Id: image-upload-kept-" paths[i], rules[i])
+                print rules[i]
             }
             print
         }' part=1 "$work/deployed.yaml" part=2 "$work/new.yaml" part=3 "$work/new.yaml" >"$work/template.yaml"

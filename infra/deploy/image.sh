@@ -12,7 +12,7 @@ image_tag() { # the hash of everything the image is made of: the same sources ne
     } | hash
 }
 digest_of() { # a tag -> the digest of its image, empty where there is none
-    aws ecr describe-images --repository-name "$name" --image-ids "imageTag=$1" --query 'imageDetails[0].imageDigest' \
+    aws ecr describe-images --repository-name "$name" --image-ids "imageTag=$1" --query 'imageDetails[].imageDigest' \
         --output text 2>/dev/null || true
 }
 build_and_push() {

@@ -361,18 +361,22 @@ def deployed_folders(aws: World) -> tuple[set[str], dict[str, int]]:
 def test_own_purposes_replace_the_shipped_ones_whose_folders_stay_until_they_are_forgotten(
     aws: World, web: httpx.Client
 ) -> None:
-    shipped, _ = deployed_folders(aws)
+    shipped, ends = deployed_folders(aws)
+    assert (ends["scans/"], ends["chat/"]) == (30, 7)
     (aws.project / "purposes.toml").write_text(OWN, encoding="utf-8")
     assert "run 'make generate'" in shell(aws, "./deploy.sh --yes", fails=True)
     shell(aws, ".venv/bin/python -m generate")
     assert "  kept    scans/, which has no purpose any more" in shell(aws, "./deploy.sh --yes")
-    own = {"invoices", "avatars", "users", "uploads", "files"}
-    assert deployed_folders(aws) == (shipped | own, {"invoices/": 3650, "scans/": 30, "chat/": 7})
+    assert deployed_folders(aws) == (shipped | {"invoices", "avatars"}, ends | {"invoices/": 3650})
     token = jwt.encode({"sub": "user-1", "exp": int(time.time()) + 600}, secret(aws, "JWT_SECRET"), algorithm="HS256")
     listed = web.get(f"{output(aws, 'FunctionUrl')}purposes", headers={"Authorization": f"Bearer {token}"}).json()
     assert [each["name"] for each in listed["purposes"]] == ["Invoice", "avatar"]
     shell(aws, "./deploy.sh --yes --forget-folders")
-    assert deployed_folders(aws) == (own, {"invoices/": 3650})
+    folders, left = deployed_folders(aws)
+    assert shipped - folders == {"scans", "profiles", "chat", "misc", "audio", "documents"}
+    assert folders - shipped == {"invoices", "avatars"}
+    assert "invoices/" in left
+    assert not {"scans/", "chat/"} & left.keys()
 
 
 def test_destroy_keeps_the_bucket_and_what_is_in_it(aws: World) -> None:
