@@ -89,7 +89,9 @@ def secrets() -> dict[str, Any]:
 
 
 def _parameter(variable: str, field: Setting) -> dict[str, Any]:
-    parameter: dict[str, Any] = {"Type": "String", "Description": field.description, "Default": ""}
+    # What stands behind a semicolon is in docs/settings.md only: the template has a limit of its bytes.
+    description = field.description.partition(";")[0]
+    parameter: dict[str, Any] = {"Type": "String", "Description": description, "Default": ""}
     if field.choices:
         parameter["AllowedValues"] = ["", *field.choices]
     if variable in LISTS_OF_THE_URL:

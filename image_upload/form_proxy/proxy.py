@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.requests import Request
 
@@ -38,6 +38,9 @@ from image_upload.settings.proxy import ProxySettings
 from image_upload.usage.addresses import AddressOf
 from image_upload.web.routing import length_of
 
+if TYPE_CHECKING:
+    from image_upload.auth.authorization import Authorization
+
 RETRIES_DEFAULT = 3
 
 _ANY_TYPE = "application/octet-stream"
@@ -66,10 +69,12 @@ class Proxy:
         settings: ProxySettings,
         context: CompletionContext,
         *,
+        authorization: "Authorization | None",
         address_of: AddressOf,
         front_ends: Sequence[str],
     ) -> None:
         self._context = context
+        self._authorization = authorization
         self._bucket = context.bucket
         self._settings = settings
         self._slots = ConcurrencyLimit(settings.uploads_per_address)
@@ -111,7 +116,7 @@ class Proxy:
         with self._slots.slot(client, signed_in=principal.signed_in):
             deadline, incoming = self._arriving(request)
             async with _until(deadline):
-                stored = await store_form(self._context, incoming, principal, self._budgets())
+                stored = await store_form(self._context, incoming, principal, self._authorization, self._budgets())
                 return stored._replace(success_url=_success_url(incoming))
 
     def _sender(self) -> Sender:

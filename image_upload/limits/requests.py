@@ -312,6 +312,13 @@ SIGN_IN_TEXT_MAX_CHARS: Final = 4_096
 our own choice; a cookie has about 500
 """
 
+# --- The operator's own check ---------------------------------------------------------------------
+
+AUTHORIZE_TIMEOUT_S: Final = 5.0
+"""The function of `AUTHORIZE` takes no longer. Above: 503 `authorization-unavailable`."""
+AUTHORIZE_THREADS_MAX: Final = 32
+"""Threads in which it runs at once, if it is not `async`. Further uploads wait within the same time."""
+
 # --- Rate limits ----------------------------------------------------------------------------------
 
 RATE_LIMIT_KEYS_MAX: Final = 50_000

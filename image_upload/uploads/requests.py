@@ -77,7 +77,7 @@ def spec_of(
         content_type=checks.content_type(purpose, wanted.contentType, wanted.filename),
         size_bytes=wanted.size,
         purpose=purpose,
-        user_id=principal.user_id,
+        principal=principal,
         sha256=wanted.sha256,
         metadata=wanted.metadata,
         no_overwrite=wanted.ifNoneMatch or repeatable is not None,

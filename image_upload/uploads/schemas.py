@@ -196,6 +196,7 @@ class PurposeFacts(BaseModel):
     metadata: list[str] = Field(description="What the request's metadata must have.", examples=[["class_id"]])
     checked: bool = Field(description="Whether files are verified before they are served.")
     variants: list[VariantFacts]
+    filesPerDay: int | None = Field(description="Uploads that a user may begin in a day of UTC; null for any number.")
     texts: PurposeTexts
 
 

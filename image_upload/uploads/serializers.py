@@ -136,5 +136,6 @@ def as_purpose(purpose: Purpose) -> dict[str, Any]:
         "metadata": ["class_id"] if "{class_id}" in purpose.key else [],
         "checked": purpose.checked,
         "variants": [each._asdict() for each in purpose.variants],
+        "filesPerDay": purpose.files_per_day,
         "texts": texts_of(purpose.types, purpose.max_bytes, purpose.kept_days),
     }

@@ -716,6 +716,27 @@ def test_a_token_and_its_dates(doctor: Doctor, start: Start, claims: dict[str, A
     assert given not in report.text
 
 
+def test_a_service_with_other_purposes_than_the_file_here(doctor: Doctor, start: Start, tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(
+        '[chat]\nkey = "chat/{yyyymmdd}/{user}/{id}"\ntypes = ["images"]\nlargest = "10 MiB"\nkept_days = 8\n'
+        '[letter]\nkey = "letters/{id}"\ntypes = ["any"]\n[secret]\nkey = "secrets/{id}"\ntypes = ["any"]\nscope = "x"',
+        encoding="utf-8",
+    )
+    report = doctor("--url", start(), PURPOSES_FILE=str(own))
+    assert report.state("purposes") == "warn"
+    said = "disagree about upload, scan, profile, chat, misc, audio, document, file, letter -> deploy the file"
+    assert said in report.said("purposes")
+    assert doctor("--url", start(PURPOSES_FILE=str(own)), PURPOSES_FILE=str(own)).state("purposes") == "ok"
+
+
+def test_purposes_are_compared_where_the_service_shows_them(doctor: Doctor, start: Start, service: str) -> None:
+    assert doctor("--url", service).state("purposes") == "ok"
+    assert doctor("--url", start(AUTH_REQUIRED="true", JWT_SECRET=SECRET)).state("purposes") == "skip"
+    url = start(AUTH_REQUIRED="true", JWT_SECRET=SECRET)
+    assert doctor("--url", url, JWT_SECRET=SECRET).state("purposes") == "ok"
+
+
 @pytest.mark.parametrize("given", ["not.a.token", "토큰"])
 def test_what_is_no_token_is_said_to_be_none(doctor: Doctor, start: Start, given: str) -> None:
     url = start(AUTH_REQUIRED="true", JWT_SECRET=SECRET)
