@@ -6,6 +6,7 @@ from image_upload.companion.router import router as companion
 from image_upload.completion.context import CompletionContext
 from image_upload.form_proxy.router import RETRY_PATH, file_max_bytes
 from image_upload.form_proxy.router import router as forms
+from image_upload.jobs.router import router as jobs
 from image_upload.library.router import router as library
 from image_upload.limits import S3_PUT_MAX_BYTES
 from image_upload.records.router import router as records
@@ -42,6 +43,7 @@ def create_app(settings: Settings) -> Service:
             uploads(upload_service, principal),
             library(settings.auth, context, principal),
             forms(settings.proxy, context, principal, address_of=address, front_ends=settings.front_ends),
+            jobs(bucket, principal),
             health(settings.service, bucket),
             records(context, upload_service, principal),
             accounts(settings.sign_in, settings.auth, context.database, principal),

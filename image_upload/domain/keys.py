@@ -21,6 +21,8 @@ OWNER_TAG_BYTES = 16  # 128 bits: a second user id with the same tag cannot be f
 # The folder for uploads that name neither purpose nor folder.
 DEFAULT_FOLDER = "uploads"
 OTHER_FOLDER = "files"
+# The folder of the service's own jobs. No client stores into it or reads from it.
+JOBS_FOLDER = "jobs"
 
 # UAX 15 section 2: decomposed, no text is more than four times as long as composed.
 _DECOMPOSED_MAX = 4
@@ -77,10 +79,17 @@ def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filena
 def make_in(folder: str, *, user_id: str, ext: str) -> str:
     """Return a new key in a folder that the client names: `{folder}/{user}/{id}.{ext}`. Raises `InvalidKey`."""
     folder = check(folder.strip("/") or DEFAULT_FOLDER)
+    if is_internal(f"{folder}/"):
+        raise InvalidKey(f"The folder {folder.partition('/')[0]}/ belongs to the service itself. Name another one.")
     key = check(f"{folder}/{segment(user_id)}/{new_id(user_id)}.{ext}".removesuffix("."))
     if owner_tag_in(key) != owner_tag(user_id):
         raise InvalidKey(f"The folder {USER_FILE.prefix} belongs to POST /files/upload-url. Name another one.")
     return key
+
+
+def is_internal(key: str) -> bool:
+    """Return whether a key is in a folder of the service's own objects, which are no files of users."""
+    return key.startswith(f"{JOBS_FOLDER}/")
 
 
 def segment(name: str) -> str:

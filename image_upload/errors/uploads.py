@@ -105,6 +105,15 @@ class ObjectMissing(Problem):
     status, code, title = 404, "object-missing", "No such object"
 
 
+class JobMissing(Problem):
+    """There is no job of yours with this id: it is another user's, or ended more than a week ago.
+
+    Compare the id with the `job_id` you were given.
+    """
+
+    status, code, title = 404, "job-missing", "No such job"
+
+
 # --- What you send in parts -----------------------------------------------------------------------
 
 

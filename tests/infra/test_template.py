@@ -18,6 +18,7 @@ from image_upload.bucket_config import rules
 from image_upload.cli import bucket_rules
 from image_upload.domain import shipped_purposes
 from image_upload.errors import StorageUnavailable
+from image_upload.limits import JOBS_KEPT_DAYS
 from image_upload.settings import every_setting, load, load_section, secret_reference, secret_settings
 from image_upload.settings.auth import AuthSettings
 from image_upload.telemetry.audit import Audit
@@ -429,6 +430,7 @@ def lifecycle_of(**parameters: str) -> list[dict[str, Any]]:
 
 def test_every_purpose_ends_when_the_table_says() -> None:
     expiring = {rule["Prefix"]: rule["ExpirationInDays"] for rule in lifecycle_of() if "ExpirationInDays" in rule}
+    assert expiring.pop("jobs/") == JOBS_KEPT_DAYS
     assert expiring == {each.prefix: each.kept_days for each in PURPOSES if each.kept_days is not None}
 
 

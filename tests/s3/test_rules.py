@@ -71,13 +71,13 @@ def test_without_origins_no_browser_is_let_in() -> None:
 # --- life times -----------------------------------------------------------------------------------
 
 
-def test_scans_end_after_30_days_and_chats_after_7_and_nothing_else_ends() -> None:
+def test_scans_end_after_30_days_and_chats_and_jobs_after_7_and_nothing_else_ends() -> None:
     ends = {
         rule["Filter"]["Prefix"]: rule["Expiration"]["Days"]
         for rule in lifecycle().values()
         if "Days" in rule.get("Expiration", {})
     }
-    assert ends == {"scans/": 30, "chat/": 7}
+    assert ends == {"scans/": 30, "chat/": 7, "jobs/": 7}
 
 
 def test_an_unfinished_upload_outlives_no_ticket_and_no_ticket_outlives_it() -> None:
