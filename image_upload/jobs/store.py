@@ -51,7 +51,8 @@ class JobStore:
 
     async def replace(self, kept: KeptJob, job: Job) -> KeptJob:
         """Write a job's next state in place of the one that was read. Raises `JobChanged`."""
-        written = await self._write(job, {"If-Match": kept.etag})
+        # Without its quotes, as AWS's own examples have it: Ceph compares the header's text.
+        written = await self._write(job, {"If-Match": kept.etag.strip('"')})
         if written is None:
             raise JobChanged
         return written
