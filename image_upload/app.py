@@ -6,6 +6,7 @@ from image_upload.companion.router import router as companion
 from image_upload.completion.context import CompletionContext
 from image_upload.form_proxy.router import RETRY_PATH, file_max_bytes
 from image_upload.form_proxy.router import router as forms
+from image_upload.from_url.router import FromUrl
 from image_upload.jobs.router import router as jobs
 from image_upload.library.router import router as library
 from image_upload.limits import S3_PUT_MAX_BYTES
@@ -36,6 +37,7 @@ def create_app(settings: Settings) -> Service:
         form_path=RETRY_PATH,
         form_max_bytes=file_max_bytes(S3_PUT_MAX_BYTES, settings.proxy),
     )
+    from_url = FromUrl(settings.from_url, upload_service, bucket)
     app = Service(
         middleware(settings.web, Audit(settings.auth, address), admission(limiter.per_address, address)),
         [
@@ -43,6 +45,7 @@ def create_app(settings: Settings) -> Service:
             uploads(upload_service, principal),
             library(settings.auth, context, principal),
             forms(settings.proxy, context, principal, address_of=address, front_ends=settings.front_ends),
+            from_url.router(principal),
             jobs(bucket, principal),
             health(settings.service, bucket),
             records(context, upload_service, principal),
@@ -50,8 +53,8 @@ def create_app(settings: Settings) -> Service:
             companion(upload_service, bucket, principal),
             documentation(),
         ],
-        closing=[context.aclose, limiter.aclose],
+        closing=[from_url.aclose, context.aclose, limiter.aclose],
     )
     # For Lambda's events other than HTTP: the same connections and settings.
-    app.state.context, app.state.settings = context, settings
+    app.state.context, app.state.settings, app.state.from_url = context, settings, from_url
     return app

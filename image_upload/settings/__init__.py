@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from image_upload.settings import origins
 from image_upload.settings.auth import AuthSettings
 from image_upload.settings.database import DatabaseSettings
+from image_upload.settings.from_url import FromUrlSettings
 from image_upload.settings.proxy import ProxySettings
 from image_upload.settings.section import Section, Setting
 from image_upload.settings.service import ServiceSettings
@@ -38,6 +39,7 @@ class Settings(NamedTuple):
     web: WebSettings
     uploads: UploadSettings
     database: DatabaseSettings
+    from_url: FromUrlSettings
     service: ServiceSettings
 
     def replaced(self, **changed: Any) -> "Settings":

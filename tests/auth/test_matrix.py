@@ -146,6 +146,10 @@ REQUESTS: dict[str, Callable[[World], Asked]] = {
     "GET /purposes": lambda _: Asked("/purposes"),
     "POST /uploads": lambda _: Asked("/uploads", {"json": _SPEC}),
     "POST /uploads/batch": lambda _: Asked("/uploads/batch", {"json": {"uploads": [_SPEC]}}),
+    # The job fails: the address is not public.
+    "POST /uploads/from-url": lambda _: Asked(
+        "/uploads/from-url", {"json": {"url": "https://localhost/a.jpg", "wait": 0}}
+    ),
     "GET /uploads/{ticket}": lambda world: Asked(f"/uploads/{world.ticket}"),
     "GET /uploads/{ticket}/parts": lambda world: Asked(f"/uploads/{world.ticket}/parts"),
     "POST /uploads/{ticket}/parts": lambda world: Asked(
