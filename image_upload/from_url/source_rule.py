@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
+import httpx
+
 from image_upload.domain import keys
 from image_upload.errors import InvalidFilename, SourceUrlInvalid, SourceUrlRefused
 from image_upload.limits import SOURCE_URL_MAX_CHARS
@@ -41,19 +43,22 @@ class SourceRule:
             raise SourceUrlRefused("The URL holds a user name or a password. Send one that needs none.")
         if not _HOST.fullmatch(netloc) or not _CHARACTERS.fullmatch(rest):
             raise SourceUrlInvalid("The URL's host or path has characters that no URL has. Send it percent-encoded.")
-        host, port = self._place(scheme, netloc)
+        sent = f"{scheme}://{netloc}{rest if rest.startswith('/') else '/' + rest}"
+        host, port = _place(sent)
         if (host, port) not in self._private_hosts and port != _PORTS[scheme]:
             raise SourceUrlRefused("The URL names a port of its own. Send one without a port.")
         if scheme != "https" and self._production:
             raise SourceUrlRefused("The URL is not https. Send one that is.")
-        return f"{scheme}://{netloc}{rest if rest.startswith('/') else '/' + rest}"
+        return sent
 
-    def _place(self, scheme: str, netloc: str) -> tuple[str, int]:
-        try:
-            parts = urlsplit(f"{scheme}://{netloc}/")
-            return parts.hostname or "", parts.port or _PORTS[scheme]
-        except ValueError:
-            raise SourceUrlInvalid("The URL's host or port is none. Copy the address of the file again.") from None
+
+def _place(url: str) -> tuple[str, int]:
+    """Return host and port of a URL, as the HTTP client reads them."""
+    try:
+        parts = httpx.URL(url)
+        return parts.raw_host.decode(), parts.port or _PORTS[parts.scheme]
+    except (httpx.InvalidURL, UnicodeError, ValueError):
+        raise SourceUrlInvalid("The URL's host or port is none. Copy the address of the file again.") from None
 
 
 def filename_in(url: str) -> str | None:

@@ -169,6 +169,11 @@ def dripping(content_type: str = "image/jpeg") -> Answer:
     return answer
 
 
+def silence(request: Handler) -> None:
+    """No answer at all."""
+    request.origin.over.wait(10)
+
+
 def pieces(size_bytes: int) -> Iterator[bytes]:
     block = hashlib.sha256(b"block").digest() * 8192
     for start in range(0, size_bytes, len(block)):

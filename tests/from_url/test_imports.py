@@ -290,7 +290,7 @@ def test_a_body_that_drips_is_given_up(ask: Import, origin: Origin, monkeypatch:
 @pytest.mark.usefixtures("nothing_stays")
 def test_a_server_that_says_nothing_is_given_up(ask: Import, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "SOURCE_HEAD_S", 0.5)
-    problem(ask(origin.serve("/a.jpg", lambda request: request.origin.over.wait(10) and None)), 504, "source-timed-out")
+    problem(ask(origin.serve("/a.jpg", origins.silence)), 504, "source-timed-out")
 
 
 @pytest.mark.usefixtures("nothing_stays")
