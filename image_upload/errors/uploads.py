@@ -346,7 +346,8 @@ class ClientTooSlow(Problem):
 
 
 class TooManyUploads(Problem):
-    """The service takes no more forms at once, from this address or at all, or has no disk for a file that must wait.
+    """The service takes no more forms at once, from this address or at all, or has no disk for a file that must wait;
+    or it imports no more files at once, of this user or at all.
 
     Try again after `Retry-After` seconds, or send the file to S3 itself.
     """

@@ -112,6 +112,8 @@ class Importer:
             follower.add_done_callback(self._followers.discard)
         except _TakesLonger:
             await _ended(task)
+            if not task.cancelled() and task.exception() is None:  # it was stored in that moment
+                return task.result()
             assert function_arn is not None  # nothing else raises it
             return await self._hand_over(order, function_arn)
         except BaseException:

@@ -61,10 +61,13 @@ async def store(
             ) from None
         raise
     audit.record("store", key, purpose=spec.purpose.name, size_bytes=stored.size_bytes)
-    # Shielded: what is stored is confirmed also if the caller was cancelled.
-    confirmation = await asyncio.shield(
-        confirm(context, key, row="none", found=stored, allowed=AllowedSize(None, spec.purpose.max_bytes), is_over=True)
-    )
+    allowed = AllowedSize(None, spec.purpose.max_bytes)
+    confirming = asyncio.ensure_future(confirm(context, key, row="none", found=stored, allowed=allowed, is_over=True))
+    try:
+        confirmation = await asyncio.shield(confirming)
+    except asyncio.CancelledError:
+        # It is stored already: a caller that was cancelled now would take it for lost.
+        confirmation = await confirming
     if confirmation.fault is not None:
         raise UploadRejected(
             "What arrived is not what was promised: its {fault} differs. It was removed. Start a new upload.",
