@@ -7,13 +7,23 @@ use them and have no rules of their own. docs/bucket.md gives the reason for eac
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from image_upload.domain.keys import DEFAULT_FOLDER, JOBS_FOLDER, OTHER_FOLDER
+from image_upload.domain.keys import (
+    DEFAULT_FOLDER,
+    INCOMING,
+    JOBS,
+    OTHER_FOLDER,
+    OWN_FOLDERS,
+    QUARANTINE,
+    REJECTED,
+    VARIANTS,
+)
 from image_upload.domain.purposes import Purpose
 from image_upload.limits import (
     CORS_MAX_AGE_S,
     EXPIRED_VERSIONS_KEPT_DAYS,
     JOBS_KEPT_DAYS,
     OLD_VERSIONS_KEPT_DAYS,
+    QUARANTINE_KEPT_DAYS,
     S3_IA_MIN_DAYS,
     TICKET_EXPIRES_S,
 )
@@ -66,6 +76,8 @@ def lifecycle_rules(
     """Return the rules of the bucket's LifecycleConfiguration.
 
     - Objects of a purpose with a life time expire after it, and jobs after `JOBS_KEPT_DAYS`.
+    - What was not verified within a day, and verdicts on what was removed, expire; malware is kept for an operator
+      for `QUARANTINE_KEPT_DAYS`. Variants expire with the files of their purpose.
     - An unfinished multipart upload is aborted when its ticket expires.
     - Old versions expire, if the bucket keeps versions.
     - With `ia_after_days` and `glacier_after_days`, objects of purposes that cool move to STANDARD_IA, then to
@@ -85,7 +97,7 @@ def lifecycle_rules(
             Expiration={"Days": days},
             NoncurrentVersionExpiration={"NoncurrentDays": EXPIRED_VERSIONS_KEPT_DAYS},
         )
-        for name, prefix, days in (*ending, ("jobs", f"{JOBS_FOLDER}/", JOBS_KEPT_DAYS))
+        for name, prefix, days in (*ending, ("jobs", JOBS, JOBS_KEPT_DAYS))
         if days is not None
     ]
     cooling = [
@@ -93,8 +105,29 @@ def lifecycle_rules(
         for purpose in purposes
         if purpose.cools and transitions
     ]
+    variants = [
+        _rule(
+            f"expire-{purpose.name}-variants",
+            f"{VARIANTS}{purpose.prefix}",
+            Expiration={"Days": purpose.kept_days},
+            NoncurrentVersionExpiration={"NoncurrentDays": EXPIRED_VERSIONS_KEPT_DAYS},
+        )
+        for purpose in purposes
+        if purpose.kept_days is not None and purpose.checked and purpose.holds_pictures
+    ]
+    kept_out = [
+        _rule(
+            f"expire-{folder.strip('/')}",
+            folder,
+            Expiration={"Days": days},
+            NoncurrentVersionExpiration={"NoncurrentDays": EXPIRED_VERSIONS_KEPT_DAYS},
+        )
+        for folder, days in ((INCOMING, 1), (REJECTED, 1), (QUARANTINE, QUARANTINE_KEPT_DAYS))
+    ]
     return [
         *expiring,
+        *variants,
+        *kept_out,
         *cooling,
         _rule(
             "abort-unfinished",
@@ -182,8 +215,8 @@ def statements(
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
     """
     arn = f"arn:{partition}:s3:::{bucket}"
-    named = (DEFAULT_FOLDER, OTHER_FOLDER, JOBS_FOLDER, *folders)
-    prefixes = [*(purpose.prefix for purpose in purposes), *(f"{folder}/" for folder in named)]
+    named = (DEFAULT_FOLDER, OTHER_FOLDER, *folders)
+    prefixes = [*(purpose.prefix for purpose in purposes), *(f"{folder}/" for folder in named), *OWN_FOLDERS]
     allowed = [
         {
             "Sid": "ImageUploadObjects",
@@ -237,7 +270,12 @@ def bucket_policy(
                 "Effect": "Allow",
                 "Principal": {"Service": "cloudfront.amazonaws.com"},
                 "Action": "s3:GetObject",
-                "Resource": [f"{arn}/{purpose.prefix}*" for purpose in purposes if purpose.cdn],
+                "Resource": [
+                    f"{arn}/{folder}{purpose.prefix}*"
+                    for purpose in purposes
+                    for folder in (("", VARIANTS) if purpose.checked and purpose.holds_pictures else ("",))
+                    if purpose.cdn
+                ],
                 "Condition": {"StringEquals": {"AWS:SourceArn": distribution_arn}},
             }
         )

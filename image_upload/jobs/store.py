@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 
-from image_upload.domain.keys import JOBS_FOLDER
+from image_upload.domain.keys import JOBS
 from image_upload.jobs.job import Job, is_id
 from image_upload.s3 import time_limits, transfer
 from image_upload.s3.bucket import Bucket
@@ -94,4 +94,4 @@ class JobStore:
 
 
 def _key(job_id: str) -> str:
-    return f"{JOBS_FOLDER}/{job_id}.json"
+    return f"{JOBS}{job_id}.json"

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from image_upload.completion.confirmation import AllowedSize, confirm
 from image_upload.completion.context import CompletionContext
+from image_upload.completion.rejection import rejection
 from image_upload.domain import checks
-from image_upload.errors import EmptyFile, FileTooLarge, UploadRejected
-from image_upload.languages.wording import Sentence
+from image_upload.errors import EmptyFile, FileTooLarge
 from image_upload.limits import MULTIPART_URL_EXPIRES_S, S3_OBJECT_MAX_BYTES
 from image_upload.s3.errors import map_s3_errors
 from image_upload.telemetry import audit
@@ -43,12 +43,17 @@ async def store(
     from image_upload.s3.part_reader import ChunkSource
 
     bucket, key, spec = context.bucket, upload.key, upload.spec
-    headers = upload.headers | bucket.storage_headers(key)
+    headers = upload.headers | bucket.storage_headers(upload.upload_key)
     await context.quotas.reserve(key, upload.most_bytes, datetime.now(UTC) + timedelta(seconds=_RESERVED_S))
     try:
         async with aclosing(checks.up_to(upload.most_bytes, chunks)) as stream, map_s3_errors():
             stored = await transfer.store(
-                bucket, key, ChunkSource(stream), headers, expected_bytes=spec.size_bytes, progress=progress
+                bucket,
+                upload.upload_key,
+                ChunkSource(stream),
+                headers,
+                expected_bytes=spec.size_bytes,
+                progress=progress,
             )
     except BaseException as error:
         await asyncio.shield(context.quotas.settle(key, None))
@@ -69,9 +74,6 @@ async def store(
         # It is stored already: a caller that was cancelled now would take it for lost.
         confirmation = await confirming
     if confirmation.fault is not None:
-        raise UploadRejected(
-            "What arrived is not what was promised: its {fault} differs. It was removed. Start a new upload.",
-            facts={"fault": Sentence(confirmation.fault)},
-            fault=confirmation.fault,
-        )
-    return StoredUpload(key, stored.size_bytes, stored.content_type, stored.etag, bucket.cdn_url(key))
+        raise rejection(confirmation.fault, confirmation.why)
+    found = confirmation.stored or stored
+    return StoredUpload(key, found.size_bytes, found.content_type, found.etag, bucket.cdn_url(key))

@@ -15,7 +15,7 @@ import pytest
 from image_upload.from_url import importer
 from image_upload.outbound import download
 from local.embedded_s3 import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, EmbeddedS3
-from tests.conftest import problem
+from tests.conftest import problem, serving, settings_for
 from tests.from_url import origins
 from tests.from_url.conftest import Import
 from tests.from_url.origins import Origin, wait_until
@@ -45,7 +45,12 @@ def nothing_stays(store: Any) -> Iterator[None]:
 
 def _keys(store: Any) -> set[str]:
     pages = store.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
-    return {each["Key"] for page in pages for each in page.get("Contents", []) if not each["Key"].startswith("jobs/")}
+    return {
+        each["Key"]
+        for page in pages
+        for each in page.get("Contents", [])
+        if not each["Key"].startswith(("jobs/", "rejected/"))
+    }
 
 
 def read(store: Any, key: str) -> bytes:
@@ -414,3 +419,29 @@ def test_a_user_imports_so_many_files_at_once(ask: Import, origin: Origin, monke
     problem(refused, 503, "too-many-uploads")
     assert refused.headers["retry-after"] == "5"
     origin.over.set()
+
+
+# --- what is verified -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checking(s3: EmbeddedS3, origin: Origin) -> Iterator[str]:
+    """The base URL of a service that verifies what it publishes."""
+    with serving(settings_for(s3, FROM_URL_PRIVATE_HOSTS=origin.host, VERIFY="publish")) as url:
+        yield url
+
+
+def test_a_picture_is_published_after_it_was_verified(
+    checking: str, origin: Origin, web: httpx.Client, jpeg: bytes, store: Any
+) -> None:
+    url = origin.serve("/a.jpg", origins.file(jpeg))
+    made = web.post(f"{checking}/uploads/from-url", json={"url": url, "purpose": "profile"})
+    assert made.status_code == 201, made.text
+    assert read(store, made.json()["objectKey"]) == jpeg
+
+
+@pytest.mark.usefixtures("nothing_stays")
+def test_what_only_claims_to_be_a_picture_is_not_published(checking: str, origin: Origin, web: httpx.Client) -> None:
+    url = origin.serve("/a.jpg", origins.file(b"<script>alert(1)</script>"))
+    said = web.post(f"{checking}/uploads/from-url", json={"url": url, "purpose": "profile"})
+    problem(said, 409, "upload-rejected")
