@@ -11,6 +11,7 @@ from image_upload.settings import origins
 from image_upload.settings.auth import AuthSettings
 from image_upload.settings.database import DatabaseSettings
 from image_upload.settings.from_url import FromUrlSettings
+from image_upload.settings.notify import NotifySettings
 from image_upload.settings.proxy import ProxySettings
 from image_upload.settings.section import Section, Setting
 from image_upload.settings.service import ServiceSettings
@@ -42,6 +43,7 @@ class Settings(NamedTuple):
     verification: VerificationSettings
     database: DatabaseSettings
     from_url: FromUrlSettings
+    notify: NotifySettings
     service: ServiceSettings
 
     def replaced(self, **changed: Any) -> "Settings":

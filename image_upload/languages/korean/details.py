@@ -91,6 +91,9 @@ DETAILS: Final[Mapping[str, str]] = {
     "The file is too long for a source that does not say how long it is. Send a source that does.": (
         "길이를 알려 주지 않는 원본의 파일이 너무 깁니다. 길이를 알려 주는 원본을 보내 주세요."
     ),
+    "The file of this Idempotency-Key is stored already. For another file, send a new key.": (
+        "이 Idempotency-Key의 파일은 이미 저장되어 있습니다. 다른 파일에는 새 키를 보내 주세요."
+    ),
     "The plans of so many files do not fit one answer. Send fewer at a time.": (
         "파일이 너무 많아 한 번에 응답할 수 없습니다. 파일 수를 줄여 나누어 보내 주세요."
     ),
