@@ -346,6 +346,8 @@ def test_the_secrets_are_the_settings_whose_values_are_hidden() -> None:
         "JWT_SECRET",
         "REDIS_URL",
         "SESSION_SECRET",
+        "WEBHOOK_PREVIOUS_SECRET",
+        "WEBHOOK_SECRET",
     }
 
 

@@ -106,9 +106,11 @@ async def finished(context: CompletionContext, key: str) -> str:
         key = keys.published(keys.check(key))
     except InvalidKey:
         return UNKNOWN  # no row has an invalid key, and some databases would raise for it
-    confirmation = await confirm(context, key)
+    confirmation = await confirm(context, key, is_news=True)
     if confirmation.record is not None:
         return confirmation.record.state
+    if confirmation.fault is not None:
+        return "rejected"
     return CHECKING if confirmation.is_checking else UNKNOWN
 
 
