@@ -49,8 +49,13 @@ command -v curl >/dev/null || fail "curl is missing; install it."
 command -v aws >/dev/null ||
     fail "The AWS CLI is missing; install it: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html"
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+work=$(mktemp -d) template_bucket=""
+clean_up() {
+    rm -rf "$work"
+    [ -z "$template_bucket" ] || aws s3 rb "s3://$template_bucket" --force >/dev/null ||
+        say "Delete the bucket $template_bucket, which held the template." >&2
+}
+trap clean_up EXIT
 reason() { tail -n 1 "$work/error"; } # what the AWS CLI said last
 [ -z "$profile" ] || export AWS_PROFILE=$profile
 region=${region:-${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region || true)}}}
@@ -122,10 +127,20 @@ unchanged() { say "Nothing was changed (--dry-run)."; exit; }
 
 # --- the stack --------------------------------------------------------------------------------------------------------
 
+make_template_bucket() { # CloudFormation takes longer templates than 51,200 bytes from S3 alone. clean_up deletes it
+    local own where=()
+    [ -z "$template_bucket" ] || return 0
+    # No bucket of another account can have this name already.
+    own=${name:0:40}-template-$(LC_ALL=C od -An -N 6 -tx1 /dev/urandom | tr -d ' \n')
+    [ "$region" = us-east-1 ] || where=(--create-bucket-configuration "LocationConstraint=$region")
+    aws s3api create-bucket --bucket "$own" ${where[@]+"${where[@]}"} >/dev/null 2>"$work/error" ||
+        fail "The bucket for the template cannot be made: $(reason)"
+    template_bucket=$own
+}
 change_stack() { # NAME=value ...: what is not named keeps its value
     local began state set
-    grep -v '^ *#' $template >"$work/template.yaml" # CloudFormation takes 51,200 bytes, comments included
-    aws cloudformation deploy --stack-name "$name" --template-file "$work/template.yaml" --capabilities CAPABILITY_IAM --tags "project=$name" \
+    make_template_bucket
+    aws cloudformation deploy --stack-name "$name" --template-file $template --s3-bucket "$template_bucket" --capabilities CAPABILITY_IAM --tags "project=$name" \
         --no-execute-changeset --no-fail-on-empty-changeset --parameter-overrides "$@" >"$work/set" 2>"$work/error" ||
         fail "CloudFormation refuses the change: $(reason)"
     set=$(grep -o 'arn:[^ ]*:changeSet/[^ ]*' "$work/set") || {

@@ -23,9 +23,8 @@ from infra.cloudformation import (
 )
 from infra.events import event_conditions, events
 
-# CloudFormation takes a longer one only from a bucket.
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
-TEMPLATE_MAX_BYTES: Final = 51_200
+# From a bucket: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+TEMPLATE_MAX_BYTES: Final = 1_000_000
 
 # Settings that are no parameter of their own, and why: docs/stack.md has the table.
 NOT_PARAMETERS: Final[Mapping[str, str]] = {

@@ -187,7 +187,8 @@ case "$*" in
         eval "$INVOKE" ;;
     "cloudwatch describe-alarms"*) eval "${ALARM:-}" ;;
     "cloudformation describe-stack-resources"*) echo upload-CrashAlarm-1 ;;
-    "cloudformation deploy"*) echo "No changes to deploy" ;;
+    "s3api create-bucket"* | "s3 rb"*) ;;
+    "cloudformation deploy"*) eval "${DEPLOY:-}"; echo "No changes to deploy" ;;
     "lambda wait"* | "lambda update-alias"* | "logs filter-log-events"*) ;;
     *) echo "unexpected: $*" >&2; exit 99 ;;
 esac
@@ -213,6 +214,41 @@ def test_a_version_that_passes_goes_live_without_a_container_engine(tools: Path)
     (live,) = (each for each in said if "--parameter-overrides LiveVersion=8" in each)
     assert any("lambda invoke" in each and "--qualifier 8" in each for each in said[: said.index(live)])
     assert not any("migrate" in each for each in said), "no database, nothing to migrate"
+
+
+TEMPLATE_BUCKET = r"image-upload-service-template-[0-9a-f]{12}"
+
+
+@pytest.mark.parametrize(
+    ("region", "where"),
+    [
+        ("ap-northeast-2", " --create-bucket-configuration LocationConstraint=ap-northeast-2"),
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketConfiguration.html: not that one.
+        ("us-east-1", ""),
+    ],
+)
+def test_the_template_goes_through_a_bucket_that_ends_with_the_run(tools: Path, region: str, where: str) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    done = deploy(tools, "--yes", INVOKE=PASSED, AWS_REGION=region)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = calls(tools)
+    (made,) = (each for each in said if each.startswith("s3api create-bucket"))
+    found = re.fullmatch(f"s3api create-bucket --bucket ({TEMPLATE_BUCKET}){where}", made)
+    assert found, made
+    changes = [each for each in said if each.startswith("cloudformation deploy")]
+    assert len(changes) == 2
+    assert all(f" --template-file infra/template.yaml --s3-bucket {found[1]} " in each for each in changes)
+    assert said[-1] == f"s3 rb s3://{found[1]} --force"
+
+
+def test_a_template_that_is_refused_leaves_no_bucket_behind(tools: Path) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    refused(
+        deploy(tools, "--yes", INVOKE=PASSED, DEPLOY='echo "ValidationError" >&2; exit 254'),
+        "CloudFormation refuses the change",
+        "ValidationError",
+    )
+    assert re.fullmatch(f"s3 rb s3://{TEMPLATE_BUCKET} --force", calls(tools)[-1])
 
 
 @pytest.mark.parametrize(

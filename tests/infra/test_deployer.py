@@ -78,6 +78,7 @@ _ARNS: Final = {
     "logs": "arn:aws:logs:{region}:{account}:log-group:/aws/lambda/{name}",
     "s3": "arn:aws:s3:::{name}-bucket-1a2b3c4d5e6f",
     "s3 objects": "arn:aws:s3:::{name}-bucket-1a2b3c4d5e6f/uploads/a.jpg",
+    "s3 templates": "arn:aws:s3:::{name}-template-1a2b3c4d5e6f",
     "sns": "arn:aws:sns:{region}:{account}:{name}-{logical}-1A2B3C4D5E6F",
     "sqs": "arn:aws:sqs:{region}:{account}:{name}-{logical}-1A2B3C4D5E6F",
     "ssm": "arn:aws:ssm:{region}:{account}:parameter/{name}/JWT_SECRET",
@@ -91,6 +92,8 @@ def arn_of(action: str, name: str, kind: str = "", logical: str = "") -> str:
     service = action.partition(":")[0]
     if action in ("s3:DeleteObject", "s3:DeleteObjectVersion"):
         service = "s3 objects"
+    if action in ("s3:GetObject", "s3:PutObject"):
+        return f"{_ARNS['s3 templates'].format(name=name)}/0b1c.template"
     own = kind if kind.lower().startswith(f"aws::{service}::") and kind in _ARNS else service
     places = {"region": PSEUDO["AWS::Region"], "account": PSEUDO["AWS::AccountId"]}
     return _ARNS[own].format(**places, name=name, logical=logical or "Some")
@@ -126,6 +129,16 @@ def test_whatever_the_stack_and_the_script_need_is_allowed_on_their_own_resource
 
 def test_nothing_is_allowed_that_neither_the_stack_nor_the_script_needs() -> None:
     assert actions(deployer()) - {action for action, _, _ in needs()} == set()
+
+
+def test_the_template_has_a_bucket_of_its_own_and_no_file_of_a_user_can_be_read() -> None:
+    statements = policy("Delivery", "Resources")
+    bucket = _ARNS["s3 templates"].format(name=NAME)
+    for action in of_script("aws s3 rb") | {"s3:CreateBucket"}:
+        resource = f"{bucket}/0b1c.template" if action.endswith("Object") else bucket
+        assert allows(statements, action, resource, {}), action
+    for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
+        assert not allows(statements, action, arn_of("s3:DeleteObject", NAME), {}), action
 
 
 def test_the_resources_of_another_stack_are_out_of_reach() -> None:
