@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from generate.blocks import fill, table
 from image_upload.domain import purpose_file, purposes
-from image_upload.domain.purposes import Purpose, Purposes
+from image_upload.domain.purposes import Purpose, Purposes, Variant
 from image_upload.languages.wording import human_bytes
 
 FILE: Final = Path(__file__).resolve().parent.parent / "purposes.toml"
@@ -19,7 +19,7 @@ _GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "documents": purposes.DOCUMENT_TYPES,
     "any": purposes.ANY_TYPE,
 }
-_COLUMNS: Final = ("Key", "Kept", "Types", "Largest", "CDN", "Cools", "Scope")
+_COLUMNS: Final = ("Key", "Kept", "Types", "Largest", "CDN", "Cools", "Checked", "More")
 # How the values in `compiled` are written: a type map that is a group has the group's name.
 _CONSTANTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "IMAGE_TYPES": purposes.IMAGE_TYPES,
@@ -40,7 +40,8 @@ def declared() -> Purposes:
 def compiled(_: str) -> str:
     """image_upload/domain/shipped_purposes.py."""
     rows = list(declared().named.values())
-    names = ", ".join([*sorted({_constant(row) for row in rows} & _CONSTANTS.keys()), "Purpose", "Purposes"])
+    groups = sorted({_constant(row) for row in rows} & _CONSTANTS.keys())
+    names = ", ".join([*groups, "Purpose", "Purposes", *(["Variant"] if any(row.variants for row in rows) else [])])
     return "\n".join(
         [
             '"""The values of purposes.toml. Written by `make generate`: a start need not parse the file."""',
@@ -77,6 +78,8 @@ def _literal(value: Any) -> str:
     """Return a Python literal as the formatter writes it: with double quotes."""
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{_literal(name)}: {_literal(each)}' for name, each in value.items())}}}"
+    if isinstance(value, Variant):
+        return f"Variant{tuple(value)}".replace("'", '"')
     if isinstance(value, tuple):
         return f"({', '.join(_literal(each) for each in value)}{',' if len(value) == 1 else ''})"
     return f'"{value}"' if isinstance(value, str) else repr(value)
@@ -110,8 +113,15 @@ def _facts(purpose: Purpose) -> tuple[str, ...]:
         human_bytes(purpose.max_bytes),
         "yes" if purpose.cdn else "no",
         "yes" if purpose.cools else "no",
-        f"`{purpose.scope}`" if purpose.scope else "",
+        "yes" if purpose.checked else "no",
+        ", ".join(f"{name} `{value}`" for name, value in _more(purpose).items() if value),
     )
+
+
+def _more(purpose: Purpose) -> dict[str, str | None]:
+    """Return the fields that few purposes have, as the file writes them."""
+    variants = ",".join(":".join(map(str, each)) for each in purpose.variants)
+    return {"scope": purpose.scope, "variants": variants, "task": purpose.task}
 
 
 def _taken(types: Mapping[str, tuple[str, ...]]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from image_upload import errors
 
 ROOT = Path(errors.__file__).parents[1]
+VERDICT = "verdict"
 KINDS = {kind.__name__: kind for kind in errors.every_problem()}
 
 
@@ -31,7 +32,7 @@ def _texts(node: ast.expr, names: Mapping[str, Any]) -> Iterator[str | None]:
 
 @functools.cache
 def details() -> tuple[tuple[str, str | None, str], ...]:
-    """Code, template and place of every problem that is made anywhere."""
+    """Code, template and place of every problem that is made anywhere; of verdicts about files as VERDICT."""
     return tuple(_details())
 
 
@@ -42,6 +43,8 @@ def _details() -> Iterator[tuple[str, str | None, str]]:
             if not isinstance(node, ast.Call) or not node.args:
                 continue
             name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            if name == "Sentence" and module == "image_upload.verification.sentences":
+                yield VERDICT, *_texts(node.args[0], {}), f"{module}:{node.lineno}"
             if name in KINDS:
                 for text in _texts(node.args[0], vars(importlib.import_module(module))):
                     yield KINDS[name].code, text, f"{module}:{node.lineno}"

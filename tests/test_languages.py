@@ -14,7 +14,7 @@ from image_upload.languages.korean.codes import CODES
 from image_upload.languages.korean.details import DETAILS
 from image_upload.languages.wording import Sentence, human_bytes
 from tests.conftest import problem
-from tests.sentences import details
+from tests.sentences import VERDICT, details
 from tests.test_docs import code_in, read
 
 KOREAN = {"Accept-Language": "ko-KR,ko;q=0.9,en-US;q=0.8,en;q=0.7"}
@@ -62,12 +62,12 @@ def test_meanings_name_the_same_members_in_both_languages() -> None:
 def test_every_sentence_of_a_code_for_end_users_is_there_in_both_languages() -> None:
     sentences = sentences_by_code()
     assert len(for_end_users()) > 30
-    missing = {code: sentences[code] - DETAILS.keys() for code in for_end_users()}
+    missing = {code: sentences[code] - DETAILS.keys() for code in (*for_end_users(), VERDICT)}
     assert {code: left for code, left in missing.items() if left or not sentences[code]} == {}
 
 
 def test_no_translation_is_left_of_a_sentence_that_is_not_there_any_more() -> None:
-    of_code = set().union(*(sentences_by_code()[code] for code in for_end_users()))
+    of_code = set().union(*(sentences_by_code()[code] for code in (*for_end_users(), VERDICT)))
     words = {each for each in DETAILS if " " not in each}
     assert words == {"user", "address", "post", "file", "size", "type", "checksum"}
     assert DETAILS.keys() - words == of_code

@@ -14,7 +14,7 @@ import pytest
 from image_upload.bucket_config import rules
 from image_upload.cli.smoke import Client, smoke
 from image_upload.domain import purpose_file, shipped_purposes
-from image_upload.domain.purposes import IMAGE_TYPES, USER_FILE, Purpose
+from image_upload.domain.purposes import IMAGE_TYPES, USER_FILE, Purpose, Variant
 from image_upload.limits import GIB, MIB, S3_OBJECT_MAX_BYTES
 from image_upload.settings import Settings, SettingsError, load
 from tests.conftest import Start, problem
@@ -33,6 +33,9 @@ key = "avatars/{user}/{id}"
 types = ["images"]
 largest = 2097152
 cdn = true
+checked = true
+variants = "thumb:320, card:1280:avif"
+task = "faces.find"
 """
 A_PURPOSE = '[a]\nkey = "a/{id}"\ntypes = ["any"]\n'
 
@@ -66,7 +69,18 @@ def test_every_field_of_a_file_is_taken() -> None:
         cdn=False,
         cools=False,
     )
-    avatar = Purpose("avatar", "avatars/{user}/{id}", None, IMAGE_TYPES, 2 * MIB, cdn=True, cools=False)
+    avatar = Purpose(
+        "avatar",
+        "avatars/{user}/{id}",
+        None,
+        IMAGE_TYPES,
+        2 * MIB,
+        cdn=True,
+        cools=False,
+        checked=True,
+        variants=(Variant("thumb", 320, "webp"), Variant("card", 1280, "avif")),
+        task="faces.find",
+    )
     purposes = purpose_file.parse(OWN)
     assert purposes.every() == (invoice, avatar, USER_FILE)
     assert purposes.default == invoice
@@ -174,15 +188,69 @@ def test_a_key_pattern_that_cannot_work_is_a_fault(line: str, said: str) -> None
         ('scope = "two words"', "is no scope"),
         ('scope = ""', "is no scope"),
         ("scope = 1", "is no scope"),
+        ('checked = "yes"', "neither true nor false"),
+        ('task = "Read Text"', "is no task"),
+        ('task = ""', "is no task"),
+        (f'task = "{"a" * 65}"', "is no task"),
+        ("task = 1", "is no task"),
+        ("variants = 320", "no text"),
+        ('variants = ""', "no text"),
         ('cdn = "yes"', "neither true nor false"),
         ("cools = 1", "neither true nor false"),
-        ("kept_day = 3", "no such field. There are key, types, largest, kept_days, cdn, cools, scope"),
+        (
+            "kept_day = 3",
+            "no such field. There are key, types, largest, kept_days, cdn, cools, scope, checked, variants, task",
+        ),
     ],
 )
 def test_a_value_that_cannot_be_is_a_fault(line: str, said: str) -> None:
     (fault,) = faults(A_PURPOSE + line)
     assert fault.startswith(f"line 4, a.{line.partition(' ')[0]}: ")
     assert said in fault
+
+
+PICTURES = A_PURPOSE.replace("any", "images")
+
+
+@pytest.mark.parametrize(
+    ("variants", "said"),
+    [
+        ("thumb", "'thumb' is no variant. Write name:width"),
+        ("thumb:", "'thumb:' is no variant"),
+        ("Thumb:320", "'Thumb:320' is no variant"),
+        ("a/b:320", "'a/b:320' is no variant"),
+        ("thumb:320,", "'' is no variant"),
+        ("thumb:320:webp:1", "'thumb:320:webp:1' is no variant"),
+        ("thumb:15", "'thumb:15' has no width of 16 to 4096 pixels"),
+        ("thumb:4097", "'thumb:4097' has no width of 16 to 4096 pixels"),
+        ("thumb:320:jpeg", "'thumb:320:jpeg' has no format of webp, avif"),
+        ("thumb:320,card:640,thumb:640", "thumb stands there twice"),
+        (",".join(f"v{width}:{width}" for width in range(16, 25)), "has more than 8 variants"),
+    ],
+)
+def test_a_variant_that_cannot_be_made_is_a_fault(variants: str, said: str) -> None:
+    (fault,) = faults(f'{PICTURES}checked = true\nvariants = "{variants}"')
+    assert fault.startswith(f"line 5, a.variants: {said}")
+
+
+def test_a_purpose_has_up_to_eight_variants_of_16_to_4096_pixels() -> None:
+    text = ",".join(f"v{width}:{width}" for width in (16, 4096, 17, 18, 19, 20, 21, 22))
+    purpose = purpose_file.parse(f'{PICTURES}checked = true\nvariants = "{text}"').default
+    assert [each.width for each in purpose.variants] == [16, 4096, 17, 18, 19, 20, 21, 22]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PICTURES,
+        PICTURES + "checked = false\n",
+        A_PURPOSE + "checked = true\n",
+        A_PURPOSE.replace("any", "image/svg+xml") + "checked = true\n",
+    ],
+)
+def test_variants_are_made_of_checked_pictures_alone(text: str) -> None:
+    (fault,) = faults(text + 'variants = "thumb:320"')
+    assert "a.variants: are made of verified pictures" in fault
 
 
 @pytest.mark.parametrize("types", ['"any"', "[]", '["pictures"]', '["*/png"]', '["im*/png"]', "[1]", '[{"a/b" = "c"}]'])
@@ -364,11 +432,18 @@ def test_a_front_end_learns_what_it_may_send(own: str, start: Start, web: httpx.
         "maxBytes": 20 * MIB,
         "keptDays": 3650,
         "metadata": [],
+        "checked": False,
+        "variants": [],
         "texts": {
             "en": "Files (PDF, XML), up to 20 MiB. Kept for 3650 days.",
             "ko": "파일 (PDF, XML), 최대 20 MiB. 3650일 동안 보관됩니다.",
         },
     }
+    assert avatar["checked"] is True
+    assert avatar["variants"] == [
+        {"name": "thumb", "width": 320, "format": "webp"},
+        {"name": "card", "width": 1280, "format": "avif"},
+    ]
     assert avatar["texts"] == {
         "en": "Images (JPG, PNG, WEBP, AVIF), up to 2 MiB.",
         "ko": "이미지 (JPG, PNG, WEBP, AVIF), 최대 2 MiB.",

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from image_upload.domain import checks
 from image_upload.domain.keys import DEFAULT_FOLDER, OTHER_FOLDER
-from image_upload.domain.purposes import GIF_TYPES, GROUPS, USER_FILE, Purpose, Purposes
+from image_upload.domain.purposes import GIF_TYPES, GROUPS, USER_FILE, VARIANT_FORMATS, Purpose, Purposes, Variant
 from image_upload.errors import UnsupportedFileType
 from image_upload.languages.wording import human_bytes
 from image_upload.limits import S3_OBJECT_MAX_BYTES
@@ -24,6 +24,10 @@ _PATTERN: Final = re.compile(
 _SIZE: Final = re.compile(r"([0-9]{1,15}) ?(B|KiB|MiB|GiB|TiB)", re.ASCII)
 _UNIT_POWERS: Final = {"B": 0, "KiB": 1, "MiB": 2, "GiB": 3, "TiB": 4}
 _SCOPE: Final = re.compile(r"[!#-\[\]-~]{1,100}", re.ASCII)  # RFC 6749 section 3.3
+_TASK: Final = re.compile(r"[a-z0-9_.-]{1,64}", re.ASCII)
+_VARIANT: Final = re.compile(r"([a-z0-9-]{1,40}):([0-9]{1,5})(?::([a-z]{1,10}))?", re.ASCII)
+_VARIANTS_MAX: Final = 8
+_WIDTHS: Final = range(16, 4096 + 1)
 _EXTENSION: Final = re.compile(r"[a-z0-9]{1,10}", re.ASCII)
 _DAYS_MAX: Final = 2**31 - 1  # an Integer: https://docs.aws.amazon.com/AmazonS3/latest/API/API_LifecycleExpiration.html
 _EXTENSIONS: Final = {each: ext for group in (*GROUPS.values(), GIF_TYPES) for each, ext in group.items()}
@@ -189,6 +193,39 @@ def _scope(value: Any) -> str:
     return value
 
 
+def _task(value: Any) -> str:
+    if not isinstance(value, str) or not _TASK.fullmatch(value):
+        raise ValueError(f'{value!r} is no task. Write 1 to 64 of a-z, 0-9, _, - and dot, such as "read-text"')
+    return value
+
+
+def _variants(value: Any) -> tuple[Variant, ...]:
+    if not isinstance(value, str) or not value:
+        raise ValueError('no text. Write name:width, such as "thumb:320,card:1280:avif"')
+    entries = value.split(",")
+    if len(entries) > _VARIANTS_MAX:
+        raise ValueError(f"has more than {_VARIANTS_MAX} variants. Leave some out")
+    found = [_variant(each.strip()) for each in entries]
+    if twice := {each.name for each in found if [other.name for other in found].count(each.name) > 1}:
+        raise ValueError(f"{', '.join(sorted(twice))} stands there twice. Give each variant its own name")
+    return tuple(found)
+
+
+def _variant(text: str) -> Variant:
+    match = _VARIANT.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f"{text!r} is no variant. Write name:width or name:width:format, such as thumb:320; a name has a-z, 0-9, -"
+        )
+    width = int(match[2])
+    if width not in _WIDTHS:
+        raise ValueError(f"{text!r} has no width of {_WIDTHS[0]} to {_WIDTHS[-1]} pixels")
+    for form in VARIANT_FORMATS:
+        if form == (match[3] or VARIANT_FORMATS[0]):
+            return Variant(match[1], width, form)
+    raise ValueError(f"{text!r} has no format of {', '.join(VARIANT_FORMATS)}")
+
+
 class _Field(NamedTuple):
     """How a field is read. `otherwise` stands in for one that is missing, and for one with a fault."""
 
@@ -205,6 +242,9 @@ _FIELDS: Final[Mapping[str, _Field]] = {
     "cdn": _Field(_flag, otherwise=False),
     "cools": _Field(_flag, otherwise=False),
     "scope": _Field(_scope, None),
+    "checked": _Field(_flag, otherwise=False),
+    "variants": _Field(_variants, ()),
+    "task": _Field(_task, None),
 }
 
 
@@ -226,16 +266,11 @@ def _row(name: str, table: Any, faults: list[_Fault]) -> Purpose:
             faults.append(_Fault(name, field, str(error)))
     if values["cools"] and values["kept_days"] is not None:
         faults.append(_Fault(name, "cools", "true is for files that are kept for ever. Leave out this or kept_days"))
-    return Purpose(
-        name,
-        values["key"],
-        values["kept_days"],
-        values["types"],
-        values["largest"],
-        cdn=values["cdn"],
-        cools=values["cools"],
-        scope=values["scope"],
-    )
+    row = Purpose(name, max_bytes=values.pop("largest"), **values)
+    if row.variants and not (row.checked and (row.holds_pictures or not row.types)):
+        what = "are made of verified pictures. Set checked = true, and types to images that a browser shows"
+        faults.append(_Fault(name, "variants", what))
+    return row
 
 
 # --- what purposes must agree on --------------------------------------------------------------------

@@ -5,7 +5,7 @@ Keys, checks at mint, lifecycle rules and documentation are derived from it. The
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from image_upload.limits import GIB
 
@@ -63,13 +63,26 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
 }
 
 
+VariantFormat = Literal["webp", "avif"]
+VARIANT_FORMATS: Final[tuple[VariantFormat, ...]] = get_args(VariantFormat)
+
+
+class Variant(NamedTuple):
+    """A smaller picture to make of each arrival: `width` pixels wide, under this name."""
+
+    name: str
+    width: int
+    format: VariantFormat
+
+
 class Purpose(NamedTuple):
     """One row. `key` is a pattern for `keys.make`. `kept_days` is the life time; None means for ever.
 
     `types` maps media types (or `audio/*`, `*/*`) to the extensions that agree with them; without extensions, any
     agrees. `cdn`: a CDN in front of the bucket may serve the object publicly, by a URL without a signature. `cools`: it
     is seldom read after some time, so a lifecycle rule may move it to cheaper storage. `scope`: the scope that a token
-    needs to upload; None for none.
+    needs to upload; None for none. `checked`: its files are verified before they are served. `variants`: what to make
+    of its pictures; only of a checked purpose. `task`: the job that each arrival starts; None for none.
     """
 
     name: str
@@ -80,6 +93,9 @@ class Purpose(NamedTuple):
     cdn: bool
     cools: bool
     scope: str | None = None
+    checked: bool = False
+    variants: tuple[Variant, ...] = ()
+    task: str | None = None
 
     @property
     def prefix(self) -> str:

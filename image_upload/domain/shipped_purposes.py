@@ -8,14 +8,14 @@ from typing import Final
 from image_upload.domain.purposes import ANY_TYPE, AUDIO_TYPES, DOCUMENT_TYPES, IMAGE_TYPES, Purpose, Purposes
 
 # Of the bytes of the file.
-SHA256: Final = "29a7088cff17a89fc1047b75297f74cea7b6ce5bd1d98496def088166218f142"
+SHA256: Final = "4279a1f38b63f149f3b777a126dd4aa9ca14710289753f125c35eb3b2fb66fd2"
 
 PURPOSES: Final = Purposes.of(
-    Purpose(name="upload", key="uploads/{id}.{ext}", kept_days=None, types=IMAGE_TYPES, max_bytes=10485760, cdn=True, cools=False, scope=None),
-    Purpose(name="scan", key="scans/{yyyymmdd}/{user}/{id}", kept_days=30, types=IMAGE_TYPES, max_bytes=10485760, cdn=True, cools=False, scope=None),
-    Purpose(name="profile", key="profiles/{user}/{id}", kept_days=None, types=IMAGE_TYPES, max_bytes=10485760, cdn=True, cools=False, scope=None),
-    Purpose(name="chat", key="chat/{yyyymmdd}/{user}/{id}", kept_days=7, types=IMAGE_TYPES, max_bytes=10485760, cdn=True, cools=False, scope=None),
-    Purpose(name="audio", key="audio/{class_id}/{id}.{ext}", kept_days=None, types=AUDIO_TYPES, max_bytes=5368709120, cdn=False, cools=True, scope=None),
-    Purpose(name="document", key="documents/{user}/{id}.{ext}", kept_days=None, types=DOCUMENT_TYPES, max_bytes=5368709120, cdn=False, cools=True, scope=None),
-    Purpose(name="file", key="files/{user}/{id}.{ext}", kept_days=None, types=ANY_TYPE, max_bytes=53687091200000, cdn=False, cools=True, scope=None),
+    Purpose(name="upload", key="uploads/{id}.{ext}", kept_days=None, types=IMAGE_TYPES, max_bytes=10485760, cdn=True, cools=False, scope=None, checked=True, variants=(), task=None),
+    Purpose(name="scan", key="scans/{yyyymmdd}/{user}/{id}", kept_days=30, types=IMAGE_TYPES, max_bytes=10485760, cdn=True, cools=False, scope=None, checked=True, variants=(), task=None),
+    Purpose(name="profile", key="profiles/{user}/{id}", kept_days=None, types=IMAGE_TYPES, max_bytes=10485760, cdn=True, cools=False, scope=None, checked=True, variants=(), task=None),
+    Purpose(name="chat", key="chat/{yyyymmdd}/{user}/{id}", kept_days=7, types=IMAGE_TYPES, max_bytes=10485760, cdn=True, cools=False, scope=None, checked=True, variants=(), task=None),
+    Purpose(name="audio", key="audio/{class_id}/{id}.{ext}", kept_days=None, types=AUDIO_TYPES, max_bytes=5368709120, cdn=False, cools=True, scope=None, checked=True, variants=(), task=None),
+    Purpose(name="document", key="documents/{user}/{id}.{ext}", kept_days=None, types=DOCUMENT_TYPES, max_bytes=5368709120, cdn=False, cools=True, scope=None, checked=True, variants=(), task=None),
+    Purpose(name="file", key="files/{user}/{id}.{ext}", kept_days=None, types=ANY_TYPE, max_bytes=53687091200000, cdn=False, cools=True, scope=None, checked=False, variants=(), task=None),
 )

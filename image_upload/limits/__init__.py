@@ -8,3 +8,4 @@ A number that an operator may change is a setting (`settings`), one that belongs
 
 from image_upload.limits.requests import *
 from image_upload.limits.storage import *
+from image_upload.limits.verification import *

@@ -17,6 +17,7 @@ from image_upload.settings.sign_in import SignInSettings
 from image_upload.settings.storage import StorageSettings
 from image_upload.settings.uploads import UploadSettings
 from image_upload.settings.usage import UsageSettings
+from image_upload.settings.verification import VerificationSettings
 from image_upload.settings.web import WebSettings
 
 # Secrets that Lambda itself sets, from the function's role.
@@ -37,6 +38,7 @@ class Settings(NamedTuple):
     proxy: ProxySettings
     web: WebSettings
     uploads: UploadSettings
+    verification: VerificationSettings
     database: DatabaseSettings
     service: ServiceSettings
 

@@ -166,6 +166,14 @@ class PurposeTexts(BaseModel):
     ko: str = Field(examples=["이미지 (JPG, PNG, WEBP, AVIF), 최대 10 MiB."])
 
 
+class VariantFacts(BaseModel):
+    """A smaller picture that is made of each upload."""
+
+    name: str = Field(examples=["thumb"])
+    width: int = Field(description="In pixels.", examples=[320])
+    format: str = Field(examples=["webp"])
+
+
 class PurposeFacts(BaseModel):
     """What may be uploaded for a purpose."""
 
@@ -176,6 +184,8 @@ class PurposeFacts(BaseModel):
     maxBytes: int = Field(examples=[10_485_760])
     keptDays: int | None = Field(description="Days until the file is removed; null for never.")
     metadata: list[str] = Field(description="What the request's metadata must have.", examples=[["class_id"]])
+    checked: bool = Field(description="Whether files are verified before they are served.")
+    variants: list[VariantFacts]
     texts: PurposeTexts
 
 

@@ -130,5 +130,7 @@ def as_purpose(purpose: Purpose) -> dict[str, Any]:
         "maxBytes": purpose.max_bytes,
         "keptDays": purpose.kept_days,
         "metadata": ["class_id"] if "{class_id}" in purpose.key else [],
+        "checked": purpose.checked,
+        "variants": [each._asdict() for each in purpose.variants],
         "texts": texts_of(purpose.types, purpose.max_bytes, purpose.kept_days),
     }

@@ -32,7 +32,8 @@ def test_the_template_has_the_life_times_and_rights_of_the_file() -> None:
 def test_the_page_lists_the_purposes_of_the_file() -> None:
     blocks = ("purposes", "internal purpose", "types")
     page = purposes.page("".join(f"<!-- generated: {each} -->\n<!-- end -->\n" for each in blocks))
-    assert "| `avatar` | `avatars/{user}/{id}` | for ever | images | 2 MiB | yes | no |" in page
+    more = "variants `thumb:320:webp,card:1280:avif`, task `faces.find`"
+    assert f"| `avatar` | `avatars/{{user}}/{{id}}` | for ever | images | 2 MiB | yes | no | yes | {more} |" in page
     assert "| 3650 days | `application/pdf` `application/xml` | 20 MiB | no | no |" in page
     assert "scans/" not in page
 

@@ -1,0 +1,48 @@
+"""The settings of what happens to files that arrived."""
+
+from typing import Literal
+
+from image_upload.settings.section import Section, setting
+
+
+class VerificationSettings(Section):
+    """Whether files are looked at, what of pictures is allowed, and what is made of them."""
+
+    # --- Verification ----------------------------------------------------------------------------------
+
+    verify: Literal["off", "report", "publish"] = setting(
+        "VERIFY",
+        default="off",
+        description="off, report or publish",
+    )
+    """Look at each file of a checked purpose when it has arrived: docs/verification.md. `publish` takes files in under
+    `incoming/` and copies those that pass to their key. `report` leaves them where they are, and only notes what they
+    are. `off` looks at their length and declared type alone."""
+
+    image_max_pixels: int = setting(
+        "IMAGE_MAX_PIXELS",
+        default=50_000_000,
+        least=1,
+        most=500_000_000,
+        description="a whole number of pixels, 1 to 500000000",
+    )
+    """Width times height of a picture. Above: it is refused by its header. Decoding takes some 10 bytes of memory a
+    pixel, here and in each browser that shows it. The largest cameras of phones have 50 to 200 million."""
+
+    image_max_frames: int = setting(
+        "IMAGE_MAX_FRAMES",
+        default=100,
+        least=1,
+        most=1_000,
+        description="a whole number of frames, 1 to 1000",
+    )
+    """Frames of an animation. Above: it is refused."""
+
+    strip_location: Literal["off", "lossless", "all"] = setting(
+        "STRIP_LOCATION",
+        default="lossless",
+        description="off, lossless or all",
+    )
+    """What happens to the place where a picture was taken. `lossless` blanks it in its metadata, and leaves pixels,
+    orientation and everything else as they are. `all` also cuts off what a phone puts behind a picture: the film of a
+    motion photo, which has its own location. `off` keeps it. It counts where `VERIFY` is `publish`."""
