@@ -24,7 +24,7 @@ from image_upload.web.service import Service
 
 def create_app(settings: Settings) -> Service:
     """Return the service as an ASGI application. Nothing is connected to before the first request that needs it."""
-    context = CompletionContext(settings.storage, settings.database, settings.usage)
+    context = CompletionContext(settings.storage, settings.database, settings.usage, settings.verification)
     bucket = context.bucket
     limiter, address = Limiter(settings.usage), address_of(settings.usage)
     principal = principal_of(settings.auth, limiter.per_user)

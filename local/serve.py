@@ -8,7 +8,7 @@ from image_upload.app import create_app
 from image_upload.settings import load, read_dotenv
 from image_upload.telemetry import logs
 from local.ports import claim_port
-from local.service import local_environ, server_for
+from local.service import WIRED, local_environ, server_for
 from local.state import kept_folder, kept_secret
 from local.stores import opened_stores, unused_bucket
 from local.terminal_logs import write_for_a_person
@@ -43,7 +43,7 @@ def serve(host: str, port: int, s3: str, s3_port: int, folder: Path) -> None:
         kept = stack.enter_context(kept_folder(folder))
         environ = read_dotenv(os.environ)
         stores = stack.enter_context(opened_stores(s3, environ, kept, s3_port))
-        settings = load(local_environ(environ, stores.environ, kept_secret(kept)))
+        settings = load(WIRED | local_environ(environ, stores.environ, kept_secret(kept)))
         logs.configure(settings.service)
         write_for_a_person()
         app = create_app(settings)

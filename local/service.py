@@ -20,6 +20,9 @@ from local.stores import opened_stores
 # The origins of development servers: Next.js and Create React App, Vite.
 DEVELOPMENT_ORIGINS = "http://localhost:3000,http://localhost:5173"
 
+# What this project wires itself has verification on: docs/verification.md.
+WIRED = {"VERIFY": "publish"}
+
 
 def local_environ(
     environ: Mapping[str, str], stores: Mapping[str, str], jwt_secret: str | None = None
@@ -65,6 +68,6 @@ def local_service(environ: Mapping[str, str] | None = None) -> Iterator[str]:
         tempfile.TemporaryDirectory(prefix="image-upload-", ignore_cleanup_errors=True) as folder,
         opened_stores("auto", {}, Path(folder)) as stores,
     ):
-        settings = load(local_environ(os.environ if environ is None else environ, stores.environ))
+        settings = load(WIRED | local_environ(os.environ if environ is None else environ, stores.environ))
         with running(create_app(settings), claim_port("127.0.0.1", 0, "PORT")) as url:
             yield url

@@ -369,10 +369,21 @@ def test_life_times_rights_and_cdn_follow(own: str) -> None:
     assert ends == {"invoices/": 3650}
     (objects, _) = rules.statements("aws", "b", every)
     assert [each.rpartition(":")[2] for each in objects["Resource"]] == [
-        f"b/{folder}/*" for folder in ("invoices", "avatars", "users", "uploads", "files")
+        f"b/{folder}/*"
+        for folder in (
+            "invoices",
+            "avatars",
+            "users",
+            "uploads",
+            "files",
+            "incoming",
+            "quarantine",
+            "rejected",
+            "variants",
+        )
     ]
     cdn = rules.bucket_policy("aws", "b", every, "arn:aws:cloudfront::111122223333:distribution/E2ABCDEF")[-1]
-    assert cdn["Resource"] == ["arn:aws:s3:::b/avatars/*"]
+    assert cdn["Resource"] == ["arn:aws:s3:::b/avatars/*", "arn:aws:s3:::b/variants/avatars/*"]
 
 
 def mint(web: httpx.Client, service: str, **changed: object) -> httpx.Response:

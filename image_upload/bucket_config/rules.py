@@ -7,12 +7,21 @@ use them and have no rules of their own. docs/bucket.md gives the reason for eac
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from image_upload.domain.keys import DEFAULT_FOLDER, OTHER_FOLDER
+from image_upload.domain.keys import (
+    DEFAULT_FOLDER,
+    INCOMING,
+    OTHER_FOLDER,
+    OWN_FOLDERS,
+    QUARANTINE,
+    REJECTED,
+    VARIANTS,
+)
 from image_upload.domain.purposes import Purpose
 from image_upload.limits import (
     CORS_MAX_AGE_S,
     EXPIRED_VERSIONS_KEPT_DAYS,
     OLD_VERSIONS_KEPT_DAYS,
+    QUARANTINE_KEPT_DAYS,
     S3_IA_MIN_DAYS,
     TICKET_EXPIRES_S,
 )
@@ -65,6 +74,8 @@ def lifecycle_rules(
     """Return the rules of the bucket's LifecycleConfiguration.
 
     - Objects of a purpose with a life time expire after it.
+    - What was not verified within a day, and verdicts on what was removed, expire; malware is kept for an operator
+      for `QUARANTINE_KEPT_DAYS`. Variants expire with the files of their purpose.
     - An unfinished multipart upload is aborted when its ticket expires.
     - Old versions expire, if the bucket keeps versions.
     - With `ia_after_days` and `glacier_after_days`, objects of purposes that cool move to STANDARD_IA, then to
@@ -91,8 +102,29 @@ def lifecycle_rules(
         for purpose in purposes
         if purpose.cools and transitions
     ]
+    variants = [
+        _rule(
+            f"expire-{purpose.name}-variants",
+            f"{VARIANTS}{purpose.prefix}",
+            Expiration={"Days": purpose.kept_days},
+            NoncurrentVersionExpiration={"NoncurrentDays": EXPIRED_VERSIONS_KEPT_DAYS},
+        )
+        for purpose in purposes
+        if purpose.kept_days is not None and purpose.checked and purpose.holds_pictures
+    ]
+    kept_out = [
+        _rule(
+            f"expire-{folder.strip('/')}",
+            folder,
+            Expiration={"Days": days},
+            NoncurrentVersionExpiration={"NoncurrentDays": EXPIRED_VERSIONS_KEPT_DAYS},
+        )
+        for folder, days in ((INCOMING, 1), (REJECTED, 1), (QUARANTINE, QUARANTINE_KEPT_DAYS))
+    ]
     return [
         *expiring,
+        *variants,
+        *kept_out,
         *cooling,
         _rule(
             "abort-unfinished",
@@ -181,7 +213,7 @@ def statements(
     """
     arn = f"arn:{partition}:s3:::{bucket}"
     named = (DEFAULT_FOLDER, OTHER_FOLDER, *folders)
-    prefixes = [*(purpose.prefix for purpose in purposes), *(f"{folder}/" for folder in named)]
+    prefixes = [*(purpose.prefix for purpose in purposes), *(f"{folder}/" for folder in named), *OWN_FOLDERS]
     allowed = [
         {
             "Sid": "ImageUploadObjects",
@@ -235,7 +267,12 @@ def bucket_policy(
                 "Effect": "Allow",
                 "Principal": {"Service": "cloudfront.amazonaws.com"},
                 "Action": "s3:GetObject",
-                "Resource": [f"{arn}/{purpose.prefix}*" for purpose in purposes if purpose.cdn],
+                "Resource": [
+                    f"{arn}/{folder}{purpose.prefix}*"
+                    for purpose in purposes
+                    for folder in (("", VARIANTS) if purpose.checked and purpose.holds_pictures else ("",))
+                    if purpose.cdn
+                ],
                 "Condition": {"StringEquals": {"AWS:SourceArn": distribution_arn}},
             }
         )

@@ -167,8 +167,10 @@ def _mint(client: Client, picture: bytes) -> Any:
 
 
 def compare(client: Client, key: str, picture: bytes) -> None:
-    """Raise `Failed` if the object under this key is not the picture."""
-    answer = client.call("GET", client.json("GET", f"/images/{urllib.parse.quote(key)}")["url"])
+    """Raise `Failed` if the object under this key is not the picture, once it is verified."""
+    path = f"/images/{urllib.parse.quote(key)}"
+    client.json("POST", f"{path}/complete?wait=20")
+    answer = client.call("GET", client.json("GET", path)["url"])
     expect(answer, 200, f"reading {key} back")
     _require(
         answer.body == picture, f"{key}: {len(answer.body)} bytes came back, not the {len(picture)} that were sent"
@@ -218,6 +220,7 @@ def _download(client: Client) -> str:
     picture = real_png()
     plan = _mint(client, picture)
     expect(client.call("PUT", plan["presignedUrl"], picture, plan["headers"]), 200, "the PUT to S3")
+    compare(client, plan["objectKey"], picture)
     name = urllib.parse.quote("고양이.jpg")
     made = client.json("GET", f"/images/{plan['objectKey']}?as_download=true&filename={name}")
     _require(made["download"] is True, f"download is {made['download']}")

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 # The state of an object without a row: `POST /uploads` writes none.
 UNKNOWN = "unknown"
+# Another function verifies it, or a scan is not over.
+CHECKING = "checking"
 
 
 class Poisoned(Exception):
@@ -69,8 +71,10 @@ async def settle(messages: Sequence[Message], context: CompletionContext, within
         if FAILED not in outcomes:
             done.add(message.id)
 
-    if not context.database.is_configured:
-        log.error("messages came, and there is no database to note them in: set DATABASE_URL, or Database=false")
+    if not context.takes_events:
+        log.error(
+            "messages came, and there is nothing to do with them: set DATABASE_URL or VERIFY, or remove the queue"
+        )
     elif within_s > 0:
         try:
             async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:
@@ -97,13 +101,15 @@ async def _outcomes(message: Message, context: CompletionContext) -> list[str]:
 
 
 async def finished(context: CompletionContext, key: str) -> str:
-    """Confirm an object; return the state of its record. Raises what `confirm` raises."""
+    """Confirm the upload that an object is of; return the state of its record. Raises what `confirm` raises."""
     try:
-        keys.check(key)
+        key = keys.published(keys.check(key))
     except InvalidKey:
         return UNKNOWN  # no row has an invalid key, and some databases would raise for it
-    record = (await confirm(context, key)).record
-    return UNKNOWN if record is None else record.state
+    confirmation = await confirm(context, key)
+    if confirmation.record is not None:
+        return confirmation.record.state
+    return CHECKING if confirmation.is_checking else UNKNOWN
 
 
 def _keys_of(body: str, own: str) -> list[str]:

@@ -6,16 +6,30 @@ from image_upload.s3.bucket import Bucket
 from image_upload.settings.database import DatabaseSettings
 from image_upload.settings.storage import StorageSettings
 from image_upload.settings.usage import UsageSettings
+from image_upload.settings.verification import VerificationSettings
 from image_upload.usage.quotas import quotas_of
+from image_upload.verification.arrivals import Arrivals
 
 
 class CompletionContext:
-    """Bucket, database and quotas of one service. Each connects at its first call."""
+    """Bucket, arrivals, database and quotas of one service. Each connects at its first call."""
 
-    def __init__(self, storage: StorageSettings, database: DatabaseSettings, usage: UsageSettings) -> None:
+    def __init__(
+        self,
+        storage: StorageSettings,
+        database: DatabaseSettings,
+        usage: UsageSettings,
+        verification: VerificationSettings,
+    ) -> None:
         self.bucket = Bucket(storage)
+        self.arrivals = Arrivals(self.bucket, verification)
         self.database = Database(database)
         self.quotas = quotas_of(usage, self.database, self._confirm_end, self.bucket.kept_days)
+
+    @property
+    def takes_events(self) -> bool:
+        """Whether there is something to do when S3 tells of a new object."""
+        return self.database.is_configured or self.arrivals.are_taken
 
     async def _confirm_end(self, key: str) -> None:
         await confirmation.confirm(self, key, row="if_reachable", is_over=True)

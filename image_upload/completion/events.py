@@ -53,8 +53,8 @@ async def _receive(event: Mapping[str, Any], invocation: Any, context: Completio
             return await batches.settle(messages, context, within_s)
         case _:
             keys = _keys_of(event, context.bucket.name)
-    if not context.database.is_configured:
-        log.info("an event came, and there is no database to note it in: set DATABASE_URL or remove the trigger")
+    if not context.takes_events:
+        log.info("an event came, and there is nothing to do with it: set DATABASE_URL or VERIFY, or remove the trigger")
         return {}
     tally = await sweep(context, within_s) if keys is None else await _confirm_all(context, keys)
     log.info("event", extra={"fields": dict(tally)})

@@ -1,16 +1,21 @@
-"""The sweep: confirm pending rows whose time is over. Rows without an object expire."""
+"""The sweep: confirm pending rows whose time is over, and arrivals that no event and no client has confirmed.
+
+Rows without an object expire.
+"""
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime
+from typing import Any
 
-from image_upload.completion.confirmation import confirm_record
+from image_upload.completion.confirmation import confirm, confirm_record
 from image_upload.completion.context import CompletionContext
 from image_upload.database.values import Record
 from image_upload.errors import Problem
 from image_upload.limits import SWEEP_BATCH
+from image_upload.s3.errors import map_s3_errors
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +26,7 @@ FAILED = "failed"
 async def sweep(
     context: CompletionContext, within_s: float, report: Callable[[Counter[str]], None] | None = None
 ) -> Counter[str]:
-    """Confirm all overdue rows in batches, for at most `within_s` seconds; return the number of rows by state.
+    """Confirm all overdue rows in batches, then arrivals, for at most `within_s` seconds; return their number by state.
 
     Rows that could not be settled (S3 or the database failed) count as `failed` and stay pending for a later sweep. Any
     number of sweeps may run at once. Raises `DatabaseUnavailable`.
@@ -31,16 +36,36 @@ async def sweep(
         return tally
     try:
         async with asyncio.timeout(within_s):
-            while batch := await context.database.records.claim(datetime.now(UTC), SWEEP_BATCH):
-                outcomes = await asyncio.gather(*(_end(context, record) for record in batch))
+            async for batch in _due(context):
+                outcomes = await asyncio.gather(*batch)
                 tally.update(outcomes)
                 if report is not None:
                     report(tally)
                 if set(outcomes) == {FAILED}:
-                    break  # S3 is down, so the next rows would fail too
+                    break  # S3 is down, so the next ones would fail too
     except TimeoutError:
         log.info("the sweep's time was over before its work", extra={"fields": dict(tally)})
     return tally
+
+
+async def _due(context: CompletionContext) -> AsyncIterator[list[Coroutine[Any, Any, str]]]:
+    """Yield batches of what is to be confirmed."""
+    if context.database.is_configured:
+        while records := await context.database.records.claim(datetime.now(UTC), SWEEP_BATCH):
+            yield [_end(context, record) for record in records]
+    if context.arrivals.verify_here:
+        async with map_s3_errors():
+            async for arrivals in context.arrivals.left_over(SWEEP_BATCH):
+                yield [_publish(context, key) for key in arrivals]
+
+
+async def _publish(context: CompletionContext, key: str) -> str:
+    try:
+        confirmation = await confirm(context, key)
+    except Problem as problem:
+        log.warning("an arrival could not be swept", extra={"fields": {"code": problem.code}})
+        return FAILED
+    return confirmation.record.state if confirmation.record is not None else "confirmed"
 
 
 async def _end(context: CompletionContext, record: Record) -> str:

@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from image_upload.database.engine import Target, open_engine
 from image_upload.database.tables import uploads
-from image_upload.database.values import ExpectedObject, Fault, Kind, Record
+from image_upload.database.values import ExpectedObject, Kind, Record
+from image_upload.domain.faults import Fault
 from image_upload.errors import DatabaseUnavailable
 from image_upload.limits import DATABASE_ATTEMPTS, DATABASE_TIMEOUT_S, SWEEP_LEASE_S
 from image_upload.outbound.deadline import at_most
@@ -123,11 +124,13 @@ class Records:
             record, UNSETTLED, state="stored", size=size_bytes, etag=etag, stored_at=now, updated_at=now
         )
 
-    async def reject(self, record: Record, fault: Fault, size_bytes: int, etag: str) -> Record:
+    async def reject(
+        self, record: Record, fault: Fault, size_bytes: int, etag: str, *, quarantined: bool = False
+    ) -> Record:
         """Settle a row whose object in S3 is not the expected one."""
-        now = datetime.now(UTC)
+        state, now = "quarantined" if quarantined else "rejected", datetime.now(UTC)
         return await self._settle(
-            record, UNSETTLED, state="rejected", fault=fault, size=size_bytes, etag=etag, updated_at=now
+            record, UNSETTLED, state=state, fault=fault, size=size_bytes, etag=etag, updated_at=now
         )
 
     async def expire(self, record: Record) -> Record:

@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from image_upload.domain.faults import Fault
+
 Kind = Literal["post", "file"]
 
-# pending  → stored, rejected, expired; expired → stored, rejected, when the bytes come after all. docs/records.md.
-State = Literal["pending", "stored", "rejected", "expired"]
-
-# The property in which an object differs from the expected one.
-Fault = Literal["size", "type", "checksum"]
+# pending → stored, rejected, quarantined, expired; expired → the first three, when the bytes come after all.
+# docs/records.md.
+State = Literal["pending", "stored", "rejected", "quarantined", "expired"]
 
 
 class ExpectedObject(NamedTuple):

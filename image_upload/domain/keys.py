@@ -22,6 +22,18 @@ OWNER_TAG_BYTES = 16  # 128 bits: a second user id with the same tag cannot be f
 DEFAULT_FOLDER = "uploads"
 OTHER_FOLDER = "files"
 
+# Folders of the service's own. What was not verified yet, what is malware, and the verdicts on what was removed are not
+# readable through the service.
+INCOMING = "incoming/"
+QUARANTINE = "quarantine/"
+REJECTED = "rejected/"
+VARIANTS = "variants/"
+UNREADABLE = (INCOMING, QUARANTINE, REJECTED)
+OWN_FOLDERS = (*UNREADABLE, VARIANTS)
+
+# A key that is made leaves room for `variants/` in front of it and a variant's name behind it.
+_MADE_MAX_BYTES = S3_KEY_MAX_BYTES - 64
+
 # UAX 15 section 2: decomposed, no text is more than four times as long as composed.
 _DECOMPOSED_MAX = 4
 _KEY_TOO_LONG = f"The object key is longer than {S3_KEY_MAX_BYTES} bytes. Send a shorter name or folder."
@@ -42,8 +54,22 @@ def owner_tag(user_id: str) -> str:
     return hashlib.sha256(b"image-upload owner v1\0" + user_id.encode()).hexdigest()[: 2 * OWNER_TAG_BYTES]
 
 
+def published(key: str) -> str:
+    """Return the key without the folder of the service's own in front of it: that of the file it belongs to."""
+    folder, _, rest = key.partition("/")
+    if f"{folder}/" in UNREADABLE:
+        return rest
+    return rest.rpartition("/")[0] if f"{folder}/" == VARIANTS else key
+
+
+def variant(key: str, name: str, ext: str) -> str:
+    """Return the key of a smaller picture of a file."""
+    return f"{VARIANTS}{key}/{name}.{ext}"
+
+
 def owner_tag_in(key: str) -> str | None:
     """Return the tag of the user for whom this service made a key; None for a key that it did not make."""
+    key = published(key)
     parts = key.split("/")
     if not key.startswith(USER_FILE.prefix):
         name = parts[-1] if len(parts) > 1 else ""
@@ -71,16 +97,24 @@ def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filena
         ext=ext,
         filename=filename,
     )
-    return check(key.removesuffix("."))
+    return _check_made(key.removesuffix("."))
 
 
 def make_in(folder: str, *, user_id: str, ext: str) -> str:
     """Return a new key in a folder that the client names: `{folder}/{user}/{id}.{ext}`. Raises `InvalidKey`."""
     folder = check(folder.strip("/") or DEFAULT_FOLDER)
-    key = check(f"{folder}/{segment(user_id)}/{new_id(user_id)}.{ext}".removesuffix("."))
+    if f"{folder}/".startswith(OWN_FOLDERS):
+        raise InvalidKey(f"The folder {folder.partition('/')[0]}/ is the service's own. Name another one.")
+    key = _check_made(f"{folder}/{segment(user_id)}/{new_id(user_id)}.{ext}".removesuffix("."))
     if owner_tag_in(key) != owner_tag(user_id):
         raise InvalidKey(f"The folder {USER_FILE.prefix} belongs to POST /files/upload-url. Name another one.")
     return key
+
+
+def _check_made(key: str) -> str:
+    if len(key.encode()) > _MADE_MAX_BYTES:
+        raise InvalidKey(_KEY_TOO_LONG)
+    return check(key)
 
 
 def segment(name: str) -> str:

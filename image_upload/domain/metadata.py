@@ -19,6 +19,10 @@ _PREFIX = "x-amz-meta-"
 _NAME = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
 # An encoded word of RFC 2047 section 2, in which S3 returns values outside ASCII.
 _WORD = re.compile(r"=\?[A-Za-z0-9_-]+\?[bBqQ]\?[^?\s]*\?=")
+# What verification found, as JSON: beside an object that it published, and the fault of one that it removed.
+FACTS = "upload-facts"
+# Kept free for it, name and value.
+FACTS_MAX_BYTES = 400
 # Some stores (Ceph) return underscores as hyphens.
 _STANDARD = frozenset({"user_id", "class_id", "original_filename", "content_type", "upload_timestamp"})
 
@@ -40,6 +44,15 @@ def headers_of(
         values["original_filename"] = filename
     # An encoded value is never shorter, so values that are too long already are not encoded.
     _check_total(sum(len(name) + len(value) for name, value in values.items()))
+    if FACTS in values:
+        raise InvalidMetadata(f"The service writes the metadata {FACTS} itself. Rename yours.")
+    headers = encoded(values)
+    _check_total(sum(len(name) - len(_PREFIX) + len(value) for name, value in headers.items()))
+    return headers
+
+
+def encoded(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the x-amz-meta-* headers of these values: the inverse of `from_headers`. Raises `InvalidMetadata`."""
     headers = {}
     utf_8 = Charset("utf-8")
     for name, value in values.items():
@@ -51,12 +64,12 @@ def headers_of(
         plain = value.isascii() and value == " ".join(value.split()) and "=?" not in value
         # Not email.header.Header: it searches for places to fold in quadratic time, and HTTP headers are not folded.
         headers[f"{_PREFIX}{name}"] = value if plain else utf_8.header_encode(value)
-    _check_total(sum(len(name) - len(_PREFIX) + len(value) for name, value in headers.items()))
     return headers
 
 
 def _check_total(total_bytes: int) -> None:
-    """Raise `InvalidMetadata` for more bytes than S3 stores."""
+    """Raise `InvalidMetadata` for more bytes than S3 stores, with the service's own."""
+    total_bytes += FACTS_MAX_BYTES
     if total_bytes > S3_METADATA_MAX_BYTES:
         raise InvalidMetadata(
             f"The metadata takes {human_bytes(total_bytes, up=True)} or more with what the service adds; S3 stores at "

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from image_upload.domain import checks
-from image_upload.domain.keys import DEFAULT_FOLDER, OTHER_FOLDER
+from image_upload.domain.keys import DEFAULT_FOLDER, OTHER_FOLDER, OWN_FOLDERS
 from image_upload.domain.purposes import GIF_TYPES, GROUPS, USER_FILE, VARIANT_FORMATS, Purpose, Purposes, Variant
 from image_upload.errors import UnsupportedFileType
 from image_upload.languages.wording import human_bytes
@@ -291,7 +291,7 @@ def _name_faults(rows: Sequence[Purpose]) -> Iterator[_Fault]:
 
 def _folder_faults(rows: Sequence[Purpose]) -> Iterator[_Fault]:
     """Yield folders that two purposes share, and that forms without purpose and folder cannot share."""
-    taken = {USER_FILE.prefix: "POST /files/upload-url"}
+    taken = {USER_FILE.prefix: "POST /files/upload-url", **dict.fromkeys(OWN_FOLDERS, "the service itself")}
     for row in rows:
         if not row.key:
             continue

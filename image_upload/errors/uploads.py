@@ -197,9 +197,10 @@ class NotArrived(Problem):
 
 
 class UploadRejected(Problem):
-    """What arrived differs from what was promised (`fault`: `size`, `type` or `checksum`). It was removed.
+    """What arrived differs from what was promised (`fault`: `size`, `type` or `checksum`), or verification keeps it out
+    (`disguised`, `undecodable`, `too-many-pixels`, `too-many-frames`, `malware`, `unscannable`). It is not stored.
 
-    Start a new upload with the right description of the file.
+    Start a new upload with the right description of the file, or with another file; the text says which.
     """
 
     status, code, title = 409, "upload-rejected", "Upload rejected"

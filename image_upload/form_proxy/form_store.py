@@ -10,6 +10,7 @@ from image_upload.auth.permissions import check_purpose
 from image_upload.auth.principals import Principal
 from image_upload.completion.confirmation import confirm
 from image_upload.completion.context import CompletionContext
+from image_upload.completion.rejection import rejection
 from image_upload.domain import checks, keys, metadata, purposes
 from image_upload.errors import (
     EmptyFile,
@@ -46,9 +47,10 @@ class StoredFile(NamedTuple):
 
 
 class _Destination(NamedTuple):
-    """The key and headers of a file, and its longest length in bytes."""
+    """The key and headers of a file, the key to store it under at first, and its longest length in bytes."""
 
     key: str
+    upload_key: str
     headers: Mapping[str, str]
     max_bytes: int
 
@@ -85,6 +87,8 @@ async def store_form(
             raise MalformedForm(f"Put {' and '.join(sorted(late))} in front of the file; nothing was stored.")
     except Exception:
         async with map_s3_errors():
+            await objects.delete(context.bucket, context.arrivals.upload_key(kept.key))
+            # An event of S3 may have published it already.
             await objects.delete(context.bucket, kept.key)
         await context.quotas.settle(kept.key, None)
         raise
@@ -92,8 +96,12 @@ async def store_form(
 
 
 async def _confirmed(context: CompletionContext, kept: StoredFile) -> StoredFile:
-    await confirm(context, kept.key, row="none", found=kept.stored, is_over=True)
-    return kept
+    """Return the file after `confirm`. Raises `UploadRejected` for one that verification keeps out."""
+    confirmation = await confirm(context, kept.key, row="none", found=kept.stored, is_over=True)
+    if confirmation.fault is not None:
+        raise rejection(confirmation.fault, confirmation.why)
+    stored = confirmation.stored or kept.stored
+    return kept._replace(content_type=stored.content_type, stored=stored) if stored is not kept.stored else kept
 
 
 async def _store(
@@ -111,7 +119,7 @@ async def _store(
         async with aclosing(chunks), aclosing(_up_to(destination.max_bytes, chunks)) as stream, map_s3_errors():  # type: ignore[type-var]
             stored = await transfer.store(
                 context.bucket,
-                destination.key,
+                destination.upload_key,
                 ChunkSource(stream),
                 destination.headers,
                 expected_bytes=expected_bytes,
@@ -159,9 +167,11 @@ def _destination(context: CompletionContext, incoming: Incoming, principal: Prin
     metadata_headers = metadata.headers_of(
         class_metadata, user_id=principal.user_id, filename=incoming.filename, content_type=content_type, now=now
     )
+    upload_key = context.arrivals.upload_key(key)
     return _Destination(
         key,
-        {"Content-Type": content_type, **metadata_headers, **context.bucket.storage_headers(key)},
+        upload_key,
+        {"Content-Type": content_type, **metadata_headers, **context.bucket.storage_headers(upload_key)},
         max_bytes,
     )
 

@@ -10,6 +10,7 @@ import hashlib
 import time
 from datetime import timedelta
 
+from image_upload.domain import keys
 from image_upload.errors import OutcomeUnknown
 from image_upload.form_proxy.spool import Waiting, pieces
 from image_upload.form_proxy.target import Target
@@ -23,8 +24,11 @@ async def _look(bucket: Bucket, target: Target) -> StoredObject | None:
     """Return the object under the target's key in the service's bucket; None also for other buckets or no answer."""
     if target.bucket != bucket.name:
         return None
+    key = keys.published(target.key)
     try:
-        return await objects.head(bucket, target.key)
+        found = await objects.head(bucket, target.key)
+        # An event of S3 may have published it meanwhile.
+        return await objects.head(bucket, key) if found is None and key != target.key else found
     except S3Failure:
         return None
 

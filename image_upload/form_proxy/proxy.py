@@ -247,7 +247,7 @@ def _refuse_piece(content_range: str) -> None:
 
 def _type_of(target: Target, filename: str) -> str:
     """Return the media type of a part that names none, by the key's extension: the signed type cannot be read."""
-    if target.key.startswith(USER_FILE.prefix):
+    if keys.published(target.key).startswith(USER_FILE.prefix):
         return _ANY_TYPE  # POST /files/upload-url always signs this type
     return checks.usual_type(target.key) or checks.usual_type(filename) or _ANY_TYPE
 

@@ -9,7 +9,7 @@ from image_upload.errors import TokenMissing
 from image_upload.library.objects import Library, missing
 from image_upload.settings.auth import AuthSettings
 
-Action = Literal["read", "delete"]
+Action = Literal["read", "complete", "delete"]
 
 
 class Access:
@@ -32,7 +32,10 @@ class Access:
         exists. For a key without an owner tag also the problems of S3.
         """
         keys.check(key)
-        if action != "read":
+        if key.startswith(keys.UNREADABLE):
+            # Bytes that were not verified, or did not pass. An operator reads them with the bucket's own tools.
+            raise missing(concealed_key=key)
+        if action == "delete":
             self._check_known(principal)
         if not (permissions.sees_all(principal) or await self._is_of(principal, key)):
             raise missing(concealed_key=key)

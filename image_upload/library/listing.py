@@ -68,7 +68,7 @@ async def list_own(
             more = page.more and bool(page.objects)
             for number, each in enumerate(page.objects, 1):
                 position = each.key
-                if keys.owner_tag_in(each.key) in mine:
+                if keys.owner_tag_in(each.key) in mine and not each.key.startswith(keys.OWN_FOLDERS):
                     found.append(each)
                 if len(found) == max_keys:
                     rest = more or number < len(page.objects) or index + 1 < len(prefixes)

@@ -7,23 +7,26 @@ import asyncio
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import BinaryIO, Literal, NamedTuple, Self
 
 from image_upload.auth.principals import ANONYMOUS_ID
+from image_upload.completion.confirmation import Confirmation, confirm
 from image_upload.completion.context import CompletionContext
+from image_upload.completion.rejection import rejection
 from image_upload.domain import keys, metadata, purposes
 from image_upload.errors import EmptyFile, ObjectMissing, StorageUnavailable
 from image_upload.library.disposition import content_disposition
 from image_upload.library.integrity import Fingerprint, fingerprint_of
 from image_upload.library.listing import list_own
 from image_upload.library.pages import FilePage, PageTokens, invalid
-from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
+from image_upload.limits import CHECKING_ASKED_S, LIST_MAX_KEYS, PRESIGN_MAX_S
 from image_upload.s3 import objects, transfer
 from image_upload.s3.errors import map_s3_errors
 from image_upload.s3.objects import StoredObject
@@ -36,6 +39,10 @@ FILE_URL_EXPIRES_S = 3600
 OWNER_TAG = "owner-mark"
 # Replaces the user id in tokens for pages of all objects. No user has this id.
 _ALL = ""
+
+
+# What is known of a file of a checked purpose.
+ArrivalState = Literal["stored", "checking", "missing"]
 
 
 class FileUrl(NamedTuple):
@@ -57,7 +64,9 @@ class Library:
     def of(cls, settings: Settings | Mapping[str, str]) -> "Library":
         """Return the library for the bucket of settings, or of a mapping like `os.environ`. Raises `SettingsError`."""
         known = settings if isinstance(settings, Settings) else load(settings, serving=False)
-        return cls(CompletionContext(known.storage, known.database, known.usage), PageTokens(known.auth))
+        return cls(
+            CompletionContext(known.storage, known.database, known.usage, known.verification), PageTokens(known.auth)
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -160,8 +169,44 @@ class Library:
         """
         keys.check(key)
         async with map_s3_errors():
+            if self._context.arrivals.takes(key):
+                await self._context.arrivals.forget(key)
             await objects.delete(self._bucket, key)
         await self._context.quotas.release(key)
+
+    async def arrival(self, key: str, wait_s: float = 0.0) -> Confirmation:
+        """Confirm what was sent for a key, and publish it if that is due; wait for its verification up to `wait_s`.
+
+        Raises `UploadRejected`, `ObjectMissing`, the problems of S3.
+        """
+        keys.check(key)
+        until = time.monotonic() + wait_s
+        while True:
+            confirmation = await confirm(self._context, key, row="if_reachable")
+            if not confirmation.is_checking or (left_s := until - time.monotonic()) <= 0:
+                break
+            # Another process verifies it, and S3 tells only who asks.
+            await asyncio.sleep(min(left_s, CHECKING_ASKED_S))
+        if confirmation.fault is not None:
+            raise rejection(confirmation.fault, confirmation.why)
+        if confirmation.stored is None:
+            return confirmation._replace(stored=await self.get_file_metadata(key))
+        return confirmation
+
+    async def published(self, key: str) -> ArrivalState | None:
+        """Publish the file of a checked purpose, if that is due; return its state. None: its purpose is not checked.
+
+        Raises `UploadRejected`, the problems of S3.
+        """
+        if not self._context.arrivals.takes(keys.check(key)):
+            return None
+        async with map_s3_errors():
+            if await objects.head(self._bucket, key) is not None:
+                return "stored"
+        try:
+            return "checking" if (await self.arrival(key)).is_checking else "stored"
+        except ObjectMissing:
+            return "missing"
 
     async def get_file_url(
         self,
@@ -179,7 +224,7 @@ class Library:
         keys.check(key)
         _check_expiry(expires_in)
         name = keys.check_filename(filename) if filename is not None else None
-        purpose = purposes.of_key(key, self._bucket.purposes.every())
+        purpose = purposes.of_key(keys.published(key), self._bucket.purposes.every())
         is_picture = purpose is not None and purpose.holds_pictures
         disposition = content_disposition(name, attachment=as_download or not is_picture)
         presigner = await self._bucket.presigner(expires_in)

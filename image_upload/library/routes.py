@@ -5,6 +5,7 @@ route: `GET /images/a/metadata` describes `a`. Read the object `a/metadata` by
 `GET /api/v1/s3/file/a/metadata/url`. Paths of DELETE end in no such word.
 """
 
+import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -15,10 +16,12 @@ from image_upload.auth import permissions
 from image_upload.auth.dependencies import PrincipalOf
 from image_upload.auth.principals import Principal
 from image_upload.completion.context import CompletionContext
+from image_upload.domain import keys
+from image_upload.domain.metadata import FACTS
 from image_upload.library.access import Access
 from image_upload.library.objects import FILE_URL_EXPIRES_S, LIST_DEFAULT_KEYS, Library
 from image_upload.library.pages import PageTokens
-from image_upload.limits import LIST_MAX_KEYS, PRESIGN_MAX_S
+from image_upload.limits import COMPLETE_WAIT_MAX_S, LIST_MAX_KEYS, PRESIGN_MAX_S
 from image_upload.s3.objects import StoredObject
 from image_upload.settings.auth import AuthSettings
 from image_upload.telemetry import audit
@@ -68,27 +71,31 @@ def router(settings: AuthSettings, context: CompletionContext, principal_of: Pri
     library = Library(context, PageTokens(settings))
     access = Access(settings, library)
 
+    minter = Annotated[Principal, Depends(principal_of.needs("mint"))]
     _images(routes, library, access, reader, manager)
+    _completion(routes, library, access, minter)
     _files(routes, library, access, reader, manager)
     return routes
 
 
-def _described(key: str, stored: StoredObject, cdn_url: str | None) -> JSONResponse:
-    return JSONResponse(
-        {
-            "key": key,
-            "size": stored.size_bytes,
-            "content_type": stored.content_type,
-            "etag": stored.etag,
-            "last_modified": stored.last_modified.isoformat(),
-            "storage_class": stored.storage_class,
-            "encryption": stored.encryption,
-            "checksum_sha256": stored.sha256,
-            "metadata": stored.metadata,
-            "missing_metadata": stored.missing_metadata,
-            "cdn_url": cdn_url,
-        }
-    )
+def _described(key: str, stored: StoredObject, library: Library) -> dict[str, Any]:
+    facts = json.loads(stored.metadata.get(FACTS, "{}"))
+    variants = {name: library.cdn_url(keys.variant(key, name, ext)) for name, ext in facts.pop("variants", {}).items()}
+    return {
+        "key": key,
+        "size": stored.size_bytes,
+        "content_type": stored.content_type,
+        "etag": stored.etag,
+        "last_modified": stored.last_modified.isoformat(),
+        "storage_class": stored.storage_class,
+        "encryption": stored.encryption,
+        "checksum_sha256": stored.sha256,
+        "metadata": {name: value for name, value in stored.metadata.items() if name != FACTS},
+        "missing_metadata": stored.missing_metadata,
+        "cdn_url": library.cdn_url(key),
+        "facts": facts or None,
+        "variants": variants,
+    }
 
 
 def _images(routes: APIRouter, library: Library, access: Access, reader: Any, manager: Any) -> None:
@@ -101,7 +108,7 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
     async def image_metadata(key: str, principal: reader) -> JSONResponse:
         """Size, type, ETag, time, user metadata, and where the CDN serves it."""
         key = await access.check(principal, "read", key)
-        return _described(key, await library.get_file_metadata(key), library.cdn_url(key))
+        return JSONResponse(_described(key, await library.get_file_metadata(key), library))
 
     @routes.get(
         "/images/{key:key}",
@@ -112,10 +119,15 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
     async def image_url(
         key: str, principal: reader, *, as_download: _Download = False, filename: _Name = None
     ) -> JSONResponse:
-        """Returns a presigned GET URL that is valid for 15 minutes, also for a key without an object."""
+        """Returns a presigned GET URL that is valid for 15 minutes, also for a key without an object.
+
+        The file of a checked purpose is published on the way, if it has arrived; `state` says whether it is there.
+        """
         key = await access.check(principal, "read", key)
+        state = await library.published(key)
         made = await library.get_file_url(key, READ_URL_EXPIRES_S, as_download=as_download, filename=filename)
-        return JSONResponse({"url": made.url, "key": key, "expiresIn": made.expires_s, "download": as_download})
+        answer = {"url": made.url, "key": key, "expiresIn": made.expires_s, "download": as_download}
+        return JSONResponse(answer if state is None else {**answer, "state": state})
 
     @routes.delete(
         "/images/{key:key}",
@@ -131,6 +143,29 @@ def _images(routes: APIRouter, library: Library, access: Access, reader: Any, ma
         audit.record("delete", key)
         await library.delete_file(key)
         return Response(status_code=204)
+
+
+def _completion(routes: APIRouter, library: Library, access: Access, minter: Any) -> None:
+    @routes.post(
+        "/images/{key:key}/complete",
+        summary="A file was sent",
+        operation_id="completeImage",
+        openapi_extra=documented(*_ASKING, errors.UploadRejected, answer="library.schemas:Arrival"),
+    )
+    async def complete_image(
+        key: str,
+        principal: minter,
+        wait: Annotated[
+            int, Query(ge=0, le=COMPLETE_WAIT_MAX_S, description="Seconds to wait while the file is verified.")
+        ] = 0,
+    ) -> JSONResponse:
+        """Answers what S3 has. A file of a checked purpose is verified and published; 202: that is not over yet."""
+        key = await access.check(principal, "complete", key)
+        confirmation = await library.arrival(key, wait)
+        if confirmation.is_checking or confirmation.stored is None:
+            return JSONResponse({"key": key, "state": "checking"}, 202, {"Retry-After": "2"})
+        audit.record("complete", key, size_bytes=confirmation.stored.size_bytes)
+        return JSONResponse({"state": "stored", **_described(key, confirmation.stored, library)})
 
 
 def _files(routes: APIRouter, library: Library, access: Access, reader: Any, manager: Any) -> None:
@@ -186,8 +221,10 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
     ) -> JSONResponse:
         """Returns a presigned GET URL, also without an object. It expires earlier if the service's credentials do."""
         key = await access.check(principal, "read", key)
+        state = await library.published(key)
         made = await library.get_file_url(key, expires_in, as_download=as_download, filename=filename)
-        return JSONResponse({"url": made.url, "key": key, "expires_in": made.expires_s, "download": as_download})
+        answer = {"url": made.url, "key": key, "expires_in": made.expires_s, "download": as_download}
+        return JSONResponse(answer if state is None else {**answer, "state": state})
 
     @routes.get(
         "/api/v1/s3/file/{key:key}/metadata",
@@ -198,7 +235,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
     async def file_metadata(key: str, principal: reader) -> JSONResponse:
         """Size, type, ETag, time, user metadata, and where the CDN serves it."""
         key = await access.check(principal, "read", key)
-        return _described(key, await library.get_file_metadata(key), library.cdn_url(key))
+        return JSONResponse(_described(key, await library.get_file_metadata(key), library))
 
     @routes.get(
         "/api/v1/s3/file/{key:key}/exists",

@@ -1,8 +1,15 @@
 """The answers of the library routes, for the OpenAPI document only."""
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, Field
+
+_STATE = Field(
+    default=None,
+    description="Only of a purpose that is checked: stored, checking, or missing (nothing has arrived).",
+    examples=["stored"],
+)
 
 
 class ReadUrl(BaseModel):
@@ -12,6 +19,7 @@ class ReadUrl(BaseModel):
     key: str
     expiresIn: int = Field(description="Seconds.", examples=[900])  # the contract's name
     download: bool
+    state: str | None = _STATE
 
 
 class FileReadUrl(BaseModel):
@@ -21,6 +29,7 @@ class FileReadUrl(BaseModel):
     key: str
     expires_in: int = Field(description="Seconds.", examples=[3600])
     download: bool
+    state: str | None = _STATE
 
 
 class ObjectMetadata(BaseModel):
@@ -41,6 +50,21 @@ class ObjectMetadata(BaseModel):
     )
     missing_metadata: int = Field(description="Entries that S3 has but cannot put into a header.")
     cdn_url: str | None = Field(description="Where the CDN serves it; null where none does.")
+    facts: dict[str, Any] | None = Field(
+        description="What verification found: type, width, height, orientation, frames, placeholder (a ThumbHash in "
+        "base64), had_location. null for a file that was not verified.",
+        examples=[{"type": "image/jpeg", "width": 4032, "height": 3024}],
+    )
+    variants: dict[str, str | None] = Field(
+        description="Smaller pictures by name, and where the CDN serves them.",
+        examples=[{"thumb": "https://cdn.example.com/variants/profiles/alice/0f…/thumb.webp"}],
+    )
+
+
+class Arrival(ObjectMetadata):
+    """A stored file. With 202 there are `key` and `state` alone."""
+
+    state: str = Field(description="stored; with 202 checking.", examples=["stored"])
 
 
 class Exists(BaseModel):

@@ -73,6 +73,8 @@ OLD_VERSIONS_KEPT_DAYS: Final = 30
 """In a bucket with versioning, what was overwritten or deleted is removed after this: a month to notice a mistake."""
 EXPIRED_VERSIONS_KEPT_DAYS: Final = 1
 """The same for purposes that end by themselves (`scan`, `chat`)."""
+QUARANTINE_KEPT_DAYS: Final = 30
+"""Malware under `quarantine/` is removed after this: a month for an operator to look at it."""
 CORS_MAX_AGE_S: Final = 3_600
 """A browser asks the bucket again after this, so a new CORS rule may take as long to be seen.
 
@@ -103,6 +105,36 @@ S3_COMPLETE_TIMEOUT_S: Final = 600.0
 
 [CompleteMultipartUpload](https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html) may take
 several minutes
+"""
+COMPLETE_WAIT_MAX_S: Final = 20
+"""The longest `wait` of `POST /images/{key}/complete`. Above: 422 `validation-failed`.
+
+our own choice; less than the 30 s after which some proxies give up
+"""
+CHECKING_ASKED_S: Final = 1.0
+"""While it waits, S3 is asked every so many seconds.
+
+our own choice
+"""
+ARRIVAL_ATTEMPTS: Final = 3
+"""What has arrived is looked at once more if it was replaced meanwhile. After so many times 502 `storage-unavailable`.
+
+our own choice
+"""
+ARRIVAL_LEFT_S: Final = 60
+"""The sweep leaves what arrived in these last seconds to its client or its event.
+
+our own choice
+"""
+COPY_PART_BYTES: Final = 512 * MIB
+"""The parts in which an object above `S3_PUT_MAX_BYTES` is copied. Nothing refuses; larger ones take fewer calls.
+
+our own choice; S3 takes parts up to 5 GiB
+"""
+COPY_PARTS_AT_ONCE: Final = 8
+"""Of these at once. More wait.
+
+our own choice
 """
 LIST_MAX_KEYS: Final = 1_000
 """Objects of one page. Above: 422 `validation-failed`; S3 itself would cut the page without an error. With keys of

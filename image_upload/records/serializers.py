@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Any
 
+from image_upload.completion.rejection import rejection
 from image_upload.database.values import Record
-from image_upload.errors import NotArrived, UploadRejected
-from image_upload.languages.wording import Sentence
+from image_upload.errors import NotArrived
 
 
 def as_post(record: Record) -> dict[str, Any]:
@@ -44,12 +44,9 @@ def check_stored(record: Record) -> Record:
     match record.state:
         case "stored":
             return record
-        case "rejected":
-            raise UploadRejected(
-                "What arrived is not what was promised: its {fault} differs. It was removed. Start a new upload.",
-                facts={"fault": Sentence(record.fault or "")},
-                fault=record.fault,
-            )
+        case "rejected" | "quarantined":
+            assert record.fault is not None  # the table checks it
+            raise rejection(record.fault)
         case "expired":
             raise NotArrived("The upload's time is over, and S3 has nothing. Start a new one.", state=record.state)
         case "pending":

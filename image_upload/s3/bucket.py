@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from image_upload.aws.credentials import CredentialSource
 from image_upload.aws.endpoints import Address, locate
 from image_upload.aws.sigv4 import Credentials, Signer
-from image_upload.domain import purposes
+from image_upload.domain import keys, purposes
 from image_upload.errors import CredentialsUnavailable
 from image_upload.limits import HEALTH_CACHE_S, HEALTH_TIMEOUT_S, MIB, S3_CALL_ATTEMPTS, S3_CALL_EXPIRES_S
 from image_upload.outbound import deadline
@@ -295,8 +295,10 @@ class Bucket:
     def cdn_url(self, key: str) -> str | None:
         """Return the key's URL on the CDN; None if no CDN is configured or its purpose is not served by one."""
         base = self._settings.cdn_base_url
-        purpose = purposes.of_key(key, self.purposes.every()) if base else None
-        return f"{base.rstrip('/')}/{quote(key, safe='/~')}" if base and purpose and purpose.cdn else None
+        if base is None or key.startswith(keys.UNREADABLE):
+            return None
+        purpose = purposes.of_key(keys.published(key), self.purposes.every())
+        return f"{base.rstrip('/')}/{quote(key, safe='/~')}" if purpose and purpose.cdn else None
 
     def location(self, key: str) -> str:
         """Return the key's URL: on the CDN if its purpose is served there, else in the bucket (needs a signature)."""

@@ -24,6 +24,8 @@ _ACTIONS = {
     "DeleteObject": "s3:DeleteObject",
     "PutObject": "s3:PutObject",
     "UploadPart": "s3:PutObject",
+    "CopyObject": "s3:PutObject",
+    "UploadPartCopy": "s3:PutObject",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
 }
 

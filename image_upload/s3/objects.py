@@ -126,11 +126,23 @@ async def sha256_of(bucket: Bucket, stored: StoredObject) -> str:
         return stored.whole_sha256
     digest = hashlib.sha256()
     for start in range(0, stored.size_bytes, HASH_PIECE_BYTES):
-        last = min(start + HASH_PIECE_BYTES, stored.size_bytes) - 1
-        headers = {"Range": f"bytes={start}-{last}", "If-Match": stored.etag}
-        response = await bucket.call("GetObject", "GET", stored.key, headers=headers, limit=time_limits.READ)
-        digest.update(response.content)
+        digest.update(await read_range(bucket, stored, start, HASH_PIECE_BYTES))
     return base64.b64encode(digest.digest()).decode()
+
+
+async def read_range(bucket: Bucket, stored: StoredObject, first: int, length: int) -> bytes:
+    """Return up to `length` bytes of exactly this object from `first` on. Raises `S3Failure`: 412 if it was replaced.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    """
+    last = min(first + length, stored.size_bytes) - 1
+    if last < first:
+        return b""
+    headers = {"Range": f"bytes={first}-{last}", "If-Match": stored.etag}
+    response = await bucket.call("GetObject", "GET", stored.key, headers=headers, limit=time_limits.READ)
+    if len(response.content) != last - first + 1:
+        raise S3Failure("GetObject", response.status_code, "WrongLength")
+    return response.content
 
 
 async def delete(bucket: Bucket, key: str, *, etag: str | None = None) -> None:

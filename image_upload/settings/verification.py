@@ -19,6 +19,14 @@ class VerificationSettings(Section):
     `incoming/` and copies those that pass to their key. `report` leaves them where they are, and only notes what they
     are. `off` looks at their length and declared type alone."""
 
+    verifier: Literal["self", "function"] = setting(
+        "VERIFIER",
+        default="self",
+        description="self or function",
+    )
+    """Who looks at arrivals: this process, or a function of its own, which S3 tells of them. With `function` this
+    process reads only what became of them, so that hostile bytes are decoded where there are no secrets."""
+
     image_max_pixels: int = setting(
         "IMAGE_MAX_PIXELS",
         default=50_000_000,

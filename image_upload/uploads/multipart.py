@@ -10,6 +10,7 @@ from image_upload.auth import permissions
 from image_upload.auth.principals import Principal
 from image_upload.completion.confirmation import AllowedSize, RowPolicy, confirm
 from image_upload.completion.context import CompletionContext
+from image_upload.completion.rejection import rejection
 from image_upload.errors import (
     AlreadyExists,
     FileTooLarge,
@@ -18,9 +19,8 @@ from image_upload.errors import (
     SizeMismatch,
     TicketsNotConfigured,
     UploadNotFound,
-    UploadRejected,
 )
-from image_upload.languages.wording import Sentence, human_bytes
+from image_upload.languages.wording import human_bytes
 from image_upload.limits import (
     MULTIPART_URL_EXPIRES_S,
     RESPONSE_PAGE_BYTES,
@@ -111,13 +111,14 @@ class MultipartUploads:
             no_overwrite=spec.no_overwrite,
             expires_at_s=tickets.expiry(),
             recorded=upload.recorded,
+            verified=upload.upload_key != upload.key,
         )
         await self._context.quotas.reserve(ticket.key, upload.most_bytes, ticket.ends_at)
         # Storage class and encryption are set for the whole upload; parts do not repeat them.
-        headers = upload.headers | self._bucket.storage_headers(upload.key)
+        headers = upload.headers | self._bucket.storage_headers(upload.upload_key)
         try:
             async with map_s3_errors():
-                upload_id = await s3.create(self._bucket, ticket.key, headers)
+                upload_id = await s3.create(self._bucket, ticket.upload_key, headers)
         except BaseException:
             await self._context.quotas.settle(ticket.key, None)
             raise
@@ -135,9 +136,11 @@ class MultipartUploads:
             ticket=ticket,
             ticket_text=text,
             page=self._page(ticket, presigner, 1, compact=compact),
-            complete=SignedRequest("POST", presigner.url("POST", ticket.key, query=query, headers=complete), complete),
-            abort=SignedRequest("DELETE", presigner.url("DELETE", ticket.key, query=query), {}),
-            list_parts=SignedRequest("GET", presigner.url("GET", ticket.key, query=query), {}),
+            complete=SignedRequest(
+                "POST", presigner.url("POST", ticket.upload_key, query=query, headers=complete), complete
+            ),
+            abort=SignedRequest("DELETE", presigner.url("DELETE", ticket.upload_key, query=query), {}),
+            list_parts=SignedRequest("GET", presigner.url("GET", ticket.upload_key, query=query), {}),
             cdn_url=self._bucket.cdn_url(ticket.key),
         )
 
@@ -170,7 +173,12 @@ class MultipartUploads:
             parts = await self._parts(ticket)
             if parts is not None:
                 return Progress(ticket, parts, is_complete=False)
-            stored = await objects.head(self._bucket, ticket.key)
+            stored = await objects.head(self._bucket, ticket.upload_key)
+            if stored is None and ticket.verified:
+                # Published: verification compared its length, and may have changed it.
+                if await objects.head(self._bucket, ticket.key) is None:
+                    raise _gone()
+                return Progress(ticket, (), is_complete=True)
         if stored is None:
             raise _gone()
         _check_length(ticket, stored.size_bytes)
@@ -179,7 +187,7 @@ class MultipartUploads:
     async def _parts(self, ticket: Ticket) -> Sequence[UploadPart] | None:
         """Return the parts that S3 has; None if S3 has no such upload, because it was completed or aborted."""
         try:
-            return await s3.list_parts(self._bucket, ticket.key, ticket.upload_id)
+            return await s3.list_parts(self._bucket, ticket.upload_key, ticket.upload_id)
         except S3Failure as failure:
             if not failure.is_missing:
                 raise
@@ -199,7 +207,7 @@ class MultipartUploads:
                 parts = [(part.number, part.etag) for part in sent]
             listed = _check_parts(parts, ticket)
             try:
-                await s3.complete(self._bucket, ticket.key, ticket.upload_id, listed, completion_headers(ticket))
+                await s3.complete(self._bucket, ticket.upload_key, ticket.upload_id, listed, completion_headers(ticket))
             except S3Failure as failure:
                 return await self._confirmed_after(failure, ticket)
         return await self._confirmed(ticket)
@@ -209,7 +217,7 @@ class MultipartUploads:
         audit.record("abort", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
         async with map_s3_errors():
             try:
-                await s3.abort(self._bucket, ticket.key, ticket.upload_id)
+                await s3.abort(self._bucket, ticket.upload_key, ticket.upload_id)
             except S3Failure as failure:
                 if failure.is_missing:
                     raise _gone() from None
@@ -223,7 +231,7 @@ class MultipartUploads:
 
     def _urls(self, ticket: Ticket, presigner: Presigner, numbers: Iterable[int]) -> PartUrls:
         return presigner.part_urls(
-            ticket.key, ticket.upload_id, [(number, ticket.part_length(number)) for number in numbers]
+            ticket.upload_key, ticket.upload_id, [(number, ticket.part_length(number)) for number in numbers]
         )
 
     def _fits(self, ticket: Ticket, presigner: Presigner) -> int:
@@ -263,16 +271,14 @@ class MultipartUploads:
         """Return the object after `confirm`, which removes an object of a wrong length."""
         row: RowPolicy = "if_reachable" if ticket.recorded else "none"
         allowed = AllowedSize(ticket.size_bytes, ticket.max_bytes)
-        stored, _, fault = await confirm(self._context, ticket.key, row=row, allowed=allowed)
+        confirmation = await confirm(self._context, ticket.key, row=row, allowed=allowed)
+        stored, fault = confirmation.stored, confirmation.fault
         if stored is None:
             raise _gone()
-        _check_length(ticket, stored.size_bytes)
+        if fault == "size" or not ticket.verified:
+            _check_length(ticket, stored.size_bytes)
         if fault is not None:
-            raise UploadRejected(
-                "What arrived is not what was promised: its {fault} differs. It was removed. Start a new upload.",
-                facts={"fault": Sentence(fault)},
-                fault=fault,
-            )
+            raise rejection(fault, confirmation.why)
         audit.record("complete", ticket.key, purpose=ticket.purpose, size_bytes=stored.size_bytes)
         return Completed(ticket.key, stored.size_bytes, stored.etag, self._bucket.cdn_url(ticket.key))
 

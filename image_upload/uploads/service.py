@@ -81,7 +81,7 @@ class UploadService:
         Raises the problems of `validate`, `QuotaExceeded`, `CredentialsUnavailable`; for multipart also
         `TicketsNotConfigured` and those of S3.
         """
-        return await self._plan(validate(spec, strategy), strategy, compact=compact)
+        return await self._plan(self._validated(spec, strategy), strategy, compact=compact)
 
     async def plan_recorded(
         self, kind: Kind, spec: UploadSpec, strategy: Strategy, *, compact: bool = False
@@ -91,13 +91,17 @@ class UploadService:
         Raises also `DatabaseNotConfigured`, `DatabaseUnavailable`.
         """
         records = self._context.database.records
-        upload = validate(spec, strategy, recorded=True)
+        upload = self._validated(spec, strategy, recorded=True)
         plan = await self._plan(upload, strategy, compact=compact)
         try:
             return plan, await records.insert(kind, upload.expected(plan.ends_at))
         except BaseException:
             await self.release([plan])
             raise
+
+    def _validated(self, spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) -> ValidatedUpload:
+        upload = validate(spec, strategy, recorded=recorded)
+        return upload._replace(upload_key=self._context.arrivals.upload_key(upload.key))
 
     async def _plan(self, upload: ValidatedUpload, strategy: Strategy, *, compact: bool) -> Plan:
         match strategy:
@@ -118,7 +122,7 @@ class UploadService:
 
     async def begin(self, spec: UploadSpec, part_bytes: int) -> BegunUpload:
         """Begin a multipart upload whose part URLs the client requests later. Raises what `plan` raises."""
-        return await self._multipart.begin(validate(spec, "multipart"), part_bytes)
+        return await self._multipart.begin(self._validated(spec, "multipart"), part_bytes)
 
     def ticket(self, text: str, principal: Principal) -> Ticket:
         """Return the ticket of a text, if the principal may continue its upload.

@@ -17,7 +17,7 @@ class SinglePutPlanner:
         self._expires_s = settings.upload_url_expires_s
 
     def _headers(self, upload: ValidatedUpload) -> dict[str, str]:
-        return upload.headers | self._bucket.storage_headers(upload.key)
+        return upload.headers | self._bucket.storage_headers(upload.upload_key)
 
     async def _presigner(self, upload: ValidatedUpload) -> Presigner:
         """Reserve the file in the quota; return the presigner for its plan. Raises `QuotaExceeded`."""
@@ -39,7 +39,7 @@ class SinglePutPlanner:
             # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
             headers["If-None-Match"] = "*"
         presigner = await self._presigner(upload)
-        url = presigner.url("PUT", upload.key, headers=headers | length)
+        url = presigner.url("PUT", upload.upload_key, headers=headers | length)
         audit.record("mint", upload.key, purpose=spec.purpose.name, size_bytes=spec.size_bytes)
         return PutPlan(upload.key, url, headers, spec.size_bytes, presigner.validity, self._bucket.cdn_url(upload.key))
 
@@ -53,7 +53,7 @@ class SinglePutPlanner:
         presigner = await self._presigner(upload)
         fields = {**self._headers(upload), "success_action_status": "201"}
         lengths = [spec.size_bytes or 1, upload.most_bytes]
-        url, signed = presigner.form(upload.key, [["content-length-range", *lengths]], fields)
+        url, signed = presigner.form(upload.upload_key, [["content-length-range", *lengths]], fields)
         audit.record("mint", upload.key, purpose=spec.purpose.name, size_bytes=spec.size_bytes)
         return PostPlan(upload.key, url, signed, presigner.validity, self._bucket.cdn_url(upload.key))
 

@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from image_upload.domain import keys
 from image_upload.errors import TicketExpired, TicketInvalid
 from image_upload.limits import TICKET_EXPIRES_S, TICKET_MAX_CHARS
 
@@ -24,7 +25,8 @@ class Ticket(NamedTuple):
     """One multipart upload. `size_bytes` is None if it was not known; then no length is signed.
 
     `max_bytes` is the purpose's limit, which completion enforces if S3 did not. `recorded`: the upload has a row in the
-    database. For all others the database is not asked.
+    database. For all others the database is not asked. `verified`: the file arrives under `incoming/`, and has its key
+    once it is verified.
     """
 
     key: str
@@ -38,6 +40,12 @@ class Ticket(NamedTuple):
     no_overwrite: bool
     expires_at_s: int
     recorded: bool = False
+    verified: bool = False
+
+    @property
+    def upload_key(self) -> str:
+        """The key under which S3 takes the parts."""
+        return keys.INCOMING + self.key if self.verified else self.key
 
     @property
     def ends_at(self) -> datetime:

@@ -20,12 +20,13 @@ CARRIES_BYTES: dict[Strategy, int] = {
 class ValidatedUpload(NamedTuple):
     """A valid specification, with the key and headers of its object.
 
-    `most_bytes` is the longest length that the file can have. `sha256` is in base64. `recorded`: it gets a row in the
-    database.
+    `upload_key` is the key that the client may write: the same, or one under `incoming/`. `most_bytes` is the longest
+    length that the file can have. `sha256` is in base64. `recorded`: it gets a row in the database.
     """
 
     spec: UploadSpec
     key: str
+    upload_key: str
     headers: dict[str, str]
     most_bytes: int
     sha256: str | None
@@ -68,4 +69,4 @@ def validate(spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) ->
     class_id = checks.class_id(purpose, spec.metadata or {})
     key = keys.make(purpose, user_id=spec.user_id, ext=ext, class_id=class_id, filename=filename or "", now=now)
     most_bytes = min(purpose.max_bytes, carries_bytes) if spec.size_bytes is None else spec.size_bytes
-    return ValidatedUpload(spec, key, headers, most_bytes, sha256, recorded)
+    return ValidatedUpload(spec, key, key, headers, most_bytes, sha256, recorded)

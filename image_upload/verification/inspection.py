@@ -86,7 +86,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The verdict. With a `fault` the file must not be published, and `detail` says why in a sentence for its user.
+    """The verdict. With a `fault` the file must not be published, and `why` is a sentence for its user.
 
     `replacement` are the bytes to publish in place of the file's own, as `replacement_type`. `variants` are by name:
     bytes and media type.
@@ -94,7 +94,7 @@ class Inspection:
 
     facts: Facts | None
     fault: InspectionFault | None = None
-    detail: str = ""
+    why: Sentence | None = None
     replacement: bytes | None = None
     replacement_type: str | None = None
     variants: Mapping[str, tuple[bytes, str]] = field(default_factory=dict)
@@ -103,9 +103,9 @@ class Inspection:
 class _Refused(Exception):
     """The file has a fault. `facts` are those that are known."""
 
-    def __init__(self, fault: InspectionFault, detail: Sentence, facts: Facts | None = None) -> None:
+    def __init__(self, fault: InspectionFault, why: Sentence, facts: Facts | None = None) -> None:
         super().__init__(fault)
-        self.inspection = Inspection(facts, fault, detail)
+        self.inspection = Inspection(facts, fault, why)
 
 
 async def inspect(source: ByteSource, wanted: Wanted) -> Inspection:

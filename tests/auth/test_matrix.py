@@ -142,6 +142,7 @@ REQUESTS: dict[str, Callable[[World], Asked]] = {
     "POST /api/v1/s3/upload": lambda _: Asked("/api/v1/s3/upload", {"files": {"file": ("a.jpg", b"12345")}}),
     "GET /images/{key}": lambda world: Asked(f"/images/{world.key}"),
     "GET /images/{key}/metadata": lambda world: Asked(f"/images/{world.key}/metadata"),
+    "POST /images/{key}/complete": lambda world: Asked(f"/images/{world.key}/complete"),
     "DELETE /images/{key}": lambda world: Asked(f"/images/{world.key}"),
     "GET /api/v1/s3/files": lambda _: Asked("/api/v1/s3/files", {"params": {"prefix": "uploads/"}}),
     "GET /api/v1/s3/file/{key}/url": lambda world: Asked(f"/api/v1/s3/file/{world.key}/url"),

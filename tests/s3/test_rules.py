@@ -77,7 +77,9 @@ def test_scans_end_after_30_days_and_chats_after_7_and_nothing_else_ends() -> No
         for rule in lifecycle().values()
         if "Days" in rule.get("Expiration", {})
     }
-    assert ends == {"scans/": 30, "chat/": 7}
+    of_purposes = {"scans/": 30, "chat/": 7}
+    own = {"incoming/": 1, "rejected/": 1, "quarantine/": 30}
+    assert ends == of_purposes | own | {f"variants/{prefix}": days for prefix, days in of_purposes.items()}
 
 
 def test_an_unfinished_upload_outlives_no_ticket_and_no_ticket_outlives_it() -> None:
@@ -193,7 +195,9 @@ def test_the_cdn_reads_pictures_for_one_distribution_and_nothing_else() -> None:
     assert cdn["Principal"] == {"Service": "cloudfront.amazonaws.com"}
     assert cdn["Condition"] == {"StringEquals": {"AWS:SourceArn": CDN}}
     assert cdn["Resource"] == [
-        f"arn:aws:s3:::pictures/{folder}/*" for folder in ("uploads", "scans", "profiles", "chat")
+        f"arn:aws:s3:::pictures/{own}{folder}/*"
+        for folder in ("uploads", "scans", "profiles", "chat")
+        for own in ("", "variants/")
     ]
 
 

@@ -62,7 +62,7 @@ def kept_in(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Redis that other tests keep from the processor is late, not broken; then each process would count for itself."""
+    """Give a Redis that is late under load its time, or each process would count for itself."""
     monkeypatch.setattr(redis_store, "REDIS_TIMEOUT_S", 60.0)
 
 

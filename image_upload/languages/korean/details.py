@@ -361,4 +361,24 @@ DETAILS: Final[Mapping[str, str]] = {
     "The animation has more than {limit} frames. Make it shorter, or send it as a film.": (
         "애니메이션 프레임이 {limit}개를 넘습니다. 길이를 줄이거나 동영상으로 보내 주세요."
     ),
+    # The same, where only the fault is known.
+    (
+        "The file is not of the type that it was sent as, so it was not kept. Send the file itself, unchanged and "
+        "under its own type."
+    ): "파일의 실제 형식이 보낸 형식과 달라 저장하지 않았습니다. 원본 파일을 실제 형식으로 보내 주세요.",
+    "The file is damaged or incomplete, so it was not kept. Open it on your device, save it again, and send it.": (
+        "파일이 손상되었거나 불완전해 저장하지 않았습니다. 기기에서 열어 다시 저장한 뒤 보내 주세요."
+    ),
+    "The picture has more pixels than this service takes, so it was not kept. Make it smaller.": (
+        "이미지의 픽셀 수가 허용 범위를 넘어 저장하지 않았습니다. 크기를 줄여 주세요."
+    ),
+    "The animation has more frames than this service takes, so it was not kept. Shorten it.": (
+        "애니메이션의 프레임 수가 허용 범위를 넘어 저장하지 않았습니다. 길이를 줄여 주세요."
+    ),
+    "The file holds malware, so it is not published. Check the device that it comes from.": (
+        "파일에 악성 코드가 있어 공개하지 않습니다. 파일을 보낸 기기를 점검해 주세요."
+    ),
+    (
+        "The file cannot be scanned for malware, so it is not published. If it has a password, send it without one."
+    ): "악성 코드 검사를 할 수 없어 공개하지 않습니다. 암호가 걸려 있으면 암호 없이 보내 주세요.",
 }

@@ -1,0 +1,293 @@
+"""Decide what becomes of arrivals: the bytes of checked purposes, which S3 takes under `incoming/`.
+
+    incoming/{key} ──┬─ good ──────► {key}, with its true type and facts (and its variants, before it)
+                     ├─ faulty ────► rejected/{key}: no bytes, but the fault
+                     ├─ malware ───► quarantine/{key}
+                     └─ undecided ─► stays, until the scan is over
+
+What fails never was under its key, so no CDN can serve it. Each step is one conditional write, and the arrival is
+deleted last: any number of processes may settle one arrival at once, and each may end at any moment. The next one
+finds the arrival again, or what became of it. docs/decisions/publish.md
+"""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from image_upload.domain import keys, metadata, purposes
+from image_upload.domain.faults import Fault
+from image_upload.domain.purposes import Purpose
+from image_upload.languages.wording import Sentence
+from image_upload.limits import ARRIVAL_ATTEMPTS, ARRIVAL_LEFT_S
+from image_upload.s3 import copies, objects, transfer
+from image_upload.s3.bucket import Bucket
+from image_upload.s3.checksums import digest_of
+from image_upload.s3.errors import S3Failure
+from image_upload.s3.objects import StoredObject
+from image_upload.settings.verification import VerificationSettings
+
+if TYPE_CHECKING:
+    from image_upload.verification.inspection import Inspection
+
+log = logging.getLogger(__name__)
+
+# S3's answers if the arrival was replaced or settled meanwhile, or its key has an object.
+_OVERTAKEN: Final = frozenset({404, 409, 412})
+
+# A browser runs what it finds in these, on the bucket's host.
+_RUN_BY_BROWSERS: Final = frozenset(
+    {"text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"}
+)
+
+# A verdict is metadata, of which S3 stores 2 KiB. A longer reason is left out; the fault has a sentence of its own.
+_WHY_MAX_CHARS: Final = 1_500
+
+# Compares an arrival with what was promised; returns the property that differs.
+Compare = Callable[[StoredObject], Awaitable[Fault | None]]
+
+
+class Published(NamedTuple):
+    """The object under its key. `now`: this call has published it. Not `verified`: it was stored without a check."""
+
+    stored: StoredObject
+    verified: bool = True
+    now: bool = False
+
+
+class Removed(NamedTuple):
+    """An arrival that was not published, as S3 described it. `why` is for the person who sent it.
+
+    `quarantined`: it was kept for an operator.
+    """
+
+    arrival: StoredObject
+    fault: Fault
+    why: Sentence | None = None
+    quarantined: bool = False
+    now: bool = False
+
+
+class Undecided(NamedTuple):
+    """The arrival is there, and its scan or another process has yet to decide."""
+
+    arrival: StoredObject
+
+
+Outcome = Published | Removed | Undecided
+
+
+class Arrivals:
+    """The arrivals of one bucket."""
+
+    def __init__(self, bucket: Bucket, settings: VerificationSettings) -> None:
+        self._bucket = bucket
+        self._settings = settings
+        self._reports = settings.verify == "report" and settings.verifier == "self"
+        # Whether there are any.
+        self.are_taken = settings.verify == "publish"
+        # Whether this process decides about them.
+        self.verify_here = self.are_taken and settings.verifier == "self"
+
+    def takes(self, key: str) -> bool:
+        """Return whether what is uploaded for this key arrives under `incoming/` and is verified."""
+        return self.are_taken and self._purpose(key) is not None
+
+    def upload_key(self, key: str) -> str:
+        """Return the key that a client may write: the key itself, or the one under `incoming/`."""
+        return keys.INCOMING + key if self.takes(key) else key
+
+    def _purpose(self, key: str) -> Purpose | None:
+        """Return the key's purpose, if its files are verified. A scan for malware is for all of them."""
+        purpose = purposes.of_key(key, self._bucket.purposes.every())
+        return purpose if purpose is not None and purpose.checked else None
+
+    async def settle(self, key: str, compare: Compare) -> Outcome | None:
+        """Publish or remove the arrival of a key; return what became of it, also earlier. None: there is nothing.
+
+        Raises `S3Failure`; then nothing was decided.
+        """
+        if not self.verify_here:
+            found = await self._earlier(key)
+            if found is not None:
+                return found
+            waiting = await objects.head(self._bucket, keys.INCOMING + key)
+            # Decided between the two questions.
+            return await self._earlier(key) if waiting is None else Undecided(waiting)
+        for left in reversed(range(ARRIVAL_ATTEMPTS)):
+            # Its SHA-256 becomes one of the facts.
+            arrival = await objects.head(self._bucket, keys.INCOMING + key, checksums=True)
+            if arrival is None:
+                return await self._earlier(key)
+            try:
+                return await self._decide(key, arrival, compare)
+            except S3Failure as failure:
+                if failure.status not in _OVERTAKEN or not left:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _decide(self, key: str, arrival: StoredObject, compare: Compare) -> Outcome:
+        purpose = self._purpose(key)
+        assert purpose is not None  # `takes` was true
+        fault = "size" if arrival.size_bytes > purpose.max_bytes else await compare(arrival)
+        if fault is not None:
+            return await self._reject(key, arrival, fault)
+        inspection = await self._inspect(arrival, purpose)
+        if inspection.fault is not None:
+            return await self._reject(key, arrival, inspection.fault, inspection.why)
+        return await self._publish(key, arrival, inspection)
+
+    async def _inspect(self, arrival: StoredObject, purpose: Purpose) -> "Inspection":
+        from image_upload.verification.inspection import Wanted, inspect  # only arrivals need the decoders' tables
+
+        settings = self._settings
+        wanted = Wanted(
+            types=frozenset(purpose.types),
+            declared=arrival.content_type,
+            max_pixels=settings.image_max_pixels,
+            max_frames=settings.image_max_frames,
+            strip_location=settings.strip_location,
+            variants=purpose.variants,
+        )
+        return await inspect(_Source(self._bucket, arrival), wanted)
+
+    async def _publish(self, key: str, arrival: StoredObject, inspection: "Inspection") -> Outcome:
+        bucket = self._bucket
+        for name, (data, media_type) in inspection.variants.items():
+            variant = keys.variant(key, name, media_type.partition("/")[2])
+            await transfer.put(bucket, variant, data, await digest_of(data), {"Content-Type": media_type})
+        facts, headers = _described(arrival, inspection)
+        headers |= bucket.storage_headers(key)
+        try:
+            if inspection.replacement is None:
+                etag, size_bytes = await copies.copy(bucket, arrival, key, headers), arrival.size_bytes
+            else:
+                etag, size_bytes = await self._put(key, inspection.replacement, headers), len(inspection.replacement)
+        except S3Failure as failure:
+            # Published before, or replaced since it was read. What is under the key tells which.
+            before = await objects.head(bucket, key) if failure.status in _OVERTAKEN else None
+            if before is None:
+                raise
+            outcome = _published(before)
+        else:
+            stored = arrival._replace(
+                key=key,
+                size_bytes=size_bytes,
+                etag=etag,
+                content_type=headers["Content-Type"],
+                sha256=arrival.sha256 if inspection.replacement is None else None,
+                metadata={**arrival.metadata, metadata.FACTS: facts},
+                in_parts="-" in etag,
+            )
+            outcome = Published(stored, now=True)
+        await objects.delete(bucket, arrival.key, etag=arrival.etag)
+        return outcome
+
+    async def _put(self, key: str, data: bytes, headers: dict[str, str]) -> str:
+        once = {**headers, "If-None-Match": "*"}
+        return (await transfer.put(self._bucket, key, data, await digest_of(data), once)).etag
+
+    async def _reject(self, key: str, arrival: StoredObject, fault: Fault, why: Sentence | None = None) -> Removed:
+        """Write the verdict, then delete the arrival."""
+        verdict: dict[str, Any] = {"fault": fault, "size": arrival.size_bytes}
+        if why is not None and len(why.template) + len(str(why.facts)) <= _WHY_MAX_CHARS:
+            verdict["why"] = [why.template, dict(why.facts)]
+        headers = metadata.encoded({metadata.FACTS: json.dumps(verdict, separators=(",", ":"))})
+        await transfer.put(self._bucket, keys.REJECTED + key, b"", await digest_of(b""), headers)
+        await objects.delete(self._bucket, arrival.key, etag=arrival.etag)
+        return Removed(arrival, fault, why, now=True)
+
+    async def _earlier(self, key: str) -> Outcome | None:
+        """Return what became of an arrival that is not there any more."""
+        stored = await objects.head(self._bucket, key)
+        if stored is not None:
+            return _published(stored)
+        verdict = await objects.head(self._bucket, keys.REJECTED + key)
+        if verdict is not None:
+            found = json.loads(verdict.metadata[metadata.FACTS])
+            why = Sentence(*found["why"]) if "why" in found else None
+            return Removed(verdict._replace(key=key, size_bytes=found["size"]), found["fault"], why)
+        return None
+
+    async def report(self, stored: StoredObject) -> None:
+        """With VERIFY=report, log the fault for which a stored object would not have been published. Change nothing.
+
+        Raises `S3Failure`.
+        """
+        purpose = self._purpose(stored.key)
+        if not self._reports or purpose is None:
+            return
+        inspection = await self._inspect(stored, purpose)
+        fields = {"purpose": purpose.name, "fault": inspection.fault}
+        log.log(logging.WARNING if inspection.fault else logging.INFO, "verified", extra={"fields": fields})
+
+    async def left_over(self, most: int) -> AsyncIterator[list[str]]:
+        """Yield the keys of what lies under `incoming/` for a while, `most` at once. Raises `S3Failure`."""
+        after, more = "", True
+        before = datetime.now(UTC) - timedelta(seconds=ARRIVAL_LEFT_S)
+        while more:
+            page = await objects.page(self._bucket, keys.INCOMING, after=after, max_keys=most)
+            yield [
+                keys.published(each.key) for each in page.objects if datetime.fromisoformat(each.last_modified) < before
+            ]
+            after, more = page.objects[-1].key if page.objects else "", page.more
+
+    async def forget(self, key: str) -> None:
+        """Delete what belongs to a key beside its object: an arrival, so that it is not published, and variants."""
+        await objects.delete(self._bucket, keys.INCOMING + key)
+        page = await objects.page(self._bucket, f"{keys.VARIANTS}{key}/", after="", max_keys=100)
+        for each in page.objects:
+            await objects.delete(self._bucket, each.key)
+
+
+class _Source:
+    """The bytes of exactly this arrival."""
+
+    def __init__(self, bucket: Bucket, arrival: StoredObject) -> None:
+        self._bucket = bucket
+        self._arrival = arrival
+        self.size = arrival.size_bytes
+
+    async def read(self, first: int, length: int) -> bytes:
+        """Return up to `length` bytes from `first` on. Raises `S3Failure`: 412 if the arrival was replaced."""
+        return await objects.read_range(self._bucket, self._arrival, first, length)
+
+
+def _published(stored: StoredObject) -> Published:
+    return Published(stored, verified=metadata.FACTS in stored.metadata)
+
+
+def _described(arrival: StoredObject, inspection: "Inspection") -> tuple[str, dict[str, str]]:
+    """Return the facts as JSON, and the headers of the published object: type and metadata, nothing of the client's."""
+    facts = _facts(inspection)
+    media_type = inspection.replacement_type or (inspection.facts.media_type if inspection.facts else None)
+    if media_type is None or media_type == arrival.content_type.partition(";")[0].strip().lower():
+        media_type = arrival.content_type  # with its charset
+    headers = {"Content-Type": media_type, **metadata.encoded({**arrival.metadata, metadata.FACTS: facts})}
+    if media_type.partition(";")[0] in _RUN_BY_BROWSERS:
+        headers["Content-Disposition"] = "attachment"
+    return facts, headers
+
+
+def _facts(inspection: "Inspection") -> str:
+    """Return what is known of the file as JSON. The placeholder is left out where there is no room for it."""
+    facts = inspection.facts
+    found: dict[str, Any] = {}
+    if facts is not None:
+        found = {
+            "type": facts.media_type,
+            "width": facts.width,
+            "height": facts.height,
+            "orientation": facts.orientation,
+            "frames": facts.frames,
+            "had_location": facts.has_location,
+            "placeholder": facts.placeholder,
+        }
+    found["changed"] = inspection.replacement is not None or None
+    found["variants"] = {name: kind.partition("/")[2] for name, (_, kind) in inspection.variants.items()} or None
+    known = {name: value for name, value in found.items() if value is not None}
+    text = json.dumps(known, separators=(",", ":"))
+    if len(metadata.FACTS) + len(text) > metadata.FACTS_MAX_BYTES:
+        text = json.dumps({**known, "placeholder": None}, separators=(",", ":"))
+    return text

@@ -1,0 +1,281 @@
+"""Checked purposes on each S3 server: nothing is under its key before it was verified, and what fails never is."""
+
+import asyncio
+import io
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from image_upload.completion.confirmation import confirm
+from image_upload.completion.context import CompletionContext
+from image_upload.domain.metadata import FACTS
+from image_upload.s3.bucket import Bucket
+from image_upload.settings import load
+from local.database import local_database
+from local.service import local_environ
+from tests.conftest import Start, problem
+from tests.contract.plans import mint_put, minted, spec
+from tests.contract.store import Store
+
+MIB = 1024 * 1024
+SCRIPT = b"<script>alert('uploaded')</script>" + b" " * 100
+
+
+def picture(width: int = 64, height: int = 48, kind: str = "JPEG") -> bytes:
+    written = io.BytesIO()
+    Image.effect_noise((width, height), 60).convert("RGB").save(written, kind)
+    return written.getvalue()
+
+
+PHOTO = picture()
+
+
+@pytest.fixture
+def publishing(start: Start) -> str:
+    return start(VERIFY="publish")
+
+
+def facts_of(store: Store, key: str) -> dict[str, Any]:
+    found = store.head(key)
+    assert found is not None
+    facts: dict[str, Any] = json.loads(found["Metadata"][FACTS])
+    return facts
+
+
+def is_settled(store: Store, key: str) -> bool:
+    """Nothing waits for verification."""
+    return store.head(f"incoming/{key}") is None
+
+
+def test_a_picture_has_its_key_once_it_is_verified(store: Store, publishing: str, web: httpx.Client) -> None:
+    put = mint_put(web, publishing, size=len(PHOTO), metadata={"album": "제주"})
+    assert not put.key.startswith("incoming/")
+    assert put.send(web, PHOTO).status_code == 200
+    assert store.head(put.key) is None
+    done = web.post(f"{publishing}/images/{put.key}/complete")
+    assert done.status_code == 200, done.text
+    answer = done.json()
+    assert (answer["state"], answer["key"], answer["size"]) == ("stored", put.key, len(PHOTO))
+    assert answer["content_type"] == "image/jpeg"
+    assert answer["facts"] == {"type": "image/jpeg", "width": 64, "height": 48, **_rest(answer["facts"])}
+    assert answer["metadata"]["album"] == "제주"
+    assert store.read(put.key) == PHOTO
+    assert is_settled(store, put.key)
+    again = web.post(f"{publishing}/images/{put.key}/complete").json()
+    assert (again["etag"], again["facts"]) == (answer["etag"], answer["facts"])
+    described = web.get(f"{publishing}/images/{put.key}/metadata").json()
+    assert {"state": "stored", **described}.keys() == answer.keys()
+
+
+def _rest(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: facts[name] for name in facts.keys() - {"type", "width", "height"}}
+
+
+def test_a_version_1_client_that_reads_after_its_put_publishes_on_the_way(
+    store: Store, publishing: str, web: httpx.Client
+) -> None:
+    put = mint_put(web, publishing, size=len(PHOTO))
+    early = web.get(f"{publishing}/images/{put.key}").json()
+    assert early["state"] == "missing"
+    assert put.send(web, PHOTO).status_code == 200
+    answer = web.get(f"{publishing}/images/{put.key}").json()
+    assert answer["state"] == "stored"
+    assert web.get(answer["url"]).content == PHOTO
+    assert is_settled(store, put.key)
+
+
+@pytest.mark.parametrize(
+    ("fault", "content"),
+    [("disguised", SCRIPT), ("undecodable", PHOTO[:200]), ("too-many-pixels", picture(2000, 600, "PNG"))],
+)
+def test_what_fails_never_was_under_its_key(
+    store: Store, start: Start, web: httpx.Client, fault: str, content: bytes
+) -> None:
+    service = start(VERIFY="publish", IMAGE_MAX_PIXELS="1000000")
+    kind = "jpeg" if fault == "undecodable" else "png"
+    put = mint_put(web, service, size=len(content), contentType=f"image/{kind}", filename=f"cat.{kind}")
+    assert put.send(web, content).status_code == 200
+    for _again in range(2):
+        refused = problem(web.post(f"{service}/images/{put.key}/complete"), 409, "upload-rejected")
+        assert refused["fault"] == fault
+        assert problem(web.get(f"{service}/images/{put.key}"), 409, "upload-rejected")["fault"] == fault
+    assert store.head(put.key) is None
+    assert is_settled(store, put.key)
+
+
+def test_the_true_type_is_published_where_another_allowed_one_was_declared(
+    store: Store, publishing: str, web: httpx.Client
+) -> None:
+    png = picture(kind="PNG")
+    put = mint_put(web, publishing, size=len(png))
+    assert put.headers["Content-Type"] == "image/jpeg"
+    assert put.send(web, png).status_code == 200
+    assert web.post(f"{publishing}/images/{put.key}/complete").json()["content_type"] == "image/png"
+    found = store.head(put.key)
+    assert found is not None
+    assert found["ContentType"] == "image/png"
+
+
+def test_a_second_put_of_the_url_changes_nothing_that_is_published(
+    store: Store, publishing: str, web: httpx.Client
+) -> None:
+    put = mint_put(web, publishing, size=len(PHOTO))
+    assert put.send(web, PHOTO).status_code == 200
+    assert web.post(f"{publishing}/images/{put.key}/complete").status_code == 200
+    other = picture()
+    other = other[: len(PHOTO)].ljust(len(PHOTO), b"\0")
+    assert put.send(web, other).status_code == 200
+    assert web.post(f"{publishing}/images/{put.key}/complete").status_code == 200
+    assert store.read(put.key) == PHOTO
+    assert is_settled(store, put.key)
+
+
+def test_parts_arrive_and_are_published_by_their_completion(store: Store, publishing: str, web: httpx.Client) -> None:
+    photo = PHOTO + bytes(6 * MIB)
+    plan = minted(web, f"{publishing}/uploads", json=spec(size=len(photo), accepts=["multipart"]))
+    for part in plan["parts"]:
+        first = (part["partNumber"] - 1) * plan["partSize"]
+        assert web.put(part["url"], content=photo[first : first + plan["partSize"]]).status_code == 200
+    assert store.unfinished(plan["objectKey"]) == []
+    done = web.post(f"{publishing}/uploads/{plan['ticket']}/complete")
+    assert done.status_code == 200, done.text
+    assert store.read(plan["objectKey"]) == photo
+    assert is_settled(store, plan["objectKey"])
+    progress = web.get(f"{publishing}/uploads/{plan['ticket']}").json()
+    assert progress["completed"] is True
+
+
+def test_a_form_is_published_before_it_is_answered(store: Store, publishing: str, web: httpx.Client) -> None:
+    url, fields = f"{publishing}/api/v1/s3/upload", {"purpose": "profile"}
+    answer = web.post(url, data=fields, files={"file": ("me.jpg", PHOTO, "image/jpeg")})
+    assert answer.status_code == 200, answer.text
+    assert store.read(answer.json()["key"]) == PHOTO
+    files = {"file": ("me.jpg", SCRIPT, "image/jpeg")}
+    refused = problem(web.post(url, data=fields, files=files), 409, "upload-rejected")
+    assert refused["fault"] == "disguised"
+    assert store.left("incoming/profiles") == ([], [])
+
+
+def test_a_row_says_what_became_of_its_arrival(store: Store, start: Start, web: httpx.Client) -> None:
+    with local_database() as database:
+        service = start(VERIFY="publish", **database)
+        states = []
+        for content in (PHOTO, SCRIPT):
+            wanted = {"filename": "a.jpg", "contentType": "image/jpeg", "size": len(content)}
+            post = web.post(f"{service}/posts", json=wanted).json()
+            assert web.put(post["presignedUrl"], content=content, headers=post["headers"]).status_code == 200
+            row = web.get(f"{service}/posts/{post['id']}").json()
+            states.append((row["state"], row["fault"]))
+            assert is_settled(store, post["objectKey"])
+    assert states == [("stored", None), ("rejected", "disguised")]
+
+
+def test_what_was_not_verified_cannot_be_read_or_listed(publishing: str, web: httpx.Client) -> None:
+    put = mint_put(web, publishing, size=len(SCRIPT))
+    assert put.send(web, SCRIPT).status_code == 200
+    for path in (f"images/incoming/{put.key}", f"api/v1/s3/file/incoming/{put.key}/url"):
+        problem(web.get(f"{publishing}/{path}"), 404, "object-missing")
+    problem(web.delete(f"{publishing}/images/incoming/{put.key}"), 404, "object-missing")
+    listed = web.get(f"{publishing}/api/v1/s3/files", params={"prefix": "incoming/"}).json()["files"]
+    assert listed == []
+
+
+def test_deleting_a_file_takes_what_waits_for_it_along(store: Store, publishing: str, web: httpx.Client) -> None:
+    put = mint_put(web, publishing, size=len(PHOTO))
+    for _ in range(2):
+        assert put.send(web, PHOTO).status_code == 200
+    assert web.post(f"{publishing}/images/{put.key}/complete").status_code == 200
+    assert put.send(web, PHOTO).status_code == 200
+    assert web.delete(f"{publishing}/images/{put.key}").status_code == 204
+    assert web.get(f"{publishing}/images/{put.key}").json()["state"] == "missing"
+    assert store.head(put.key) is None
+
+
+# --- one publish, whatever happens --------------------------------------------------------------------
+
+
+def settings_on(store: Store, **environ: str) -> Any:
+    return load(local_environ({}, store.environ) | {"VERIFY": "publish", **environ})
+
+
+def test_many_confirmations_at_once_publish_once(store: Store, publishing: str, web: httpx.Client) -> None:
+    put = mint_put(web, publishing, size=len(PHOTO))
+    assert put.send(web, PHOTO).status_code == 200
+
+    def complete(_: int) -> str:
+        answer = web.post(f"{publishing}/images/{put.key}/complete")
+        assert answer.status_code == 200, answer.text
+        etag: str = answer.json()["etag"]
+        return etag
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(complete, range(8)))) == 1
+    assert store.read(put.key) == PHOTO
+    assert is_settled(store, put.key)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def ending(bucket: Bucket, call: int, *, before: bool) -> Callable[..., Any]:
+    """Return `Bucket.call` of a process that ends at its nth call: before S3 has it, or before its answer arrives."""
+    left, real = call, bucket.call
+
+    async def made(*arguments: Any, **options: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0 and before:
+            raise Killed
+        answer = await real(*arguments, **options)
+        if left == 0:
+            raise Killed
+        return answer
+
+    return made
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("content", [PHOTO, SCRIPT])
+def test_ended_at_any_call_the_next_one_finishes(
+    store: Store, publishing: str, web: httpx.Client, content: bytes, before: bool
+) -> None:
+    calls = 0
+    while True:
+        calls += 1
+        put = mint_put(web, publishing, size=len(content))
+        assert put.send(web, content).status_code == 200
+        survived = asyncio.run(_ended_then_again(store, put.key, calls, before=before))
+        if content is PHOTO:
+            assert store.read(put.key) == content
+            assert facts_of(store, put.key)["type"] == "image/jpeg"
+        else:
+            assert store.head(put.key) is None
+            assert store.head(f"rejected/{put.key}") is not None
+        assert is_settled(store, put.key)
+        if survived:
+            break
+    assert calls > 4, "HEAD, GET, copy and delete were each the last call of a process"
+
+
+async def _ended_then_again(store: Store, key: str, calls: int, *, before: bool) -> bool:
+    """Confirm in a process that ends at a call, then in another one; return whether the first one came to its end."""
+    settings = settings_on(store)
+    survived = True
+    for process in range(2):
+        context = CompletionContext(settings.storage, settings.database, settings.usage, settings.verification)
+        if process == 0:
+            context.bucket.call = ending(context.bucket, calls, before=before)  # type: ignore[method-assign]  # the seam
+        try:
+            confirmation = await confirm(context, key)
+            assert confirmation.stored is not None
+        except Killed:
+            survived = False
+        finally:
+            await context.aclose()
+    return survived
