@@ -177,6 +177,9 @@ fi
 [ -n "$(deployed LiveVersion)" ] || is_given JWT_SECRET || is_given JwtJwksUrl || is_given SecretsFrom || is_given SecretArn ||
     secrets+=("JWT_SECRET=$(LC_ALL=C od -An -N 32 -tx1 /dev/urandom | tr -d ' \n')")
 ! is_given DATABASE_URL || wanted+=("Database=true")
+! is_given WebhookUrl && ! is_given EventBus || wanted+=("Notifications=true")
+# An existing bucket tells of new files only after bucket-rules --events, so there the operator decides.
+is_given Verify || is_given ExistingBucketName || wanted+=("Verify=publish")
 store_secrets
 [ -n "$live" ] || change_stack "${wanted[@]}"
 
@@ -211,7 +214,7 @@ if [ -n "$before" ] && [ "$before" != "$version" ]; then
     [ -z "$canary" ] || run_canary "${canary%:*}" "${canary#*:}"
 fi
 keep_image live "$version"
-change_stack "LiveVersion=$version"
+change_stack "LiveVersion=$version" "VerifierImageUri=$(image_of "$version")"
 url=$(output FunctionUrl) deadline=$((SECONDS + 90)) # a new URL's permission takes its time to arrive everywhere
 until curl -fsS -o /dev/null --max-time 10 "$url" 2>"$work/error"; do
     [ "$SECONDS" -lt "$deadline" ] || fail "$url does not answer ($(reason)), though version $version passed; see python -m image_upload doctor --url $url"

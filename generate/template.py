@@ -10,7 +10,11 @@ from image_upload.bucket_config import rules
 from image_upload.limits import S3_IA_MIN_DAYS
 from image_upload.settings import every_setting, load, secret_settings
 from image_upload.settings.section import Setting
+from image_upload.settings.service import ServiceSettings
+from image_upload.settings.storage import StorageSettings
+from image_upload.settings.verification import VerificationSettings
 from image_upload.web.routing import every_route
+from infra import verifier
 from infra.cloudformation import (
     Tag,
     as_yaml,
@@ -41,6 +45,7 @@ NOT_PARAMETERS: Final[Mapping[str, str]] = {
     "AWS_S3_USE_SSL": "False is for local servers.",
     "AWS_S3_VERIFY_SSL": "False is for local servers.",
     "PURPOSES_FILE": "The image has `purposes.toml`, and the rules of the bucket are made from that file.",
+    "VERIFIER": "With `VERIFY=publish` it is `function`, and `self` in [the function that verifies](#verification).",
     "SECRETS_FROM": "It is `SecretsFrom`, whose default is the stack's own path, or `SecretArn`.",
 }
 # Lists that the Function URL needs too.
@@ -48,6 +53,14 @@ LISTS_OF_THE_URL: Final = {"CORS_ALLOW_HEADERS"}
 
 # Set by the template itself in one case, from the parameter in the other.
 ELSEWHERE_IN_THE_ENVIRONMENT: Final = {"CDN_BASE_URL"}
+# What the function that verifies is told; the others are for routes and for secrets, which it has none of.
+_OF_THE_VERIFIER: Final = (StorageSettings, VerificationSettings, ServiceSettings)
+_NOT_OF_THE_VERIFIER: Final = {
+    "S3_PUBLIC_ENDPOINT_URL",
+    "S3_FORM_POST",
+    "UPLOAD_URL_EXPIRES_SECONDS",
+    "SECRETS_REFRESH_SECONDS",
+}
 
 
 # --- settings -------------------------------------------------------------------------------------
@@ -69,6 +82,17 @@ def environment() -> dict[str, Any]:
         variable: ref(parameter_of(variable))
         for variable in _settings()
         if variable not in ELSEWHERE_IN_THE_ENVIRONMENT
+    }
+
+
+def verifier_environment() -> dict[str, Any]:
+    """Return the variables of the function that verifies: of the bucket, of verification, and of the log."""
+    needed = {field.variables[0] for section in _OF_THE_VERIFIER for field in section.fields.values()}
+    left_out = {*ELSEWHERE_IN_THE_ENVIRONMENT, *_NOT_OF_THE_VERIFIER}
+    return {
+        variable: ref(parameter_of(variable))
+        for variable in _settings()
+        if variable in needed and variable not in left_out
     }
 
 
@@ -128,6 +152,14 @@ def role_statements() -> list[Any]:
     every = purposes.declared().every()
     plain = rules.statements(_PARTITION, "${Name}", every)
     with_key = rules.statements(_PARTITION, "${Name}", every, kms_key_arn="${KmsKeyArn}")
+    return _only_where("HasKmsKey", plain, with_key)
+
+
+def verifier_statements() -> list[Any]:
+    """Return what the function that verifies may do in the bucket: below the folders of checked purposes alone."""
+    every = purposes.declared().every()
+    plain = verifier.statements(_PARTITION, "${Name}", every)
+    with_key = verifier.statements(_PARTITION, "${Name}", every, kms_key_arn="${KmsKeyArn}")
     return _only_where("HasKmsKey", plain, with_key)
 
 
@@ -195,6 +227,8 @@ REGIONS: Final[Mapping[str, Callable[[], Any]]] = {
     "event-conditions": event_conditions,
     "role-statements": role_statements,
     "environment": environment,
+    "verifier-environment": verifier_environment,
+    "verifier-statements": verifier_statements,
     "url-cors": url_cors,
     "events": events,
     "bucket-rules": bucket_rules,

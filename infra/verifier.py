@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from image_upload.domain.keys import OWN_FOLDERS
 from image_upload.domain.purposes import Purpose
-
-OWN_FOLDERS = ("incoming/", "quarantine/", "rejected/", "variants/")
 
 
 def statements(

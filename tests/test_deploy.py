@@ -175,6 +175,7 @@ case "$*" in
         printf 'state\\t\\tUPDATE_COMPLETE\\nparameter\\tLiveVersion\\t%s\\n' "${LIVE-7}"
         printf 'parameter\\tJwtJwksUrl\\t%s\\n' "${PROVIDER:-}"
         printf 'parameter\\tDatabase\\t%s\\n' "${DATABASE:-false}"
+        printf 'parameter\\tVerify\\t%s\\n' "${VERIFY:-}"
         printf 'output\\tFunctionUrl\\thttps://example.lambda-url.ap-northeast-2.on.aws/\\n' ;;
     "ecr describe-images"*) echo sha256:0123 ;;
     "ecr put-image"* | "ecr batch-get-image"*) echo "{}" ;;
@@ -214,6 +215,30 @@ def test_a_version_that_passes_goes_live_without_a_container_engine(tools: Path)
     (live,) = (each for each in said if "--parameter-overrides LiveVersion=8" in each)
     assert any("lambda invoke" in each and "--qualifier 8" in each for each in said[: said.index(live)])
     assert not any("migrate" in each for each in said), "no database, nothing to migrate"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "asked"),
+    [
+        ([], {}, ["publish"]),
+        (["--set", "VERIFY=off"], {}, ["off"]),
+        ([], {"VERIFY": "report"}, []),  # chosen before, and kept
+        # It tells of no file before its rules are set.
+        (["--bucket", "mine"], {}, []),
+        (["--bucket", "mine", "--set", "VERIFY=publish"], {}, ["publish"]),
+    ],
+)
+def test_files_are_verified_before_they_are_published_unless_it_is_switched_off(
+    tools: Path, arguments: list[str], environ: dict[str, str], asked: list[str]
+) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    done = deploy(tools, "--yes", *arguments, INVOKE=PASSED, **environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, live = (each for each in calls(tools) if each.startswith("cloudformation deploy"))
+    assert re.findall(r" Verify=(\w+)", first) == asked
+    # Until the version has passed, the image of the one before verifies.
+    assert "VerifierImageUri" not in first
+    assert live.endswith(" LiveVersion=8 VerifierImageUri=registry/name@sha256:0123")
 
 
 TEMPLATE_BUCKET = r"image-upload-service-template-[0-9a-f]{12}"
@@ -294,7 +319,7 @@ def test_the_way_back_builds_nothing_and_changes_nothing_but_the_live_version(to
     done = deploy(tools, "--yes", "--live", "5", INVOKE=PASSED)
     assert done.returncode == 0, done.stdout + done.stderr
     changes = [each.partition("--parameter-overrides ")[2] for each in calls(tools) if "cloudformation deploy" in each]
-    assert changes == ["LiveVersion=5"]
+    assert changes == ["LiveVersion=5 VerifierImageUri=registry/name@sha256:0123"]
     assert not any("publish-version" in each for each in calls(tools))
 
 

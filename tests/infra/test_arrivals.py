@@ -26,11 +26,11 @@ from image_upload.cli import bucket_rules
 from image_upload.database.records import Records
 from image_upload.database.values import Record
 from image_upload.limits import ARRIVAL_MAX_CHARS
-from infra.events import ARRIVAL_ATTEMPTS
+from infra.queues import ATTEMPTS
 from tests.completion.stores import CONTENT, expected_object
 from tests.database.databases import Place, empty, migrated
 from tests.database.postgres import Postgres
-from tests.infra.ministack import REGION, ministack
+from tests.infra.ministack import REGION, ministack, template_url
 from tests.infra.template import TEMPLATE
 from tests.infra.test_deploy import Cloud
 from tests.runtime.api import Outcome
@@ -144,7 +144,7 @@ def cloud(endpoint: str, environments: Environments) -> Cloud:
         "Runtime": "python3.13",
         "Handler": "index.handler",
     }
-    return Cloud(client, json.dumps(template))
+    return Cloud(client, template_url(client("s3"), json.dumps(template)))
 
 
 def until(holds: Callable[[], bool], what: Callable[[], Any]) -> None:
@@ -241,7 +241,7 @@ def test_a_thousand_arrivals_are_noted_and_the_poisoned_ones_end_in_the_dead_let
     # Only the poisoned ones came back, each as often as it may: the others of their batches were done with.
     bodies = {each["messageId"]: each["body"] for one in environments.answers for each in one["event"]["Records"]}
     failed = [each["itemIdentifier"] for one in environments.answers for each in one["answer"]["batchItemFailures"]]
-    assert sorted(bodies[name] for name in failed) == sorted(poisoned * ARRIVAL_ATTEMPTS)
+    assert sorted(bodies[name] for name in failed) == sorted(poisoned * ATTEMPTS)
     assert max(len(each["event"]["Records"]) for each in environments.answers) == 10
 
 
@@ -262,7 +262,7 @@ def test_the_queues_are_made_as_the_template_says(cloud: Cloud) -> None:
     arrivals = sqs.get_queue_url(QueueName="described-arrivals")["QueueUrl"]
     found = sqs.get_queue_attributes(QueueUrl=arrivals, AttributeNames=["All"])["Attributes"]
     assert (found["VisibilityTimeout"], found["SqsManagedSseEnabled"]) == ("1800", "true")
-    assert json.loads(found["RedrivePolicy"])["maxReceiveCount"] in (ARRIVAL_ATTEMPTS, str(ARRIVAL_ATTEMPTS))
+    assert json.loads(found["RedrivePolicy"])["maxReceiveCount"] in (ATTEMPTS, str(ATTEMPTS))
     (mapping,) = [
         each
         for each in functions.list_event_source_mappings()["EventSourceMappings"]
@@ -290,7 +290,7 @@ def test_an_existing_bucket_tells_of_its_objects_once_its_rules_are_set(
     formation = cloud.client("cloudformation")
     # Without a live version the queue keeps what arrives.
     formation.create_stack(
-        StackName="existing", TemplateBody=cloud.template, **cloud.asked(Database="true", ExistingBucketName=bucket)
+        StackName="existing", **cloud.template, **cloud.asked(Database="true", ExistingBucketName=bucket)
     )
     command = cloud.outputs("existing", "CREATE_COMPLETE")["BucketRulesCommand"].split()
     assert command[3:] == ["bucket-rules", "--bucket", bucket, "--events"]
