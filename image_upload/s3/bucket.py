@@ -103,6 +103,8 @@ class Bucket:
         self.public_address = locate(self.name, settings.aws_region, public, use_ssl=settings.use_ssl)
         self._signers: dict[Address, Signer] = {}
         self.purposes = settings.purposes
+        # Whether a copy with If-None-Match keeps the object that is there: AWS documents it, other stores ignore it.
+        self.copies_once = inner is None
         # The budget for all bytes of files that this process has in memory.
         self.buffers = ByteBudget(settings.buffer_bytes)
 

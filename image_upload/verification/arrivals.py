@@ -154,6 +154,9 @@ class Arrivals:
 
     async def _publish(self, key: str, arrival: StoredObject, inspection: "Inspection") -> Outcome:
         bucket = self._bucket
+        if not bucket.copies_once and (before := await objects.head(bucket, key)) is not None:
+            await objects.delete(bucket, arrival.key, etag=arrival.etag)
+            return _published(before)
         for name, (data, media_type) in inspection.variants.items():
             variant = keys.variant(key, name, media_type.partition("/")[2])
             await transfer.put(bucket, variant, data, await digest_of(data), {"Content-Type": media_type})

@@ -232,10 +232,11 @@ def ending(bucket: Bucket, call: int, *, before: bool) -> Callable[..., Any]:
         left -= 1
         if left == 0 and before:
             raise Killed
-        answer = await real(*arguments, **options)
-        if left == 0:
-            raise Killed
-        return answer
+        try:
+            return await real(*arguments, **options)
+        finally:
+            if left == 0:
+                raise Killed
 
     return made
 
