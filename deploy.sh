@@ -177,7 +177,6 @@ fi
 [ -n "$(deployed LiveVersion)" ] || is_given JWT_SECRET || is_given JwtJwksUrl || is_given SecretsFrom || is_given SecretArn ||
     secrets+=("JWT_SECRET=$(LC_ALL=C od -An -N 32 -tx1 /dev/urandom | tr -d ' \n')")
 ! is_given DATABASE_URL || wanted+=("Database=true")
-! is_given WebhookUrl && ! is_given EventBus || wanted+=("Notifications=true")
 # An existing bucket tells of new files only after bucket-rules --events, so there the operator decides.
 is_given Verify || is_given ExistingBucketName || wanted+=("Verify=publish")
 store_secrets

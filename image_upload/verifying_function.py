@@ -19,9 +19,7 @@ from image_upload.telemetry import logs
 
 _settings = load(os.environ, serving=False)
 logs.configure(_settings.service)
-_context = CompletionContext(
-    _settings.storage, _settings.database, _settings.usage, _settings.verification, only_arrivals=True
-)
+_context = CompletionContext(_settings, only_arrivals=True)
 # That of every event: connections belong to their loop.
 asyncio.set_event_loop(asyncio.new_event_loop())
 process.after_imports()

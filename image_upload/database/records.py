@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
+# What else is written in the transaction that settles a row, with the row as it is settled: `notify`'s outbox.
+Also = Callable[[AsyncConnection, Record], Awaitable[None]]
+
 # JavaScript reads whole numbers exactly up to here (Number.MAX_SAFE_INTEGER).
 ID_BITS: Final = 53
 ID_MIN: Final = 10**12
@@ -58,7 +61,7 @@ class Records:
         self._engine = open_engine(target, on_lambda=settings.on_lambda, timeout_s=timeout_s)
         self._timeout_s = timeout_s
         # DSQL has no SKIP LOCKED: there the second of two claims of one row is retried.
-        self._skip_locked = not target.is_dsql
+        self.skip_locked = not target.is_dsql
 
     async def insert(self, kind: Kind, expected_object: ExpectedObject) -> Record:
         """Insert a pending row and return it. Raises `DatabaseUnavailable`, as every method here."""
@@ -117,25 +120,36 @@ class Records:
         """Return the row as it is now."""
         return await self._one(uploads.c.id == record.id) or record
 
-    async def store(self, record: Record, size_bytes: int, etag: str) -> Record:
-        """Settle a row that S3 has confirmed. Return the current row, as the next two do."""
+    async def store(self, record: Record, size_bytes: int, etag: str, *, also: Also | None = None) -> Record:
+        """Settle a row that S3 has confirmed. Return the current row, as the next two do.
+
+        If this call settles it, `also` runs in the same transaction: both are committed, or neither. It runs again if
+        the transaction does.
+        """
         now = datetime.now(UTC)
         return await self._settle(
-            record, UNSETTLED, state="stored", size=size_bytes, etag=etag, stored_at=now, updated_at=now
+            record, UNSETTLED, also, state="stored", size=size_bytes, etag=etag, stored_at=now, updated_at=now
         )
 
     async def reject(
-        self, record: Record, fault: Fault, size_bytes: int, etag: str, *, quarantined: bool = False
+        self,
+        record: Record,
+        fault: Fault,
+        size_bytes: int,
+        etag: str,
+        *,
+        quarantined: bool = False,
+        also: Also | None = None,
     ) -> Record:
-        """Settle a row whose object in S3 is not the expected one."""
+        """Settle a row whose object in S3 is not the expected one. `also` as in `store`."""
         state, now = "quarantined" if quarantined else "rejected", datetime.now(UTC)
         return await self._settle(
-            record, UNSETTLED, state=state, fault=fault, size=size_bytes, etag=etag, updated_at=now
+            record, UNSETTLED, also, state=state, fault=fault, size=size_bytes, etag=etag, updated_at=now
         )
 
     async def expire(self, record: Record) -> Record:
         """Settle a row whose time is over and whose object is missing."""
-        return await self._settle(record, ("pending",), state="expired", updated_at=datetime.now(UTC))
+        return await self._settle(record, ("pending",), None, state="expired", updated_at=datetime.now(UTC))
 
     async def claim(self, now: datetime, most: int) -> list[Record]:
         """Claim and return the `most` oldest pending rows whose time is over, exclusively for `SWEEP_LEASE_S`."""
@@ -145,7 +159,7 @@ class Records:
             .where(uploads.c.state == "pending", uploads.c.ends_at < now, free)
             .order_by(uploads.c.ends_at)
             .limit(most)
-            .with_for_update(skip_locked=self._skip_locked)
+            .with_for_update(skip_locked=self.skip_locked)
             # A CTE is evaluated once, which PostgreSQL does not guarantee for a subquery with a limit.
             .cte("due")
         )
@@ -156,7 +170,7 @@ class Records:
 
         return await self.run(work)
 
-    async def _settle(self, record: Record, states: tuple[str, ...], **values: Any) -> Record:
+    async def _settle(self, record: Record, states: tuple[str, ...], also: Also | None, **values: Any) -> Record:
         move = (
             update(uploads)
             .where(uploads.c.id == record.id, uploads.c.state.in_(states))
@@ -164,11 +178,14 @@ class Records:
             .returning(*uploads.c)
         )
 
-        async def work(connection: AsyncConnection) -> RowMapping | None:
-            return (await connection.execute(move)).mappings().one_or_none()
+        async def work(connection: AsyncConnection) -> Record | None:
+            row = (await connection.execute(move)).mappings().one_or_none()
+            settled = None if row is None else _record(row)
+            if settled is not None and also is not None:
+                await also(connection, settled)
+            return settled
 
-        row = await self.run(work)
-        return await self.again(record) if row is None else _record(row)
+        return await self.run(work) or await self.again(record)
 
     async def _one(self, *conditions: ColumnElement[bool]) -> Record | None:
         async def work(connection: AsyncConnection) -> RowMapping | None:

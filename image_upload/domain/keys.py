@@ -79,6 +79,14 @@ def owner_tag_in(key: str) -> str | None:
     return match[1] if match else None
 
 
+def user_in(key: str, purpose: Purpose) -> str | None:
+    """Return the id of the user in a key of this purpose; None where its pattern has none."""
+    names, parts = purpose.key.split("/"), key.split("/")
+    if "{user}" not in names or len(names) != len(parts):
+        return None
+    return unquote(parts[names.index("{user}")].replace("~", "%"))
+
+
 def new_id(user_id: str) -> str:
     """Return the user's tag and 128 random bits, in hexadecimal."""
     return owner_tag(user_id) + secrets.token_hex(ID_BYTES)

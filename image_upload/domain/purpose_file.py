@@ -199,7 +199,8 @@ def _task(value: Any) -> str:
     return value
 
 
-def _variants(value: Any) -> tuple[Variant, ...]:
+def variants(value: Any) -> tuple[Variant, ...]:
+    """Return the variants of a text such as `thumb:320,card:1280:avif`. Raises `ValueError`."""
     if not isinstance(value, str) or not value:
         raise ValueError('no text. Write name:width, such as "thumb:320,card:1280:avif"')
     entries = value.split(",")
@@ -243,7 +244,7 @@ _FIELDS: Final[Mapping[str, _Field]] = {
     "cools": _Field(_flag, otherwise=False),
     "scope": _Field(_scope, None),
     "checked": _Field(_flag, otherwise=False),
-    "variants": _Field(_variants, ()),
+    "variants": _Field(variants, ()),
     "task": _Field(_task, None),
 }
 

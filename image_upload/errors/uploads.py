@@ -286,6 +286,18 @@ class TooManyUploads(Problem):
     status, code, title = 503, "too-many-uploads", "Too many uploads"
 
 
+class VerificationUnavailable(Problem):
+    """The service could not look at the file: it has no process to decode pictures in. The file is kept as it arrived.
+
+    Try again after `Retry-After` seconds. Its operator finds the reason in the log.
+    """
+
+    status, code, title = 503, "verification-unavailable", "Verification unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The file cannot be looked at now. Try again in a moment.", headers={"Retry-After": "5"})
+
+
 class UploadTimedOut(Problem):
     """The time for the whole upload is over (`attempts`): TIMEOUT_SECONDS, or Lambda's deadline.
 

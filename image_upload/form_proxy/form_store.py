@@ -97,7 +97,7 @@ async def store_form(
 
 async def _confirmed(context: CompletionContext, kept: StoredFile) -> StoredFile:
     """Return the file after `confirm`. Raises `UploadRejected` for one that verification keeps out."""
-    confirmation = await confirm(context, kept.key, row="none", found=kept.stored, is_over=True)
+    confirmation = await confirm(context, kept.key, row="none", found=kept.stored, is_over=True, is_news=True)
     if confirmation.fault is not None:
         raise rejection(confirmation.fault, confirmation.why)
     stored = confirmation.stored or kept.stored

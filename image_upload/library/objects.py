@@ -64,9 +64,7 @@ class Library:
     def of(cls, settings: Settings | Mapping[str, str]) -> "Library":
         """Return the library for the bucket of settings, or of a mapping like `os.environ`. Raises `SettingsError`."""
         known = settings if isinstance(settings, Settings) else load(settings, serving=False)
-        return cls(
-            CompletionContext(known.storage, known.database, known.usage, known.verification), PageTokens(known.auth)
-        )
+        return cls(CompletionContext(known), PageTokens(known.auth))
 
     async def __aenter__(self) -> Self:
         return self

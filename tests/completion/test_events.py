@@ -53,7 +53,7 @@ def created(key: str, bucket: str = BUCKET) -> dict[str, Any]:
 def received(event: dict[str, Any], s3: EmbeddedS3, place: Place | None, remaining_ms: int = 30_000) -> dict[str, int]:
     """`receive` on a loop of its own, as the main thread of Lambda has it."""
     settings = settings_for(s3, **({"DATABASE_URL": place.url} if place else {}))
-    context = CompletionContext(settings.storage, settings.database, settings.usage, settings.verification)
+    context = CompletionContext(settings)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:

@@ -269,7 +269,7 @@ async def _ended_then_again(store: Store, key: str, calls: int, *, before: bool)
     settings = settings_on(store)
     survived = True
     for process in range(2):
-        context = CompletionContext(settings.storage, settings.database, settings.usage, settings.verification)
+        context = CompletionContext(settings)
         if process == 0:
             context.bucket.call = ending(context.bucket, calls, before=before)  # type: ignore[method-assign]  # the seam
         try:

@@ -225,6 +225,7 @@ def test_the_boundary_allows_what_the_roles_of_the_stack_allow() -> None:
         "SecurityGroupIds": "sg-1",
         "Database": "true",
         "TaskQueue": "true",
+        "EventBus": "files",
         **VERIFIED,
         "MalwareScanner": "guardduty",
     }

@@ -39,8 +39,9 @@ def test_they_come_with_a_database_and_reach_the_version_that_is_live(stack: Sta
     assert properties(stack, "SweepAttempts")["Qualifier"] == live["Name"]
 
 
-def test_events_come_without_a_database_where_the_application_is_told_of_arrivals() -> None:
-    told = Stack(Notifications="true").resources.keys()
+@pytest.mark.parametrize("given", [{"WebhookUrl": "https://app.example/hook"}, {"EventBus": "files"}])
+def test_events_come_without_a_database_where_the_application_is_told_of_arrivals(given: dict[str, str]) -> None:
+    told = Stack(**given).resources.keys()
     assert told & (EVENTS | OF_LIVE) == EVENTS | {"ArrivalSource"}, "there are no records to sweep"
 
 

@@ -194,6 +194,10 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
         "업로드가 너무 많음",
         "지금은 업로드를 더 받을 수 없습니다. `Retry-After`초 후에 다시 시도하세요.",
     ),
+    "verification-unavailable": (
+        "파일을 검사할 수 없음",
+        "지금은 파일을 검사할 수 없습니다. 받은 파일은 그대로 보관됩니다. `Retry-After`초 후에 다시 시도하세요.",
+    ),
     "upload-timed-out": (
         "업로드 시간 초과",
         "업로드 전체에 주어진 시간(TIMEOUT_SECONDS, Lambda 제한)이 끝났습니다. 큰 파일은 S3로 직접 보내세요.",
