@@ -50,7 +50,13 @@ def new_id() -> int:
 
     It never has fewer digits, so that an identity provider's numeric ids do not look like it (`auth.claims`).
     """
-    return secrets.randbelow(2**ID_BITS - ID_MIN) + ID_MIN
+    return id_of(secrets.token_bytes(16))
+
+
+def id_of(seed: bytes) -> int:
+    """Return the id that 16 random bytes lead to, the same each time."""
+    number: int = int.from_bytes(seed) % (2**ID_BITS - ID_MIN) + ID_MIN
+    return number
 
 
 class Records:
@@ -65,8 +71,26 @@ class Records:
 
     async def insert(self, kind: Kind, expected_object: ExpectedObject) -> Record:
         """Insert a pending row and return it. Raises `DatabaseUnavailable`, as every method here."""
+        try:
+            return await self._insert(kind, expected_object, new_id())
+        except IntegrityError:
+            # A random id exists already with a probability of 1 in 2**53; a second time it is a bug.
+            return await self._insert(kind, expected_object, new_id())
+
+    async def insert_once(self, kind: Kind, expected_object: ExpectedObject, seed: bytes) -> Record:
+        """Insert a pending row with the id of a seed; return it, or the row that has this id already."""
+        try:
+            return await self._insert(kind, expected_object, id_of(seed))
+        except IntegrityError:
+            found = await self.by_seed(seed)
+            if found is None:
+                raise
+            return found
+
+    async def _insert(self, kind: Kind, expected_object: ExpectedObject, row_id: int) -> Record:
         now = datetime.now(UTC)
         values = {
+            "id": row_id,
             "kind": kind,
             "user_id": expected_object.user_id,
             "key": expected_object.key,
@@ -81,18 +105,18 @@ class Records:
         }
 
         async def work(connection: AsyncConnection) -> Record:
-            row = insert(uploads).values(id=new_id(), **values).returning(*uploads.c)
+            row = insert(uploads).values(values).returning(*uploads.c)
             return _record((await connection.execute(row)).mappings().one())
 
-        try:
-            return await self.run(work)
-        except IntegrityError:
-            # A random id exists already with a probability of 1 in 2**53; a second time it is a bug.
-            return await self.run(work)
+        return await self.run(work)
 
     async def find(self, kind: Kind, row_id: int) -> Record | None:
         """Return the row with this id and kind, of any user."""
         return await self._one(uploads.c.id == row_id, uploads.c.kind == kind)
+
+    async def by_seed(self, seed: bytes) -> Record | None:
+        """Return the row that `insert_once` inserted with this seed."""
+        return await self._one(uploads.c.id == id_of(seed))
 
     async def by_key(self, key: str) -> Record | None:
         """Return the row for an object's key, of any kind."""
@@ -150,6 +174,10 @@ class Records:
     async def expire(self, record: Record) -> Record:
         """Settle a row whose time is over and whose object is missing."""
         return await self._settle(record, ("pending",), None, state="expired", updated_at=datetime.now(UTC))
+
+    async def renew(self, record: Record, ends_at: datetime) -> Record:
+        """Let an upload that S3 has not confirmed arrive until `ends_at`, also if its time was over."""
+        return await self._settle(record, UNSETTLED, state="pending", ends_at=ends_at, updated_at=datetime.now(UTC))
 
     async def claim(self, now: datetime, most: int) -> list[Record]:
         """Claim and return the `most` oldest pending rows whose time is over, exclusively for `SWEEP_LEASE_S`."""

@@ -87,18 +87,27 @@ def user_in(key: str, purpose: Purpose) -> str | None:
     return unquote(parts[names.index("{user}")].replace("~", "%"))
 
 
-def new_id(user_id: str) -> str:
-    """Return the user's tag and 128 random bits, in hexadecimal."""
-    return owner_tag(user_id) + secrets.token_hex(ID_BYTES)
+def new_id(user_id: str, seed: bytes | None = None) -> str:
+    """Return the user's tag and 128 bits, in hexadecimal: random ones, or the 16 bytes of `seed`."""
+    return owner_tag(user_id) + (secrets.token_bytes(ID_BYTES) if seed is None else seed).hex()
 
 
-def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filename: str = "", now: datetime) -> str:
-    """Return a new key for a purpose. If `ext` is empty, the pattern's dot is removed too.
+def make(
+    purpose: Purpose,
+    *,
+    user_id: str,
+    ext: str,
+    class_id: str = "",
+    filename: str = "",
+    now: datetime,
+    seed: bytes | None = None,
+) -> str:
+    """Return a key for a purpose: a new one, or the one of `seed` and the day. With `ext` empty it has no dot.
 
-    `filename` must have passed `check_filename`.
+    `filename` must have passed `check_filename`. `seed` has 16 bytes that cannot be guessed.
     """
     key = purpose.key.format(
-        id=new_id(user_id),
+        id=new_id(user_id, seed),
         yyyymmdd=now.astimezone(UTC).strftime("%Y%m%d") if "{yyyymmdd}" in purpose.key else "",
         user=segment(user_id),
         class_id=segment(class_id) if class_id else "",

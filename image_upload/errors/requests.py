@@ -35,6 +35,34 @@ class MethodNotAllowed(Problem):
     status, code, title = 405, "method-not-allowed", "Method not allowed"
 
 
+class InvalidIdempotencyKey(Problem):
+    """The header `Idempotency-Key` is neither a string in double quotes nor a word without; it is empty, longer than
+    255 characters, or there twice.
+
+    Send a new UUID for each upload, and the same one with each retry.
+    """
+
+    status, code, title = 400, "invalid-idempotency-key", "Invalid Idempotency-Key"
+
+
+class IdempotencyKeyReused(Problem):
+    """The `Idempotency-Key` has made a post or a file record already, from another request. Nothing was changed.
+
+    Send a new key with each new request. A retry must send the same fields.
+    """
+
+    status, code, title = 422, "idempotency-key-reused", "Idempotency-Key used for another request"
+
+
+class IdempotencyNotConfigured(Problem):
+    """In production the service has no `JWT_SECRET`, which an `Idempotency-Key` needs.
+
+    Its operator sets it. Until then leave the header out.
+    """
+
+    status, code, title = 503, "idempotency-not-configured", "Idempotency-Key not configured"
+
+
 class BodyTooLarge(Problem):
     """The body is larger than the route takes (`max_bytes`).
 

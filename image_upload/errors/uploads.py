@@ -175,9 +175,11 @@ class SizeMismatch(Problem):
 
 
 class AlreadyExists(Problem):
-    """With `ifNoneMatch`: there is an object under this key already. It was not touched.
+    """With `ifNoneMatch` or an `Idempotency-Key`: there is an object under this key already (`objectKey`, and the `id`
+    of its row). It was not touched.
 
-    Start a new upload, which gets a key of its own.
+    After a retry: the file is stored, and there is nothing left to do. Else start a new upload, which gets a key of its
+    own.
     """
 
     status, code, title = 412, "already-exists", "Object already exists"

@@ -40,6 +40,11 @@ refuses to read more than 4,300 digits.
 
 2^63 has 19 digits
 """
+IDEMPOTENCY_KEY_MAX_CHARS: Final = 255
+"""Above: 400 `invalid-idempotency-key`.
+
+our own choice; a UUID has 36
+"""
 FILENAME_MAX_CHARS: Final = 255
 """Above: 400 `invalid-filename`.
 

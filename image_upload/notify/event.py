@@ -19,7 +19,7 @@ _NAMESPACE: Final = UUID("5b0b61b6-7d8d-4a53-9d2e-3b9a4f5f0c11")
 class StoredFacts(NamedTuple):
     """What is known about a stored object. `sha256` is base64; `type` is the true type where it was checked.
 
-    `owner` is a user's id, None for an anonymous upload.
+    `owner` is a user's id, `anonymous`, or None where it is not known.
     """
 
     key: str

@@ -2,9 +2,9 @@
 
 import asyncio
 import re
-import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from image_upload.auth import permissions
 from image_upload.auth.principals import Principal
@@ -32,10 +32,10 @@ from image_upload.s3 import objects
 from image_upload.s3.bucket import PartUrls, Presigner
 from image_upload.s3.errors import S3Failure, map_s3_errors
 from image_upload.s3.multipart import UploadPart
-from image_upload.settings.auth import AuthSettings
 from image_upload.settings.storage import StorageSettings
 from image_upload.telemetry import audit
 from image_upload.uploads import tickets
+from image_upload.uploads.idempotency import already_stored
 from image_upload.uploads.plans import BegunUpload, MultipartPlan, PartPage, SignedRequest
 from image_upload.uploads.tickets import Ticket, TicketSigner
 from image_upload.uploads.validation import ValidatedUpload
@@ -64,18 +64,17 @@ class Completed(NamedTuple):
 
 
 class MultipartUploads:
-    """Begin, continue, complete and abort multipart uploads in one bucket. `auth` has the secret of their tickets."""
+    """Begin, continue, complete and abort multipart uploads in one bucket. Without `ticket_signer` none begins."""
 
-    def __init__(self, settings: StorageSettings, auth: AuthSettings, context: CompletionContext) -> None:
+    def __init__(
+        self, settings: StorageSettings, ticket_signer: TicketSigner | None, context: CompletionContext
+    ) -> None:
         self._context = context
         self._bucket = context.bucket
         self._expires_s = max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
-        secret = auth.jwt_secret.get_secret_value() if auth.jwt_secret else None
-        if secret is None and not auth.production:
-            # A secret of this process, for development only: its tickets end with it.
-            secret = secrets.token_hex()
-        previous = auth.jwt_previous_secret.get_secret_value().encode() if auth.jwt_previous_secret else None
-        self._ticket_signer = TicketSigner(secret.encode(), previous) if secret else None
+        self._ticket_signer = ticket_signer
+        # One request for a key at a time: the second finds the upload that the first one has begun.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def _tickets(self) -> TicketSigner:
@@ -97,7 +96,7 @@ class MultipartUploads:
         return tickets.check_time(ticket)
 
     async def begin(self, upload: ValidatedUpload, part_bytes: int) -> BegunUpload:
-        """Begin an upload in S3."""
+        """Begin an upload in S3; with `repeatable` return the one that is open already. Raises `AlreadyExists` then."""
         ticket_signer, spec = self._tickets, upload.spec
         ticket = Ticket(
             key=upload.key,
@@ -113,18 +112,35 @@ class MultipartUploads:
             recorded=upload.recorded,
             verified=upload.upload_key != upload.key,
         )
-        await self._context.quotas.reserve(ticket.key, upload.most_bytes, ticket.ends_at)
         # Storage class and encryption are set for the whole upload; parts do not repeat them.
         headers = upload.headers | self._bucket.storage_headers(upload.upload_key)
+        begin = self._new if spec.repeatable is None else self._agreed
+        ticket = ticket._replace(upload_id=await begin(ticket, upload.most_bytes, headers))
+        audit.record("mint", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
+        return BegunUpload(ticket, ticket_signer.issue(ticket))
+
+    async def _new(self, ticket: Ticket, most_bytes: int, headers: Mapping[str, str]) -> str:
+        await self._context.quotas.reserve(ticket.key, most_bytes, ticket.ends_at)
         try:
             async with map_s3_errors():
-                upload_id = await s3.create(self._bucket, ticket.upload_key, headers)
+                return await s3.create(self._bucket, ticket.upload_key, headers)
         except BaseException:
             await self._context.quotas.settle(ticket.key, None)
             raise
-        ticket = ticket._replace(upload_id=upload_id)
-        audit.record("mint", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
-        return BegunUpload(ticket, ticket_signer.issue(ticket))
+
+    async def _agreed(self, ticket: Ticket, most_bytes: int, headers: Mapping[str, str]) -> str:
+        """Return the id of the one upload to which all requests for this key lead; begin it if there is none.
+
+        A failure keeps the reservation: another of these requests may have been answered.
+        """
+        async with self._turns.setdefault(ticket.key, asyncio.Lock()), map_s3_errors():
+            open_ids = await s3.list_uploads(self._bucket, ticket.upload_key)
+            # Before gigabytes are sent again, which would be refused at their end.
+            for key in () if open_ids else dict.fromkeys((ticket.upload_key, ticket.key)):
+                if await objects.head(self._bucket, key) is not None:
+                    raise already_stored(ticket.key)
+            await self._context.quotas.reserve(ticket.key, most_bytes, ticket.ends_at)
+            return open_ids[0] if open_ids else await s3.create_agreed(self._bucket, ticket.upload_key, headers)
 
     async def plan(self, upload: ValidatedUpload, part_bytes: int, *, compact: bool) -> MultipartPlan:
         """Begin an upload of known size, and sign all requests that the client needs for it."""

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from image_upload.domain.purposes import Purpose
 from image_upload.s3.bucket import PartUrls, Validity
+from image_upload.uploads.idempotency import Repeatable
 from image_upload.uploads.tickets import Ticket
 
 Strategy = Literal["put", "post", "multipart", "proxy"]
@@ -19,6 +20,8 @@ class UploadSpec(NamedTuple):
     `metadata` None means none; a mapping, even an empty one, adds the standard metadata.
     `sha256` is the file's digest in hexadecimal or base64. `no_overwrite`: S3 refuses to replace an object.
     `expires_s` is the validity of a single request in seconds, None for the settings' own.
+    `repeatable`: the same request leads to the same key again. It goes together with `no_overwrite`: a second file for
+    which a client sends the same Idempotency-Key never replaces the first one.
     """
 
     content_type: str
@@ -30,6 +33,7 @@ class UploadSpec(NamedTuple):
     metadata: Mapping[str, str] | None = None
     no_overwrite: bool = False
     expires_s: int | None = None
+    repeatable: Repeatable | None = None
 
 
 class PutPlan(NamedTuple):

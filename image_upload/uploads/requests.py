@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from image_upload.auth.principals import Principal
 from image_upload.domain import checks
 from image_upload.limits import ACCEPTS_MAX, BATCH_MAX, MEMBERS_MAX, S3_PARTS_MAX
+from image_upload.uploads.idempotency import Repeatable
 from image_upload.uploads.plans import UploadSpec
 from image_upload.uploads.service import UploadService
 from image_upload.web.json_body import at_most
@@ -60,7 +61,9 @@ class UploadRequest(BaseModel):
     )
 
 
-def spec_of(wanted: UploadRequest, principal: Principal, upload_service: UploadService) -> UploadSpec:
+def spec_of(
+    wanted: UploadRequest, principal: Principal, upload_service: UploadService, repeatable: Repeatable | None
+) -> UploadSpec:
     """Return the request as a specification.
 
     Raises `ValidationFailed` for an unknown purpose, `ScopeMissing` for one whose scope the principal lacks, and
@@ -75,7 +78,8 @@ def spec_of(wanted: UploadRequest, principal: Principal, upload_service: UploadS
         user_id=principal.user_id,
         sha256=wanted.sha256,
         metadata=wanted.metadata,
-        no_overwrite=wanted.ifNoneMatch,
+        no_overwrite=wanted.ifNoneMatch or repeatable is not None,
+        repeatable=repeatable,
     )
 
 

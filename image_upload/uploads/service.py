@@ -1,5 +1,6 @@
 """The upload core: plan, begin, complete, abort. Protocols call it with values, and turn values into their answers."""
 
+import secrets
 from collections.abc import Sequence
 
 from image_upload.auth import permissions
@@ -8,14 +9,15 @@ from image_upload.completion.context import CompletionContext
 from image_upload.database.values import Kind, Record
 from image_upload.domain import checks
 from image_upload.domain.purposes import Purpose, Purposes
-from image_upload.errors import ValidationFailed
+from image_upload.errors import AlreadyExists, ValidationFailed
 from image_upload.settings.auth import AuthSettings
 from image_upload.settings.storage import StorageSettings
+from image_upload.uploads.idempotency import IdempotencyKeys, Repeatable, already_stored, check_repeated
 from image_upload.uploads.multipart import Completed, MultipartUploads, Progress
 from image_upload.uploads.plans import BegunUpload, PartPage, Plan, Strategy, UploadSpec
 from image_upload.uploads.single_put import SinglePutPlanner
 from image_upload.uploads.strategy import choose, part_length
-from image_upload.uploads.tickets import Ticket
+from image_upload.uploads.tickets import Ticket, TicketSigner
 from image_upload.uploads.validation import ValidatedUpload, validate
 
 
@@ -40,7 +42,13 @@ class UploadService:
         self._form_max_bytes = form_max_bytes
         self._sha256 = settings.s3_checksums == "sha256"
         self._single = SinglePutPlanner(settings, context.bucket, context.quotas)
-        self._multipart = MultipartUploads(settings, auth, context)
+        secret = auth.jwt_secret.get_secret_value().encode() if auth.jwt_secret else None
+        if secret is None and not auth.production:
+            # A secret of this process, for development only: its tickets end with it.
+            secret = secrets.token_bytes()
+        previous = auth.jwt_previous_secret.get_secret_value().encode() if auth.jwt_previous_secret else None
+        self._multipart = MultipartUploads(settings, TicketSigner(secret, previous) if secret else None, context)
+        self.idempotency_keys = IdempotencyKeys(secret)
         # Whether the store takes presigned forms.
         self.form_post = settings.s3_form_post
 
@@ -88,16 +96,39 @@ class UploadService:
     ) -> tuple[Plan, Record]:
         """Do as `plan` does, and add a pending row to the database, which `completion.confirm` settles.
 
-        Raises also `DatabaseNotConfigured`, `DatabaseUnavailable`.
+        A `repeatable` request has one row, which says the key of all its plans. Raises also `DatabaseNotConfigured`,
+        `DatabaseUnavailable`; for a repeated request `IdempotencyKeyReused`, `AlreadyExists`, `UploadRejected`.
         """
         records = self._context.database.records
         upload = self._validated(spec, strategy, recorded=True)
+        if spec.repeatable is not None:
+            return await self._plan_repeatable(kind, upload, spec.repeatable, strategy, compact=compact)
         plan = await self._plan(upload, strategy, compact=compact)
         try:
             return plan, await records.insert(kind, upload.expected(plan.ends_at))
         except BaseException:
             await self.release([plan])
             raise
+
+    async def _plan_repeatable(
+        self, kind: Kind, upload: ValidatedUpload, repeatable: Repeatable, strategy: Strategy, *, compact: bool
+    ) -> tuple[Plan, Record]:
+        records = self._context.database.records
+        record = await records.by_seed(repeatable.row_seed)
+        if record is None:
+            plan = await self._plan(upload, strategy, compact=compact)
+            promised = upload.expected(plan.ends_at)
+            record = await records.insert_once(kind, promised, repeatable.row_seed)
+            if record.expected_object == promised:
+                return plan, record
+            # Another request with this key came first.
+        key = check_repeated(record, upload.spec.user_id, repeatable)
+        upload = upload._replace(key=key, upload_key=self._context.arrivals.upload_key(key))
+        try:
+            plan = await self._plan(upload, strategy, compact=compact)
+        except AlreadyExists:
+            raise already_stored(upload.key, id=record.id) from None
+        return plan, await records.renew(record, plan.ends_at)
 
     def _validated(self, spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) -> ValidatedUpload:
         upload = validate(spec, strategy, recorded=recorded)
@@ -115,9 +146,12 @@ class UploadService:
                 part_bytes = part_length(upload.spec.size_bytes or 0)
                 return await self._multipart.plan(upload, part_bytes, compact=compact)
 
-    async def release(self, plans: Sequence[Plan]) -> None:
-        """Release the quota of plans that were not returned to the client."""
-        for plan in plans:
+    async def release(self, plans: Sequence[Plan], repeatable: Repeatable | None = None) -> None:
+        """Release the quota of plans that were not returned to the client.
+
+        Those of a `repeatable` request keep it until they end: an earlier answer may have had the same.
+        """
+        for plan in plans if repeatable is None else ():
             await self._context.quotas.settle(plan.key, None)
 
     async def begin(self, spec: UploadSpec, part_bytes: int) -> BegunUpload:

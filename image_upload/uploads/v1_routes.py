@@ -12,7 +12,7 @@ from image_upload.domain.purposes import USER_FILE, Purposes
 from image_upload.limits import MULTIPART_URL_EXPIRES_S
 from image_upload.uploads.plans import PutPlan, UploadSpec
 from image_upload.uploads.requests import ImageRequest
-from image_upload.uploads.routes import SIGNED_IN, SPEC_PROBLEMS
+from image_upload.uploads.routes import RECORD_REPEAT_PROBLEMS, SIGNED_IN, SPEC_PROBLEMS, repeatable_of
 from image_upload.uploads.service import UploadService
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import read_json
@@ -87,20 +87,27 @@ def router(
             errors.CredentialsUnavailable,
             errors.QuotaExceeded,
             errors.DatabaseUnavailable,
+            *RECORD_REPEAT_PROBLEMS,
             answer="uploads.schemas:FileUrl",
+            repeatable=True,
         ),
     )
     async def file_upload_url(
         filename: Annotated[str, Query(description="The bare file name, in any script.", examples=["보고서.pdf"])],
+        request: Request,
         principal: caller,
     ) -> JSONResponse:
         """Valid for an hour. The PUT must send `headers`: the type, and `If-None-Match` if the file is recorded."""
+        fields = {"filename": filename}
+        repeatable = repeatable_of(request, "POST /files/upload-url", fields, principal, upload_service)
         spec = UploadSpec(
             filename=filename,
             content_type="application/octet-stream",
             purpose=USER_FILE,
             user_id=principal.user_id,
+            no_overwrite=repeatable is not None,
             expires_s=MULTIPART_URL_EXPIRES_S,
+            repeatable=repeatable,
         )
         recorded = {}
         if upload_service.keeps_records:

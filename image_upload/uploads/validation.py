@@ -67,6 +67,14 @@ def validate(spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) ->
             spec.metadata, user_id=spec.user_id, filename=filename, content_type=spec.content_type, now=now
         )
     class_id = checks.class_id(purpose, spec.metadata or {})
-    key = keys.make(purpose, user_id=spec.user_id, ext=ext, class_id=class_id, filename=filename or "", now=now)
+    key = keys.make(
+        purpose,
+        user_id=spec.user_id,
+        ext=ext,
+        class_id=class_id,
+        filename=filename or "",
+        now=now,
+        seed=None if spec.repeatable is None else spec.repeatable.object_seed,
+    )
     most_bytes = min(purpose.max_bytes, carries_bytes) if spec.size_bytes is None else spec.size_bytes
     return ValidatedUpload(spec, key, key, headers, most_bytes, sha256, recorded)

@@ -15,7 +15,10 @@ class Quotas(Protocol):
     enabled: ClassVar[bool]
 
     async def reserve(self, key: str, most_bytes: int, ends_at: datetime) -> None:
-        """Reserve quota for a file under this key, which may be stored until `ends_at`. Raises `QuotaExceeded`."""
+        """Reserve quota for a file under this key, which may be stored until `ends_at`. Raises `QuotaExceeded`.
+
+        A reservation that is open under the key only gets the later end.
+        """
 
     async def settle(self, key: str, stored_bytes: int | None, *, is_over: bool = False) -> None:
         """Count the bytes that S3 has under the key; None releases the quota. Safe to repeat; never fails.

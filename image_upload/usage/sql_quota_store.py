@@ -8,10 +8,10 @@ https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
-from sqlalchemy import ColumnElement, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Table, and_, delete, exists, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,11 +28,11 @@ _TOTAL: Final = "total"
 
 
 class _NoRoom(Exception):
-    """Roll back a reservation: the total leaves no room for it."""
+    """Roll back a reservation: the day or the total leaves no room for it."""
 
     def __init__(self, held: Usage) -> None:
         super().__init__()
-        self.held = TotalUsage(*held)
+        self.held = held
 
 
 class SqlQuotaStore:
@@ -62,23 +62,25 @@ class SqlQuotaStore:
             "ends_at": datetime.fromtimestamp(ends_at_s, UTC),
         }
 
-        async def work(connection: AsyncConnection) -> Usage | bool:
-            if allowance.is_set:
-                held = await _take(connection, account, size_bytes, allowance)
-                if held is not None:
-                    return held
-                await connection.execute(insert(quota_reservations).values(**file, day=account.day))
-            if self._total.is_set:
-                held = await _take(connection, UsageDay(_TOTAL, account.owner), size_bytes, self._total)
-                if held is not None:
-                    raise _NoRoom(held)
-                await connection.execute(insert(quota_files).values(**file, stored=False))
+        parts = (
+            (quota_reservations, {**file, "day": account.day}, account, allowance, Usage),
+            (quota_files, {**file, "stored": False}, UsageDay(_TOTAL, account.owner), self._total, TotalUsage),
+        )
+
+        async def work(connection: AsyncConnection) -> bool:
+            for table, row, of, most, usage in parts:
+                if most.is_set and await _open(connection, table, row):
+                    held = await _take(connection, of, size_bytes, most)
+                    if held is not None:
+                        raise _NoRoom(usage(*held))
             return True
 
         async def question() -> Usage | bool:
             try:
                 return await self._attempt(work)
             except _NoRoom as full:
+                if not isinstance(full.held, TotalUsage):
+                    return full.held
                 if not await self._attempt(lambda connection: _end_kept(connection, account.owner)):
                     return full.held
             try:
@@ -171,12 +173,23 @@ class SqlQuotaStore:
         try:
             return await self._run(work, QUOTA_ATTEMPTS)
         except IntegrityError:
-            # Two processes inserted the first reservation of a day; the second attempt finds the row.
+            # Two processes inserted the first reservation of a day, or of a key; the second attempt finds the row.
             return await self._run(work, QUOTA_ATTEMPTS)
 
     async def _ask(self, owner: str, question: Callable[[], Awaitable[Answer]]) -> Answer | None:
         async with self._turns.setdefault(owner, asyncio.Lock()):
             return await self._store.ask(question)
+
+
+async def _open(connection: AsyncConnection, table: Table, values: dict[str, Any]) -> bool:
+    """Insert the row of an open plan; return False if its key has one, which then gets the new end."""
+    has_one = exists().where(table.c.key == values["key"])
+    row = select(*(literal(value, table.c[name].type) for name, value in values.items())).where(~has_one)
+    new = insert(table).from_select(list(values), row).returning(table.c.id)
+    if (await connection.execute(new)).one_or_none() is not None:
+        return True
+    await connection.execute(update(table).where(table.c.key == values["key"]).values(ends_at=values["ends_at"]))
+    return False
 
 
 async def _take(connection: AsyncConnection, account: UsageDay, size_bytes: int, allowance: Allowance) -> Usage | None:

@@ -35,6 +35,7 @@ PROMISES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "encryption": ("the encryption of an object that was sent for AES256", "AES256"),
         "kms": ("a PUT to be encrypted with a key of KMS", "200"),
         "kept-checksum": ("the SHA-256 of an object that was sent with one", "the SHA-256"),
+        "upload-order": ("uploads of one key that began within a second", "oldest first"),
         "complete-once": ("completing with If-None-Match onto an object", "412 PreconditionFailed"),
     }
 )
@@ -74,6 +75,7 @@ GAPS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "double-slash": "one slash",
             "control-character": "U+FFFD",
             "kms": "500 InternalError",
+            "upload-order": "by id",
         },
         "ceph": {
             "unsigned-header": "2xx",

@@ -10,6 +10,18 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
         "허용되지 않는 메서드",
         "경로는 있지만 이 메서드를 쓸 수 없습니다. `Allow` 헤더를 확인하세요.",
     ),
+    "invalid-idempotency-key": (
+        "잘못된 Idempotency-Key",
+        "`Idempotency-Key`는 1~255자의 문자열 하나여야 합니다. 업로드마다 새 UUID를, 재시도에는 같은 값을 보내세요.",
+    ),
+    "idempotency-key-reused": (
+        "다른 요청에 쓰인 Idempotency-Key",
+        "같은 `Idempotency-Key`가 다른 내용의 요청에 이미 쓰였습니다. 새 요청에는 새 키를 보내세요.",
+    ),
+    "idempotency-not-configured": (
+        "Idempotency-Key가 설정되지 않음",
+        "`Idempotency-Key`에 필요한 `JWT_SECRET`이 없습니다. 운영자가 설정할 때까지 이 헤더 없이 보내세요.",
+    ),
     "body-too-large": (
         "요청 본문이 너무 큼",
         "이 경로가 받는 크기(`max_bytes`)를 넘었습니다. `POST /uploads`로 URL을 발급받아 S3로 직접 보내세요.",
@@ -142,7 +154,7 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "already-exists": (
         "이미 있는 객체",
-        "이 키의 객체가 이미 있으며, 덮어쓰지 않는 조건으로 발급된 업로드입니다.",
+        "이 키의 객체가 이미 있으며, 덮어쓰지 않는 조건으로 발급된 업로드입니다. 재시도였다면 저장된 것입니다.",
     ),
     "not-a-form": (
         "폼이 아님",

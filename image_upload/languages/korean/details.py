@@ -36,6 +36,9 @@ DETAILS: Final[Mapping[str, str]] = {
     "There is an object under this key, and it is not overwritten. Start a new upload.": (
         "이 키의 객체가 이미 있으며 덮어쓰지 않습니다. 새 업로드를 시작해 주세요."
     ),
+    "The file of this Idempotency-Key is stored already. For another file, send a new key.": (
+        "이 Idempotency-Key의 파일은 이미 저장되어 있습니다. 다른 파일에는 새 키를 보내 주세요."
+    ),
     "The plans of so many files do not fit one answer. Send fewer at a time.": (
         "파일이 너무 많아 한 번에 응답할 수 없습니다. 파일 수를 줄여 나누어 보내 주세요."
     ),
