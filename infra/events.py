@@ -109,7 +109,9 @@ def event_conditions() -> dict[str, Any]:
     """Return the conditions: what is told of arrivals, what verifies them, and whether there is a clock."""
     return {
         "HasDatabase": _is("Database", "true"),
-        "TellsOfArrivals": Tag("!Or", [_holds("HasDatabase"), Tag("!Not", [_is("WebhookUrl", "")]), _holds("HasEventBus")]),
+        "TellsOfArrivals": Tag(
+            "!Or", [_holds("HasDatabase"), Tag("!Not", [_is("WebhookUrl", "")]), _holds("HasEventBus")]
+        ),
         "TakesEvents": Tag("!And", [_holds("TellsOfArrivals"), _holds("IsLive")]),
         "Publishes": _is("Verify", "publish"),
         "Verifies": Tag("!And", [_holds("Publishes"), _holds("IsLive")]),
