@@ -42,7 +42,14 @@ def create_app(settings: Settings) -> Service:
             # Routers are tried in this order, and most requests are for minting.
             uploads(upload_service, principal),
             library(settings.auth, context, principal),
-            forms(settings.proxy, context, principal, address_of=address, front_ends=settings.front_ends),
+            forms(
+                settings.proxy,
+                context,
+                principal,
+                authorization=upload_service.authorization,
+                address_of=address,
+                front_ends=settings.front_ends,
+            ),
             health(settings.service, bucket),
             records(context, upload_service, principal),
             accounts(settings.sign_in, settings.auth, context.database, principal),

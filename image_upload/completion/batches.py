@@ -113,6 +113,8 @@ async def finished(context: CompletionContext, key: str) -> str:
     confirmation = await confirm(context, key, is_news=True)
     if confirmation.record is not None:
         return confirmation.record.state
+    if confirmation.fault is not None:
+        return "rejected"
     return CHECKING if confirmation.is_checking else UNKNOWN
 
 

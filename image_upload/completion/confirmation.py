@@ -92,9 +92,10 @@ async def confirm(
     """Ask S3 once about a key, verify the object, and settle its row and quota. Safe to repeat, also concurrently.
 
     `record` is the key's row, if the caller has it; `allowed` is the size that the caller's ticket allows; `found` is
-    the object, if S3 has just described it. An object that is not as expected is removed, and its row rejected. If S3
-    has no object, nothing changes; but with `is_over`, when none can come any more, the row expires and its quota is
-    released. `is_news`: the caller learns that the object is there, so the application is told even if it has no row.
+    the object, if S3 has just described it. An object that is not as expected, or larger than its key allows, is
+    removed, and its row rejected. If S3 has no object, nothing changes; but with `is_over`, when none can come any
+    more, the row expires and its quota is released. `is_news`: the caller learns that the object is there, so the
+    application is told even if it has no row.
 
     Raises `StorageDenied`, `StorageUnavailable`, `StorageTimedOut`; with row="required" `DatabaseUnavailable`.
     """
@@ -104,7 +105,7 @@ async def confirm(
     if context.arrivals.takes(key):
         return await _confirm_arrival(context, key, record, row, allowed, is_over=is_over, is_news=is_news)
     if found is None:
-        if _is_settled(context, record, allowed, is_news=is_news):
+        if _is_settled(context, key, record, allowed, is_news=is_news):
             return Confirmation(None, record)
         async with map_s3_errors():
             # Only a row expects a SHA-256, and asking for it takes kms:Decrypt under SSE-KMS.
@@ -185,13 +186,16 @@ async def confirm_record(context: Context, record: Record, *, is_over: bool = Fa
     return (await confirm(context, record.expected_object.key, record=record, is_over=is_over)).record or record
 
 
-def _is_settled(context: Context, record: Record | None, allowed: AllowedSize | None, *, is_news: bool) -> bool:
+def _is_settled(
+    context: Context, key: str, record: Record | None, allowed: AllowedSize | None, *, is_news: bool
+) -> bool:
     """Return whether S3 need not be asked: the caller needs no object, and nothing can change or be told."""
     if allowed is not None:
         return False
     if record is not None:
         return record.state == "stored"
-    return not context.quotas.enabled and not (is_news and context.notifier.enabled)
+    is_told = is_news and context.notifier.enabled
+    return not context.quotas.enabled and not is_told and keys.max_bytes_in(key) is None
 
 
 async def _settle_missing(
@@ -241,7 +245,10 @@ async def _settle(
             fault = record.fault
         elif record.state == "stored":
             fault = None
-    await context.quotas.settle(keys.published(found.key), found.size_bytes if fault is None else None, is_over=is_over)
+    # While a presigned URL can store another file, what was removed keeps its reservation.
+    if fault is None or is_over:
+        counted = found.size_bytes if fault is None else None
+        await context.quotas.settle(keys.published(found.key), counted, is_over=is_over)
     await news.send()
     return Confirmation(found, record, fault)
 
@@ -298,6 +305,9 @@ async def _mismatch(
     if allowed is not None and (
         allowed.exact_bytes not in (None, found.size_bytes) or found.size_bytes > allowed.max_bytes
     ):
+        return "size"
+    max_bytes = keys.max_bytes_in(found.key)
+    if max_bytes is not None and found.size_bytes > max_bytes:
         return "size"
     if expected is None:
         return None

@@ -50,7 +50,7 @@ class CompletionContext:
         self.bucket = Bucket(settings.storage)
         self.arrivals = Arrivals(self.bucket, settings.verification)
         self.database = Database(settings.database)
-        self.quotas = quotas_of(settings.usage, self.database, self._confirm_end, self.bucket.kept_days)
+        self.quotas = quotas_of(settings.usage, self.database, self._confirm_end, self.bucket.purposes)
         self.notifier = notifier_of(settings.notify, self.database)
         self._auth = settings.auth
 

@@ -16,6 +16,7 @@ from image_upload.completion import batches
 from image_upload.completion.context import CompletionContext
 from image_upload.completion.object_events import NotFromS3, created
 from image_upload.completion.sweep import FAILED, sweep
+from image_upload.domain import keys
 from image_upload.errors import Problem
 from image_upload.limits import LAMBDA_DEADLINE_MARGIN_S
 from image_upload.outbound import deadline
@@ -46,17 +47,22 @@ async def _receive(event: Mapping[str, Any], invocation: Any, context: Completio
     within_s = invocation.get_remaining_time_in_millis() / 1000 - LAMBDA_DEADLINE_MARGIN_S
     match event:
         case {"source": "aws.events" | "aws.scheduler", "detail-type": "Scheduled Event"}:
-            keys = None
+            created_keys = None
         case {"Records": [{"eventSource": "aws:sqs"}, *_] as records}:
             if (messages := batches.messages_of(records)) is None:
                 raise UnknownEvent(_EXPECTED)
             return await batches.settle(messages, context, within_s)
         case _:
-            keys = _keys_of(event, context.bucket.name)
+            created_keys = _keys_of(event, context.bucket.name)
     if not context.takes_events:
-        log.info("an event came, and there is nothing to do with it: set DATABASE_URL or VERIFY, or remove the trigger")
-        return {}
-    tally = await sweep(context, within_s) if keys is None else await _confirm_all(context, keys)
+        # Then only an object whose size S3 did not enforce needs a look.
+        created_keys = [each for each in created_keys or () if keys.max_bytes_in(each) is not None]
+        if not created_keys:
+            log.info(
+                "an event came, and there is nothing to do with it: set DATABASE_URL or VERIFY, or remove the trigger"
+            )
+            return {}
+    tally = await sweep(context, within_s) if created_keys is None else await _confirm_all(context, created_keys)
     log.info("event", extra={"fields": dict(tally)})
     if tally[FAILED]:
         raise Incomplete(f"{tally[FAILED]} of {tally.total()} records could not be settled. The log says why.")
@@ -81,9 +87,9 @@ def _keys_of(event: Mapping[str, Any], own: str) -> list[str]:
     return found
 
 
-async def _confirm_all(context: CompletionContext, keys: list[str]) -> Counter[str]:
+async def _confirm_all(context: CompletionContext, created_keys: list[str]) -> Counter[str]:
     tally: Counter[str] = Counter()
-    for key in keys:
+    for key in created_keys:
         try:
             tally[await batches.finished(context, key)] += 1
         except Problem as problem:

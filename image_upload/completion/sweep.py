@@ -1,6 +1,6 @@
 """The sweep: confirm pending rows whose time is over, and arrivals that no event and no client has confirmed.
 
-Rows without an object expire.
+Rows without an object expire. Old quotas are deleted.
 """
 
 import asyncio
@@ -31,8 +31,9 @@ async def sweep(
 
     Return their number by state.
 
-    Rows that could not be settled (S3 or the database failed) count as `failed` and stay pending for a later sweep. Any
-    number of sweeps may run at once. Raises `DatabaseUnavailable`.
+    Then delete what the quotas keep of days that are over. Rows that could not be settled (S3 or the database failed)
+    count as `failed` and stay pending for a later sweep. Any number of sweeps may run at once. Raises
+    `DatabaseUnavailable`.
     """
     tally: Counter[str] = Counter()
     until = time.monotonic() + within_s
@@ -47,6 +48,8 @@ async def sweep(
                     report(tally)
                 if set(outcomes) == {FAILED}:
                     break  # S3 is down, so the next ones would fail too
+            while await context.quotas.prune():
+                pass  # another batch
     except TimeoutError:
         log.info("the sweep's time was over before its work", extra={"fields": dict(tally)})
     deliveries = await context.notifier.retry_due(until - time.monotonic())

@@ -177,7 +177,8 @@ class Records:
 
     async def renew(self, record: Record, ends_at: datetime) -> Record:
         """Let an upload that S3 has not confirmed arrive until `ends_at`, also if its time was over."""
-        return await self._settle(record, UNSETTLED, state="pending", ends_at=ends_at, updated_at=datetime.now(UTC))
+        now = datetime.now(UTC)
+        return await self._settle(record, UNSETTLED, None, state="pending", ends_at=ends_at, updated_at=now)
 
     async def claim(self, now: datetime, most: int) -> list[Record]:
         """Claim and return the `most` oldest pending rows whose time is over, exclusively for `SWEEP_LEASE_S`."""

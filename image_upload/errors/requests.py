@@ -218,7 +218,8 @@ class TooManyRequests(Problem):
 
 
 class QuotaExceeded(TooManyRequests):
-    """The user may store no more bytes or files today, or none in total (`left_bytes`, `left_files`; null: no limit).
+    """The user may store no more bytes or files today, or none in total (`left_bytes`, `left_files`; null: no limit),
+    or begin no more uploads of a purpose today.
     What was minted and not sent counts for its time.
 
     Wait until `resets_at`, or send less; where it is null, delete files. Give up uploads that you will not finish:
@@ -235,6 +236,24 @@ class RateLimitUnavailable(Problem):
     """
 
     status, code, title = 503, "rate-limit-unavailable", "Rate limit unavailable"
+
+
+class UploadRefused(Problem):
+    """The check of uploads that the operator has written (`AUTHORIZE`) does not allow this one; the detail says why.
+
+    Do what the detail says, or ask the operator.
+    """
+
+    status, code, title = 403, "upload-refused", "Upload refused"
+
+
+class AuthorizationUnavailable(Problem):
+    """The operator's own check of uploads (`AUTHORIZE`) failed, or did not answer in time. Nothing was stored.
+
+    Try again later. The operator finds the reason in the log.
+    """
+
+    status, code, title = 503, "authorization-unavailable", "Authorization unavailable"
 
 
 # --- What comes as a form -------------------------------------------------------------------------

@@ -28,7 +28,7 @@ class EmptyFile(Problem):
 
 
 class FileTooLarge(Problem):
-    """`size` is above what the purpose takes (`max_bytes`).
+    """`size` is above what the purpose takes (`max_bytes`), or a file that came without a size is, and was removed.
 
     Make the file smaller, or choose another purpose.
     """

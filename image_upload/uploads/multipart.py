@@ -11,9 +11,9 @@ from image_upload.auth.principals import Principal
 from image_upload.completion.confirmation import AllowedSize, RowPolicy, confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.completion.rejection import rejection
+from image_upload.domain import checks
 from image_upload.errors import (
     AlreadyExists,
-    FileTooLarge,
     PartsInvalid,
     PartsRefused,
     SizeMismatch,
@@ -147,7 +147,7 @@ class MultipartUploads:
         ticket, text = await self.begin(upload, part_bytes)
         presigner = await self._presigner()
         query = {"uploadId": ticket.upload_id}
-        complete = completion_headers(ticket)
+        complete = completion_headers(ticket.size_bytes, no_overwrite=ticket.no_overwrite)
         return MultipartPlan(
             ticket=ticket,
             ticket_text=text,
@@ -216,17 +216,32 @@ class MultipartUploads:
         upload is lost.
         """
         async with map_s3_errors():
-            if parts is None:
+            size_bytes = ticket.size_bytes
+            if parts is None or size_bytes is None:
                 sent = await self._parts(ticket)
                 if sent is None:
                     return await self._confirmed(ticket)
-                parts = [(part.number, part.etag) for part in sent]
+                parts = [(part.number, part.etag) for part in sent] if parts is None else parts
+                if size_bytes is None:
+                    size_bytes = await self._check_sum(ticket, sent, {number for number, _ in parts})
             listed = _check_parts(parts, ticket)
+            headers = completion_headers(size_bytes, no_overwrite=ticket.no_overwrite)
             try:
-                await s3.complete(self._bucket, ticket.upload_key, ticket.upload_id, listed, completion_headers(ticket))
+                await s3.complete(self._bucket, ticket.upload_key, ticket.upload_id, listed, headers)
             except S3Failure as failure:
                 return await self._confirmed_after(failure, ticket)
         return await self._confirmed(ticket)
+
+    async def _check_sum(self, ticket: Ticket, sent: Sequence[UploadPart], numbers: set[int]) -> int:
+        """Return the size of the object that these parts make. Abort the upload and raise `FileTooLarge` if too large.
+
+        Their lengths were not signed. S3 then completes to this size only, in case a part is replaced meanwhile.
+        """
+        size_bytes = sum(part.size_bytes or 0 for part in sent if part.number in numbers)
+        if size_bytes > ticket.max_bytes:
+            await self.abort(ticket)
+            raise checks.too_large(size_bytes, ticket.max_bytes)
+        return size_bytes
 
     async def abort(self, ticket: Ticket) -> None:
         """Abort the upload and delete its parts. A finished object stays and counts. Raises `UploadNotFound`."""
@@ -299,15 +314,15 @@ class MultipartUploads:
         return Completed(ticket.key, stored.size_bytes, stored.etag, self._bucket.cdn_url(ticket.key))
 
 
-def completion_headers(ticket: Ticket) -> dict[str, str]:
+def completion_headers(size_bytes: int | None, *, no_overwrite: bool) -> dict[str, str]:
     """Return the headers to sign into CompleteMultipartUpload, so that S3 checks length and overwriting.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
     """
     headers = {}
-    if ticket.size_bytes is not None:
-        headers["x-amz-mp-object-size"] = str(ticket.size_bytes)
-    if ticket.no_overwrite:
+    if size_bytes is not None:
+        headers["x-amz-mp-object-size"] = str(size_bytes)
+    if no_overwrite:
         headers["If-None-Match"] = "*"
     return headers
 
@@ -331,11 +346,7 @@ def _check_length(ticket: Ticket, stored_bytes: int) -> None:
             stored_bytes=stored_bytes,
         )
     if stored_bytes > ticket.max_bytes:
-        raise FileTooLarge(
-            "The file has {size}; its purpose takes at most {limit}. It is not kept. Send a smaller one.",
-            facts={"size": human_bytes(stored_bytes, up=True), "limit": human_bytes(ticket.max_bytes)},
-            max_bytes=ticket.max_bytes,
-        )
+        raise checks.too_large(stored_bytes, ticket.max_bytes)
 
 
 def _check_number(number: int, ticket: Ticket) -> None:

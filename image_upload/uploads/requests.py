@@ -31,12 +31,14 @@ class UploadRequest(BaseModel):
         description="Its media type; the upload must carry exactly the one in `headers`. Empty, as browsers have it "
         "for types they do not know: the one that the purpose takes under the name's extension."
     )
-    size: int = Field(
+    size: int | None = Field(
+        None,
         # 0 is 400 empty-file. Above S3's own limit there is no upload at all; below, the purpose decides.
         ge=0,
         lt=2**63,
         strict=True,
-        description="Its size in bytes; S3 refuses a body of any other length.",
+        description="Its size in bytes; S3 refuses a body of any other length. Leave it out if it is not known yet: "
+        "then accept `post`, whose form holds the file to the purpose's limit.",
     )
     purpose: str | None = Field(
         None,
@@ -75,7 +77,7 @@ def spec_of(
         content_type=checks.content_type(purpose, wanted.contentType, wanted.filename),
         size_bytes=wanted.size,
         purpose=purpose,
-        user_id=principal.user_id,
+        principal=principal,
         sha256=wanted.sha256,
         metadata=wanted.metadata,
         no_overwrite=wanted.ifNoneMatch or repeatable is not None,

@@ -22,6 +22,8 @@ from image_upload.web.json_body import read_json
 from image_upload.web.routing import DirectRoute, Routes, documented
 
 SIGNED_IN = (errors.TokenMissing, errors.TokenInvalid)
+# Of the operator's own check, wherever an upload is planned.
+AUTHORIZATION = (errors.UploadRefused, errors.AuthorizationUnavailable)
 SPEC_PROBLEMS = (
     errors.EmptyFile,
     errors.FileTooLarge,
@@ -30,6 +32,7 @@ SPEC_PROBLEMS = (
     errors.InvalidMetadata,
     *SIGNED_IN,
     errors.ScopeMissing,
+    *AUTHORIZATION,
     errors.ValidationFailed,
     errors.BodyTooLarge,
     errors.CredentialsUnavailable,
@@ -143,6 +146,7 @@ def _batch_route(routes: APIRouter, upload_service: UploadService, caller: Any) 
         openapi_extra=documented(
             errors.BatchRefused,
             *SIGNED_IN,
+            errors.AuthorizationUnavailable,
             errors.ValidationFailed,
             errors.BodyTooLarge,
             errors.CredentialsUnavailable,

@@ -11,13 +11,20 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
-from sqlalchemy import ColumnElement, Table, and_, delete, exists, insert, literal, select, update
+from sqlalchemy import ColumnElement, Table, and_, delete, exists, insert, literal, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from image_upload.database.records import Records, new_id
 from image_upload.database.tables import quota_files, quota_reservations, quota_usage
-from image_upload.limits import DATABASE_CONNECTIONS, DATABASE_TIMEOUT_S, QUOTA_ATTEMPTS, QUOTA_GRACE_S, QUOTA_KEEP_S
+from image_upload.limits import (
+    DATABASE_CONNECTIONS,
+    DATABASE_TIMEOUT_S,
+    QUOTA_ATTEMPTS,
+    QUOTA_GRACE_S,
+    QUOTA_KEEP_S,
+    QUOTA_PRUNE_BATCH,
+)
 from image_upload.usage.quota_store import Allowance, TotalUsage, Usage, UsageDay
 from image_upload.usage.shared_store import SharedStore
 
@@ -169,6 +176,26 @@ class SqlQuotaStore:
 
         return await self._ask(account.owner, lambda: self._attempt(work))
 
+    async def prune(self, today: str) -> bool:
+        """Delete a batch of days that are no longer read, with their reservations; return whether there was any.
+
+        `today` is a day such as 2026-11-20. Raises `DatabaseUnavailable`.
+        """
+        # An index leads to these rows: by the day to the accounts, by the owner to the reservations.
+        day, owner = quota_usage.c.day, quota_usage.c.owner
+        oldest = _oldest_kept(today)
+        batch = select(day, owner).where(day < oldest).order_by(day, owner).limit(QUOTA_PRUNE_BATCH)
+
+        async def work(connection: AsyncConnection) -> bool:
+            found = [(row.day, row.owner) for row in (await connection.execute(batch)).all()]
+            if found:
+                of_owners = quota_reservations.c.owner.in_({account[1] for account in found})
+                await connection.execute(delete(quota_reservations).where(of_owners, quota_reservations.c.day < oldest))
+                await connection.execute(delete(quota_usage).where(tuple_(day, owner).in_(found)))
+            return bool(found)
+
+        return await self._run(work, QUOTA_ATTEMPTS)
+
     async def _attempt(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
         try:
             return await self._run(work, QUOTA_ATTEMPTS)
@@ -216,7 +243,7 @@ async def _take(connection: AsyncConnection, account: UsageDay, size_bytes: int,
 async def _begin(connection: AsyncConnection, account: UsageDay, size_bytes: int) -> None:
     """Insert the row of a day with its first file, and delete what the user has of days that are no longer read."""
     if account.day != _TOTAL:
-        oldest = (date.fromisoformat(account.day) - timedelta(seconds=QUOTA_KEEP_S)).isoformat()
+        oldest = _oldest_kept(account.day)
         for table in (quota_reservations, quota_usage):
             await connection.execute(delete(table).where(table.c.owner == account.owner, table.c.day < oldest))
     await connection.execute(insert(quota_usage).values(**account._asdict(), held_bytes=size_bytes, held_files=1))
@@ -240,6 +267,11 @@ async def _release(connection: AsyncConnection, which: ColumnElement[bool]) -> b
     if rows:
         await _correct(connection, UsageDay(_TOTAL, rows[0].owner), -sum(row.size for row in rows), -len(rows))
     return bool(rows)
+
+
+def _oldest_kept(today: str) -> str:
+    """Return the first day whose rows are kept. `total` comes behind every day."""
+    return (date.fromisoformat(today) - timedelta(seconds=QUOTA_KEEP_S)).isoformat()
 
 
 def _ends_before() -> datetime:

@@ -154,6 +154,7 @@ class Arrivals:
 
     async def _publish(self, key: str, arrival: StoredObject, inspection: "Inspection") -> Outcome:
         bucket = self._bucket
+        # Other stores ignore the condition of the copy on its key.
         if not bucket.copies_once and (before := await objects.head(bucket, key)) is not None:
             await objects.delete(bucket, arrival.key, etag=arrival.etag)
             return _published(before)
@@ -164,7 +165,7 @@ class Arrivals:
         headers |= bucket.storage_headers(key)
         try:
             if inspection.replacement is None:
-                etag, size_bytes = await copies.copy(bucket, arrival, key, headers), arrival.size_bytes
+                etag, size_bytes = await self._copy(key, arrival, headers), arrival.size_bytes
             else:
                 etag, size_bytes = await self._put(key, inspection.replacement, headers), len(inspection.replacement)
         except S3Failure as failure:
@@ -186,6 +187,17 @@ class Arrivals:
             outcome = Published(stored, now=True)
         await objects.delete(bucket, arrival.key, etag=arrival.etag)
         return outcome
+
+    async def _copy(self, key: str, arrival: StoredObject, headers: dict[str, str]) -> str:
+        """Copy exactly what was looked at. Raises `S3Failure` 412 if the arrival was replaced since."""
+        etag = await copies.copy(self._bucket, arrival, key, headers)
+        if not self._bucket.copies_once:
+            # Such stores ignore the condition on the source, too. What was copied in place of it does not stay.
+            now = await objects.head(self._bucket, arrival.key)
+            if now is not None and now.etag != arrival.etag:
+                await objects.delete(self._bucket, key, etag=etag)
+                raise S3Failure("CopyObject", 412)
+        return etag
 
     async def _put(self, key: str, data: bytes, headers: dict[str, str]) -> str:
         once = {**headers, "If-None-Match": "*"}

@@ -92,7 +92,7 @@ async def opened(environ: dict[str, str], s3: S3) -> AsyncIterator[DailyQuotas]:
 
     settings = load(GIVEN | environ)
     database = Database(settings.database)
-    quotas = DailyQuotas(settings.usage, database, confirm, lambda key: 7 if key.startswith("chat/") else None)
+    quotas = DailyQuotas(settings.usage, database, confirm, settings.storage.purposes)
     try:
         yield quotas
     finally:
