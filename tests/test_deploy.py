@@ -395,13 +395,15 @@ RULE = """\
 def deployed_before(tools: Path) -> str:
     """The template of a stack that had more purposes: `letters`, and `scan` in another folder. Its path."""
     text = PATH.read_text(encoding="utf-8")
-    (right,) = (line for line in text.splitlines(keepends=True) if RIGHT in line)
+    # Both functions reach the folder of a checked purpose.
+    right, other = (line for line in text.splitlines(keepends=True) if RIGHT in line)
+    assert right == other
     rules = [RULE, RULE.replace("expire-scan", "expire-letter").replace("scans/", "letters/").replace("30", "90")]
     rules.append(rules[1].replace("letter", "letter-variants", 1).replace("Prefix: ", "Prefix: variants/"))
     assert text.count(RULE) == 1
     text = text.replace(RULE, "".join(rules).replace("Prefix: scans/", "Prefix: old-scans/"))
     for folder in ("old-scans", "letters", "kept-for-ever"):
-        text = text.replace(right, right.replace("scans", folder) + right, 1)
+        text = text.replace(right, right.replace("scans", folder) + right)
     (tools / "before.yaml").write_text(text, encoding="utf-8")
     return str(tools / "before.yaml")
 
@@ -429,6 +431,7 @@ def test_a_folder_without_a_purpose_keeps_its_life_time_and_its_rights(tools: Pa
     assert "  kept    letters/, which has no purpose any more" in done.stdout
     kept = sent(tools)
     assert sorted(folders_of(kept)) == sorted([*folders_of(TEMPLATE), "old-scans", "letters", "kept-for-ever"])
+    assert kept["Resources"]["VerifierRole"] == TEMPLATE["Resources"]["VerifierRole"], "it publishes nothing there"
     assert life_times_of(kept) == life_times_of(TEMPLATE) | {
         "letters/": ("image-upload-expire-letter", 90),
         "variants/letters/": ("image-upload-expire-letter-variants", 90),
