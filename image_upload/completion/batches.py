@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 # The state of an object without a row: `POST /uploads` writes none.
 UNKNOWN = "unknown"
+# The object is not for this function.
+LEFT = "left"
 # Another function verifies it, or a scan is not over.
 CHECKING = "checking"
 
@@ -102,6 +104,8 @@ async def _outcomes(message: Message, context: CompletionContext) -> list[str]:
 
 async def finished(context: CompletionContext, key: str) -> str:
     """Confirm the upload that an object is of; return the state of its record. Raises what `confirm` raises."""
+    if not context.concerns(key):
+        return LEFT
     try:
         key = keys.published(keys.check(key))
     except InvalidKey:

@@ -16,6 +16,9 @@ from image_upload.s3.multipart import UploadPart
 from image_upload.s3.objects import StoredObject
 
 _ONCE = {"If-None-Match": "*"}
+# Neither metadata nor tags of the source. To copy those that a scanner has set would take two more rights.
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html#AmazonS3-CopyObject-request-header-TaggingDirective
+_NEW = {"x-amz-metadata-directive": "REPLACE", "x-amz-tagging-directive": "REPLACE"}
 
 
 async def copy(bucket: Bucket, source: StoredObject, key: str, headers: Mapping[str, str]) -> str:
@@ -25,7 +28,7 @@ async def copy(bucket: Bucket, source: StoredObject, key: str, headers: Mapping[
     """
     if source.size_bytes > S3_PUT_MAX_BYTES:
         return await _copy_parts(bucket, source, key, headers)
-    every = {**headers, **_ONCE, **_source(bucket, source), "x-amz-metadata-directive": "REPLACE"}
+    every = {**headers, **_ONCE, **_source(bucket, source), **_NEW}
     return await _copied(bucket, "CopyObject", key, every)
 
 

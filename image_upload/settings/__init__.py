@@ -1,6 +1,6 @@
 """Read the environment variables into one frozen `Settings` value, and report all faults in one message.
 
-`load` is called once, by `upload.py`. Nothing else in the package reads the environment.
+`load` is called once, by an entry point. Nothing else in the package reads the environment.
 docs/settings.md describes each setting and is held to these modules by a test.
 """
 
