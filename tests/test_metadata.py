@@ -57,3 +57,14 @@ def test_a_text_is_encoded_as_the_standard_library_would(value: str) -> None:
     except InvalidMetadata:
         return
     assert header in (value, Header(value, "utf-8", maxlinelen=2**31).encode())
+
+
+@pytest.mark.parametrize("text", ["", "x", "[" * 100_000, "[1]", "1", '"a"', "null", "{" + " " * 3000 + "}"])
+def test_what_is_no_object_of_facts_is_none(text: str) -> None:
+    assert metadata.facts_in({metadata.FACTS: text}) == {}
+
+
+def test_facts_are_read_and_their_name_is_the_services() -> None:
+    assert metadata.facts_in({metadata.FACTS: '{"width":4}'}) == {"width": 4}
+    with pytest.raises(InvalidMetadata):
+        metadata.headers_of({metadata.FACTS: "{}"}, user_id="7", filename=None, content_type="image/jpeg", now=NOW)

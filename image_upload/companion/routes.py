@@ -66,6 +66,7 @@ _ENDS = (
     errors.FileTooLarge,
     errors.AlreadyExists,
     errors.UploadRejected,
+    errors.VerificationUnavailable,
     errors.BodyTooLarge,
 )
 

@@ -1,13 +1,12 @@
 """What the application is told about an upload: one event for what became of it."""
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from image_upload.database.values import Record
 from image_upload.domain import keys, purposes
 from image_upload.domain.faults import Fault
-from image_upload.domain.metadata import FACTS
+from image_upload.domain.metadata import facts_in
 from image_upload.domain.purposes import Purpose, Purposes
 from image_upload.s3.objects import StoredObject
 
@@ -20,7 +19,7 @@ def facts_of(found: StoredObject, record: Record | None, among: Purposes) -> "St
     from image_upload.notify.event import StoredFacts  # services that tell nothing need none of it
 
     purpose = purposes.of_key(found.key, among.every())
-    checked = json.loads(found.metadata.get(FACTS, "{}"))
+    checked = facts_in(found.metadata)
     return StoredFacts(
         key=found.key,
         owner=_owner(found, record, purpose),

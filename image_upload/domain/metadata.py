@@ -3,12 +3,14 @@
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 """
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.charset import Charset
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
+from typing import Any
 
 from image_upload.domain import keys
 from image_upload.errors import InvalidMetadata
@@ -87,6 +89,16 @@ def from_headers(headers: Mapping[str, str]) -> dict[str, str]:
             standard = name.replace("-", "_")
             found[standard if standard in _STANDARD else name] = _decoded(value)
     return found
+
+
+def facts_in(values: Mapping[str, str]) -> dict[str, Any]:
+    """Return the facts in an object's metadata; {} for other text: some stores take headers that were not signed."""
+    text = values.get(FACTS, "")
+    try:
+        found = json.loads(text) if len(text) <= S3_METADATA_MAX_BYTES else None
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _decoded(value: str) -> str:

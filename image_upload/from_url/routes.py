@@ -32,6 +32,7 @@ _PROBLEMS = (
     errors.InvalidMetadata,
     errors.InvalidKey,
     errors.UploadRejected,
+    errors.VerificationUnavailable,
     errors.TokenMissing,
     errors.TokenInvalid,
     errors.ScopeMissing,

@@ -5,7 +5,6 @@ route: `GET /images/a/metadata` describes `a`. Read the object `a/metadata` by
 `GET /api/v1/s3/file/a/metadata/url`. Paths of DELETE end in no such word.
 """
 
-import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -17,7 +16,7 @@ from image_upload.auth.dependencies import PrincipalOf
 from image_upload.auth.principals import Principal
 from image_upload.completion.context import CompletionContext
 from image_upload.domain import keys
-from image_upload.domain.metadata import FACTS
+from image_upload.domain.metadata import FACTS, facts_in
 from image_upload.library.access import Access
 from image_upload.library.objects import FILE_URL_EXPIRES_S, LIST_DEFAULT_KEYS, Library
 from image_upload.library.pages import PageTokens
@@ -54,7 +53,8 @@ _LISTING = (
     errors.CredentialsUnavailable,
 )
 _ASKING = (*_LISTING, errors.ObjectMissing, errors.FileTooLarge)
-_SIGNING = (*_ASKING, errors.InvalidFilename)
+_VERIFIED = (errors.UploadRejected, errors.VerificationUnavailable)
+_SIGNING = (*_ASKING, *_VERIFIED, errors.InvalidFilename)
 _METADATA = documented(*_ASKING, answer="library.schemas:ObjectMetadata")
 
 _Download = Annotated[bool, Query(description="Make browsers save the file instead of showing it.")]
@@ -79,8 +79,9 @@ def router(settings: AuthSettings, context: CompletionContext, principal_of: Pri
 
 
 def _described(key: str, stored: StoredObject, library: Library) -> dict[str, Any]:
-    facts = json.loads(stored.metadata.get(FACTS, "{}"))
-    variants = {name: library.cdn_url(keys.variant(key, name, ext)) for name, ext in facts.pop("variants", {}).items()}
+    facts = facts_in(stored.metadata)
+    made = facts.pop("variants", {})
+    variants = {name: library.cdn_url(keys.variant(key, name, ext)) for name, ext in made.items()}
     return {
         "key": key,
         "size": stored.size_bytes,
@@ -150,7 +151,7 @@ def _completion(routes: APIRouter, library: Library, access: Access, minter: Any
         "/images/{key:key}/complete",
         summary="A file was sent",
         operation_id="completeImage",
-        openapi_extra=documented(*_ASKING, errors.UploadRejected, answer="library.schemas:Arrival"),
+        openapi_extra=documented(*_ASKING, *_VERIFIED, answer="library.schemas:Arrival"),
     )
     async def complete_image(
         key: str,

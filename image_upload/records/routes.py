@@ -45,7 +45,7 @@ _ROW_PROBLEMS = (
     errors.StorageTimedOut,
     errors.CredentialsUnavailable,
 )
-_UNFINISHED = (errors.NotArrived, errors.UploadRejected)
+_UNFINISHED = (errors.NotArrived, errors.UploadRejected, errors.VerificationUnavailable)
 
 
 def router(context: CompletionContext, upload_service: UploadService, principal_of: PrincipalOf) -> APIRouter:

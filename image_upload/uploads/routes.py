@@ -51,6 +51,7 @@ RECORD_REPEAT_PROBLEMS = (
     errors.IdempotencyKeyReused,
     errors.AlreadyExists,
     errors.UploadRejected,
+    errors.VerificationUnavailable,
 )
 _TICKET_PROBLEMS = (
     *SIGNED_IN,
@@ -237,6 +238,7 @@ def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any
             errors.FileTooLarge,
             errors.AlreadyExists,
             errors.UploadRejected,
+            errors.VerificationUnavailable,
             errors.BodyTooLarge,
             *_S3_PROBLEMS,
             answer="uploads.schemas:CompletedUpload",

@@ -297,6 +297,7 @@ def _facts(inspection: "Inspection") -> str:
             "orientation": facts.orientation,
             "frames": facts.frames,
             "had_location": facts.has_location,
+            "location_left": facts.location_is_left or None,
             "placeholder": facts.placeholder,
         }
     found["changed"] = inspection.replacement is not None or None
