@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ISOLATED := unshare --net --mount --pid --fork --mount-proc
 
 .DEFAULT_GOAL := help
-.PHONY: help dev generate bench bench-proxy bench-memory bench-cold e2e load smoke test test-all test-rest \
+.PHONY: help dev generate bench bench-proxy bench-verify bench-memory bench-cold e2e load smoke test test-all test-rest \
 	lint types unit containers format pins clean
 # Else every process compiles all that it imports, where the environment says so, as many containers' does.
 export PYTHONDONTWRITEBYTECODE :=
@@ -61,6 +61,9 @@ bench-proxy: $(READY) ## measure the form proxy against its peers, side by side 
 
 bench-memory: $(READY) ## measure the memory of many uploads at once through POST /api/v1/s3/upload (2 minutes)
 	@$(BIN)/python -m bench.store_memory
+
+bench-verify: $(READY) ## measure the publishing of a picture beside boto3 and Pillow (half a minute)
+	@$(BIN)/python -m bench.verify
 
 bench-cold: $(READY) ## measure cold starts against the least and the usual, side by side (half a minute)
 	@$(BIN)/python -m bench.cold

@@ -10,11 +10,12 @@ deleted last: any number of processes may settle one arrival at once, and each m
 finds the arrival again, or what became of it. docs/decisions/publish.md
 """
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from image_upload.domain import keys, metadata, purposes
 from image_upload.domain.faults import Fault
@@ -116,16 +117,31 @@ class Arrivals:
             # Decided between the two questions.
             return await self._earlier(key) if waiting is None else Undecided(waiting)
         for left in reversed(range(ARRIVAL_ATTEMPTS)):
-            # Its SHA-256 becomes one of the facts.
-            arrival = await objects.head(self._bucket, keys.INCOMING + key, checksums=True)
+            arrival, before = await self._look(key)
             if arrival is None:
                 return await self._earlier(key)
+            if before is not None:
+                await objects.delete(self._bucket, arrival.key, etag=arrival.etag)
+                return _published(before)
             try:
                 return await self._decide(key, arrival, compare)
             except S3Failure as failure:
                 if failure.status not in _OVERTAKEN or not left:
                     raise
         raise AssertionError("the last attempt returns or raises")
+
+    async def _look(self, key: str) -> tuple[StoredObject | None, StoredObject | None]:
+        """Return the arrival of a key, and where a copy would replace it the object that is there already."""
+        # Its SHA-256 becomes one of the facts.
+        arrival = objects.head(self._bucket, keys.INCOMING + key, checksums=True)
+        if self._bucket.copies_once:
+            return await arrival, None
+        # Both end before a failure is raised, so that none is left behind.
+        both = await asyncio.gather(arrival, objects.head(self._bucket, key), return_exceptions=True)
+        for each in both:
+            if isinstance(each, BaseException):
+                raise each
+        return cast("tuple[StoredObject | None, StoredObject | None]", tuple(both))
 
     async def _decide(self, key: str, arrival: StoredObject, compare: Compare) -> Outcome:
         purpose = self._purpose(key)
@@ -154,10 +170,6 @@ class Arrivals:
 
     async def _publish(self, key: str, arrival: StoredObject, inspection: "Inspection") -> Outcome:
         bucket = self._bucket
-        # Other stores ignore the condition of the copy on its key.
-        if not bucket.copies_once and (before := await objects.head(bucket, key)) is not None:
-            await objects.delete(bucket, arrival.key, etag=arrival.etag)
-            return _published(before)
         for name, (data, media_type) in inspection.variants.items():
             variant = keys.variant(key, name, media_type.partition("/")[2])
             await transfer.put(bucket, variant, data, await digest_of(data), {"Content-Type": media_type})

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from itertools import count
 from typing import Any
 
 import jwt
@@ -152,15 +153,14 @@ def test_ended_at_any_call_there_is_one_event(s3: EmbeddedS3, place: Place, cont
             key, survived = key_of(), True
 
             async def ended(context: CompletionContext, key: str = key, calls: int = calls) -> None:
-                left, real = calls, context.bucket.call
+                made, real = count(1), context.bucket.call
 
                 async def counted(*arguments: Any, **options: Any) -> Any:
-                    nonlocal left
-                    left -= 1
+                    is_last = next(made) == calls
                     try:
                         return await real(*arguments, **options)
                     finally:
-                        if left == 0:
+                        if is_last:
                             raise Killed
 
                 await context.database.records.insert("post", expected_object(key=key, size_bytes=len(content)))

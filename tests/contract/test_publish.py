@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from typing import Any
 
 import httpx
@@ -263,17 +264,16 @@ class Killed(BaseException):
 
 def ending(bucket: Bucket, call: int, *, before: bool) -> Callable[..., Any]:
     """Return `Bucket.call` of a process that ends at its nth call: before S3 has it, or before its answer arrives."""
-    left, real = call, bucket.call
+    made_so_far, real = count(1), bucket.call
 
     async def made(*arguments: Any, **options: Any) -> Any:
-        nonlocal left
-        left -= 1
-        if left == 0 and before:
+        is_last = next(made_so_far) == call
+        if is_last and before:
             raise Killed
         try:
             return await real(*arguments, **options)
         finally:
-            if left == 0:
+            if is_last:
                 raise Killed
 
     return made
