@@ -44,6 +44,7 @@ NOT_PARAMETERS: Final[Mapping[str, str]] = {
     "AWS_SESSION_TOKEN": "Lambda sets it, from the role.",
     "AWS_S3_USE_SSL": "False is for local servers.",
     "AWS_S3_VERIFY_SSL": "False is for local servers.",
+    "AWS_ENDPOINT_URL_LAMBDA": "Other addresses are for local runs.",
     "AWS_ENDPOINT_URL_EVENTBRIDGE": "Other addresses are for local runs.",
     "PURPOSES_FILE": "The image has `purposes.toml`, and the rules of the bucket are made from that file.",
     "VERIFIER": "With `VERIFY=publish` it is `function`, and `self` in [the function that verifies](#verification).",

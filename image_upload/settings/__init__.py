@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from image_upload.settings import origins
 from image_upload.settings.auth import AuthSettings
 from image_upload.settings.database import DatabaseSettings
+from image_upload.settings.from_url import FromUrlSettings
 from image_upload.settings.notify import NotifySettings
 from image_upload.settings.proxy import ProxySettings
 from image_upload.settings.section import Section, Setting
@@ -41,6 +42,7 @@ class Settings(NamedTuple):
     uploads: UploadSettings
     verification: VerificationSettings
     database: DatabaseSettings
+    from_url: FromUrlSettings
     notify: NotifySettings
     service: ServiceSettings
 

@@ -148,7 +148,7 @@ class Arrivals:
             max_pixels=settings.image_max_pixels,
             max_frames=settings.image_max_frames,
             strip_location=settings.strip_location,
-            variants=purpose.variants,
+            variants=purpose.variants or (settings.variants if purpose.holds_pictures else ()),
         )
         return await inspect(_Source(self._bucket, arrival), wanted)
 

@@ -188,7 +188,7 @@ def test_the_role_has_the_statements_of_the_rules(cloud: Cloud, outputs: dict[st
     policy = iam.get_role_policy(RoleName=role.rpartition("/")[2], PolicyName="function")["PolicyDocument"]
     expected = rules.statements("aws", outputs["BucketName"], PURPOSES)
     assert policy["Statement"][: len(expected)] == expected
-    assert [each["Sid"] for each in policy["Statement"][len(expected) :]] == ["Secrets", "Logs", "Tracing"]
+    assert [each["Sid"] for each in policy["Statement"][len(expected) :]] == ["Secrets", "Itself", "Logs", "Tracing"]
 
 
 @needs_ministack

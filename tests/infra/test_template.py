@@ -437,7 +437,7 @@ def test_every_purpose_ends_when_the_table_says() -> None:
     expiring = {rule["Prefix"]: rule["ExpirationInDays"] for rule in lifecycle_of() if "ExpirationInDays" in rule}
     of_purposes = {each.prefix: each.kept_days for each in PURPOSES if each.kept_days is not None}
     variants = {f"variants/{prefix}": days for prefix, days in of_purposes.items()}
-    assert expiring == of_purposes | variants | {"incoming/": 1, "rejected/": 1, "quarantine/": 30}
+    assert expiring == of_purposes | variants | {"incoming/": 1, "rejected/": 1, "quarantine/": 30, "jobs/": 7}
 
 
 def test_parts_that_were_not_completed_go_after_a_day_wherever_they_are() -> None:
