@@ -237,7 +237,7 @@ def test_a_version_that_passes_goes_live_without_a_container_engine(tools: Path)
     ],
 )
 def test_files_are_verified_before_they_are_published_unless_it_is_switched_off(
-    tools: Path, arguments: list[str], environ: dict[str, str], asked: list[str]
+    tools: Path, arguments: list[str], environ: dict[str, Any], asked: list[str]
 ) -> None:
     program(tools, "aws", DEPLOYED_ACCOUNT)
     done = deploy(tools, "--yes", *arguments, INVOKE=PASSED, **environ)
