@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from image_upload.domain.keys import INCOMING, VARIANTS
+from image_upload.domain.keys import INCOMING, JOBS, VARIANTS
 from infra.cloudformation import BUCKET, Tag, only_if, ref
 from infra.queues import object_rule, queues, resource, source
 
@@ -21,9 +21,9 @@ def events() -> dict[str, Any]:
 def _arrivals() -> dict[str, Any]:
     """Return the way of what lies under its key, or was kept out: to the live version.
 
-    What has to be verified first is not told here, and a variant comes before its file.
+    What has to be verified first is not told here; a variant comes before its file; and the state of a job is no file.
     """
-    others = {"anything-but": {"prefix": [INCOMING, VARIANTS]}}
+    others = {"anything-but": {"prefix": [INCOMING, VARIANTS, JOBS]}}
     return {
         **queues("Arrivals", "TellsOfArrivals", ref("ArrivalVisibilitySeconds"), {"ArrivalRule": None}),
         "ArrivalRule": object_rule("An object has arrived in the bucket", "TellsOfArrivals", [others], "Arrivals"),

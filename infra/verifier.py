@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from image_upload.domain.keys import OWN_FOLDERS
+from image_upload.domain.keys import UNREADABLE, VARIANTS
 from image_upload.domain.purposes import Purpose
 
 
@@ -26,7 +26,7 @@ def statements(
             "Sid": "Arrivals",
             "Effect": "Allow",
             "Action": [*writes, "s3:DeleteObject"],
-            "Resource": [f"{arn}/{folder}*" for folder in OWN_FOLDERS],
+            "Resource": [f"{arn}/{folder}*" for folder in (*UNREADABLE, VARIANTS)],
         },
         {"Sid": "Bucket", "Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [arn]},
     ]

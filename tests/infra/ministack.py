@@ -3,6 +3,7 @@
 It is installed on first use beside the strict S3 servers, in a virtual environment of its own.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ def ministack(*, enforces: bool = False) -> Iterator[str]:
 def template_url(s3: Any, text: str) -> dict[str, str]:
     """Store a template, as deploy.sh does; what CloudFormation is told of it. A call takes only 51,200 bytes."""
     bucket, key = "templates", f"{hashlib.sha256(text.encode()).hexdigest()}.template"
-    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_object(Bucket=bucket, Key=key, Body=text.encode())
     return {"TemplateURL": f"{s3.meta.endpoint_url}/{bucket}/{key}"}

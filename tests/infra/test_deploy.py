@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from generate import purposes, template
 from image_upload.bucket_config import rules
-from image_upload.domain import shipped_purposes
+from image_upload.domain import keys, shipped_purposes
 from local.embedded_s3 import EmbeddedS3
 from tests.infra.ministack import REGION, ministack, template_url
 from tests.infra.template import IMAGE, LIVE_IMAGE, PATH, TEMPLATE, VERIFIED, Stack, parse
@@ -188,7 +188,7 @@ def test_the_role_has_the_statements_of_the_rules(cloud: Cloud, outputs: dict[st
     policy = iam.get_role_policy(RoleName=role.rpartition("/")[2], PolicyName="function")["PolicyDocument"]
     expected = rules.statements("aws", outputs["BucketName"], PURPOSES)
     assert policy["Statement"][: len(expected)] == expected
-    assert [each["Sid"] for each in policy["Statement"][len(expected) :]] == ["Secrets", "Logs", "Tracing"]
+    assert [each["Sid"] for each in policy["Statement"][len(expected) :]] == ["Secrets", "Itself", "Logs", "Tracing"]
 
 
 @needs_ministack
@@ -291,7 +291,8 @@ def test_a_teams_own_purposes_decide_life_times_rights_and_cdn(
     assert policy["Statement"][:2] == rules.statements("aws", outputs["BucketName"], every)
     public = json.loads(s3.get_bucket_policy(**bucket)["Policy"])["Statement"]
     assert public == rules.bucket_policy("aws", outputs["BucketName"], every, outputs["DistributionArn"])
-    assert public[-1]["Resource"] == [f"arn:aws:s3:::{outputs['BucketName']}/avatars/*"]
+    served = [f"arn:aws:s3:::{outputs['BucketName']}/{folder}avatars/*" for folder in ("", keys.VARIANTS)]
+    assert public[-1]["Resource"] == served
     # MiniStack gives a bucket no life times; they are in the template that deploy.sh reads back.
     deployed = cloud.client("cloudformation").get_template(StackName="own")["TemplateBody"]
     assert deployed == text
@@ -299,7 +300,7 @@ def test_a_teams_own_purposes_decide_life_times_rights_and_cdn(
     ends = {
         rule["Prefix"]: rule["ExpirationInDays"] for rule in made["LifecycleConfiguration"]["Rules"] if "Prefix" in rule
     }
-    assert ends == {"invoices/": 3650}
+    assert {folder: days for folder, days in ends.items() if folder not in keys.OWN_FOLDERS} == {"invoices/": 3650}
 
 
 # --- moto -----------------------------------------------------------------------------------------

@@ -52,10 +52,10 @@ def test_new_objects_of_its_own_or_an_existing_bucket_go_into_the_queue(given: d
     assert rule["EventPattern"] == {
         "source": ["aws.s3"],
         "detail-type": ["Object Created"],
-        # What has to be verified first is the other function's, and a variant comes before its file.
+        # What has to be verified first is the other function's; the others are no files of their own.
         "detail": {
             "bucket": {"name": [bucket]},
-            "object": {"key": [{"anything-but": {"prefix": ["incoming/", "variants/"]}}]},
+            "object": {"key": [{"anything-but": {"prefix": ["incoming/", "variants/", "jobs/"]}}]},
         },
     }
     assert [each["Arn"] for each in rule["Targets"]] == ["<Arrivals.Arn>"]
