@@ -16,6 +16,7 @@ from image_upload.database.database import Database
 from image_upload.database.values import ExpectedObject, Record
 from image_upload.domain import keys
 from image_upload.domain.faults import Fault
+from image_upload.domain.metadata import facts_in
 from image_upload.errors import DatabaseUnavailable
 from image_upload.languages.wording import Sentence
 from image_upload.notify.notifier import Notifier
@@ -124,12 +125,14 @@ async def _confirm_object(
     *,
     is_over: bool,
     is_news: bool,
+    is_published: bool = False,
 ) -> Confirmation:
     """Compare an object with what was promised; settle its row and quota; remove it if it differs."""
     fault = None
     if record is None or record.state not in _KEPT_OUT:
         async with map_s3_errors():
-            fault = await _mismatch(context.bucket, found, None if record is None else record.expected_object, allowed)
+            expected = None if record is None else record.expected_object
+            fault = await _mismatch(context.bucket, found, expected, allowed, is_published=is_published)
             if fault is None:
                 await context.arrivals.report(found)
     # What a ticket leads to is completed once.
@@ -169,11 +172,13 @@ async def _confirm_arrival(
             return await _settle_missing(context, key, record, row, is_over=is_over)
         case Undecided(arrival):
             return Confirmation(arrival, record, is_checking=True)
-        case Published(stored, verified=True, now=now):
-            return await _settle(context, stored, record, row, None, is_over=True, is_news=is_news or now)
-        case Published(stored):
-            # It was stored before the operator turned verification on.
-            return await _confirm_object(context, stored, record, row, allowed, is_over=is_over, is_news=is_news)
+        case Published(stored, now=True):
+            return await _settle(context, stored, record, row, None, is_over=True, is_news=True)
+        case Published(stored, verified):
+            # Published by a process that knows neither row nor ticket, or stored before verification was turned on.
+            return await _confirm_object(
+                context, stored, record, row, allowed, is_over=True, is_news=is_news, is_published=verified
+            )
         case Removed(arrival, fault, why, quarantined, now):
             settled = await _settle(
                 context, arrival, record, row, fault, quarantined=quarantined, is_over=True, is_news=is_news or now
@@ -299,9 +304,19 @@ def _postponed(row: RowPolicy) -> Iterator[None]:
 
 
 async def _mismatch(
-    bucket: Bucket, found: StoredObject, expected: ExpectedObject | None, allowed: AllowedSize | None
+    bucket: Bucket,
+    found: StoredObject,
+    expected: ExpectedObject | None,
+    allowed: AllowedSize | None,
+    *,
+    is_published: bool = False,
 ) -> Fault | None:
-    """Return the property in which the object differs from what was signed or recorded; None if it may stay."""
+    """Return the property in which the object differs from what was signed or recorded; None if it may stay.
+
+    `is_published`: verification wrote it, so its facts are true.
+    """
+    if is_published and facts_in(found.metadata).get("changed"):
+        return None  # its bytes are not those that were sent
     if allowed is not None and (
         allowed.exact_bytes not in (None, found.size_bytes) or found.size_bytes > allowed.max_bytes
     ):
@@ -314,7 +329,8 @@ async def _mismatch(
     if expected.size_bytes not in (None, found.size_bytes):
         return "size"
     # "No particular type" (RFC 2046, section 4.5.1): SeaweedFS names the one of the key's extension.
-    if expected.content_type.lower() not in (found.content_type.lower(), UNTYPED):
+    # The type of a published file is the one that verification found.
+    if not is_published and expected.content_type.lower() not in (found.content_type.lower(), UNTYPED):
         return "type"
     if expected.sha256 is not None and expected.sha256 != await objects.sha256_of(bucket, found):
         return "checksum"
