@@ -21,7 +21,7 @@ from image_upload.completion.confirmation import Confirmation, confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.completion.rejection import rejection
 from image_upload.domain import checks, keys, metadata, purposes
-from image_upload.errors import EmptyFile, FileTooLarge, ObjectMissing, StorageUnavailable
+from image_upload.errors import EmptyFile, FileTooLarge, ObjectMissing, StorageUnavailable, UploadRejected
 from image_upload.library.disposition import content_disposition
 from image_upload.library.integrity import Fingerprint, fingerprint_of
 from image_upload.library.listing import list_own
@@ -261,7 +261,10 @@ class Library:
         return self._bucket.cdn_url(key)
 
     async def get_file_metadata(self, key: str) -> StoredObject:
-        """Return an object's description by S3. Raises `ObjectMissing`, `FileTooLarge` as `get_file_url` does."""
+        """Return an object's description by S3, published on the way where that is due.
+
+        Raises `ObjectMissing`, `UploadRejected`, `FileTooLarge` as `get_file_url` does.
+        """
         stored = await self._look(key)
         if stored is None:
             raise missing()
@@ -281,7 +284,7 @@ class Library:
         """Return whether the object exists. Raises if S3 refuses or does not answer."""
         try:
             return await self._look(key) is not None
-        except FileTooLarge:  # it was removed
+        except (FileTooLarge, UploadRejected):  # it was removed
             return False
 
     async def _look(self, key: str) -> "StoredObject | None":
@@ -294,9 +297,18 @@ class Library:
                     "The service's bucket does not exist. Its operator corrects S3_BUCKET_NAME.",
                     upstream_code="NoSuchBucket",
                 )
+        if stored is None and self._context.arrivals.takes(key):
+            stored = await self._arrived(key)
         if stored is not None:
             await self._check_size(key, stored)
         return stored
+
+    async def _arrived(self, key: str) -> StoredObject | None:
+        """Publish what has arrived for a key, if that is due; return it. Raises `UploadRejected`."""
+        confirmation = await confirm(self._context, key, row="if_reachable")
+        if confirmation.fault is not None:
+            raise rejection(confirmation.fault, confirmation.why)
+        return None if confirmation.is_checking else confirmation.stored
 
     async def list_files(
         self, prefix: str = "", max_keys: int = LIST_DEFAULT_KEYS, continuation_token: str | None = None

@@ -55,7 +55,7 @@ _LISTING = (
 _ASKING = (*_LISTING, errors.ObjectMissing, errors.FileTooLarge)
 _VERIFIED = (errors.UploadRejected, errors.VerificationUnavailable)
 _SIGNING = (*_ASKING, *_VERIFIED, errors.InvalidFilename)
-_METADATA = documented(*_ASKING, answer="library.schemas:ObjectMetadata")
+_METADATA = documented(*_ASKING, *_VERIFIED, answer="library.schemas:ObjectMetadata")
 
 _Download = Annotated[bool, Query(description="Make browsers save the file instead of showing it.")]
 _Name = Annotated[
@@ -242,7 +242,7 @@ def _files(routes: APIRouter, library: Library, access: Access, reader: Any, man
         "/api/v1/s3/file/{key:key}/exists",
         summary="Whether there is such a file",
         operation_id="checkFile",
-        openapi_extra=documented(*_ASKING, answer="library.schemas:Exists"),
+        openapi_extra=documented(*_ASKING, errors.VerificationUnavailable, answer="library.schemas:Exists"),
     )
     async def file_exists(key: str, principal: reader) -> JSONResponse:
         """False only if S3 answers that the object does not exist; an error of S3 is an error."""

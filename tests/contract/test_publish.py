@@ -90,6 +90,20 @@ def test_a_version_1_client_that_reads_after_its_put_publishes_on_the_way(
     assert is_settled(store, put.key)
 
 
+def test_metadata_and_existence_publish_on_the_way_too(store: Store, publishing: str, web: httpx.Client) -> None:
+    for path in ("images/{}/metadata", "api/v1/s3/file/{}/metadata", "api/v1/s3/file/{}/exists"):
+        put = mint_put(web, publishing, size=len(PHOTO))
+        assert put.send(web, PHOTO).status_code == 200
+        answer = web.get(f"{publishing}/{path.format(put.key)}")
+        assert answer.status_code == 200, answer.text
+        assert answer.json().get("exists", True) is True
+        assert store.read(put.key) == PHOTO
+        bad = mint_put(web, publishing, size=len(SCRIPT))
+        assert bad.send(web, SCRIPT).status_code == 200
+        refused = web.get(f"{publishing}/{path.format(bad.key)}")
+        assert refused.status_code == 409 or refused.json()["exists"] is False
+
+
 @pytest.mark.parametrize(
     ("fault", "content"),
     [("disguised", SCRIPT), ("undecodable", PHOTO[:200]), ("too-many-pixels", picture(2000, 600, "PNG"))],
