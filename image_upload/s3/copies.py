@@ -18,14 +18,21 @@ from image_upload.s3.objects import StoredObject
 _ONCE = {"If-None-Match": "*"}
 
 
-async def copy(bucket: Bucket, source: StoredObject, key: str, headers: Mapping[str, str]) -> str:
+async def copy(
+    bucket: Bucket, source: StoredObject, key: str, headers: Mapping[str, str], *, without_tags: bool = False
+) -> str:
     """Copy exactly this object to a key without an object, with these headers (type, metadata) only; return the ETag.
+
+    `without_tags`: the object may have tags, which are left behind. Else S3 copies them, which needs the permissions
+    s3:GetObjectTagging and s3:PutObjectTagging. Some stores know no such header (R2).
 
     Raises `S3Failure`: 412 or 409 if the source was replaced or the key has an object, 404 if the source is missing.
     """
     if source.size_bytes > S3_PUT_MAX_BYTES:
         return await _copy_parts(bucket, source, key, headers)
     every = {**headers, **_ONCE, **_source(bucket, source), "x-amz-metadata-directive": "REPLACE"}
+    if without_tags:
+        every["x-amz-tagging-directive"] = "REPLACE"
     return await _copied(bucket, "CopyObject", key, every)
 
 

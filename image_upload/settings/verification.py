@@ -2,7 +2,23 @@
 
 from typing import Literal
 
-from image_upload.settings.section import Section, setting
+from image_upload.settings.section import Known, Section, setting
+
+
+def _published_after_it(scanner: str, known: Known) -> str:
+    """Raise `ValueError` for a scanner that would have nothing to scan: files that never are under `incoming/`."""
+    if scanner != "off" and known.get("verify", "publish") != "publish":
+        raise ValueError("without VERIFY=publish files are readable before they are scanned")
+    return scanner
+
+
+def _wanted_by_clamd(url: str | None, known: Known) -> str | None:
+    """Raise `ValueError` where clamd's address is missing, or impossible. Where a function verifies, it has one."""
+    if url is None and known.get("malware_scanner") == "clamd" and known.get("verifier") == "self":
+        raise ValueError("missing; MALWARE_SCANNER is clamd")
+    if url is not None and url.startswith("tcp:") and not 0 < int(url.rpartition(":")[2]) <= 65_535:
+        raise ValueError("no port")
+    return url
 
 
 class VerificationSettings(Section):
@@ -54,3 +70,33 @@ class VerificationSettings(Section):
     """What happens to the place where a picture was taken. `lossless` blanks it in its metadata, and leaves pixels,
     orientation and everything else as they are. `all` also cuts off what a phone puts behind a picture: the film of a
     motion photo, which has its own location. `off` keeps it. It counts where `VERIFY` is `publish`."""
+
+    # --- Malware ---------------------------------------------------------------------------------------
+
+    malware_scanner: Literal["off", "guardduty", "clamd"] = setting(
+        "MALWARE_SCANNER",
+        default="off",
+        check=_published_after_it,
+        description="off, guardduty or clamd; others than off with VERIFY=publish",
+    )
+    """What scans every file before it is published, also those of purposes that are not checked: docs/malware.md.
+    `clamd` is the server of ClamAV, to which each file is sent. `guardduty` is Amazon GuardDuty, which puts a tag on
+    what arrives under `incoming/`."""
+
+    clamd_url: str | None = setting(
+        "CLAMD_URL",
+        default=None,
+        pattern=r"tcp://([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}|unix:///[^\s\x00]{1,100}",
+        check=_wanted_by_clamd,
+        description="tcp://host:port, or unix:///path of a socket",
+    )
+    """Where clamd listens. Files go there unencrypted: keep it in a network of your own."""
+
+    malware_unscannable: Literal["quarantine", "reject", "publish"] = setting(
+        "MALWARE_UNSCANNABLE",
+        default="quarantine",
+        description="quarantine, reject or publish",
+    )
+    """What becomes of a file that the scanner cannot look into: it is encrypted, larger than the scanner takes, or
+    nested too deeply. `quarantine` keeps it under `quarantine/` for an operator, `reject` removes it, `publish`
+    publishes it as if it was clean, and its facts say `unscannable`."""
