@@ -42,7 +42,7 @@ NOT_PARAMETERS: Final[Mapping[str, str]] = {
     "AWS_S3_USE_SSL": "False is for local servers.",
     "AWS_S3_VERIFY_SSL": "False is for local servers.",
     "PURPOSES_FILE": "The image has `purposes.toml`, and the rules of the bucket are made from that file.",
-    "CLAMD_URL": "The functions are in no network of yours. The service in [a container](container.md) reaches a clamd.",
+    "CLAMD_URL": "The functions are in no network of yours. The service in [a container](container.md) reaches clamd.",
     "SECRETS_FROM": "It is `SecretsFrom`, whose default is the stack's own path, or `SecretArn`.",
 }
 # Lists that the Function URL needs too.

@@ -107,7 +107,8 @@ async def _drained(writer: asyncio.StreamWriter, answer: "asyncio.Future[bytes]"
     drained = asyncio.ensure_future(writer.drain())
     drained.add_done_callback(_looked_at)
     try:
-        await asyncio.wait({drained, answer}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {drained, answer}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if drained.done() and not answer.done():
             drained.result()
     finally:

@@ -1,6 +1,6 @@
 """Scan arrivals for malware: what a scanner answers, and which one the settings name."""
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from image_upload.s3.bucket import Bucket
@@ -24,7 +24,7 @@ CLEAN = Verdict("clean")
 class Scanner(Protocol):
     """A scanner. `answers_at_once`: it scans when it is asked, so what waits has to be asked for again."""
 
-    answers_at_once: bool
+    answers_at_once: ClassVar[bool]
 
     async def scan(self, arrival: "StoredObject", within_s: float) -> Verdict:
         """Return the verdict about exactly these bytes; `waiting` after `within_s` seconds.
