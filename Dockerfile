@@ -17,11 +17,12 @@ COPY requirements.txt ./
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --no-input --root-user-action=ignore \
         --only-binary=:all: --require-hashes --requirement requirements.txt
 
-COPY entrypoint.sh upload.py purposes.toml ./
+# `authorize.py` only if there is one: docs/purposes.md, "Your own check".
+COPY entrypoint.sh upload.py purposes.toml authorize.p[y] ./
 COPY image_upload image_upload
 # Byte code, because Lambda's file system is read-only: without it every cold start compiles everything, which takes
 # twice as long. Readable by all, because Lambda runs it as a user of its own, whatever the umask of the checkout was.
-RUN python -m compileall -q upload.py image_upload \
+RUN python -m compileall -q upload.py image_upload $(ls authorize.py 2>/dev/null) \
     && chmod -R u=rwX,go=rX . \
     && chmod 755 entrypoint.sh
 

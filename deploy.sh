@@ -18,7 +18,7 @@ usage() { # the table of docs/deploy.md
 
 # --- what is asked for ----------------------------------------------------------------------------------------------
 name=image-upload-service region="" profile="" env_file="" arch=${ARCH:-arm64} base_image=${BASE_IMAGE:-} canary="" live=""
-rebuild="" image_only="" dry_run="" yes="" destroy="" delete_bucket="" given=()
+rebuild="" forget_folders="" image_only="" dry_run="" yes="" destroy="" delete_bucket="" given=()
 while [ $# -gt 0 ]; do
     option=${1#--} option=${option//-/_}
     case $1 in
@@ -31,7 +31,7 @@ while [ $# -gt 0 ]; do
                 *) printf -v "$option" %s "$2" ;;
             esac
             shift ;;
-        --rebuild | --image-only | --dry-run | --yes | --destroy | --delete-bucket) printf -v "$option" 1 ;;
+        --rebuild | --forget-folders | --image-only | --dry-run | --yes | --destroy | --delete-bucket) printf -v "$option" 1 ;;
         -h | --help) usage; exit 0 ;;
         *) fail "There is no option $1; ./deploy.sh --help lists them." ;;
     esac
@@ -88,6 +88,8 @@ look
 [ -z "$destroy" ] || . infra/deploy/destroy.sh # ends the script
 . infra/deploy/settings.sh
 . infra/deploy/image.sh
+. infra/deploy/folders.sh
+check_purposes
 . infra/deploy/canary.sh
 
 # --- what is there, what will be done ---------------------------------------------------------------------------------
@@ -124,7 +126,7 @@ unchanged() { say "Nothing was changed (--dry-run)."; exit; }
 
 change_stack() { # NAME=value ...: what is not named keeps its value
     local began state set
-    grep -v '^ *#' $template >"$work/template.yaml" # CloudFormation takes 51,200 bytes, comments included
+    write_template
     aws cloudformation deploy --stack-name "$name" --template-file "$work/template.yaml" --capabilities CAPABILITY_IAM --tags "project=$name" \
         --no-execute-changeset --no-fail-on-empty-changeset --parameter-overrides "$@" >"$work/set" 2>"$work/error" ||
         fail "CloudFormation refuses the change: $(reason)"

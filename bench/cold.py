@@ -33,7 +33,7 @@ ANSWERS_AFTER_S = 0.03
 def start(bench: Bench, handler: str, cpu: list[float], settings: Mapping[str, str] = MappingProxyType({})) -> float:
     """Return the milliseconds from exec to the first poll of one process. Append its CPU time to `cpu`."""
     with runtime_api() as api:
-        environ = environment(bench.home, **ON_LAMBDA, AWS_LAMBDA_RUNTIME_API=api.address) | settings
+        environ = environment(bench.home, **ON_LAMBDA, AWS_LAMBDA_RUNTIME_API=api.address, **settings)
         command = [sys.executable, "-m", "awslambdaric", handler]
         began = time.monotonic()
         process = subprocess.Popen(command, env=environ, cwd=bench.home, stderr=subprocess.DEVNULL)
@@ -60,7 +60,8 @@ def cold(bench: Bench) -> list[Result]:
             "AWS_ENDPOINT_URL_SSM": store.url,
             "SSL_CERT_FILE": str(made.bundle),
         }
-        peers = {name: (handler, {}) for name, handler in PEERS.items()} | {REFERENCED: (PEERS[SERVICE], referenced)}
+        peers: dict[str, tuple[str, dict[str, str]]] = {name: (handler, {}) for name, handler in PEERS.items()}
+        peers[REFERENCED] = (PEERS[SERVICE], referenced)
         cpu: dict[str, list[float]] = {name: [] for name in peers}
         takes = {
             name: functools.partial(start, bench, handler, cpu[name], settings)

@@ -81,7 +81,7 @@ def parts_service() -> tuple[Callable[[int], object], Any]:
     document = f"<InitiateMultipartUploadResult><UploadId>{UPLOAD_ID}</UploadId></InitiateMultipartUploadResult>"
 
     async def call(*_: Any, **__: Any) -> Any:
-        return SimpleNamespace(status_code=200, content=document.encode())
+        return SimpleNamespace(status_code=200, content=document.encode(), extensions={"attempts": 1})
 
     Bucket.call = call  # type: ignore[method-assign]  # in the place of S3
     wanted = {

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from generate import errors, limits, purposes, routes, settings, template
+from generate import errors, limits, purposes, routes, settings, stores, template
 from generate.blocks import BlockError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -18,8 +18,10 @@ FILES: Final[Mapping[str, Callable[[str], str]]] = {
     "docs/routes.md": routes.page,
     "docs/settings.md": settings.page,
     "docs/stack.md": template.page,
+    "docs/stores.md": stores.page,
     "image_upload/domain/shipped_purposes.py": purposes.compiled,
     "infra/template.yaml": template.generated,
+    "tests/contract/README.md": stores.page,
 }
 
 

@@ -39,7 +39,9 @@ def declared() -> Purposes:
 
 def compiled(_: str) -> str:
     """image_upload/domain/shipped_purposes.py."""
-    rows = list(declared().named.values())
+    found = declared()
+    own = [] if found.user_file == purposes.USER_FILE else [found.user_file]
+    rows = [*found.named.values(), *own]
     groups = sorted({_constant(row) for row in rows} & _CONSTANTS.keys())
     names = ", ".join([*groups, "Purpose", "Purposes", *(["Variant"] if any(row.variants for row in rows) else [])])
     return "\n".join(
@@ -57,7 +59,8 @@ def compiled(_: str) -> str:
             f'SHA256: Final = "{hashlib.sha256(FILE.read_bytes()).hexdigest()}"',
             "",
             "PURPOSES: Final = Purposes.of(",
-            *(f"    {_written(row)}," for row in rows),
+            *(f"    {_written(row)}," for row in found.named.values()),
+            *(f"    user_file={_written(row)}," for row in own),
             ")",
             "",
         ]
@@ -98,7 +101,7 @@ def page(text: str) -> str:
         {
             "purposes": table(("Purpose", *_COLUMNS), named),
             "internal purpose": table(
-                ("Minted by", *_COLUMNS), [("`POST /files/upload-url`", *_facts(purposes.USER_FILE))]
+                ("Minted by", *_COLUMNS), [("`POST /files/upload-url`", *_facts(declared().user_file))]
             ),
             "types": table(("Group", "Type", "Extensions"), types),
         },
@@ -118,10 +121,10 @@ def _facts(purpose: Purpose) -> tuple[str, ...]:
     )
 
 
-def _more(purpose: Purpose) -> dict[str, str | None]:
+def _more(purpose: Purpose) -> dict[str, str | int | None]:
     """Return the fields that few purposes have, as the file writes them."""
     variants = ",".join(":".join(map(str, each)) for each in purpose.variants)
-    return {"scope": purpose.scope, "variants": variants, "task": purpose.task}
+    return {"scope": purpose.scope, "variants": variants, "task": purpose.task, "files_per_day": purpose.files_per_day}
 
 
 def _taken(types: Mapping[str, tuple[str, ...]]) -> str:

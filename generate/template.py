@@ -41,7 +41,9 @@ NOT_PARAMETERS: Final[Mapping[str, str]] = {
     "AWS_SESSION_TOKEN": "Lambda sets it, from the role.",
     "AWS_S3_USE_SSL": "False is for local servers.",
     "AWS_S3_VERIFY_SSL": "False is for local servers.",
+    "AWS_ENDPOINT_URL_EVENTBRIDGE": "Other addresses are for local runs.",
     "PURPOSES_FILE": "The image has `purposes.toml`, and the rules of the bucket are made from that file.",
+    "MALWARE_SCANNER": "`guardduty` is set together with [what GuardDuty needs](malware.md#guardduty).",
     "CLAMD_URL": "The functions are in no network of yours. The service in [a container](container.md) reaches clamd.",
     "SECRETS_FROM": "It is `SecretsFrom`, whose default is the stack's own path, or `SecretArn`.",
 }
@@ -89,7 +91,9 @@ def secrets() -> dict[str, Any]:
 
 
 def _parameter(variable: str, field: Setting) -> dict[str, Any]:
-    parameter: dict[str, Any] = {"Type": "String", "Description": field.description, "Default": ""}
+    # What stands behind a semicolon is in docs/settings.md only: the template has a limit of its bytes.
+    description = field.description.partition(";")[0]
+    parameter: dict[str, Any] = {"Type": "String", "Description": description, "Default": ""}
     if field.choices:
         parameter["AllowedValues"] = ["", *field.choices]
     if variable in LISTS_OF_THE_URL:

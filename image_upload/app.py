@@ -8,6 +8,7 @@ from image_upload.form_proxy.router import RETRY_PATH, file_max_bytes
 from image_upload.form_proxy.router import router as forms
 from image_upload.library.router import router as library
 from image_upload.limits import S3_PUT_MAX_BYTES
+from image_upload.notify.router import router as receipt_keys
 from image_upload.records.router import router as records
 from image_upload.settings import Settings
 from image_upload.telemetry.audit import Audit
@@ -24,7 +25,7 @@ from image_upload.web.service import Service
 
 def create_app(settings: Settings) -> Service:
     """Return the service as an ASGI application. Nothing is connected to before the first request that needs it."""
-    context = CompletionContext(settings.storage, settings.database, settings.usage, settings.verification)
+    context = CompletionContext(settings)
     bucket = context.bucket
     limiter, address = Limiter(settings.usage), address_of(settings.usage)
     principal = principal_of(settings.auth, limiter.per_user)
@@ -41,11 +42,19 @@ def create_app(settings: Settings) -> Service:
             # Routers are tried in this order, and most requests are for minting.
             uploads(upload_service, principal),
             library(settings.auth, context, principal),
-            forms(settings.proxy, context, principal, address_of=address, front_ends=settings.front_ends),
+            forms(
+                settings.proxy,
+                context,
+                principal,
+                authorization=upload_service.authorization,
+                address_of=address,
+                front_ends=settings.front_ends,
+            ),
             health(settings.service, bucket),
             records(context, upload_service, principal),
             accounts(settings.sign_in, settings.auth, context.database, principal),
             companion(upload_service, bucket, principal),
+            receipt_keys(settings.auth),
             documentation(),
         ],
         closing=[context.aclose, limiter.aclose],

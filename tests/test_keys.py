@@ -1,11 +1,13 @@
 import unicodedata
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from image_upload.domain import keys, shipped_purposes
+from image_upload.domain.purposes import Purpose
 from image_upload.errors import InvalidFilename, InvalidKey
 from image_upload.limits import COMBINING_RUN_MAX, ENCODINGS_MAX, FILENAME_MAX_CHARS
 
@@ -51,6 +53,19 @@ def test_a_key_says_whose_it_is_and_no_two_users_share_a_mark(first: str, second
         return
     assert {keys.owner_tag_in(key) for key in made} == {keys.owner_tag(first)}
     assert (keys.owner_tag(first) == keys.owner_tag(second)) == (first == second)
+
+
+@given(st.integers(1, 53_687_091_200_000), st.sampled_from(ALL), st.sampled_from(["", "jpg", "0"]))
+def test_a_key_carries_its_limit_and_still_its_owner(max_bytes: int, purpose: Purpose, ext: str) -> None:
+    named: dict[str, Any] = {"user_id": "7", "ext": ext, "class_id": "c", "filename": "a-ff.jpg", "now": NOW}
+    key = keys.make(purpose, max_bytes=max_bytes, **named)
+    assert (keys.max_bytes_in(key), keys.owner_tag_in(key)) == (max_bytes, keys.owner_tag("7"))
+    assert keys.max_bytes_in(keys.make(purpose, **named)) is None
+
+
+@pytest.mark.parametrize("tail", ["-", "-g", "-FF", "--1", "-1-1", "-1.jpg.jpg", "-" + "f" * 13, "-1/", "-1/a"])
+def test_a_key_of_another_form_says_no_limit(tail: str) -> None:
+    assert keys.max_bytes_in(f"uploads/{'0' * 64}{tail}") is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A team's own purposes: read from a file, refused with every fault at once, and followed by everything else."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -36,6 +37,7 @@ cdn = true
 checked = true
 variants = "thumb:320, card:1280:avif"
 task = "faces.find"
+files_per_day = 100
 """
 A_PURPOSE = '[a]\nkey = "a/{id}"\ntypes = ["any"]\n'
 
@@ -80,6 +82,7 @@ def test_every_field_of_a_file_is_taken() -> None:
         checked=True,
         variants=(Variant("thumb", 320, "webp"), Variant("card", 1280, "avif")),
         task="faces.find",
+        files_per_day=100,
     )
     purposes = purpose_file.parse(OWN)
     assert purposes.every() == (invoice, avatar, USER_FILE)
@@ -89,7 +92,8 @@ def test_every_field_of_a_file_is_taken() -> None:
 def test_the_file_that_ships_has_the_values_that_a_start_uses() -> None:
     text = (ROOT / "purposes.toml").read_text(encoding="utf-8")
     assert purpose_file.parse(text) == shipped_purposes.PURPOSES
-    assert list(shipped_purposes.PURPOSES.named) == ["upload", "scan", "profile", "chat", "audio", "document", "file"]
+    names = ["upload", "scan", "profile", "chat", "misc", "audio", "document", "file"]
+    assert list(shipped_purposes.PURPOSES.named) == names
 
 
 def test_without_a_largest_size_the_limit_is_that_of_s3() -> None:
@@ -194,12 +198,16 @@ def test_a_key_pattern_that_cannot_work_is_a_fault(line: str, said: str) -> None
         (f'task = "{"a" * 65}"', "is no task"),
         ("task = 1", "is no task"),
         ("variants = 320", "no text"),
+        ("files_per_day = 0", "no whole number from 1"),
+        ("files_per_day = true", "no whole number from 1"),
+        ("files_per_day = 1.5", "no whole number from 1"),
+        ("files_per_day = 9007199254740992", "no whole number from 1"),
         ('variants = ""', "no text"),
         ('cdn = "yes"', "neither true nor false"),
         ("cools = 1", "neither true nor false"),
         (
             "kept_day = 3",
-            "no such field. There are key, types, largest, kept_days, cdn, cools, scope, checked, variants, task",
+            "cdn, cools, scope, checked, variants, task, files_per_day",
         ),
     ],
 )
@@ -259,10 +267,34 @@ def test_types_that_are_none_are_a_fault(types: str) -> None:
     assert fault.startswith("line 3, a.types: ")
 
 
-@pytest.mark.parametrize("name", ["user-file", "User-File", "A", '"a b"', '"a:b"', "-a", "a" * 41])
+@pytest.mark.parametrize("name", ["User-File", "A", '"a b"', '"a:b"', "-a", "a" * 41])
 def test_a_name_that_is_taken_or_no_name_is_a_fault(name: str) -> None:
     (fault,) = faults(A_PURPOSE + A_PURPOSE.replace("[a]", f"[{name}]").replace("a/", "b/"))
     assert fault.startswith("line 4, ")
+
+
+USER_TABLE = '[user-file]\nlargest = "1 MiB"\nkept_days = 30\nscope = "files"\n'
+
+
+def test_the_purpose_of_files_upload_url_may_be_narrowed() -> None:
+    purposes = purpose_file.parse(A_PURPOSE + USER_TABLE)
+    assert list(purposes.named) == ["a"]
+    assert purposes.every()[-1] == USER_FILE._replace(max_bytes=MIB, kept_days=30, scope="files", cools=False)
+    assert purposes.with_gif().user_file == purposes.user_file
+
+
+def test_what_files_upload_url_decides_itself_is_a_fault() -> None:
+    wrong = 'key = "users/{id}"\ntypes = ["images"]\ncdn = true\nvariants = "a:16"\ncools = true\nchecked = true'
+    lines = faults(A_PURPOSE + USER_TABLE + wrong)
+    assert [line.partition(":")[0] for line in lines] == [
+        "line 8, user-file.key",
+        "line 9, user-file.types",
+        "line 10, user-file.cdn",
+        "line 11, user-file.variants",
+        "line 12, user-file.cools",
+        "line 13, user-file.checked",
+    ]
+    assert "is decided by POST /files/upload-url" in lines[0]
 
 
 def test_two_purposes_in_one_folder_are_a_fault() -> None:
@@ -288,7 +320,13 @@ def test_a_missing_field_is_a_fault_of_the_purpose() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("[a]\nkey = 1 2", "is not TOML: .*line 2"), (A_PURPOSE * 2, "twice"), ("", "has no purpose")]
+    ("text", "said"),
+    [
+        ("[a]\nkey = 1 2", "is not TOML: .*line 2"),
+        (A_PURPOSE * 2, "twice"),
+        ("", "has no purpose"),
+        (USER_TABLE, "has no purpose"),
+    ],
 )
 def test_what_is_no_file_of_purposes_is_refused(text: str, said: str) -> None:
     with pytest.raises(purpose_file.PurposeFileError, match=said):
@@ -418,6 +456,25 @@ def test_version_1_clients_get_the_purposes_that_hold_pictures(own: str, start: 
         problem(web.post(f"{service}/images/presigned-url{path}", json=spec | extra), 422, "validation-failed")
 
 
+# The code of the documents' ImageService, for a purpose that it does not know: seeds 003.
+MISC_KEY = re.compile(r"misc/[0-9]{8}/[0-9a-f]{64}")
+
+
+@pytest.mark.parametrize("path", [None, "misc.toml"])
+def test_version_1_clients_store_under_misc(path: str | None, tmp_path: Path, start: Start, web: httpx.Client) -> None:
+    given = {}
+    if path is not None:
+        (tmp_path / path).write_text('[misc]\nkey = "misc/{yyyymmdd}/{id}"\ntypes = ["images"]\n', encoding="utf-8")
+        given = {"PURPOSES_FILE": str(tmp_path / path)}
+    service = start(**given)
+    minted = web.post(f"{service}/images/presigned-url", json={"content_type": "image/jpeg", "purpose": "misc"}).json()
+    assert MISC_KEY.fullmatch(minted["key"])
+    stored = web.put(minted["upload_url"], content=b"\xff\xd8\xff", headers={"Content-Type": "image/jpeg"})
+    assert stored.status_code == 200
+    assert web.get(f"{service}/images/{minted['key']}/metadata").json()["size"] == 3
+    assert web.delete(f"{service}/images/{minted['key']}").status_code == 204
+
+
 def test_forms_go_to_the_files_purposes_and_to_the_folders_without_one(
     own: str, start: Start, web: httpx.Client
 ) -> None:
@@ -445,12 +502,13 @@ def test_a_front_end_learns_what_it_may_send(own: str, start: Start, web: httpx.
         "metadata": [],
         "checked": False,
         "variants": [],
+        "filesPerDay": None,
         "texts": {
             "en": "Files (PDF, XML), up to 20 MiB. Kept for 3650 days.",
             "ko": "파일 (PDF, XML), 최대 20 MiB. 3650일 동안 보관됩니다.",
         },
     }
-    assert avatar["checked"] is True
+    assert (avatar["checked"], avatar["filesPerDay"]) == (True, 100)
     assert avatar["variants"] == [
         {"name": "thumb", "width": 320, "format": "webp"},
         {"name": "card", "width": 1280, "format": "avif"},
@@ -494,7 +552,7 @@ def test_the_smoke_test_uploads_what_a_purpose_takes(kept: str, tmp_path: Path, 
 # --- scopes ---------------------------------------------------------------------------------------
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
-SCOPED = OWN.replace("kept_days = 3650", 'kept_days = 3650\nscope = "billing"')
+SCOPED = OWN.replace("kept_days = 3650", 'kept_days = 3650\nscope = "billing"') + '[user-file]\nscope = "billing"\n'
 
 
 def signed_in(scope: str) -> dict[str, str]:
@@ -515,6 +573,7 @@ BY_ROUTE: dict[str, dict[str, Any]] = {
     "/uploads": {"json": SPEC},
     "/uploads/batch": {"json": {"uploads": [SPEC]}},
     "/s3/params": {"params": {"filename": "r.pdf", "type": "application/pdf", "metadata[purpose]": "invoice"}},
+    "/files/upload-url": {"params": {"filename": "r.pdf"}},
     "/api/v1/s3/upload": {"data": {"purpose": "INVOICE"}, "files": PDF},
     "/api/v1/s3/upload?in=folder": {"data": {"folder": "/invoices/"}, "files": PDF},
     "/api/v1/s3/upload?in=subfolder": {"data": {"folder": "invoices/2026"}, "files": PDF},

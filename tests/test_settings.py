@@ -346,6 +346,8 @@ def test_the_secrets_are_the_settings_whose_values_are_hidden() -> None:
         "JWT_SECRET",
         "REDIS_URL",
         "SESSION_SECRET",
+        "WEBHOOK_PREVIOUS_SECRET",
+        "WEBHOOK_SECRET",
     }
 
 
@@ -432,3 +434,18 @@ def test_a_value_of_another_kind_is_refused_with_what_is_wrong(name: str, text: 
     (line,) = (line for line in str(caught.value).splitlines() if line.startswith(f"  {name}: "))
     assert line.startswith(f"  {name}: {said}")
     assert text not in line.partition("Expected: ")[0]
+
+
+# --- verification ---------------------------------------------------------------------------------
+
+
+def test_variants_are_read_as_a_purpose_names_them() -> None:
+    found = load({**MINIMUM, "VARIANTS": "thumb:320, card:1280:avif"}, serving=False).verification
+    assert [tuple(each) for each in found.variants] == [("thumb", 320, "webp"), ("card", 1280, "avif")]
+    assert load(MINIMUM, serving=False).verification.variants == ()
+
+
+@pytest.mark.parametrize("text", ["thumb", "thumb:1", "thumb:320:gif", "thumb:320,thumb:640", "Thumb:320"])
+def test_a_wrong_variant_is_told_with_what_is_expected(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"VARIANTS: .*thumb:320,card:1280:avif"):
+        load({**MINIMUM, "VARIANTS": text}, serving=False)

@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/general/latest/gr/s3.html
 """
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 
@@ -26,6 +26,22 @@ class Address(NamedTuple):
     def origin(self) -> str:
         """The address without its path: scheme://host[:port]."""
         return f"{self.scheme}://{self.host}"
+
+
+# The start of a region's name → the domain of its partition. A test compares them with botocore's table.
+_SUFFIXES: Final = {
+    "cn-": "amazonaws.com.cn",
+    "eusc-": "amazonaws.eu",
+    "us-iso-": "c2s.ic.gov",
+    "us-isob-": "sc2s.sgov.gov",
+    "us-isof-": "csp.hci.ic.gov",
+    "eu-isoe-": "cloud.adc-e.uk",
+}
+
+
+def suffix_of(region: str) -> str:
+    """Return the domain of a region's services, such as `amazonaws.com`."""
+    return next((suffix for start, suffix in _SUFFIXES.items() if region.startswith(start)), "amazonaws.com")
 
 
 def locate(bucket: str, region: str, endpoint: str | None = None, *, use_ssl: bool = True) -> Address:

@@ -22,7 +22,7 @@ from threading import Thread
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from image_upload.aws.endpoints import Address, canonical_host
+from image_upload.aws.endpoints import Address, canonical_host, suffix_of
 from image_upload.aws.sigv4 import Credentials, Signer
 from image_upload.limits import (
     SECRETS_ANSWER_MAX_BYTES,
@@ -37,16 +37,6 @@ Secrets = Mapping[str, str]
 
 _TARGETS: Final = {"ssm": "AmazonSSM.GetParametersByPath", "secretsmanager": "secretsmanager.GetSecretValue"}
 _ENDPOINT_VARIABLES: Final = {"ssm": "AWS_ENDPOINT_URL_SSM", "secretsmanager": "AWS_ENDPOINT_URL_SECRETS_MANAGER"}
-
-# The start of a region's name → the domain of its partition. A test compares them with botocore's table.
-_SUFFIXES: Final = {
-    "cn-": "amazonaws.com.cn",
-    "eusc-": "amazonaws.eu",
-    "us-iso-": "c2s.ic.gov",
-    "us-isob-": "sc2s.sgov.gov",
-    "us-isof-": "csp.hci.ic.gov",
-    "eu-isoe-": "cloud.adc-e.uk",
-}
 
 _OK: Final = 200
 # Temporary failures. https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
@@ -303,12 +293,11 @@ def _endpoint(service: str, region: str, environ: Mapping[str, str]) -> str:
     own = environ.get(_ENDPOINT_VARIABLES[service])
     if own and environ.get("ENVIRONMENT", environ.get("ENV", "")) in {"local", "development", "test"}:
         return own
-    suffix = next((suffix for start, suffix in _SUFFIXES.items() if region.startswith(start)), "amazonaws.com")
     fips = environ.get("AWS_USE_FIPS_ENDPOINT", "").lower() == "true"
     # Systems Manager's ordinary endpoints in GovCloud are FIPS endpoints.
     if fips and not (service == "ssm" and region.startswith("us-gov-")):
         service += "-fips"
-    return f"https://{service}.{region}.{suffix}"
+    return f"https://{service}.{region}.{suffix_of(region)}"
 
 
 def _json(text: str | bytes) -> Any:

@@ -56,11 +56,14 @@ def lifecycle(
     found = found or {}
     existing = [_with_filter(rule) for rule in found.get("Rules", [])]
     every = list(purposes)
-    folders = {"", *(purpose.prefix for purpose in every)}
+    folders = {"", *(purpose.prefix for purpose in every), *(_folder(rule) for rule in wanted)}
     left = [rule for rule in existing if not forget_folders and _is_ours(rule, "ID") and _folder(rule) not in folders]
     lines = _lines([rule for rule in existing if rule not in left], wanted, "ID", lambda rule: _overlap(rule, every))
     lines += [Line("kept", f"{rule['ID']} ({_folder(rule)} has no purpose; --forget-folders ends it)") for rule in left]
-    return _diff(lines, {**found, "Rules": [*wanted, *left, *_foreign(existing, "ID")]})
+    # The purpose of a folder may have got another one, and S3 takes an id once.
+    taken = {rule["ID"] for rule in wanted}
+    kept = [rule | {"ID": f"{OURS}kept-{_folder(rule).strip('/')}"} if rule["ID"] in taken else rule for rule in left]
+    return _diff(lines, {**found, "Rules": [*wanted, *kept, *_foreign(existing, "ID")]})
 
 
 def policy(found: Any | None, wanted: Sequence[Rule], *, keep: Sequence[str] = ()) -> Diff:

@@ -26,7 +26,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         settings = load(read_dotenv(os.environ), serving=False)
         has_arrivals = settings.verification.verify == "publish" and settings.verification.verifier == "self"
-        if settings.database.database_url is None and not asked.multiparts and (asked.unrecorded or not has_arrivals):
+        needs_database = asked.unrecorded or not (asked.multiparts or asked.oversized or has_arrivals)
+        if settings.database.database_url is None and needs_database:
             raise SettingsError("There is no database to sweep. Set DATABASE_URL; docs/records.md says how.")
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -36,8 +37,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         if asked.multiparts:
             return asyncio.run(_abort_uploads(settings, asked))
-        if asked.unrecorded:
-            return asyncio.run(_remove_unrecorded(settings, asked))
+        if asked.unrecorded or asked.oversized:
+            return asyncio.run(_remove(settings, asked))
         return asyncio.run(_sweep(settings, asked.seconds))
     except Problem as problem:
         print(problem.detail, file=sys.stderr)
@@ -49,7 +50,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         prog="python -m image_upload sweep",
         description="Ask S3 once more about every pending row whose time is over, and end it as stored, rejected or "
         "expired. With VERIFY=publish, verify and scan what still waits, too. Several at once do no harm. With "
-        "--multiparts or --unrecorded: list what interrupted processes left in S3, and with --apply remove it.",
+        "--multiparts, --unrecorded or --oversized: list what is left in S3, with --apply remove it.",
     )
     parser.add_argument("--seconds", type=float, default=300.0, help="longest time that ending rows may take (300)")
     what = parser.add_mutually_exclusive_group()
@@ -62,18 +63,23 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     what.add_argument(
         "--unrecorded", action="store_true", help="files of POST /files/upload-url that no file record names"
     )
+    what.add_argument(
+        "--oversized",
+        action="store_true",
+        help="files above the limit that were uploaded without a size; for a CDN where no event reports them",
+    )
     parser.add_argument("--hours", type=float, default=0.0, help="only what is older than this; 25 hours at least")
     parser.add_argument("--apply", action="store_true", help="abort or remove what is listed")
-    parser.add_argument("--yes", action="store_true", help="with --unrecorded --apply: do not ask")
+    parser.add_argument("--yes", action="store_true", help="with --apply: do not ask")
     asked = parser.parse_args(arguments)
-    if asked.apply and not (asked.multiparts or asked.unrecorded):
-        parser.error("--apply belongs to --multiparts or --unrecorded")
+    if asked.apply and not (asked.multiparts or asked.unrecorded or asked.oversized):
+        parser.error("--apply belongs to --multiparts, --unrecorded or --oversized")
     return asked
 
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
-    context = CompletionContext(settings.storage, settings.database, settings.usage, settings.verification)
+    context = CompletionContext(settings)
     try:
         yield context
     finally:
@@ -107,14 +113,18 @@ async def _abort_uploads(settings: Settings, asked: argparse.Namespace) -> int:
     return 0
 
 
-async def _remove_unrecorded(settings: Settings, asked: argparse.Namespace) -> int:
+async def _remove(settings: Settings, asked: argparse.Namespace) -> int:
     found: list[Listed] = []
     before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings.storage)))
     async with _opened(settings) as context, map_s3_errors():
-        async for each in leftovers.unrecorded(context, before):
+        if asked.unrecorded:
+            every, remove, what = leftovers.unrecorded(context, before), leftovers.remove_unrecorded, "no record names"
+        else:
+            every, remove, what = leftovers.oversized(context), leftovers.remove_oversized, "are above their limit"
+        async for each in every:
             print(f"  {each.last_modified}  {human_bytes(each.size_bytes):>10}  {_printable(each.key)}", flush=True)
             found.append(each)
-        print(f"{len(found)} files found that no record names.{_hint(len(found), asked)}")
+        print(f"{len(found)} files found that {what}.{_hint(len(found), asked)}")
         if not found or not asked.apply:
             return 0
         if not asked.yes and not sys.stdin.isatty():
@@ -125,7 +135,7 @@ async def _remove_unrecorded(settings: Settings, asked: argparse.Namespace) -> i
             print("Nothing was removed.")
             return 0
         for each in found:
-            await leftovers.remove(context, each)
+            await remove(context, each)
     print(f"{len(found)} files removed.")
     return 0
 

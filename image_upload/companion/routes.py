@@ -45,6 +45,8 @@ _SPEC = (
     errors.InvalidFilename,
     errors.InvalidMetadata,
     errors.ScopeMissing,
+    errors.UploadRefused,
+    errors.AuthorizationUnavailable,
     errors.CredentialsUnavailable,
     errors.QuotaExceeded,
 )
@@ -116,7 +118,7 @@ class Companion:
             content_type=_type(content_type, purpose, filename),
             size_bytes=_count(named, "size", least=0),
             purpose=purpose,
-            user_id=principal.user_id,
+            principal=principal,
             metadata={"class_id": class_id} if class_id else None,
         )
 

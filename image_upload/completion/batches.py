@@ -107,12 +107,14 @@ async def finished(context: CompletionContext, told: Created) -> str:
         key = keys.published(keys.check(told.key))
     except InvalidKey:
         return UNKNOWN  # no row has an invalid key, and some databases would raise for it
-    confirmation = await confirm(context, key, scan_s=SCAN_MAX_S)
+    confirmation = await confirm(context, key, is_news=True, scan_s=SCAN_MAX_S)
     if confirmation.is_checking:
         # GuardDuty tells of the end of its scan. No event tells of a clamd that is back, or of a tag that was late.
         awaited = context.arrivals.scans_when_asked or (told.is_scanned and context.arrivals.verify_here)
         return FAILED if awaited else CHECKING
-    return confirmation.record.state if confirmation.record is not None else UNKNOWN
+    if confirmation.record is not None:
+        return confirmation.record.state
+    return "rejected" if confirmation.fault is not None else UNKNOWN
 
 
 def _told_in(body: str, own: str) -> list[Created]:

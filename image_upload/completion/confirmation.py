@@ -9,8 +9,9 @@ all call `confirm`. No transaction is open during a call to S3. A failure of S3 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
+from image_upload.completion import announcement
 from image_upload.database.database import Database
 from image_upload.database.values import ExpectedObject, Record
 from image_upload.domain import keys
@@ -18,12 +19,18 @@ from image_upload.domain.faults import Fault
 from image_upload.errors import DatabaseUnavailable
 from image_upload.languages.wording import Sentence
 from image_upload.limits import SCAN_WAIT_S
+from image_upload.notify.notifier import Notifier
 from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import map_s3_errors
 from image_upload.s3.objects import StoredObject
 from image_upload.usage.quotas import Quotas
 from image_upload.verification.arrivals import Arrivals, Published, Removed, Undecided
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from image_upload.notify.event import Event, StoredFacts
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +45,16 @@ RowPolicy = Literal["required", "if_reachable", "none"]
 
 
 class Context(Protocol):
-    """Bucket, arrivals, database and quotas of the service; see `CompletionContext`."""
+    """What the service keeps uploads in, and tells of them with; see `CompletionContext`."""
 
     bucket: Bucket
     arrivals: Arrivals
     database: Database
     quotas: Quotas
+    notifier: Notifier
+
+    def receipt(self, facts: "StoredFacts") -> str | None:
+        """Return the signed receipt of an object; None without JWT_SECRET."""
 
 
 class AllowedSize(NamedTuple):
@@ -77,14 +88,17 @@ async def confirm(
     allowed: AllowedSize | None = None,
     found: StoredObject | None = None,
     is_over: bool = False,
+    is_news: bool = False,
     scan_s: float = SCAN_WAIT_S,
 ) -> Confirmation:
     """Ask S3 once about a key, verify the object, and settle its row and quota. Safe to repeat, also concurrently.
 
     `record` is the key's row, if the caller has it; `allowed` is the size that the caller's ticket allows; `found` is
-    the object, if S3 has just described it. An object that is not as expected is removed, and its row rejected. If S3
-    has no object, nothing changes; but with `is_over`, when none can come any more, the row expires and its quota is
-    released. A scan for malware that takes more than `scan_s` seconds is left to a later call.
+    the object, if S3 has just described it. An object that is not as expected, or larger than its key allows, is
+    removed, and its row rejected. If S3 has no object, nothing changes; but with `is_over`, when none can come any
+    more, the row expires and its quota is released. `is_news`: the caller learns that the object is there, so the
+    application is told even if it has no row. A scan for malware that takes more than `scan_s` seconds is left to a
+    later call.
 
     Raises `StorageDenied`, `StorageUnavailable`, `StorageTimedOut`; with row="required" `DatabaseUnavailable`.
     """
@@ -92,16 +106,18 @@ async def confirm(
         with _postponed(row):
             record = await context.database.records.by_key(key)
     if context.arrivals.takes(key):
-        return await _confirm_arrival(context, key, record, row, allowed, is_over=is_over, scan_s=scan_s)
+        return await _confirm_arrival(
+            context, key, record, row, allowed, is_over=is_over, is_news=is_news, scan_s=scan_s
+        )
     if found is None:
-        if _is_settled(context, record, allowed):
+        if _is_settled(context, key, record, allowed, is_news=is_news):
             return Confirmation(None, record)
         async with map_s3_errors():
             # Only a row expects a SHA-256, and asking for it takes kms:Decrypt under SSE-KMS.
             found = await objects.head(context.bucket, key, checksums=record is not None)
     if found is None:
         return await _settle_missing(context, key, record, row, is_over=is_over)
-    return await _confirm_object(context, found, record, row, allowed, is_over=is_over)
+    return await _confirm_object(context, found, record, row, allowed, is_over=is_over, is_news=is_news)
 
 
 async def _confirm_object(
@@ -112,6 +128,7 @@ async def _confirm_object(
     allowed: AllowedSize | None,
     *,
     is_over: bool,
+    is_news: bool,
 ) -> Confirmation:
     """Compare an object with what was promised; settle its row and quota; remove it if it differs."""
     fault = None
@@ -121,7 +138,10 @@ async def _confirm_object(
             if fault is None:
                 await context.arrivals.report(found)
     # What a ticket leads to is completed once.
-    settled = await _settle(context, found, record, row, fault, is_over=is_over or allowed is not None)
+    ends = allowed is not None
+    settled = await _settle(
+        context, found, record, row, fault, is_over=is_over or ends, is_news=is_news or ends or fault is not None
+    )
     if settled.fault is not None:
         # Row first: if this call is interrupted here, the next one still finds the object and removes it.
         async with map_s3_errors():
@@ -137,6 +157,7 @@ async def _confirm_arrival(
     allowed: AllowedSize | None,
     *,
     is_over: bool,
+    is_news: bool,
     scan_s: float,
 ) -> Confirmation:
     """Verify what has arrived for a key, and settle its row and quota by what became of it."""
@@ -154,13 +175,15 @@ async def _confirm_arrival(
             return await _settle_missing(context, key, record, row, is_over=is_over)
         case Undecided(arrival):
             return Confirmation(arrival, record, is_checking=True)
-        case Published(stored, verified=True):
-            return await _settle(context, stored, record, row, None, is_over=True)
+        case Published(stored, verified=True, now=now):
+            return await _settle(context, stored, record, row, None, is_over=True, is_news=is_news or now)
         case Published(stored):
             # It was stored before the operator turned verification on.
-            return await _confirm_object(context, stored, record, row, allowed, is_over=is_over)
-        case Removed(arrival, fault, why, quarantined):
-            settled = await _settle(context, arrival, record, row, fault, quarantined=quarantined, is_over=True)
+            return await _confirm_object(context, stored, record, row, allowed, is_over=is_over, is_news=is_news)
+        case Removed(arrival, fault, why, quarantined, now):
+            settled = await _settle(
+                context, arrival, record, row, fault, quarantined=quarantined, is_over=True, is_news=is_news or now
+            )
             return settled._replace(why=why if settled.fault == fault else None)
 
 
@@ -172,11 +195,16 @@ async def confirm_record(
     return (await confirm(context, key, record=record, is_over=is_over, scan_s=scan_s)).record or record
 
 
-def _is_settled(context: Context, record: Record | None, allowed: AllowedSize | None) -> bool:
-    """Return whether S3 need not be asked: the caller needs no object, and neither row nor quota can change."""
+def _is_settled(
+    context: Context, key: str, record: Record | None, allowed: AllowedSize | None, *, is_news: bool
+) -> bool:
+    """Return whether S3 need not be asked: the caller needs no object, and nothing can change or be told."""
     if allowed is not None:
         return False
-    return not context.quotas.enabled if record is None else record.state == "stored"
+    if record is not None:
+        return record.state == "stored"
+    is_told = is_news and context.notifier.enabled
+    return not context.quotas.enabled and not is_told and keys.max_bytes_in(key) is None
 
 
 async def _settle_missing(
@@ -200,23 +228,72 @@ async def _settle(
     *,
     quarantined: bool = False,
     is_over: bool,
+    is_news: bool,
 ) -> Confirmation:
-    """Settle row and quota by S3's description and the fault that was found. An earlier fault of the row counts."""
-    if record is not None:
+    """Settle row and quota by S3's description and the fault that was found. An earlier fault of the row counts.
+
+    What is told of it is written with the row. An upload without one is told of where `is_news`.
+    """
+    news = _News(context, found, record, fault, quarantined=quarantined)
+    if record is None:
+        if is_news:
+            with _postponed(row):
+                await news.record(None)
+    else:
         records = context.database.records
         if record.state in ("pending", "expired"):
             with _postponed(row):
                 if fault is None:
-                    record = await records.store(record, found.size_bytes, found.etag)
+                    record = await records.store(record, found.size_bytes, found.etag, also=news.record)
                 else:
-                    record = await records.reject(record, fault, found.size_bytes, found.etag, quarantined=quarantined)
+                    record = await records.reject(
+                        record, fault, found.size_bytes, found.etag, quarantined=quarantined, also=news.record
+                    )
         # Another call may have settled the row; then its state counts.
         if record.state in _KEPT_OUT:
             fault = record.fault
         elif record.state == "stored":
             fault = None
-    await context.quotas.settle(keys.published(found.key), found.size_bytes if fault is None else None, is_over=is_over)
+    # While a presigned URL can store another file, what was removed keeps its reservation.
+    if fault is None or is_over:
+        counted = found.size_bytes if fault is None else None
+        await context.quotas.settle(keys.published(found.key), counted, is_over=is_over)
+    await news.send()
     return Confirmation(found, record, fault)
+
+
+class _News:
+    """What is told of one upload: recorded by the transaction that settles its row, then sent."""
+
+    def __init__(
+        self, context: Context, found: StoredObject, record: Record | None, fault: Fault | None, *, quarantined: bool
+    ) -> None:
+        self._context = context
+        self._about = (found, record, fault, quarantined)
+        self._events: list[Event] = []
+
+    async def record(self, connection: "AsyncConnection | None", _: Record | None = None) -> None:
+        """Write the event. See `Notifier.record`."""
+        if not self._context.notifier.enabled:
+            return
+        if not self._events:
+            self._events.append(self._event())
+        await self._context.notifier.record(connection, self._events)
+
+    async def send(self) -> None:
+        """Send what was recorded. Never fails."""
+        if self._events:
+            await self._context.notifier.send(self._events)
+
+    def _event(self) -> "Event":
+        found, record, fault, quarantined = self._about
+        among = self._context.bucket.purposes
+        if fault is not None:
+            return announcement.kept_out(found, record, fault, among, quarantined=quarantined)
+        from image_upload.notify.event import Event  # services that tell nothing need none of it
+
+        facts = announcement.facts_of(found, record, among)
+        return Event.stored(facts, self._context.receipt(facts))
 
 
 @contextmanager
@@ -237,6 +314,9 @@ async def _mismatch(
     if allowed is not None and (
         allowed.exact_bytes not in (None, found.size_bytes) or found.size_bytes > allowed.max_bytes
     ):
+        return "size"
+    max_bytes = keys.max_bytes_in(found.key)
+    if max_bytes is not None and found.size_bytes > max_bytes:
         return "size"
     if expected is None:
         return None

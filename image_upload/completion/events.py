@@ -16,6 +16,7 @@ from image_upload.completion import batches
 from image_upload.completion.context import CompletionContext
 from image_upload.completion.object_events import Created, NotFromS3, created
 from image_upload.completion.sweep import FAILED, sweep
+from image_upload.domain import keys
 from image_upload.errors import Problem
 from image_upload.limits import LAMBDA_DEADLINE_MARGIN_S
 from image_upload.outbound import deadline
@@ -54,8 +55,13 @@ async def _receive(event: Mapping[str, Any], invocation: Any, context: Completio
         case _:
             told = _told_in(event, context.bucket.name)
     if not context.takes_events:
-        log.info("an event came, and there is nothing to do with it: set DATABASE_URL or VERIFY, or remove the trigger")
-        return {}
+        # Then only an object whose size S3 did not enforce needs a look.
+        told = [each for each in told or () if keys.max_bytes_in(each.key) is not None]
+        if not told:
+            log.info(
+                "an event came, and there is nothing to do with it: set DATABASE_URL or VERIFY, or remove the trigger"
+            )
+            return {}
     tally = await sweep(context, within_s) if told is None else await _confirm_all(context, told)
     log.info("event", extra={"fields": dict(tally)})
     if tally[FAILED]:

@@ -1,15 +1,17 @@
-"""Find what interrupted processes leave in S3: open multipart uploads, and objects without a record.
+"""Find what is left in S3: open multipart uploads, objects without a record, objects that are too large.
 
 The lifecycle rule `abort-unfinished` (`bucket_config.rules`) aborts the first within a day. Nothing removes the second.
+The third are removed when they are read, or when S3 reports them; a CDN reads without the service.
 """
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
+from image_upload.completion.confirmation import confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.domain import keys
 from image_upload.domain.purposes import USER_FILE
-from image_upload.limits import LIST_MAX_KEYS, MULTIPART_URL_EXPIRES_S, TICKET_EXPIRES_S
+from image_upload.limits import LIST_MAX_KEYS, MULTIPART_URL_EXPIRES_S, S3_PUT_MAX_BYTES, TICKET_EXPIRES_S
 from image_upload.s3 import multipart, objects
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.multipart import OpenUpload
@@ -40,24 +42,47 @@ async def unrecorded(context: CompletionContext, before: datetime) -> AsyncItera
     since = await records.oldest("file")
     if since is None:
         return
-    after, more = "", True
-    while more:
-        page = await objects.page(context.bucket, USER_FILE.prefix, after=after, max_keys=LIST_MAX_KEYS)
-        known = await records.known("file", [each.key for each in page.objects])
-        for each in page.objects:
+    async for page in _pages(context.bucket, USER_FILE.prefix):
+        known = await records.known("file", [each.key for each in page])
+        for each in page:
             stored_at = datetime.fromisoformat(each.last_modified)
             is_ours = keys.owner_tag_in(each.key) is not None
             # S3 counts whole seconds.
             if is_ours and each.key not in known and since - timedelta(seconds=1) < stored_at < before:
                 yield each
+
+
+async def oversized(context: CompletionContext) -> AsyncIterator[Listed]:
+    """Yield objects that are larger than their keys allow: `keys.max_bytes_in`. Raises `S3Failure`."""
+    for purpose in context.bucket.purposes.every():
+        if purpose.max_bytes >= S3_PUT_MAX_BYTES:
+            continue  # S3 itself enforces it in one request, and `uploads.multipart` before it completes an upload
+        async for page in _pages(context.bucket, purpose.prefix):
+            for each in page:
+                max_bytes = keys.max_bytes_in(each.key)
+                if max_bytes is not None and each.size_bytes > max_bytes:
+                    yield each
+
+
+async def _pages(bucket: Bucket, prefix: str) -> AsyncIterator[list[Listed]]:
+    """Yield all objects below a prefix, page by page."""
+    after, more = "", True
+    while more:
+        page = await objects.page(bucket, prefix, after=after, max_keys=LIST_MAX_KEYS)
+        yield page.objects
         more = page.more and bool(page.objects)
         after = page.objects[-1].key if page.objects else ""
 
 
-async def remove(context: CompletionContext, found: Listed) -> None:
+async def remove_unrecorded(context: CompletionContext, found: Listed) -> None:
     """Remove an object of `unrecorded`, if it is unchanged and still has no record."""
     if not await context.database.records.known("file", [found.key]):
         await objects.delete(context.bucket, found.key, etag=found.etag)
+
+
+async def remove_oversized(context: CompletionContext, found: Listed) -> None:
+    """Remove an object of `oversized`, if it still is one, and settle its row and quota."""
+    await confirm(context, found.key, row="if_reachable")
 
 
 def before(age_s: float) -> datetime:

@@ -1,10 +1,11 @@
 """The sweep: confirm pending rows whose time is over, and arrivals that no event and no client has confirmed.
 
-Rows without an object expire.
+Rows without an object expire. Old quotas are deleted.
 """
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime
@@ -28,12 +29,16 @@ CHECKING = "checking"
 async def sweep(
     context: CompletionContext, within_s: float, report: Callable[[Counter[str]], None] | None = None
 ) -> Counter[str]:
-    """Confirm all overdue rows in batches, then arrivals, for at most `within_s` seconds; return their number by state.
+    """Confirm overdue rows in batches, then arrivals, then deliver events, for at most `within_s` seconds.
 
-    Rows that could not be settled (S3 or the database failed) count as `failed` and stay pending for a later sweep. Any
-    number of sweeps may run at once. Raises `DatabaseUnavailable`.
+    Return their number by state.
+
+    Then delete what the quotas keep of days that are over. Rows that could not be settled (S3 or the database failed)
+    count as `failed` and stay pending for a later sweep. Any number of sweeps may run at once. Raises
+    `DatabaseUnavailable`.
     """
     tally: Counter[str] = Counter()
+    until = time.monotonic() + within_s
     if within_s <= 0:
         return tally
     try:
@@ -45,8 +50,12 @@ async def sweep(
                     report(tally)
                 if set(outcomes) == {FAILED}:
                     break  # S3 is down, so the next ones would fail too
+            while await context.quotas.prune():
+                pass  # another batch
     except TimeoutError:
         log.info("the sweep's time was over before its work", extra={"fields": dict(tally)})
+    deliveries = await context.notifier.retry_due(until - time.monotonic())
+    tally.update({f"event {outcome}": count for outcome, count in deliveries.items()})
     return tally
 
 

@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
+# What else is written in the transaction that settles a row, with the row as it is settled: `notify`'s outbox.
+Also = Callable[[AsyncConnection, Record], Awaitable[None]]
+
 # JavaScript reads whole numbers exactly up to here (Number.MAX_SAFE_INTEGER).
 ID_BITS: Final = 53
 ID_MIN: Final = 10**12
@@ -47,7 +50,13 @@ def new_id() -> int:
 
     It never has fewer digits, so that an identity provider's numeric ids do not look like it (`auth.claims`).
     """
-    return secrets.randbelow(2**ID_BITS - ID_MIN) + ID_MIN
+    return id_of(secrets.token_bytes(16))
+
+
+def id_of(seed: bytes) -> int:
+    """Return the id that 16 random bytes lead to, the same each time."""
+    number: int = int.from_bytes(seed) % (2**ID_BITS - ID_MIN) + ID_MIN
+    return number
 
 
 class Records:
@@ -58,12 +67,30 @@ class Records:
         self._engine = open_engine(target, on_lambda=settings.on_lambda, timeout_s=timeout_s)
         self._timeout_s = timeout_s
         # DSQL has no SKIP LOCKED: there the second of two claims of one row is retried.
-        self._skip_locked = not target.is_dsql
+        self.skip_locked = not target.is_dsql
 
     async def insert(self, kind: Kind, expected_object: ExpectedObject) -> Record:
         """Insert a pending row and return it. Raises `DatabaseUnavailable`, as every method here."""
+        try:
+            return await self._insert(kind, expected_object, new_id())
+        except IntegrityError:
+            # A random id exists already with a probability of 1 in 2**53; a second time it is a bug.
+            return await self._insert(kind, expected_object, new_id())
+
+    async def insert_once(self, kind: Kind, expected_object: ExpectedObject, seed: bytes) -> Record:
+        """Insert a pending row with the id of a seed; return it, or the row that has this id already."""
+        try:
+            return await self._insert(kind, expected_object, id_of(seed))
+        except IntegrityError:
+            found = await self.by_seed(seed)
+            if found is None:
+                raise
+            return found
+
+    async def _insert(self, kind: Kind, expected_object: ExpectedObject, row_id: int) -> Record:
         now = datetime.now(UTC)
         values = {
+            "id": row_id,
             "kind": kind,
             "user_id": expected_object.user_id,
             "key": expected_object.key,
@@ -78,18 +105,18 @@ class Records:
         }
 
         async def work(connection: AsyncConnection) -> Record:
-            row = insert(uploads).values(id=new_id(), **values).returning(*uploads.c)
+            row = insert(uploads).values(values).returning(*uploads.c)
             return _record((await connection.execute(row)).mappings().one())
 
-        try:
-            return await self.run(work)
-        except IntegrityError:
-            # A random id exists already with a probability of 1 in 2**53; a second time it is a bug.
-            return await self.run(work)
+        return await self.run(work)
 
     async def find(self, kind: Kind, row_id: int) -> Record | None:
         """Return the row with this id and kind, of any user."""
         return await self._one(uploads.c.id == row_id, uploads.c.kind == kind)
+
+    async def by_seed(self, seed: bytes) -> Record | None:
+        """Return the row that `insert_once` inserted with this seed."""
+        return await self._one(uploads.c.id == id_of(seed))
 
     async def by_key(self, key: str) -> Record | None:
         """Return the row for an object's key, of any kind."""
@@ -117,25 +144,41 @@ class Records:
         """Return the row as it is now."""
         return await self._one(uploads.c.id == record.id) or record
 
-    async def store(self, record: Record, size_bytes: int, etag: str) -> Record:
-        """Settle a row that S3 has confirmed. Return the current row, as the next two do."""
+    async def store(self, record: Record, size_bytes: int, etag: str, *, also: Also | None = None) -> Record:
+        """Settle a row that S3 has confirmed. Return the current row, as the next two do.
+
+        If this call settles it, `also` runs in the same transaction: both are committed, or neither. It runs again if
+        the transaction does.
+        """
         now = datetime.now(UTC)
         return await self._settle(
-            record, UNSETTLED, state="stored", size=size_bytes, etag=etag, stored_at=now, updated_at=now
+            record, UNSETTLED, also, state="stored", size=size_bytes, etag=etag, stored_at=now, updated_at=now
         )
 
     async def reject(
-        self, record: Record, fault: Fault, size_bytes: int, etag: str, *, quarantined: bool = False
+        self,
+        record: Record,
+        fault: Fault,
+        size_bytes: int,
+        etag: str,
+        *,
+        quarantined: bool = False,
+        also: Also | None = None,
     ) -> Record:
-        """Settle a row whose object in S3 is not the expected one."""
+        """Settle a row whose object in S3 is not the expected one. `also` as in `store`."""
         state, now = "quarantined" if quarantined else "rejected", datetime.now(UTC)
         return await self._settle(
-            record, UNSETTLED, state=state, fault=fault, size=size_bytes, etag=etag, updated_at=now
+            record, UNSETTLED, also, state=state, fault=fault, size=size_bytes, etag=etag, updated_at=now
         )
 
     async def expire(self, record: Record) -> Record:
         """Settle a row whose time is over and whose object is missing."""
-        return await self._settle(record, ("pending",), state="expired", updated_at=datetime.now(UTC))
+        return await self._settle(record, ("pending",), None, state="expired", updated_at=datetime.now(UTC))
+
+    async def renew(self, record: Record, ends_at: datetime) -> Record:
+        """Let an upload that S3 has not confirmed arrive until `ends_at`, also if its time was over."""
+        now = datetime.now(UTC)
+        return await self._settle(record, UNSETTLED, None, state="pending", ends_at=ends_at, updated_at=now)
 
     async def claim(self, now: datetime, most: int) -> list[Record]:
         """Claim and return the `most` oldest pending rows whose time is over, exclusively for `SWEEP_LEASE_S`."""
@@ -145,7 +188,7 @@ class Records:
             .where(uploads.c.state == "pending", uploads.c.ends_at < now, free)
             .order_by(uploads.c.ends_at)
             .limit(most)
-            .with_for_update(skip_locked=self._skip_locked)
+            .with_for_update(skip_locked=self.skip_locked)
             # A CTE is evaluated once, which PostgreSQL does not guarantee for a subquery with a limit.
             .cte("due")
         )
@@ -156,7 +199,7 @@ class Records:
 
         return await self.run(work)
 
-    async def _settle(self, record: Record, states: tuple[str, ...], **values: Any) -> Record:
+    async def _settle(self, record: Record, states: tuple[str, ...], also: Also | None, **values: Any) -> Record:
         move = (
             update(uploads)
             .where(uploads.c.id == record.id, uploads.c.state.in_(states))
@@ -164,11 +207,14 @@ class Records:
             .returning(*uploads.c)
         )
 
-        async def work(connection: AsyncConnection) -> RowMapping | None:
-            return (await connection.execute(move)).mappings().one_or_none()
+        async def work(connection: AsyncConnection) -> Record | None:
+            row = (await connection.execute(move)).mappings().one_or_none()
+            settled = None if row is None else _record(row)
+            if settled is not None and also is not None:
+                await also(connection, settled)
+            return settled
 
-        row = await self.run(work)
-        return await self.again(record) if row is None else _record(row)
+        return await self.run(work) or await self.again(record)
 
     async def _one(self, *conditions: ColumnElement[bool]) -> Record | None:
         async def work(connection: AsyncConnection) -> RowMapping | None:

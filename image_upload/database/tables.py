@@ -15,6 +15,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Integer,
     MetaData,
     String,
     Table,
@@ -144,6 +145,30 @@ quota_files: Final = Table(
     CheckConstraint("key <> ''", name="key"),
     CheckConstraint("stored OR kept_until IS NULL", name="kept_until"),
     UniqueConstraint("owner", "stored", "ends_at", "id"),
+)
+
+# Events for the application, a row for each target: `notify.outbox`. Never a secret, nor an address.
+outbox: Final = Table(
+    "outbox",
+    metadata,
+    # The event's UUID, in 36 characters.
+    Column("id", String(36), primary_key=True),
+    Column("target", String(16), primary_key=True),
+    Column("type", String(32), nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("state", String(9), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    # When the sweep does the next thing with it: send a pending row, delete one that is delivered or dead.
+    Column("next_at", Moment, nullable=False),
+    # What the target said last: a status of HTTP, or the kind of failure.
+    Column("last_status", String(64), nullable=True),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    CheckConstraint("length(id) = 36", name="id"),
+    CheckConstraint("target <> ''", name="target"),
+    CheckConstraint("state IN ('pending', 'delivered', 'dead')", name="state"),
+    CheckConstraint("attempts >= 0", name="attempts"),
+    UniqueConstraint("state", "next_at", "id", "target"),
 )
 
 # No foreign keys: Aurora DSQL has none.

@@ -140,6 +140,15 @@ def size(purpose: Purpose, size_bytes: int | None, *, most_bytes: int) -> None:
         )
 
 
+def too_large(size_bytes: int, max_bytes: int) -> FileTooLarge:
+    """Return the problem of a file that was found to exceed its limit after its upload was planned."""
+    return FileTooLarge(
+        "The file has {size}; its purpose takes at most {limit}. It is not kept. Send a smaller one.",
+        facts={"size": human_bytes(size_bytes, up=True), "limit": human_bytes(max_bytes)},
+        max_bytes=max_bytes,
+    )
+
+
 def sha256(digest: str) -> str:
     """Return a SHA-256, given in hexadecimal or base64, in base64, as S3 takes it. Raises `ValidationFailed`."""
     try:

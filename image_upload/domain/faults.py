@@ -11,7 +11,7 @@ Fault = Difference | Finding
 FAULTS: Final[tuple[str, ...]] = (*get_args(Difference), *get_args(Finding))
 
 # What to tell the person who sent the file.
-SENTENCES: Final[Mapping[Finding, str]] = {
+SENTENCES: Final[Mapping[Fault, str]] = {
     "disguised": (
         "The file is not of the type that it was sent as, so it was not kept. Send the file itself, unchanged and "
         "under its own type."

@@ -42,7 +42,11 @@ _KEY_TOO_LONG = f"The object key is longer than {S3_KEY_MAX_BYTES} bytes. Send a
 NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffd]")
 
 _EXTENSION = re.compile(r"[a-z0-9]{1,10}", re.ASCII)
-_ID = re.compile(rf"([0-9a-f]{{{2 * OWNER_TAG_BYTES}}})[0-9a-f]{{{2 * ID_BYTES}}}(?:\.{_EXTENSION.pattern})?", re.ASCII)
+# In hexadecimal, where S3 does not enforce it. 48.8 TiB has 12 digits.
+_LIMIT = r"(?:-([0-9a-f]{1,12}))?"
+_ID = re.compile(
+    rf"([0-9a-f]{{{2 * OWNER_TAG_BYTES}}})[0-9a-f]{{{2 * ID_BYTES}}}{_LIMIT}(?:\.{_EXTENSION.pattern})?", re.ASCII
+)
 
 # The only keys whose last segment is a client's file name. Their id is in the segment before.
 _NAMED = USER_FILE.key.split("/")
@@ -69,28 +73,62 @@ def variant(key: str, name: str, ext: str) -> str:
 
 def owner_tag_in(key: str) -> str | None:
     """Return the tag of the user for whom this service made a key; None for a key that it did not make."""
+    match = _id_in(key)
+    return match[1] if match else None
+
+
+def max_bytes_in(key: str) -> int | None:
+    """Return the largest allowed size of the key's object in bytes; None if S3 enforced it, and for other keys.
+
+    A presigned PUT without a length takes any, so its key carries the limit: docs/decisions/unsized-uploads.md.
+    """
+    match = _id_in(key)
+    return int(match[2], 16) if match and match[2] else None
+
+
+def _id_in(key: str) -> re.Match[str] | None:
+    """Return the match of the key's id: owner tag, limit."""
     key = published(key)
     parts = key.split("/")
     if not key.startswith(USER_FILE.prefix):
         name = parts[-1] if len(parts) > 1 else ""
     else:
         name = parts[_NAMED.index("{id}")] if len(parts) == len(_NAMED) else ""
-    match = _ID.fullmatch(name)
-    return match[1] if match else None
+    return _ID.fullmatch(name)
 
 
-def new_id(user_id: str) -> str:
-    """Return the user's tag and 128 random bits, in hexadecimal."""
-    return owner_tag(user_id) + secrets.token_hex(ID_BYTES)
+def user_in(key: str, purpose: Purpose) -> str | None:
+    """Return the id of the user in a key of this purpose; None where its pattern has none."""
+    names, parts = purpose.key.split("/"), key.split("/")
+    if "{user}" not in names or len(names) != len(parts):
+        return None
+    return unquote(parts[names.index("{user}")].replace("~", "%"))
 
 
-def make(purpose: Purpose, *, user_id: str, ext: str, class_id: str = "", filename: str = "", now: datetime) -> str:
-    """Return a new key for a purpose. If `ext` is empty, the pattern's dot is removed too.
+def new_id(user_id: str, seed: bytes | None = None) -> str:
+    """Return the user's tag and 128 bits, in hexadecimal: random ones, or the 16 bytes of `seed`."""
+    return owner_tag(user_id) + (secrets.token_bytes(ID_BYTES) if seed is None else seed).hex()
 
-    `filename` must have passed `check_filename`.
+
+def make(
+    purpose: Purpose,
+    *,
+    user_id: str,
+    ext: str,
+    class_id: str = "",
+    filename: str = "",
+    max_bytes: int | None = None,
+    now: datetime,
+    seed: bytes | None = None,
+) -> str:
+    """Return a key for a purpose: a new one, or the one of `seed` and the day. With `ext` empty it has no dot.
+
+    `filename` must have passed `check_filename`. `max_bytes` is what `max_bytes_in` returns. `seed` has 16 bytes that
+    cannot be guessed.
     """
+    name = new_id(user_id, seed)
     key = purpose.key.format(
-        id=new_id(user_id),
+        id=name if max_bytes is None else f"{name}-{max_bytes:x}",
         yyyymmdd=now.astimezone(UTC).strftime("%Y%m%d") if "{yyyymmdd}" in purpose.key else "",
         user=segment(user_id),
         class_id=segment(class_id) if class_id else "",

@@ -13,7 +13,7 @@ from image_upload.domain.keys import DEFAULT_FOLDER, OTHER_FOLDER, OWN_FOLDERS
 from image_upload.domain.purposes import GIF_TYPES, GROUPS, USER_FILE, VARIANT_FORMATS, Purpose, Purposes, Variant
 from image_upload.errors import UnsupportedFileType
 from image_upload.languages.wording import human_bytes
-from image_upload.limits import S3_OBJECT_MAX_BYTES
+from image_upload.limits import QUOTA_MAX, S3_OBJECT_MAX_BYTES
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", re.ASCII)
 _PLACEHOLDERS: Final = ("id", "ext", "user", "yyyymmdd", "class_id")
@@ -60,17 +60,18 @@ def parse(text: str, name: str = "purposes.toml") -> Purposes:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PurposeFileError(f"{name} is not TOML: {error}") from None
-    if not tables:
+    if not tables.keys() - {USER_FILE.name}:
         raise PurposeFileError(f"{name} has no purpose. The first is the default of uploads that name none")
     faults: list[_Fault] = []
     rows = [_row(each, table, faults) for each, table in tables.items()]
-    faults += [*_name_faults(rows), *_folder_faults(rows)]
+    named = [row for row in rows if row.name != USER_FILE.name]
+    faults += [*_name_faults(named), *_folder_faults(named)]
     if faults:
         lines = _lines(text)
         found = sorted((lines.get(each[:2], lines.get((each.purpose, ""), 0)), each) for each in faults)
         count = "1 fault" if len(found) == 1 else f"{len(found)} faults"
         raise PurposeFileError("\n    ".join([f"{name} has {count}:", *(_said(*each) for each in found)]))
-    return Purposes.of(*rows)
+    return Purposes.of(*named, user_file=next((row for row in rows if row not in named), USER_FILE))
 
 
 def _said(line: int, fault: _Fault) -> str:
@@ -115,6 +116,12 @@ def _key(value: Any) -> str:
 def _kept_days(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _DAYS_MAX:
         raise ValueError("no whole number of days from 1. Leave it out for files that are kept for ever")
+    return value
+
+
+def _files_per_day(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= QUOTA_MAX:
+        raise ValueError("no whole number from 1. Leave it out for any number of uploads")
     return value
 
 
@@ -199,7 +206,8 @@ def _task(value: Any) -> str:
     return value
 
 
-def _variants(value: Any) -> tuple[Variant, ...]:
+def variants(value: Any) -> tuple[Variant, ...]:
+    """Return the variants of a text such as `thumb:320,card:1280:avif`. Raises `ValueError`."""
     if not isinstance(value, str) or not value:
         raise ValueError('no text. Write name:width, such as "thumb:320,card:1280:avif"')
     entries = value.split(",")
@@ -243,27 +251,41 @@ _FIELDS: Final[Mapping[str, _Field]] = {
     "cools": _Field(_flag, otherwise=False),
     "scope": _Field(_scope, None),
     "checked": _Field(_flag, otherwise=False),
-    "variants": _Field(_variants, ()),
+    "variants": _Field(variants, ()),
     "task": _Field(_task, None),
+    "files_per_day": _Field(_files_per_day, None),
 }
 
 
+# What the route of `[user-file]` decides: version 1 clients name no type, and their keys hold the file's name.
+_FIXED: Final = frozenset({"key", "types", "cdn", "checked", "variants"})
+
+
 def _row(name: str, table: Any, faults: list[_Fault]) -> Purpose:
-    """Return a purpose, and add its faults."""
+    """Return a purpose, and add its faults. `user-file` has the values of `USER_FILE` where the file has none."""
+    is_user_file = name == USER_FILE.name
     values: dict[str, Any] = {field: each.otherwise for field, each in _FIELDS.items()}
+    if is_user_file:
+        own = USER_FILE._asdict() | {"largest": USER_FILE.max_bytes}
+        values |= {field: own[field] for field in values}
     if not isinstance(table, dict):
         faults.append(_Fault(name, "", f"no table. A purpose is [{name}] with its fields below"))
         table = {}
     else:
-        missing = [field for field, each in _FIELDS.items() if each.is_required and field not in table]
+        missing = [] if is_user_file else [field for field, each in _FIELDS.items() if each.is_required]
+        missing = [field for field in missing if field not in table]
         faults += [_Fault(name, "", f"{field} is missing") for field in missing]
     for field, value in table.items():
         try:
             if field not in _FIELDS:
                 raise ValueError(f"no such field. There are {', '.join(_FIELDS)}")
+            if is_user_file and field in _FIXED:
+                raise ValueError("is decided by POST /files/upload-url. Leave it out")
             values[field] = _FIELDS[field].read(value)
         except ValueError as error:
             faults.append(_Fault(name, field, str(error)))
+    if is_user_file and "cools" not in table and values["kept_days"] is not None:
+        values["cools"] = False
     if values["cools"] and values["kept_days"] is not None:
         faults.append(_Fault(name, "cools", "true is for files that are kept for ever. Leave out this or kept_days"))
     row = Purpose(name, max_bytes=values.pop("largest"), **values)

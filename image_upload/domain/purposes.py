@@ -83,6 +83,7 @@ class Purpose(NamedTuple):
     is seldom read after some time, so a lifecycle rule may move it to cheaper storage. `scope`: the scope that a token
     needs to upload; None for none. `checked`: its files are verified before they are served. `variants`: what to make
     of its pictures; only of a checked purpose. `task`: the job that each arrival starts; None for none.
+    `files_per_day`: how many uploads a user may begin in a day of UTC; None for any number.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Purpose(NamedTuple):
     checked: bool = False
     variants: tuple[Variant, ...] = ()
     task: str | None = None
+    files_per_day: int | None = None
 
     @property
     def prefix(self) -> str:
@@ -115,19 +117,23 @@ class Purpose(NamedTuple):
         return None
 
 
-# The keys of POST /files/upload-url (version 1). A client cannot name this purpose.
+# The purpose of POST /files/upload-url (version 1), unless a file changes it. A client cannot name it.
 USER_FILE: Final = Purpose("user-file", "users/{user}/{id}/{filename}", None, ANY_TYPE, 5 * GIB, cdn=False, cools=True)
 
 
 class Purposes(NamedTuple):
-    """The purposes of a service. `named`: those that a client can name, by name; the first one is the default."""
+    """The purposes of a service. `named`: those that a client can name, by name; the first one is the default.
+
+    `user_file` is the purpose of POST /files/upload-url: `USER_FILE`, or the operator's changes of it.
+    """
 
     named: Mapping[str, Purpose]
+    user_file: Purpose = USER_FILE
 
     @classmethod
-    def of(cls, *rows: Purpose) -> "Purposes":
+    def of(cls, *rows: Purpose, user_file: Purpose = USER_FILE) -> "Purposes":
         """Return these purposes, in their order."""
-        return cls({row.name: row for row in rows})
+        return cls({row.name: row for row in rows}, user_file)
 
     @property
     def default(self) -> Purpose:
@@ -142,8 +148,8 @@ class Purposes(NamedTuple):
         return found
 
     def every(self) -> tuple[Purpose, ...]:
-        """Return all purposes, with `USER_FILE`: for rules that are derived from keys and life times."""
-        return (*self.named.values(), USER_FILE)
+        """Return all purposes, with `user_file`: for rules that are derived from keys and life times."""
+        return (*self.named.values(), self.user_file)
 
     def with_gif(self) -> "Purposes":
         """Return the same purposes; those that take all `images` take GIF too."""
@@ -151,7 +157,8 @@ class Purposes(NamedTuple):
             *(
                 row._replace(types={**row.types, **GIF_TYPES}) if IMAGE_TYPES.keys() <= row.types.keys() else row
                 for row in self.named.values()
-            )
+            ),
+            user_file=self.user_file,
         )
 
 

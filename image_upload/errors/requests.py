@@ -35,6 +35,34 @@ class MethodNotAllowed(Problem):
     status, code, title = 405, "method-not-allowed", "Method not allowed"
 
 
+class InvalidIdempotencyKey(Problem):
+    """The header `Idempotency-Key` is neither a string in double quotes nor a word without; it is empty, longer than
+    255 characters, or there twice.
+
+    Send a new UUID for each upload, and the same one with each retry.
+    """
+
+    status, code, title = 400, "invalid-idempotency-key", "Invalid Idempotency-Key"
+
+
+class IdempotencyKeyReused(Problem):
+    """The `Idempotency-Key` has made a post or a file record already, from another request. Nothing was changed.
+
+    Send a new key with each new request. A retry must send the same fields.
+    """
+
+    status, code, title = 422, "idempotency-key-reused", "Idempotency-Key used for another request"
+
+
+class IdempotencyNotConfigured(Problem):
+    """In production the service has no `JWT_SECRET`, which an `Idempotency-Key` needs.
+
+    Its operator sets it. Until then leave the header out.
+    """
+
+    status, code, title = 503, "idempotency-not-configured", "Idempotency-Key not configured"
+
+
 class BodyTooLarge(Problem):
     """The body is larger than the route takes (`max_bytes`).
 
@@ -190,7 +218,8 @@ class TooManyRequests(Problem):
 
 
 class QuotaExceeded(TooManyRequests):
-    """The user may store no more bytes or files today, or none in total (`left_bytes`, `left_files`; null: no limit).
+    """The user may store no more bytes or files today, or none in total (`left_bytes`, `left_files`; null: no limit),
+    or begin no more uploads of a purpose today.
     What was minted and not sent counts for its time.
 
     Wait until `resets_at`, or send less; where it is null, delete files. Give up uploads that you will not finish:
@@ -207,6 +236,24 @@ class RateLimitUnavailable(Problem):
     """
 
     status, code, title = 503, "rate-limit-unavailable", "Rate limit unavailable"
+
+
+class UploadRefused(Problem):
+    """The check of uploads that the operator has written (`AUTHORIZE`) does not allow this one; the detail says why.
+
+    Do what the detail says, or ask the operator.
+    """
+
+    status, code, title = 403, "upload-refused", "Upload refused"
+
+
+class AuthorizationUnavailable(Problem):
+    """The operator's own check of uploads (`AUTHORIZE`) failed, or did not answer in time. Nothing was stored.
+
+    Try again later. The operator finds the reason in the log.
+    """
+
+    status, code, title = 503, "authorization-unavailable", "Authorization unavailable"
 
 
 # --- What comes as a form -------------------------------------------------------------------------

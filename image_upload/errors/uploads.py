@@ -28,7 +28,7 @@ class EmptyFile(Problem):
 
 
 class FileTooLarge(Problem):
-    """`size` is above what the purpose takes (`max_bytes`).
+    """`size` is above what the purpose takes (`max_bytes`), or a file that came without a size is, and was removed.
 
     Make the file smaller, or choose another purpose.
     """
@@ -175,9 +175,11 @@ class SizeMismatch(Problem):
 
 
 class AlreadyExists(Problem):
-    """With `ifNoneMatch`: there is an object under this key already. It was not touched.
+    """With `ifNoneMatch` or an `Idempotency-Key`: there is an object under this key already (`objectKey`, and the `id`
+    of its row). It was not touched.
 
-    Start a new upload, which gets a key of its own.
+    After a retry: the file is stored, and there is nothing left to do. Else start a new upload, which gets a key of its
+    own.
     """
 
     status, code, title = 412, "already-exists", "Object already exists"
@@ -284,6 +286,18 @@ class TooManyUploads(Problem):
     """
 
     status, code, title = 503, "too-many-uploads", "Too many uploads"
+
+
+class VerificationUnavailable(Problem):
+    """The service could not look at the file: it has no process to decode pictures in. The file is kept as it arrived.
+
+    Try again after `Retry-After` seconds. Its operator finds the reason in the log.
+    """
+
+    status, code, title = 503, "verification-unavailable", "Verification unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The file cannot be looked at now. Try again in a moment.", headers={"Retry-After": "5"})
 
 
 class UploadTimedOut(Problem):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, closing
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from image_upload.auth.permissions import check_purpose
 from image_upload.auth.principals import Principal
@@ -29,6 +29,9 @@ from image_upload.s3.errors import map_s3_errors
 from image_upload.s3.objects import StoredObject
 from image_upload.s3.part_reader import ChunkSource
 from image_upload.telemetry import audit
+
+if TYPE_CHECKING:
+    from image_upload.auth.authorization import Authorization
 
 # The fields that decide the key and the object's headers. They must be known before the first byte is sent.
 _DECISIVE = frozenset({FOLDER_FIELD, PURPOSE_FIELD, CLASS_FIELD})
@@ -57,14 +60,18 @@ class _Destination(NamedTuple):
 
 
 async def store_form(
-    context: CompletionContext, incoming: Incoming, principal: Principal, budgets: SpoolBudgets | None
+    context: CompletionContext,
+    incoming: Incoming,
+    principal: Principal,
+    authorization: "Authorization | None",
+    budgets: SpoolBudgets | None,
 ) -> StoredFile:
     """Store the form's file under its purpose's key, or under `{folder}/{user}/{id}.{ext}`.
 
     With `purpose` or `folder` in front of the file, its bytes are sent as they arrive; else the file is spooled first.
     If this raises, S3 has nothing of the file. Raises `MalformedForm`, `ValidationFailed`, `InvalidFilename`,
-    `InvalidKey`, `InvalidMetadata`, `ScopeMissing`, `UnsupportedFileType`, `EmptyFile`, `FileTooLarge`, and the
-    problems of S3.
+    `InvalidKey`, `InvalidMetadata`, `ScopeMissing`, `UploadRefused`, `AuthorizationUnavailable`,
+    `UnsupportedFileType`, `EmptyFile`, `FileTooLarge`, and the problems of S3.
     """
     if not await incoming.reach_file():
         await incoming.finish()
@@ -78,10 +85,12 @@ async def store_form(
         form = await receive(incoming, budgets)
         assert form.file is not None  # it was reached
         with closing(form):
-            kept = await _store(context, incoming, principal, pieces(form.file), expected_bytes=form.size_bytes)
+            destination = await _destination(context, incoming, principal, authorization, form.size_bytes)
+            kept = await _store(context, incoming, destination, pieces(form.file), expected_bytes=form.size_bytes)
         return await _confirmed(context, kept)
     length = incoming.length_if_last()
-    kept = await _store(context, incoming, principal, incoming.chunks(), expected_bytes=length)
+    destination = await _destination(context, incoming, principal, authorization, length)
+    kept = await _store(context, incoming, destination, incoming.chunks(), expected_bytes=length)
     try:
         await incoming.finish()
         if late := (_DECISIVE & incoming.fields.keys()) - in_front:
@@ -98,7 +107,7 @@ async def store_form(
 
 async def _confirmed(context: CompletionContext, kept: StoredFile) -> StoredFile:
     """Return the file after `confirm`. Raises `UploadRejected` for one that verification keeps out."""
-    confirmation = await confirm(context, kept.key, row="none", found=kept.stored, is_over=True)
+    confirmation = await confirm(context, kept.key, row="none", found=kept.stored, is_over=True, is_news=True)
     if confirmation.fault is not None:
         raise rejection(confirmation.fault, confirmation.why)
     if confirmation.is_checking:
@@ -110,12 +119,11 @@ async def _confirmed(context: CompletionContext, kept: StoredFile) -> StoredFile
 async def _store(
     context: CompletionContext,
     incoming: Incoming,
-    principal: Principal,
+    destination: _Destination,
     chunks: AsyncIterator[memoryview],
     *,
     expected_bytes: int | None,
 ) -> StoredFile:
-    destination = _destination(context, incoming, principal)
     most_bytes = destination.max_bytes if expected_bytes is None else expected_bytes
     await context.quotas.reserve(destination.key, most_bytes, datetime.now(UTC) + timedelta(seconds=_RESERVED_S))
     try:
@@ -142,15 +150,23 @@ async def _store(
     return StoredFile(destination.key, destination.headers["Content-Type"], stored)
 
 
-def _destination(context: CompletionContext, incoming: Incoming, principal: Principal) -> _Destination:
+async def _destination(
+    context: CompletionContext,
+    incoming: Incoming,
+    principal: Principal,
+    authorization: "Authorization | None",
+    size_bytes: int | None,
+) -> _Destination:
     now, fields = datetime.now(UTC), incoming.fields
     content_type = incoming.content_type or checks.usual_type(incoming.filename) or _ANY_TYPE
     class_metadata = {CLASS_FIELD: fields[CLASS_FIELD]} if fields.get(CLASS_FIELD) else {}
+    purpose = None
     if not fields.get(PURPOSE_FIELD):
         max_bytes = S3_OBJECT_MAX_BYTES
         folder = _folder(context, fields.get(FOLDER_FIELD, ""), content_type, incoming.filename)
-        if of_folder := purposes.of_key(f"{folder}/", context.bucket.purposes.named.values()):
-            check_purpose(principal, of_folder)
+        purpose = purposes.of_key(f"{folder}/", context.bucket.purposes.named.values())
+        if purpose is not None:
+            check_purpose(principal, purpose)
         key = keys.make_in(folder, user_id=principal.user_id, ext=keys.extension(incoming.filename))
     elif fields.get(FOLDER_FIELD):
         raise ValidationFailed(
@@ -159,7 +175,7 @@ def _destination(context: CompletionContext, incoming: Incoming, principal: Prin
         )
     else:
         purpose = check_purpose(principal, checks.purpose(fields[PURPOSE_FIELD], context.bucket.purposes))
-        max_bytes = purpose.max_bytes
+        max_bytes, folder = purpose.max_bytes, purpose.prefix.rstrip("/")
         key = keys.make(
             purpose,
             user_id=principal.user_id,
@@ -167,8 +183,22 @@ def _destination(context: CompletionContext, incoming: Incoming, principal: Prin
             class_id=checks.class_id(purpose, class_metadata),
             now=now,
         )
+    given = class_metadata
+    if authorization is not None:
+        narrowed = await authorization.check(
+            principal,
+            purpose=None if purpose is None else purpose.name,
+            folder=folder,
+            content_type=content_type,
+            filename=incoming.filename,
+            size_bytes=size_bytes,
+            max_bytes=max_bytes,
+            metadata=class_metadata,
+        )
+        max_bytes = min(max_bytes, narrowed.max_bytes or max_bytes)
+        given = class_metadata | dict(narrowed.metadata or {})
     metadata_headers = metadata.headers_of(
-        class_metadata, user_id=principal.user_id, filename=incoming.filename, content_type=content_type, now=now
+        given, user_id=principal.user_id, filename=incoming.filename, content_type=content_type, now=now
     )
     upload_key = context.arrivals.upload_key(key)
     return _Destination(

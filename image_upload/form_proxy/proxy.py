@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.requests import Request
 
@@ -38,6 +38,9 @@ from image_upload.settings.proxy import ProxySettings
 from image_upload.usage.addresses import AddressOf
 from image_upload.web.routing import length_of
 
+if TYPE_CHECKING:
+    from image_upload.auth.authorization import Authorization
+
 RETRIES_DEFAULT = 3
 
 _ANY_TYPE = "application/octet-stream"
@@ -66,10 +69,12 @@ class Proxy:
         settings: ProxySettings,
         context: CompletionContext,
         *,
+        authorization: "Authorization | None",
         address_of: AddressOf,
         front_ends: Sequence[str],
     ) -> None:
         self._context = context
+        self._authorization = authorization
         self._bucket = context.bucket
         self._settings = settings
         self._slots = ConcurrencyLimit(settings.uploads_per_address)
@@ -111,7 +116,7 @@ class Proxy:
         with self._slots.slot(client, signed_in=principal.signed_in):
             deadline, incoming = self._arriving(request)
             async with _until(deadline):
-                stored = await store_form(self._context, incoming, principal, self._budgets())
+                stored = await store_form(self._context, incoming, principal, self._authorization, self._budgets())
                 return stored._replace(success_url=_success_url(incoming))
 
     def _sender(self) -> Sender:
@@ -166,6 +171,12 @@ class Proxy:
     def _target(self, fields: Mapping[str, str]) -> Target:
         return self._rule.check(fields["uploadUrl"].strip(), datetime.now(UTC))
 
+    def _check_size(self, target: Target, size_bytes: int) -> None:
+        """Raise `FileTooLarge` if the file is larger than a key of the service's bucket allows."""
+        max_bytes = keys.max_bytes_in(target.key) if target.bucket == self._bucket.name else None
+        if max_bytes is not None and size_bytes > max_bytes:
+            raise checks.too_large(size_bytes, max_bytes)
+
     async def _check_signature(self, target: Target, content_type: str | None, length: int) -> None:
         """Refuse a wrong signature for the service's bucket before the first byte. S3 would after the last one."""
         headers = {**put_headers(target, content_type), "Content-Length": str(length), "Host": target.host}
@@ -176,6 +187,7 @@ class Proxy:
         """Send the file as it arrives. For retries, spool a copy at the same time."""
         keys.check_filename(incoming.filename)
         target, budgets = self._target(incoming.fields), self._budgets()
+        self._check_size(target, length)
         incoming.content_type = incoming.content_type or _type_of(target, incoming.filename)
         await self._check_signature(target, incoming.content_type, length)
         retries = _max_retries(incoming.fields.get("max_retries")) if retrying else 0
@@ -209,6 +221,7 @@ class Proxy:
         target = self._target(form.fields)
         if form.size_bytes == 0:
             raise EmptyFile
+        self._check_size(target, form.size_bytes)
         form.content_type = form.content_type or _type_of(target, form.filename)
         return await self._sender().send(form, target, max_retries=max_retries, deadline=deadline)
 

@@ -1,7 +1,7 @@
 """Lead to the form routes, and import what a form needs at the first request."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi import APIRouter
 
@@ -11,6 +11,9 @@ from image_upload.limits import FORM_OVERHEAD_MAX_BYTES, LAMBDA_FORM_MAX_BYTES
 from image_upload.settings.proxy import ProxySettings
 from image_upload.usage.addresses import AddressOf
 from image_upload.web.routing import LazyRouter
+
+if TYPE_CHECKING:
+    from image_upload.auth.authorization import Authorization
 
 RETRY_PATH: Final = "/upload-with-presigned-retry"
 
@@ -26,6 +29,7 @@ def router(
     context: CompletionContext,
     principal_of: PrincipalOf,
     *,
+    authorization: "Authorization | None",
     address_of: AddressOf,
     front_ends: Sequence[str],
 ) -> LazyRouter:
@@ -34,7 +38,9 @@ def router(
     def build() -> APIRouter:
         from image_upload.form_proxy import proxy, routes  # 60 ms: httpx, tenacity, the form parser
 
-        handler = proxy.Proxy(settings, context, address_of=address_of, front_ends=front_ends)
+        handler = proxy.Proxy(
+            settings, context, authorization=authorization, address_of=address_of, front_ends=front_ends
+        )
         return routes.router(handler, settings, principal_of)
 
     return LazyRouter(("/upload-with-presigned", "/api/v1/s3/upload"), build)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from image_upload.auth.dependencies import PrincipalOf
 from image_upload.auth.principals import Principal
 from image_upload.errors import (
+    AuthorizationUnavailable,
     BodyTooLarge,
     ChunksNotSupported,
     ClientTooSlow,
@@ -28,6 +29,7 @@ from image_upload.errors import (
     TokenMissing,
     TooManyUploads,
     UnsupportedFileType,
+    UploadRefused,
     UploadTargetRefused,
     UploadTimedOut,
     UploadUrlExpired,
@@ -68,6 +70,7 @@ _PROBLEMS = (
     MalformedForm,
     ChunksNotSupported,
     EmptyFile,
+    FileTooLarge,
     InvalidFilename,
     BodyTooLarge,
     UploadUrlInvalid,
@@ -102,6 +105,8 @@ _STORE_PROBLEMS = (
     TokenMissing,
     TokenInvalid,
     ScopeMissing,
+    UploadRefused,
+    AuthorizationUnavailable,
     ClientTooSlow,
     TooManyUploads,
     UploadTimedOut,

@@ -20,13 +20,13 @@ from image_upload.auth.principals import ANONYMOUS_ID
 from image_upload.completion.confirmation import Confirmation, confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.completion.rejection import rejection
-from image_upload.domain import keys, metadata, purposes
-from image_upload.errors import EmptyFile, ObjectMissing, StorageUnavailable
+from image_upload.domain import checks, keys, metadata, purposes
+from image_upload.errors import EmptyFile, FileTooLarge, ObjectMissing, StorageUnavailable
 from image_upload.library.disposition import content_disposition
 from image_upload.library.integrity import Fingerprint, fingerprint_of
 from image_upload.library.listing import list_own
 from image_upload.library.pages import FilePage, PageTokens, invalid
-from image_upload.limits import CHECKING_ASKED_S, LIST_MAX_KEYS, PRESIGN_MAX_S
+from image_upload.limits import CHECKING_ASKED_S, LIST_MAX_KEYS, PRESIGN_MAX_S, SWEEP_BATCH
 from image_upload.s3 import objects, transfer
 from image_upload.s3.errors import map_s3_errors
 from image_upload.s3.objects import StoredObject
@@ -64,9 +64,7 @@ class Library:
     def of(cls, settings: Settings | Mapping[str, str]) -> "Library":
         """Return the library for the bucket of settings, or of a mapping like `os.environ`. Raises `SettingsError`."""
         known = settings if isinstance(settings, Settings) else load(settings, serving=False)
-        return cls(
-            CompletionContext(known.storage, known.database, known.usage, known.verification), PageTokens(known.auth)
-        )
+        return cls(CompletionContext(known), PageTokens(known.auth))
 
     async def __aenter__(self) -> Self:
         return self
@@ -218,18 +216,32 @@ class Library:
     ) -> FileUrl:
         """Return a presigned GET for `expires_in` seconds (at most seven days), whether or not the object exists.
 
+        S3 is asked only about an upload without a size: one above its limit is removed. Raises `FileTooLarge` then.
         With `as_download` browsers save the file, under `filename` if one is given. They also save every file that is
         not a picture, because a stored page would run on the bucket's host. `<img>` and `<audio>` work anyway.
         """
         keys.check(key)
         _check_expiry(expires_in)
         name = keys.check_filename(filename) if filename is not None else None
+        await self._check_size(key)
         purpose = purposes.of_key(keys.published(key), self._bucket.purposes.every())
         is_picture = purpose is not None and purpose.holds_pictures
         disposition = content_disposition(name, attachment=as_download or not is_picture)
         presigner = await self._bucket.presigner(expires_in)
         url = presigner.url("GET", key, query={"response-content-disposition": disposition} if disposition else None)
         return FileUrl(url, presigner.validity.seconds)
+
+    async def _check_size(self, key: str, found: StoredObject | None = None) -> None:
+        """Remove an object that is larger than its key allows, and raise `FileTooLarge`. `found` is S3's answer."""
+        max_bytes = keys.max_bytes_in(key)
+        if max_bytes is None:
+            return
+        if found is None:
+            async with map_s3_errors():
+                found = await objects.head(self._bucket, key)
+        if found is not None and found.size_bytes > max_bytes:
+            await confirm(self._context, key, row="if_reachable", found=found)
+            raise checks.too_large(found.size_bytes, max_bytes)
 
     async def get_upload_url(
         self, key: str, expires_in: int = FILE_URL_EXPIRES_S, content_type: str | None = None
@@ -249,7 +261,7 @@ class Library:
         return self._bucket.cdn_url(key)
 
     async def get_file_metadata(self, key: str) -> StoredObject:
-        """Return an object's description by S3. Raises `ObjectMissing`."""
+        """Return an object's description by S3. Raises `ObjectMissing`, `FileTooLarge` as `get_file_url` does."""
         stored = await self._look(key)
         if stored is None:
             raise missing()
@@ -267,7 +279,10 @@ class Library:
 
     async def file_exists(self, key: str) -> bool:
         """Return whether the object exists. Raises if S3 refuses or does not answer."""
-        return await self._look(key) is not None
+        try:
+            return await self._look(key) is not None
+        except FileTooLarge:  # it was removed
+            return False
 
     async def _look(self, key: str) -> "StoredObject | None":
         keys.check(key)
@@ -279,7 +294,9 @@ class Library:
                     "The service's bucket does not exist. Its operator corrects S3_BUCKET_NAME.",
                     upstream_code="NoSuchBucket",
                 )
-            return stored
+        if stored is not None:
+            await self._check_size(key, stored)
+        return stored
 
     async def list_files(
         self, prefix: str = "", max_keys: int = LIST_DEFAULT_KEYS, continuation_token: str | None = None
@@ -296,21 +313,31 @@ class Library:
         async with map_s3_errors():
             page = await objects.page(self._bucket, prefix, after=after, max_keys=max_keys)
         more = page.more and bool(page.objects)
-        return FilePage(page.objects, self._page_tokens.issue(page.objects[-1].key, _ALL, prefix) if more else None)
+        token = self._page_tokens.issue(page.objects[-1].key, _ALL, prefix) if more else None
+        return await self._within_limits(FilePage(page.objects, token))
 
     async def list_own(
         self, user_id: str, prefix: str, max_keys: int, continuation_token: str | None, *, with_untagged: bool
     ) -> FilePage:
         """Return a page of one user's objects; see `listing.list_own`."""
-        return await list_own(
-            self._bucket,
-            user_id,
-            prefix,
-            max_keys,
-            continuation_token,
-            tokens=self._page_tokens,
-            with_untagged=with_untagged,
+        return await self._within_limits(
+            await list_own(
+                self._bucket,
+                user_id,
+                prefix,
+                max_keys,
+                continuation_token,
+                tokens=self._page_tokens,
+                with_untagged=with_untagged,
+            )
         )
+
+    async def _within_limits(self, page: FilePage) -> FilePage:
+        """Return the page without objects that are larger than their keys allow. Remove the first of those."""
+        larger = [each for each in page.files if each.size_bytes > (keys.max_bytes_in(each.key) or each.size_bytes)]
+        # As many as one sweep asks about at once. The next listing takes the others.
+        await asyncio.gather(*(confirm(self._context, each.key, row="if_reachable") for each in larger[:SWEEP_BATCH]))
+        return page._replace(files=[each for each in page.files if each not in larger]) if larger else page
 
 
 def missing(concealed_key: str | None = None) -> ObjectMissing:

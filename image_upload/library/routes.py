@@ -53,7 +53,7 @@ _LISTING = (
     errors.StorageTimedOut,
     errors.CredentialsUnavailable,
 )
-_ASKING = (*_LISTING, errors.ObjectMissing)
+_ASKING = (*_LISTING, errors.ObjectMissing, errors.FileTooLarge)
 _SIGNING = (*_ASKING, errors.InvalidFilename)
 _METADATA = documented(*_ASKING, answer="library.schemas:ObjectMetadata")
 

@@ -40,6 +40,11 @@ refuses to read more than 4,300 digits.
 
 2^63 has 19 digits
 """
+IDEMPOTENCY_KEY_MAX_CHARS: Final = 255
+"""Above: 400 `invalid-idempotency-key`.
+
+our own choice; a UUID has 36
+"""
 FILENAME_MAX_CHARS: Final = 255
 """Above: 400 `invalid-filename`.
 
@@ -307,6 +312,13 @@ SIGN_IN_TEXT_MAX_CHARS: Final = 4_096
 our own choice; a cookie has about 500
 """
 
+# --- The operator's own check ---------------------------------------------------------------------
+
+AUTHORIZE_TIMEOUT_S: Final = 5.0
+"""The function of `AUTHORIZE` takes no longer. Above: 503 `authorization-unavailable`."""
+AUTHORIZE_THREADS_MAX: Final = 32
+"""Threads in which it runs at once, if it is not `async`. Further uploads wait within the same time."""
+
 # --- Rate limits ----------------------------------------------------------------------------------
 
 RATE_LIMIT_KEYS_MAX: Final = 50_000
@@ -347,6 +359,9 @@ our own choice; about 300 bytes each
 """
 QUOTA_KEEP_S: Final = 2 * 86_400
 """How long Redis or the database keeps the account of a day: longer than the day."""
+QUOTA_PRUNE_BATCH: Final = 500
+"""Accounts of days that are over, which a sweep deletes from the database in one transaction. More: other changes of
+these users wait longer."""
 QUOTA_ATTEMPTS: Final = 20
 """After so many transactions that collided with another one of the same user, the database counts as failed. Only those
 of Aurora DSQL collide; on PostgreSQL they wait for each other."""

@@ -19,6 +19,30 @@ say so. More: one picture takes the memory of several.
 
 our own choice; purposes for images take 10 MiB
 """
+VERIFY_DECODERS: Final = 2
+"""Pictures that one process has decoded at once; the others wait. More: as many pictures in memory.
+
+our own choice; one for each processor of a usual function
+"""
+VERIFY_CPU_S: Final = 10
+"""Processor time of one child. Above: the kernel ends it, and the verdict is `undecodable`.
+
+our own choice; 50 million pixels of the slowest format take less than half
+"""
+VERIFY_TIMEOUT_S: Final = 20.0
+"""The same in time that passes, with waiting for the processor."""
+VERIFY_START_TIMEOUT_S: Final = 20.0
+"""The longest wait for the process that children are forked from, on a busy machine. Above, twice in turn: 503
+`verification-unavailable`."""
+VERIFY_CHILD_BASE_BYTES: Final = 384 * MIB
+"""Address space of a child beside the picture: the interpreter and its libraries. Above: `undecodable`."""
+VERIFY_CHILD_PIXEL_BYTES: Final = 16
+"""Address space of a child for each pixel that the header says. Less: large pictures fail. More: a bomb takes more."""
+VERIFY_CHILD_FILES: Final = 200
+"""After so many files the process from which children are forked is replaced: all of one have the same layout in
+memory, which an attacker could learn by failing."""
+VERIFY_MADE_MAX_BYTES: Final = 64 * MIB
+"""Above, all pictures that a child returns for one file together are not read, and the verdict is `undecodable`."""
 
 # --- Scans for malware ----------------------------------------------------------------------------
 

@@ -41,8 +41,8 @@ class RetryableError(Exception):
         self.retry_after_s = retry_after_s
 
 
-def retry_after_s(header: str | None, now: datetime) -> float | None:
-    """Parse both forms of RFC 9110 section 10.2.3; return seconds from now, 0 to `RETRY_AFTER_MAX_S`, or None."""
+def retry_after_s(header: str | None, now: datetime, most_s: float = RETRY_AFTER_MAX_S) -> float | None:
+    """Parse both forms of RFC 9110 section 10.2.3; return seconds from now, 0 to `most_s`, or None."""
     if header is None:
         return None
     if header.isascii() and header.isdigit():
@@ -53,7 +53,7 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
         except (ValueError, OverflowError):  # OverflowError: a zone offset above 24 hours
             return None
         seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
-    return min(max(0.0, seconds), RETRY_AFTER_MAX_S)
+    return min(max(0.0, seconds), most_s)
 
 
 class RetryPause(wait_base):

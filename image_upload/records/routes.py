@@ -18,7 +18,7 @@ from image_upload.library.disposition import content_disposition
 from image_upload.library.routes import READ_URL_EXPIRES_S
 from image_upload.records.serializers import as_file, as_post, check_stored
 from image_upload.uploads.requests import UploadRequest, spec_of
-from image_upload.uploads.routes import PLAN_PROBLEMS
+from image_upload.uploads.routes import PLAN_PROBLEMS, RECORD_REPEAT_PROBLEMS, repeatable_of
 from image_upload.uploads.serializers import as_plan
 from image_upload.uploads.service import UploadService
 from image_upload.web.json_answer import JSONResponse
@@ -74,14 +74,17 @@ def _post_routes(
             *PLAN_PROBLEMS,
             errors.DatabaseNotConfigured,
             errors.DatabaseUnavailable,
+            *RECORD_REPEAT_PROBLEMS,
             answer=("records.schemas:PostRow", "uploads.schemas:MintedUpload"),
             body="uploads.requests:UploadRequest",
+            repeatable=True,
         ),
     )
     async def create_post(request: Request, principal: minter) -> JSONResponse:
         """Writes the row, which is `pending`, and mints the upload in one call."""
         wanted = await read_json(request, UploadRequest)
-        spec = spec_of(wanted, principal, upload_service)
+        repeatable = repeatable_of(request, "POST /posts", wanted, principal, upload_service)
+        spec = spec_of(wanted, principal, upload_service, repeatable)
         strategy = upload_service.strategy(spec, wanted.accepts)
         plan, record = await upload_service.plan_recorded("post", spec, strategy, compact=wanted.compact)
         minted = as_plan(plan, compact=wanted.compact)

@@ -17,7 +17,7 @@ class PostRow(BaseModel):
     fault: Literal["size", "type", "checksum"] | None = Field(description="rejected: what was not as promised.")
     filename: str
     contentType: str
-    size: int = Field(description="Bytes, as promised; once stored, as S3 has them.")
+    size: int | None = Field(description="Bytes, as promised; once stored, as S3 has them.")
     createdAt: datetime
     updatedAt: datetime
     storedAt: datetime | None = Field(description="When S3 had confirmed it.")

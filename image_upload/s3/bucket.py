@@ -289,11 +289,6 @@ class Bucket:
             headers["x-amz-server-side-encryption-aws-kms-key-id"] = settings.s3_sse_kms_key_id
         return headers
 
-    def kept_days(self, key: str) -> int | None:
-        """Return how many days the key's purpose keeps its object; None for ever."""
-        purpose = purposes.of_key(key, self.purposes.every())
-        return None if purpose is None else purpose.kept_days
-
     def cdn_url(self, key: str) -> str | None:
         """Return the key's URL on the CDN; None if no CDN is configured or its purpose is not served by one."""
         base = self._settings.cdn_base_url

@@ -57,17 +57,36 @@ async def create(bucket: Bucket, key: str, headers: Mapping[str, str], *, with_s
     if with_sha256:
         headers = {**headers, "x-amz-checksum-algorithm": "SHA256"}
     try:
-        response = await bucket.call("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=headers)
-        upload_id = xml.text(xml.parse(response.content, "InitiateMultipartUploadResult"), "UploadId")
-        if not upload_id:
-            raise S3Failure("CreateMultipartUpload", response.status_code, error_code(response.content))
+        upload_id, attempts = await _create(bucket, key, headers)
     except BaseException:
         # Shielded: a cancelled caller leaves no upload either.
         await asyncio.shield(_abort_lost(bucket, key))
         raise
-    if response.extensions["attempts"] > 1:
+    if attempts > 1:
         await _abort_lost(bucket, key, but=upload_id)
     return upload_id
+
+
+async def create_agreed(bucket: Bucket, key: str, headers: Mapping[str, str]) -> str:
+    """CreateMultipartUpload where others may do the same at once; return the id of the oldest upload of the key.
+
+    All callers get the same one. An upload that is younger is aborted by the caller that made it.
+    """
+    own, _ = await _create(bucket, key, headers)
+    oldest = (await list_uploads(bucket, key) or [own])[0]
+    if oldest != own:
+        with contextlib.suppress(S3Failure):  # without parts it costs nothing, and the bucket's rule ends it
+            await abort_each(bucket, key, [own])
+    return oldest
+
+
+async def _create(bucket: Bucket, key: str, headers: Mapping[str, str]) -> tuple[str, int]:
+    """Return the id of a new upload, and how many attempts it took. Each of them may have made an upload."""
+    response = await bucket.call("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=headers)
+    upload_id = xml.text(xml.parse(response.content, "InitiateMultipartUploadResult"), "UploadId")
+    if not upload_id:
+        raise S3Failure("CreateMultipartUpload", response.status_code, error_code(response.content))
+    return upload_id, response.extensions["attempts"]
 
 
 async def list_parts(bucket: Bucket, key: str, upload_id: str) -> list[UploadPart]:
@@ -95,11 +114,16 @@ async def list_parts(bucket: Bucket, key: str, upload_id: str) -> list[UploadPar
 
 
 async def list_uploads(bucket: Bucket, key: str) -> list[str]:
-    """Call ListMultipartUploads; return the ids of all open uploads of exactly this key."""
+    """Call ListMultipartUploads; return the ids of all open uploads of exactly this key, oldest first.
+
+    S3's times are whole seconds. Within one its own order decides, which is that of the begins.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
+    """
     response = await bucket.call("ListMultipartUploads", "GET", "", query={"uploads": "", "prefix": key})
     # Uploads come in the order of their keys, so those of the prefix itself are on the first page.
     uploads = xml.children(xml.parse(response.content), "Upload")
-    return [xml.text(upload, "UploadId") for upload in uploads if xml.text(upload, "Key") == key]
+    own = [upload for upload in uploads if xml.text(upload, "Key") == key]
+    return [xml.text(upload, "UploadId") for upload in sorted(own, key=lambda upload: xml.text(upload, "Initiated"))]
 
 
 async def every_upload(bucket: Bucket) -> AsyncIterator[OpenUpload]:

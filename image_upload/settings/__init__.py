@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from image_upload.settings import origins
 from image_upload.settings.auth import AuthSettings
 from image_upload.settings.database import DatabaseSettings
+from image_upload.settings.notify import NotifySettings
 from image_upload.settings.proxy import ProxySettings
 from image_upload.settings.section import Section, Setting
 from image_upload.settings.service import ServiceSettings
@@ -40,6 +41,7 @@ class Settings(NamedTuple):
     uploads: UploadSettings
     verification: VerificationSettings
     database: DatabaseSettings
+    notify: NotifySettings
     service: ServiceSettings
 
     def replaced(self, **changed: Any) -> "Settings":

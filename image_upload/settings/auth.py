@@ -1,6 +1,9 @@
 """The settings that decide who may use the service."""
 
-from typing import Literal
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal, cast
 
 from pydantic import SecretStr
 
@@ -51,6 +54,30 @@ def _jwt_issuer(value: str | None, known: Known) -> str | None:
     return value
 
 
+def _authorize(value: str | None, known: Known) -> Callable[..., Any] | None:
+    """Return the function of `module:function`. A command that answers no HTTP does not need it."""
+    if value is None or not known.serving:
+        return None
+    module, _, name = value.partition(":")
+    if not all(each.isidentifier() for each in (*module.split("."), *name.split("."))):
+        raise ValueError("not of the form module:function")
+    try:
+        found: Any = importlib.import_module(module)
+    except Exception as error:  # noqa: BLE001  the module is the operator's, and may raise anything
+        raise ValueError(f"the module {module} cannot be imported ({type(error).__name__}: {error})") from None
+    for each in name.split("."):
+        found = getattr(found, each, None)
+    if not callable(found):
+        raise ValueError(f"the module {module} has no function {name}")  # noqa: TRY004  every fault is a ValueError
+    try:
+        inspect.signature(found).bind(None, None)
+    except TypeError:
+        raise ValueError(f"{name} does not take two arguments, a principal and an upload") from None
+    except ValueError:
+        pass  # a function that is not written in Python tells nothing about itself
+    return cast("Callable[..., Any]", found)
+
+
 class AuthSettings(Section):
     """Which tokens count. A check may look at the fields above its own."""
 
@@ -65,6 +92,15 @@ class AuthSettings(Section):
     """Whether minting, tickets, Uppy's routes and reading need a token. The form routes never do: the presigned URL
     is the permission. Where it is true, `JWT_SECRET` or `JWT_JWKS_URL` must be set. In production listing and
     deleting need a token in any case."""
+
+    authorize: Callable[..., Any] | None = setting(
+        "AUTHORIZE",
+        default=None,
+        description="module:function, such as mypackage.uploads:authorize",
+        check=_authorize,
+    )
+    """A Python function of yours that sees each upload that is asked for, and may refuse or narrow it:
+    docs/purposes.md#your-own-check."""
 
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = setting(
         "JWT_ALGORITHM",

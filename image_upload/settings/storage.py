@@ -167,9 +167,11 @@ class StorageSettings(AwsSettings, UploadSettings):
         default=True,
         description="true or false: whether the store takes presigned form POSTs",
     )
-    """Whether the store takes presigned form POSTs. Cloudflare R2 and Backblaze B2 do not: with `false` no plan is
-    `post` (a client that accepts nothing else gets 400 `no-strategy`), and Uppy's `/s3/params` answers with a PUT,
-    which versions 3 to 5 take: docs/uppy.md#stores-that-do-less-than-aws."""
+    """Whether the store takes presigned form POSTs. Cloudflare R2 and Backblaze B2 do not. With `off` no route makes a
+    form: no plan is `post` (a client that accepts nothing else gets 400 `no-strategy`, which says what to accept), and
+    Uppy's `/s3/params` answers with a PUT, which versions 3 to 5 take (docs/uppy.md#stores-that-do-less-than-aws). An
+    upload without a size then gets a PUT, and what is above its limit is removed later. docs/stores.md has the
+    settings of each store."""
 
     # --- Uploads ---------------------------------------------------------------------------------------
 

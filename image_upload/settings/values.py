@@ -24,6 +24,7 @@ CORS_HEADERS = (
     "Cache-Control",
     "X-Requested-With",
     "X-Request-Id",
+    "Idempotency-Key",
     "Uppy-Auth-Token",
     "Uppy-Credentials-Params",
     "Traceparent",

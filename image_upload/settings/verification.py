@@ -2,7 +2,17 @@
 
 from typing import Literal
 
+from image_upload.domain.purposes import Variant
 from image_upload.settings.section import Known, Section, setting
+
+
+def _variants(value: tuple[str, ...], _known: Known) -> tuple[Variant, ...]:
+    """Return the variants that entries such as `thumb:320` name. Raises `ValueError`."""
+    if not value:
+        return ()
+    from image_upload.domain import purpose_file  # milliseconds, with the TOML parser
+
+    return purpose_file.variants(",".join(value))
 
 
 def _published_after_it(scanner: str, known: Known) -> str:
@@ -71,13 +81,23 @@ class VerificationSettings(Section):
     orientation and everything else as they are. `all` also cuts off what a phone puts behind a picture: the film of a
     motion photo, which has its own location. `off` keeps it. It counts where `VERIFY` is `publish`."""
 
+    variants: tuple[Variant, ...] = setting(
+        "VARIANTS",
+        default=(),
+        description="name:width or name:width:format separated by commas, such as thumb:320,card:1280:avif",
+        check=_variants,
+    )
+    """Smaller pictures to make of each picture of a checked purpose that has no `variants` of its own: at most so many
+    pixels wide, never enlarged, turned upright, in the colours of sRGB, without metadata, as WebP or AVIF. Empty, none
+    is made, and a picture is not decoded."""
+
     # --- Malware ---------------------------------------------------------------------------------------
 
     malware_scanner: Literal["off", "guardduty", "clamd"] = setting(
         "MALWARE_SCANNER",
         default="off",
         check=_published_after_it,
-        description="off, guardduty or clamd; others than off with VERIFY=publish",
+        description="off, guardduty or clamd",
     )
     """What scans every file before it is published, also those of purposes that are not checked: docs/malware.md.
     `clamd` is the server of ClamAV, to which each file is sent. `guardduty` is Amazon GuardDuty, which puts a tag on

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from image_upload.auth.principals import Principal
 from image_upload.errors import BatchRefused, Problem, QuotaExceeded, ValidationFailed
 from image_upload.limits import FAULTS_LISTED_MAX
+from image_upload.uploads.idempotency import Repeatable
 from image_upload.uploads.plans import Plan
 from image_upload.uploads.requests import UploadRequest, spec_of
 from image_upload.uploads.service import UploadService
@@ -12,7 +13,10 @@ from image_upload.uploads.validation import validate
 
 
 async def plan_batch(
-    upload_service: UploadService, wanted: Sequence[UploadRequest], principal: Principal
+    upload_service: UploadService,
+    wanted: Sequence[UploadRequest],
+    principal: Principal,
+    repeatable: Repeatable | None,
 ) -> list[Plan]:
     """Return the plans in the order of the requests. Raises `BatchRefused` with the faults of all refused files.
 
@@ -23,7 +27,7 @@ async def plan_batch(
     try:
         for index, each in enumerate(wanted):
             try:
-                plans.append(await _plan(upload_service, each, principal))
+                plans.append(await _plan(upload_service, each, principal, repeatable and repeatable.item(index)))
             except Problem as problem:
                 if problem.status >= 500 or isinstance(problem, QuotaExceeded):
                     raise
@@ -36,13 +40,15 @@ async def plan_batch(
                 errors=refused[:FAULTS_LISTED_MAX],
             )
     except Problem:
-        await upload_service.release(plans)
+        await upload_service.release(plans, repeatable)
         raise
     return plans
 
 
-async def _plan(upload_service: UploadService, wanted: UploadRequest, principal: Principal) -> Plan:
-    spec = spec_of(wanted, principal, upload_service)
+async def _plan(
+    upload_service: UploadService, wanted: UploadRequest, principal: Principal, repeatable: Repeatable | None
+) -> Plan:
+    spec = spec_of(wanted, principal, upload_service, repeatable)
     strategy = upload_service.strategy(spec, wanted.accepts)
     if strategy == "multipart":
         validate(spec, strategy)

@@ -2,18 +2,18 @@
 
 import asyncio
 import re
-import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from image_upload.auth import permissions
 from image_upload.auth.principals import Principal
 from image_upload.completion.confirmation import AllowedSize, RowPolicy, confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.completion.rejection import rejection
+from image_upload.domain import checks
 from image_upload.errors import (
     AlreadyExists,
-    FileTooLarge,
     PartsInvalid,
     PartsRefused,
     SizeMismatch,
@@ -32,10 +32,10 @@ from image_upload.s3 import objects
 from image_upload.s3.bucket import PartUrls, Presigner
 from image_upload.s3.errors import S3Failure, map_s3_errors
 from image_upload.s3.multipart import UploadPart
-from image_upload.settings.auth import AuthSettings
 from image_upload.settings.storage import StorageSettings
 from image_upload.telemetry import audit
 from image_upload.uploads import tickets
+from image_upload.uploads.idempotency import already_stored
 from image_upload.uploads.plans import BegunUpload, MultipartPlan, PartPage, SignedRequest
 from image_upload.uploads.tickets import Ticket, TicketSigner
 from image_upload.uploads.validation import ValidatedUpload
@@ -65,18 +65,17 @@ class Completed(NamedTuple):
 
 
 class MultipartUploads:
-    """Begin, continue, complete and abort multipart uploads in one bucket. `auth` has the secret of their tickets."""
+    """Begin, continue, complete and abort multipart uploads in one bucket. Without `ticket_signer` none begins."""
 
-    def __init__(self, settings: StorageSettings, auth: AuthSettings, context: CompletionContext) -> None:
+    def __init__(
+        self, settings: StorageSettings, ticket_signer: TicketSigner | None, context: CompletionContext
+    ) -> None:
         self._context = context
         self._bucket = context.bucket
         self._expires_s = max(settings.upload_url_expires_s, MULTIPART_URL_EXPIRES_S)
-        secret = auth.jwt_secret.get_secret_value() if auth.jwt_secret else None
-        if secret is None and not auth.production:
-            # A secret of this process, for development only: its tickets end with it.
-            secret = secrets.token_hex()
-        previous = auth.jwt_previous_secret.get_secret_value().encode() if auth.jwt_previous_secret else None
-        self._ticket_signer = TicketSigner(secret.encode(), previous) if secret else None
+        self._ticket_signer = ticket_signer
+        # One request for a key at a time: the second finds the upload that the first one has begun.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def _tickets(self) -> TicketSigner:
@@ -98,7 +97,7 @@ class MultipartUploads:
         return tickets.check_time(ticket)
 
     async def begin(self, upload: ValidatedUpload, part_bytes: int) -> BegunUpload:
-        """Begin an upload in S3."""
+        """Begin an upload in S3; with `repeatable` return the one that is open already. Raises `AlreadyExists` then."""
         ticket_signer, spec = self._tickets, upload.spec
         ticket = Ticket(
             key=upload.key,
@@ -114,25 +113,42 @@ class MultipartUploads:
             recorded=upload.recorded,
             verified=upload.upload_key != upload.key,
         )
-        await self._context.quotas.reserve(ticket.key, upload.most_bytes, ticket.ends_at)
         # Storage class and encryption are set for the whole upload; parts do not repeat them.
         headers = upload.headers | self._bucket.storage_headers(upload.upload_key)
+        begin = self._new if spec.repeatable is None else self._agreed
+        ticket = ticket._replace(upload_id=await begin(ticket, upload.most_bytes, headers))
+        audit.record("mint", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
+        return BegunUpload(ticket, ticket_signer.issue(ticket))
+
+    async def _new(self, ticket: Ticket, most_bytes: int, headers: Mapping[str, str]) -> str:
+        await self._context.quotas.reserve(ticket.key, most_bytes, ticket.ends_at)
         try:
             async with map_s3_errors():
-                upload_id = await s3.create(self._bucket, ticket.upload_key, headers)
+                return await s3.create(self._bucket, ticket.upload_key, headers)
         except BaseException:
             await self._context.quotas.settle(ticket.key, None)
             raise
-        ticket = ticket._replace(upload_id=upload_id)
-        audit.record("mint", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
-        return BegunUpload(ticket, ticket_signer.issue(ticket))
+
+    async def _agreed(self, ticket: Ticket, most_bytes: int, headers: Mapping[str, str]) -> str:
+        """Return the id of the one upload to which all requests for this key lead; begin it if there is none.
+
+        A failure keeps the reservation: another of these requests may have been answered.
+        """
+        async with self._turns.setdefault(ticket.key, asyncio.Lock()), map_s3_errors():
+            open_ids = await s3.list_uploads(self._bucket, ticket.upload_key)
+            # Before gigabytes are sent again, which would be refused at their end.
+            for key in () if open_ids else dict.fromkeys((ticket.upload_key, ticket.key)):
+                if await objects.head(self._bucket, key) is not None:
+                    raise already_stored(ticket.key)
+            await self._context.quotas.reserve(ticket.key, most_bytes, ticket.ends_at)
+            return open_ids[0] if open_ids else await s3.create_agreed(self._bucket, ticket.upload_key, headers)
 
     async def plan(self, upload: ValidatedUpload, part_bytes: int, *, compact: bool) -> MultipartPlan:
         """Begin an upload of known size, and sign all requests that the client needs for it."""
         ticket, text = await self.begin(upload, part_bytes)
         presigner = await self._presigner()
         query = {"uploadId": ticket.upload_id}
-        complete = completion_headers(ticket)
+        complete = completion_headers(ticket.size_bytes, no_overwrite=ticket.no_overwrite)
         return MultipartPlan(
             ticket=ticket,
             ticket_text=text,
@@ -201,17 +217,32 @@ class MultipartUploads:
         upload is lost.
         """
         async with map_s3_errors():
-            if parts is None:
+            size_bytes = ticket.size_bytes
+            if parts is None or size_bytes is None:
                 sent = await self._parts(ticket)
                 if sent is None:
                     return await self._confirmed(ticket)
-                parts = [(part.number, part.etag) for part in sent]
+                parts = [(part.number, part.etag) for part in sent] if parts is None else parts
+                if size_bytes is None:
+                    size_bytes = await self._check_sum(ticket, sent, {number for number, _ in parts})
             listed = _check_parts(parts, ticket)
+            headers = completion_headers(size_bytes, no_overwrite=ticket.no_overwrite)
             try:
-                await s3.complete(self._bucket, ticket.upload_key, ticket.upload_id, listed, completion_headers(ticket))
+                await s3.complete(self._bucket, ticket.upload_key, ticket.upload_id, listed, headers)
             except S3Failure as failure:
                 return await self._confirmed_after(failure, ticket)
         return await self._confirmed(ticket)
+
+    async def _check_sum(self, ticket: Ticket, sent: Sequence[UploadPart], numbers: set[int]) -> int:
+        """Return the size of the object that these parts make. Abort the upload and raise `FileTooLarge` if too large.
+
+        Their lengths were not signed. S3 then completes to this size only, in case a part is replaced meanwhile.
+        """
+        size_bytes = sum(part.size_bytes or 0 for part in sent if part.number in numbers)
+        if size_bytes > ticket.max_bytes:
+            await self.abort(ticket)
+            raise checks.too_large(size_bytes, ticket.max_bytes)
+        return size_bytes
 
     async def abort(self, ticket: Ticket) -> None:
         """Abort the upload and delete its parts. A finished object stays and counts. Raises `UploadNotFound`."""
@@ -285,15 +316,15 @@ class MultipartUploads:
         return Completed(ticket.key, stored.size_bytes, stored.etag, cdn_url, confirmation.is_checking)
 
 
-def completion_headers(ticket: Ticket) -> dict[str, str]:
+def completion_headers(size_bytes: int | None, *, no_overwrite: bool) -> dict[str, str]:
     """Return the headers to sign into CompleteMultipartUpload, so that S3 checks length and overwriting.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
     """
     headers = {}
-    if ticket.size_bytes is not None:
-        headers["x-amz-mp-object-size"] = str(ticket.size_bytes)
-    if ticket.no_overwrite:
+    if size_bytes is not None:
+        headers["x-amz-mp-object-size"] = str(size_bytes)
+    if no_overwrite:
         headers["If-None-Match"] = "*"
     return headers
 
@@ -317,11 +348,7 @@ def _check_length(ticket: Ticket, stored_bytes: int) -> None:
             stored_bytes=stored_bytes,
         )
     if stored_bytes > ticket.max_bytes:
-        raise FileTooLarge(
-            "The file has {size}; its purpose takes at most {limit}. It is not kept. Send a smaller one.",
-            facts={"size": human_bytes(stored_bytes, up=True), "limit": human_bytes(ticket.max_bytes)},
-            max_bytes=ticket.max_bytes,
-        )
+        raise checks.too_large(stored_bytes, ticket.max_bytes)
 
 
 def _check_number(number: int, ticket: Ticket) -> None:

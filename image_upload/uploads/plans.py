@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from image_upload.auth.principals import Principal
 from image_upload.domain.purposes import Purpose
 from image_upload.s3.bucket import PartUrls, Validity
+from image_upload.uploads.idempotency import Repeatable
 from image_upload.uploads.tickets import Ticket
 
 Strategy = Literal["put", "post", "multipart", "proxy"]
@@ -14,22 +16,31 @@ Strategy = Literal["put", "post", "multipart", "proxy"]
 class UploadSpec(NamedTuple):
     """One upload as the client describes it, unchecked.
 
-    `filename` is None if the client sent none; then the extension follows the type. `size_bytes` is None if it is not
-    known; then S3 enforces no length, but the purpose's limit if the strategy allows it.
+    `principal` is who asks for it, and owns it. `filename` is None if the client sent none; then the extension follows
+    the type. `size_bytes` is None if it is not known; then S3 enforces the purpose's limit if the strategy allows it,
+    else completion does.
     `metadata` None means none; a mapping, even an empty one, adds the standard metadata.
     `sha256` is the file's digest in hexadecimal or base64. `no_overwrite`: S3 refuses to replace an object.
     `expires_s` is the validity of a single request in seconds, None for the settings' own.
+    `repeatable`: the same request leads to the same key again. It goes together with `no_overwrite`: a second file for
+    which a client sends the same Idempotency-Key never replaces the first one.
     """
 
     content_type: str
     purpose: Purpose
-    user_id: str
+    principal: Principal
     filename: str | None = None
     size_bytes: int | None = None
     sha256: str | None = None
     metadata: Mapping[str, str] | None = None
     no_overwrite: bool = False
     expires_s: int | None = None
+    repeatable: Repeatable | None = None
+
+    @property
+    def user_id(self) -> str:
+        """The owner's id."""
+        return self.principal.user_id
 
 
 class PutPlan(NamedTuple):
@@ -37,12 +48,15 @@ class PutPlan(NamedTuple):
 
     `content_length` is signed too, unless it is None. It is not in `headers`, because HTTP clients set it themselves:
     https://fetch.spec.whatwg.org/#forbidden-request-header
+    `max_bytes` is the longest length that is kept. Unless `size_enforced`, S3 takes more, and completion removes it.
     """
 
     key: str
     url: str
     headers: Mapping[str, str]
     content_length: int | None
+    max_bytes: int
+    size_enforced: bool
     valid: Validity
     cdn_url: str | None
 
@@ -53,11 +67,12 @@ class PutPlan(NamedTuple):
 
 
 class PostPlan(NamedTuple):
-    """One presigned form POST. Send `fields` as they are, then the file as `file`, last."""
+    """One presigned form POST. Send `fields` as they are, then the file as `file`, last. S3 enforces `max_bytes`."""
 
     key: str
     url: str
     fields: Mapping[str, str]
+    max_bytes: int
     valid: Validity
     cdn_url: str | None
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from image_upload.auth.principals import Principal
 from image_upload.domain import checks
 from image_upload.limits import ACCEPTS_MAX, BATCH_MAX, MEMBERS_MAX, S3_PARTS_MAX
+from image_upload.uploads.idempotency import Repeatable
 from image_upload.uploads.plans import UploadSpec
 from image_upload.uploads.service import UploadService
 from image_upload.web.json_body import at_most
@@ -30,12 +31,14 @@ class UploadRequest(BaseModel):
         description="Its media type; the upload must carry exactly the one in `headers`. Empty, as browsers have it "
         "for types they do not know: the one that the purpose takes under the name's extension."
     )
-    size: int = Field(
+    size: int | None = Field(
+        None,
         # 0 is 400 empty-file. Above S3's own limit there is no upload at all; below, the purpose decides.
         ge=0,
         lt=2**63,
         strict=True,
-        description="Its size in bytes; S3 refuses a body of any other length.",
+        description="Its size in bytes; S3 refuses a body of any other length. Leave it out if it is not known yet: "
+        "then accept `post`, whose form holds the file to the purpose's limit.",
     )
     purpose: str | None = Field(
         None,
@@ -60,7 +63,9 @@ class UploadRequest(BaseModel):
     )
 
 
-def spec_of(wanted: UploadRequest, principal: Principal, upload_service: UploadService) -> UploadSpec:
+def spec_of(
+    wanted: UploadRequest, principal: Principal, upload_service: UploadService, repeatable: Repeatable | None
+) -> UploadSpec:
     """Return the request as a specification.
 
     Raises `ValidationFailed` for an unknown purpose, `ScopeMissing` for one whose scope the principal lacks, and
@@ -72,10 +77,11 @@ def spec_of(wanted: UploadRequest, principal: Principal, upload_service: UploadS
         content_type=checks.content_type(purpose, wanted.contentType, wanted.filename),
         size_bytes=wanted.size,
         purpose=purpose,
-        user_id=principal.user_id,
+        principal=principal,
         sha256=wanted.sha256,
         metadata=wanted.metadata,
-        no_overwrite=wanted.ifNoneMatch,
+        no_overwrite=wanted.ifNoneMatch or repeatable is not None,
+        repeatable=repeatable,
     )
 
 

@@ -1,8 +1,10 @@
 """The routes of `/uploads`: mint, continue, complete and abort uploads."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel
 
 from image_upload import errors
 from image_upload.auth import permissions
@@ -11,6 +13,7 @@ from image_upload.auth.principals import Principal
 from image_upload.errors import BatchRefused
 from image_upload.limits import RESPONSE_PAGE_BYTES, S3_PARTS_MAX
 from image_upload.uploads.batch import plan_batch
+from image_upload.uploads.idempotency import HEADER, Repeatable
 from image_upload.uploads.requests import BatchRequest, CompleteRequest, PartsRequest, UploadRequest, spec_of
 from image_upload.uploads.serializers import as_page, as_plan, as_progress, as_purpose, bytes_on_lambda
 from image_upload.uploads.service import UploadService
@@ -19,6 +22,8 @@ from image_upload.web.json_body import read_json
 from image_upload.web.routing import DirectRoute, Routes, documented
 
 SIGNED_IN = (errors.TokenMissing, errors.TokenInvalid)
+# Of the operator's own check, wherever an upload is planned.
+AUTHORIZATION = (errors.UploadRefused, errors.AuthorizationUnavailable)
 SPEC_PROBLEMS = (
     errors.EmptyFile,
     errors.FileTooLarge,
@@ -27,6 +32,7 @@ SPEC_PROBLEMS = (
     errors.InvalidMetadata,
     *SIGNED_IN,
     errors.ScopeMissing,
+    *AUTHORIZATION,
     errors.ValidationFailed,
     errors.BodyTooLarge,
     errors.CredentialsUnavailable,
@@ -39,6 +45,13 @@ _S3_PROBLEMS = (
     errors.CredentialsUnavailable,
 )
 PLAN_PROBLEMS = (*SPEC_PROBLEMS, errors.NoStrategy, errors.TicketsNotConfigured, *_S3_PROBLEMS)
+REPEAT_PROBLEMS = (errors.InvalidIdempotencyKey, errors.IdempotencyNotConfigured)
+RECORD_REPEAT_PROBLEMS = (
+    *REPEAT_PROBLEMS,
+    errors.IdempotencyKeyReused,
+    errors.AlreadyExists,
+    errors.UploadRejected,
+)
 _TICKET_PROBLEMS = (
     *SIGNED_IN,
     errors.TicketInvalid,
@@ -49,6 +62,25 @@ _TICKET_PROBLEMS = (
 )
 
 
+def repeatable_of(
+    request: Request,
+    route: str,
+    wanted: BaseModel | Mapping[str, Any],
+    principal: Principal,
+    upload_service: UploadService,
+) -> Repeatable | None:
+    """Return what the request's Idempotency-Key leads to; None without one. `wanted` are the fields of the request.
+
+    Raises `InvalidIdempotencyKey`, `IdempotencyNotConfigured`.
+    """
+    values = request.headers.getlist(HEADER)
+    if not values:
+        return None
+    # Without defaults, so that a version with a new field takes a retry for what it is.
+    payload = wanted.model_dump(exclude_defaults=True) if isinstance(wanted, BaseModel) else dict(wanted)
+    return upload_service.idempotency_keys.read(values, principal.user_id, route, payload)
+
+
 def mint_route(upload_service: UploadService, principal_of: PrincipalOf) -> DirectRoute:
     """Return the route of `POST /uploads`."""
     minter = principal_of.needs("mint")
@@ -57,7 +89,8 @@ def mint_route(upload_service: UploadService, principal_of: PrincipalOf) -> Dire
         """Returns a presigned PUT, or another plan the client `accepts`. Nothing is stored until the file is sent."""
         principal = await minter(request)
         wanted = await read_json(request, UploadRequest)
-        spec = spec_of(wanted, principal, upload_service)
+        repeatable = repeatable_of(request, "POST /uploads", wanted, principal, upload_service)
+        spec = spec_of(wanted, principal, upload_service, repeatable)
         plan = await upload_service.plan(spec, upload_service.strategy(spec, wanted.accepts), compact=wanted.compact)
         return JSONResponse(as_plan(plan, compact=wanted.compact))
 
@@ -71,8 +104,11 @@ def mint_route(upload_service: UploadService, principal_of: PrincipalOf) -> Dire
         dependencies=[Depends(minter)],
         openapi_extra=documented(
             *PLAN_PROBLEMS,
+            *REPEAT_PROBLEMS,
+            errors.AlreadyExists,
             answer="uploads.schemas:MintedUpload",
             body="uploads.requests:UploadRequest",
+            repeatable=True,
         ),
     )
 
@@ -110,20 +146,24 @@ def _batch_route(routes: APIRouter, upload_service: UploadService, caller: Any) 
         openapi_extra=documented(
             errors.BatchRefused,
             *SIGNED_IN,
+            errors.AuthorizationUnavailable,
             errors.ValidationFailed,
             errors.BodyTooLarge,
             errors.CredentialsUnavailable,
             errors.QuotaExceeded,
+            *REPEAT_PROBLEMS,
             answer="uploads.schemas:MintedBatch",
+            repeatable=True,
         ),
     )
     async def mint_batch(request: Request, principal: caller) -> JSONResponse:
         """Returns one plan a file, in the order of the request; or mints nothing, and names every fault."""
         wanted = await read_json(request, BatchRequest)
-        plans = await plan_batch(upload_service, wanted.uploads, principal)
+        repeatable = repeatable_of(request, "POST /uploads/batch", wanted, principal, upload_service)
+        plans = await plan_batch(upload_service, wanted.uploads, principal, repeatable)
         answer = JSONResponse({"uploads": [as_plan(plan) for plan in plans]})
         if bytes_on_lambda(answer.body) > RESPONSE_PAGE_BYTES:
-            await upload_service.release(plans)
+            await upload_service.release(plans, repeatable)
             raise BatchRefused("The plans of so many files do not fit one answer. Send fewer at a time.", errors=[])
         return answer
 

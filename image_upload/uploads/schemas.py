@@ -41,6 +41,11 @@ class _Plan(BaseModel):
     expiresAt: datetime
     expiresIn: int = Field(description="Seconds.", examples=[300])
     cdnUrl: str | None = Field(description="Where the CDN will serve it; null without a CDN.")
+    maxBytes: int = Field(description="The longest file that is kept: `size`, or without it the purpose's limit.")
+    sizeEnforced: bool = Field(
+        description="Whether S3 itself refuses a longer file. If false, S3 stores it, and the service removes it "
+        "when it is completed or read."
+    )
 
 
 class PutPlan(_Plan):
@@ -147,6 +152,11 @@ class ImageUrl(BaseModel):
     content_length: int | None = Field(
         description="The Content-Length that is signed, where `size` was given. HTTP clients set it by themselves."
     )
+    max_bytes: int = Field(description="The longest file that is kept: `size`, or without it the purpose's limit.")
+    size_enforced: bool = Field(
+        description="Whether S3 itself refuses a longer file. If false, S3 stores it, and the service removes it "
+        "when it is read."
+    )
 
 
 class FileUrl(BaseModel):
@@ -187,6 +197,7 @@ class PurposeFacts(BaseModel):
     metadata: list[str] = Field(description="What the request's metadata must have.", examples=[["class_id"]])
     checked: bool = Field(description="Whether files are verified before they are served.")
     variants: list[VariantFacts]
+    filesPerDay: int | None = Field(description="Uploads that a user may begin in a day of UTC; null for any number.")
     texts: PurposeTexts
 
 

@@ -23,12 +23,13 @@ def as_plan(plan: Plan, *, compact: bool = False) -> dict[str, Any]:
     """Return a plan in the JSON of `POST /uploads`. `compact`: part URLs as a template and signatures."""
     match plan:
         case PutPlan():
-            return _one(plan, "put", "PUT") | {"headers": dict(plan.headers), "contentLength": plan.content_length}
+            length = {"contentLength": plan.content_length, "sizeEnforced": plan.size_enforced}
+            return _one(plan, "put", "PUT") | {"headers": dict(plan.headers)} | length
         case PostPlan():
-            return _one(plan, "post", "POST") | {"fields": dict(plan.fields)}
+            return _one(plan, "post", "POST") | {"fields": dict(plan.fields), "sizeEnforced": True}
         case ProxyPlan():
             form = {"formUrl": plan.path, "fields": {"uploadUrl": plan.put.url}}
-            return _one(plan.put, "proxy", "POST") | form
+            return _one(plan.put, "proxy", "POST") | form | {"sizeEnforced": plan.put.size_enforced}
         case MultipartPlan():
             return _multipart(plan, compact=compact)
 
@@ -42,6 +43,7 @@ def _one(plan: PutPlan | PostPlan, strategy: Strategy, method: str) -> dict[str,
         "headers": {},
         **as_validity(plan.valid),
         "cdnUrl": plan.cdn_url,
+        "maxBytes": plan.max_bytes,
     }
 
 
@@ -58,6 +60,8 @@ def _multipart(plan: MultipartPlan, *, compact: bool) -> dict[str, Any]:
         "ticket": plan.ticket_text,
         "uploadId": ticket.upload_id,
         "size": ticket.size_bytes,
+        "maxBytes": ticket.size_bytes,
+        "sizeEnforced": True,
         "partSize": ticket.part_bytes,
         "partCount": ticket.part_count,
         "complete": _request(plan.complete),
@@ -132,5 +136,6 @@ def as_purpose(purpose: Purpose) -> dict[str, Any]:
         "metadata": ["class_id"] if "{class_id}" in purpose.key else [],
         "checked": purpose.checked,
         "variants": [each._asdict() for each in purpose.variants],
+        "filesPerDay": purpose.files_per_day,
         "texts": texts_of(purpose.types, purpose.max_bytes, purpose.kept_days),
     }

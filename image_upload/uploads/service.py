@@ -1,6 +1,8 @@
 """The upload core: plan, begin, complete, abort. Protocols call it with values, and turn values into their answers."""
 
+import secrets
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from image_upload.auth import permissions
 from image_upload.auth.principals import Principal
@@ -8,15 +10,20 @@ from image_upload.completion.context import CompletionContext
 from image_upload.database.values import Kind, Record
 from image_upload.domain import checks
 from image_upload.domain.purposes import Purpose, Purposes
-from image_upload.errors import ValidationFailed
+from image_upload.errors import AlreadyExists, ValidationFailed
+from image_upload.limits import S3_PUT_MAX_BYTES
 from image_upload.settings.auth import AuthSettings
 from image_upload.settings.storage import StorageSettings
+from image_upload.uploads.idempotency import IdempotencyKeys, Repeatable, already_stored, check_repeated
 from image_upload.uploads.multipart import Completed, MultipartUploads, Progress
 from image_upload.uploads.plans import BegunUpload, PartPage, Plan, Strategy, UploadSpec
 from image_upload.uploads.single_put import SinglePutPlanner
 from image_upload.uploads.strategy import choose, part_length
-from image_upload.uploads.tickets import Ticket
+from image_upload.uploads.tickets import Ticket, TicketSigner
 from image_upload.uploads.validation import ValidatedUpload, validate
+
+if TYPE_CHECKING:
+    from image_upload.auth.authorization import Authorization
 
 
 class UploadService:
@@ -40,7 +47,19 @@ class UploadService:
         self._form_max_bytes = form_max_bytes
         self._sha256 = settings.s3_checksums == "sha256"
         self._single = SinglePutPlanner(settings, context.bucket, context.quotas)
-        self._multipart = MultipartUploads(settings, auth, context)
+        secret = auth.jwt_secret.get_secret_value().encode() if auth.jwt_secret else None
+        if secret is None and not auth.production:
+            # A secret of this process, for development only: its tickets end with it.
+            secret = secrets.token_bytes()
+        previous = auth.jwt_previous_secret.get_secret_value().encode() if auth.jwt_previous_secret else None
+        self._multipart = MultipartUploads(settings, TicketSigner(secret, previous) if secret else None, context)
+        self.idempotency_keys = IdempotencyKeys(secret)
+        self._expires_s = settings.upload_url_expires_s
+        self.authorization: Authorization | None = None
+        if auth.authorize is not None:
+            from image_upload.auth import authorization  # 1 ms, and most services have none
+
+            self.authorization = authorization.Authorization(auth.authorize)
         # Whether the store takes presigned forms.
         self.form_post = settings.s3_form_post
 
@@ -54,7 +73,7 @@ class UploadService:
         return permissions.check_purpose(principal, checks.purpose(name, among or self.purposes))
 
     def strategy(self, spec: UploadSpec, accepts: Sequence[Strategy] | None) -> Strategy:
-        """Return the strategy for a file of known size, of those that the client accepts (None: a version 1 client).
+        """Return the strategy for a file, of those that the client accepts (None: a version 1 client).
 
         Raises `NoStrategy`, and `ValidationFailed` for a SHA-256 that the store would not compare.
         """
@@ -64,13 +83,14 @@ class UploadService:
                 errors=[{"field": "sha256", "message": "not possible here"}],
             )
         return choose(
-            spec.size_bytes or 0,
+            spec.size_bytes,
             accepts,
             form_max_bytes=self._form_max_bytes,
             has_sha256=spec.sha256 is not None,
             has_metadata=spec.metadata is not None,
             no_overwrite=spec.no_overwrite,
             form_post=self.form_post,
+            form_first=spec.size_bytes is None and spec.purpose.max_bytes < S3_PUT_MAX_BYTES,
         )
 
     async def plan(self, spec: UploadSpec, strategy: Strategy, *, compact: bool = False) -> Plan:
@@ -78,20 +98,23 @@ class UploadService:
 
         `compact`: the client takes part URLs as a template, so that all of them fit one answer.
 
-        Raises the problems of `validate`, `QuotaExceeded`, `CredentialsUnavailable`; for multipart also
-        `TicketsNotConfigured` and those of S3.
+        Raises the problems of `validate`, `UploadRefused`, `AuthorizationUnavailable`, `QuotaExceeded`,
+        `CredentialsUnavailable`; for multipart also `TicketsNotConfigured` and those of S3.
         """
-        return await self._plan(self._validated(spec, strategy), strategy, compact=compact)
+        return await self._plan(await self._validated(spec, strategy), strategy, compact=compact)
 
     async def plan_recorded(
         self, kind: Kind, spec: UploadSpec, strategy: Strategy, *, compact: bool = False
     ) -> tuple[Plan, Record]:
         """Do as `plan` does, and add a pending row to the database, which `completion.confirm` settles.
 
-        Raises also `DatabaseNotConfigured`, `DatabaseUnavailable`.
+        A `repeatable` request has one row, which says the key of all its plans. Raises also `DatabaseNotConfigured`,
+        `DatabaseUnavailable`; for a repeated request `IdempotencyKeyReused`, `AlreadyExists`, `UploadRejected`.
         """
         records = self._context.database.records
-        upload = self._validated(spec, strategy, recorded=True)
+        upload = await self._validated(spec, strategy, recorded=True)
+        if spec.repeatable is not None:
+            return await self._plan_repeatable(kind, upload, spec.repeatable, strategy, compact=compact)
         plan = await self._plan(upload, strategy, compact=compact)
         try:
             return plan, await records.insert(kind, upload.expected(plan.ends_at))
@@ -99,8 +122,34 @@ class UploadService:
             await self.release([plan])
             raise
 
-    def _validated(self, spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) -> ValidatedUpload:
+    async def _plan_repeatable(
+        self, kind: Kind, upload: ValidatedUpload, repeatable: Repeatable, strategy: Strategy, *, compact: bool
+    ) -> tuple[Plan, Record]:
+        records = self._context.database.records
+        record = await records.by_seed(repeatable.row_seed)
+        if record is None:
+            plan = await self._plan(upload, strategy, compact=compact)
+            promised = upload.expected(plan.ends_at)
+            record = await records.insert_once(kind, promised, repeatable.row_seed)
+            if record.expected_object == promised:
+                return plan, record
+            # Another request with this key came first.
+        key = check_repeated(record, upload.spec.user_id, repeatable)
+        upload = upload._replace(key=key, upload_key=self._context.arrivals.upload_key(key))
+        try:
+            plan = await self._plan(upload, strategy, compact=compact)
+        except AlreadyExists:
+            raise already_stored(upload.key, id=record.id) from None
+        return plan, await records.renew(record, plan.ends_at)
+
+    async def _validated(self, spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) -> ValidatedUpload:
+        """Return what `validate` returns, once the operator's own check has allowed and narrowed it."""
         upload = validate(spec, strategy, recorded=recorded)
+        if self.authorization is not None:
+            from image_upload.uploads.authorized import authorized  # with the one above
+
+            spec = await authorized(upload, strategy, self._expires_s, self.authorization)
+            upload = validate(spec, strategy, recorded=recorded)
         return upload._replace(upload_key=self._context.arrivals.upload_key(upload.key))
 
     async def _plan(self, upload: ValidatedUpload, strategy: Strategy, *, compact: bool) -> Plan:
@@ -115,14 +164,17 @@ class UploadService:
                 part_bytes = part_length(upload.spec.size_bytes or 0)
                 return await self._multipart.plan(upload, part_bytes, compact=compact)
 
-    async def release(self, plans: Sequence[Plan]) -> None:
-        """Release the quota of plans that were not returned to the client."""
-        for plan in plans:
+    async def release(self, plans: Sequence[Plan], repeatable: Repeatable | None = None) -> None:
+        """Release the quota of plans that were not returned to the client.
+
+        Those of a `repeatable` request keep it until they end: an earlier answer may have had the same.
+        """
+        for plan in plans if repeatable is None else ():
             await self._context.quotas.settle(plan.key, None)
 
     async def begin(self, spec: UploadSpec, part_bytes: int) -> BegunUpload:
         """Begin a multipart upload whose part URLs the client requests later. Raises what `plan` raises."""
-        return await self._multipart.begin(self._validated(spec, "multipart"), part_bytes)
+        return await self._multipart.begin(await self._validated(spec, "multipart"), part_bytes)
 
     def ticket(self, text: str, principal: Principal) -> Ticket:
         """Return the ticket of a text, if the principal may continue its upload.

@@ -41,7 +41,16 @@ class SinglePutPlanner:
         presigner = await self._presigner(upload)
         url = presigner.url("PUT", upload.upload_key, headers=headers | length)
         audit.record("mint", upload.key, purpose=spec.purpose.name, size_bytes=spec.size_bytes)
-        return PutPlan(upload.key, url, headers, spec.size_bytes, presigner.validity, self._bucket.cdn_url(upload.key))
+        return PutPlan(
+            upload.key,
+            url,
+            headers,
+            spec.size_bytes,
+            upload.most_bytes,
+            upload.size_enforced,
+            presigner.validity,
+            self._bucket.cdn_url(upload.key),
+        )
 
     async def post(self, upload: ValidatedUpload) -> PostPlan:
         """Return a presigned form POST. Its policy fixes key, type, length, checksum and metadata.
@@ -55,7 +64,9 @@ class SinglePutPlanner:
         lengths = [spec.size_bytes or 1, upload.most_bytes]
         url, signed = presigner.form(upload.upload_key, [["content-length-range", *lengths]], fields)
         audit.record("mint", upload.key, purpose=spec.purpose.name, size_bytes=spec.size_bytes)
-        return PostPlan(upload.key, url, signed, presigner.validity, self._bucket.cdn_url(upload.key))
+        return PostPlan(
+            upload.key, url, signed, upload.most_bytes, presigner.validity, self._bucket.cdn_url(upload.key)
+        )
 
     async def proxy(self, upload: ValidatedUpload, path: str) -> ProxyPlan:
         """Return a presigned PUT for a client that sends it, with the file, to this service at `path`."""

@@ -16,7 +16,7 @@ from image_upload.uploads.plans import Strategy
 
 
 def choose(
-    size_bytes: int,
+    size_bytes: int | None,
     accepts: Sequence[Strategy] | None,
     *,
     form_max_bytes: int,
@@ -24,21 +24,23 @@ def choose(
     has_metadata: bool = False,
     no_overwrite: bool = False,
     form_post: bool = True,
+    form_first: bool = False,
 ) -> Strategy:
     """Return the best strategy that the client accepts and that can carry the file with all that it needs.
 
     A client without `accepts` is a version 1 client, which supports a presigned PUT only. It gets another plan if no
-    PUT can carry the file. `form_post` False: the store takes no presigned forms.
+    PUT can carry the file. `form_post` False: the store takes no presigned forms. `form_first`: only a form's policy
+    can hold the file to its limit.
     Raises `NoStrategy`.
     """
-    in_one = size_bytes <= S3_PUT_MAX_BYTES
+    in_one = size_bytes is None or size_bytes <= S3_PUT_MAX_BYTES
     possible: list[Strategy] = ["put"] if in_one else []
-    if in_one and form_post and not no_overwrite:
-        possible.append("post")  # a policy cannot have If-None-Match
-    if not has_sha256:  # S3 checks the digest of a whole file in a single request only
+    if in_one and form_post and not no_overwrite:  # a policy cannot have If-None-Match
+        possible.insert(0 if form_first and accepts is not None else len(possible), "post")
+    if size_bytes is not None and not has_sha256:  # S3 checks the digest of a whole file in a single request only
         large = size_bytes >= MULTIPART_FROM_BYTES
         possible.insert(0 if large and accepts is not None else len(possible), "multipart")
-    if size_bytes <= min(form_max_bytes, S3_PUT_MAX_BYTES) and not (has_sha256 or has_metadata):
+    if (size_bytes or 0) <= min(form_max_bytes, S3_PUT_MAX_BYTES) and not (has_sha256 or has_metadata):
         possible.append("proxy")  # its form cannot carry the headers that those two sign
     for strategy in possible:
         if accepts is None or strategy in accepts:
@@ -48,6 +50,12 @@ def choose(
         if possible
         else "S3 checks a SHA-256 of the whole file only up to 5 GiB; leave sha256 out and accept multipart"
     )
+    if accepts is not None and "post" in accepts and not form_post:
+        hint = f"The store of this service takes no form POST. {hint}"
+    if size_bytes is None:
+        raise NoStrategy(
+            f"No strategy you accept can carry a file of unknown size. {hint}, or send its size.", possible=possible
+        )
     size = human_bytes(size_bytes, up=True)
     raise NoStrategy(f"No strategy you accept can carry this file of {size}. {hint}.", possible=possible)
 

@@ -5,14 +5,21 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from image_upload import errors
+from image_upload.auth import permissions
 from image_upload.auth.dependencies import PrincipalOf
 from image_upload.auth.principals import Principal
 from image_upload.domain import checks
-from image_upload.domain.purposes import USER_FILE, Purposes
+from image_upload.domain.purposes import Purposes
 from image_upload.limits import MULTIPART_URL_EXPIRES_S
 from image_upload.uploads.plans import PutPlan, UploadSpec
 from image_upload.uploads.requests import ImageRequest
-from image_upload.uploads.routes import SIGNED_IN, SPEC_PROBLEMS
+from image_upload.uploads.routes import (
+    AUTHORIZATION,
+    RECORD_REPEAT_PROBLEMS,
+    SIGNED_IN,
+    SPEC_PROBLEMS,
+    repeatable_of,
+)
 from image_upload.uploads.service import UploadService
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import read_json
@@ -35,7 +42,7 @@ def router(
             content_type=checks.content_type(fixed, wanted.content_type, ""),
             size_bytes=wanted.size,
             purpose=fixed,
-            user_id=principal.user_id,
+            principal=principal,
         )
         plan = await upload_service.plan(spec, "put")
         assert isinstance(plan, PutPlan)
@@ -47,6 +54,8 @@ def router(
                 "expires_in": plan.valid.seconds,
                 "headers": dict(plan.headers),
                 "content_length": plan.content_length,
+                "max_bytes": plan.max_bytes,
+                "size_enforced": plan.size_enforced,
             }
         )
 
@@ -83,24 +92,33 @@ def router(
         openapi_extra=documented(
             errors.InvalidFilename,
             *SIGNED_IN,
+            errors.ScopeMissing,
+            *AUTHORIZATION,
             errors.ValidationFailed,
             errors.CredentialsUnavailable,
             errors.QuotaExceeded,
             errors.DatabaseUnavailable,
+            *RECORD_REPEAT_PROBLEMS,
             answer="uploads.schemas:FileUrl",
+            repeatable=True,
         ),
     )
     async def file_upload_url(
         filename: Annotated[str, Query(description="The bare file name, in any script.", examples=["보고서.pdf"])],
+        request: Request,
         principal: caller,
     ) -> JSONResponse:
         """Valid for an hour. The PUT must send `headers`: the type, and `If-None-Match` if the file is recorded."""
+        fields = {"filename": filename}
+        repeatable = repeatable_of(request, "POST /files/upload-url", fields, principal, upload_service)
         spec = UploadSpec(
             filename=filename,
             content_type="application/octet-stream",
-            purpose=USER_FILE,
-            user_id=principal.user_id,
+            purpose=permissions.check_purpose(principal, upload_service.purposes.user_file),
+            principal=principal,
+            no_overwrite=repeatable is not None,
             expires_s=MULTIPART_URL_EXPIRES_S,
+            repeatable=repeatable,
         )
         recorded = {}
         if upload_service.keeps_records:

@@ -21,7 +21,8 @@ class ValidatedUpload(NamedTuple):
     """A valid specification, with the key and headers of its object.
 
     `upload_key` is the key that the client may write: the same, or one under `incoming/`. `most_bytes` is the longest
-    length that the file can have. `sha256` is in base64. `recorded`: it gets a row in the database.
+    length that the file may have. `size_enforced`: S3 refuses a longer one; else completion removes it. `sha256` is in
+    base64. `recorded`: it gets a row in the database.
     """
 
     spec: UploadSpec
@@ -29,6 +30,7 @@ class ValidatedUpload(NamedTuple):
     upload_key: str
     headers: dict[str, str]
     most_bytes: int
+    size_enforced: bool
     sha256: str | None
     recorded: bool
 
@@ -67,6 +69,17 @@ def validate(spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) ->
             spec.metadata, user_id=spec.user_id, filename=filename, content_type=spec.content_type, now=now
         )
     class_id = checks.class_id(purpose, spec.metadata or {})
-    key = keys.make(purpose, user_id=spec.user_id, ext=ext, class_id=class_id, filename=filename or "", now=now)
     most_bytes = min(purpose.max_bytes, carries_bytes) if spec.size_bytes is None else spec.size_bytes
-    return ValidatedUpload(spec, key, key, headers, most_bytes, sha256, recorded)
+    # A form's policy has the limit. For the others S3 takes what the strategy carries, unless the length is signed.
+    size_enforced = spec.size_bytes is not None or strategy == "post" or most_bytes == carries_bytes
+    key = keys.make(
+        purpose,
+        user_id=spec.user_id,
+        ext=ext,
+        class_id=class_id,
+        filename=filename or "",
+        max_bytes=None if size_enforced else most_bytes,
+        now=now,
+        seed=None if spec.repeatable is None else spec.repeatable.object_seed,
+    )
+    return ValidatedUpload(spec, key, key, headers, most_bytes, size_enforced, sha256, recorded)

@@ -46,7 +46,10 @@ class QuotaStore(Protocol):
     async def reserve(
         self, account: UsageDay, key: str, size_bytes: int, ends_at_s: int, allowance: Allowance
     ) -> Usage | bool | None:
-        """Reserve all of the bytes and a file, or nothing; return True, or the usage that leaves no room."""
+        """Reserve all of the bytes and a file, or nothing; return True, or the usage that leaves no room.
+
+        A reservation that is open under the key only gets the new end.
+        """
 
     async def settle(self, account: UsageDay, key: str, stored_bytes: int | None) -> None:
         """End a reservation: count `stored_bytes`, or with None neither bytes nor file. A second call does nothing."""
@@ -86,6 +89,9 @@ class MemoryQuotaStore:
     ) -> Usage | bool | None:
         """See `QuotaStore`."""
         entries = self._of(account)
+        if key in entries.open:
+            entries.open[key] = (size_bytes, ends_at_s)
+            return True
         if not allowance.admits(entries.held, size_bytes):
             return entries.held
         entries.held = Usage(entries.held.held_bytes + size_bytes, entries.held.held_files + 1)

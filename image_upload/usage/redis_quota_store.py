@@ -16,6 +16,10 @@ _RESERVE = """
 local bytes = tonumber(redis.call('HGET', KEYS[1], 'bytes') or '0')
 local files = tonumber(redis.call('HGET', KEYS[1], 'files') or '0')
 local key, size, ends_at, max_bytes, max_files, keep_s = unpack(ARGV)
+if redis.call('HEXISTS', KEYS[1], 'open:' .. key) == 1 then
+  redis.call('ZADD', KEYS[2], ends_at, key)
+  return {}
+end
 if max_bytes ~= '' and bytes + tonumber(size) > tonumber(max_bytes)
   or max_files ~= '' and files + 1 > tonumber(max_files) then
   return {bytes, files}

@@ -8,16 +8,23 @@ https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
-from sqlalchemy import ColumnElement, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Table, and_, delete, exists, insert, literal, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from image_upload.database.records import Records, new_id
 from image_upload.database.tables import quota_files, quota_reservations, quota_usage
-from image_upload.limits import DATABASE_CONNECTIONS, DATABASE_TIMEOUT_S, QUOTA_ATTEMPTS, QUOTA_GRACE_S, QUOTA_KEEP_S
+from image_upload.limits import (
+    DATABASE_CONNECTIONS,
+    DATABASE_TIMEOUT_S,
+    QUOTA_ATTEMPTS,
+    QUOTA_GRACE_S,
+    QUOTA_KEEP_S,
+    QUOTA_PRUNE_BATCH,
+)
 from image_upload.usage.quota_store import Allowance, TotalUsage, Usage, UsageDay
 from image_upload.usage.shared_store import SharedStore
 
@@ -28,11 +35,11 @@ _TOTAL: Final = "total"
 
 
 class _NoRoom(Exception):
-    """Roll back a reservation: the total leaves no room for it."""
+    """Roll back a reservation: the day or the total leaves no room for it."""
 
     def __init__(self, held: Usage) -> None:
         super().__init__()
-        self.held = TotalUsage(*held)
+        self.held = held
 
 
 class SqlQuotaStore:
@@ -62,23 +69,25 @@ class SqlQuotaStore:
             "ends_at": datetime.fromtimestamp(ends_at_s, UTC),
         }
 
-        async def work(connection: AsyncConnection) -> Usage | bool:
-            if allowance.is_set:
-                held = await _take(connection, account, size_bytes, allowance)
-                if held is not None:
-                    return held
-                await connection.execute(insert(quota_reservations).values(**file, day=account.day))
-            if self._total.is_set:
-                held = await _take(connection, UsageDay(_TOTAL, account.owner), size_bytes, self._total)
-                if held is not None:
-                    raise _NoRoom(held)
-                await connection.execute(insert(quota_files).values(**file, stored=False))
+        parts = (
+            (quota_reservations, {**file, "day": account.day}, account, allowance, Usage),
+            (quota_files, {**file, "stored": False}, UsageDay(_TOTAL, account.owner), self._total, TotalUsage),
+        )
+
+        async def work(connection: AsyncConnection) -> bool:
+            for table, row, of, most, usage in parts:
+                if most.is_set and await _open(connection, table, row):
+                    held = await _take(connection, of, size_bytes, most)
+                    if held is not None:
+                        raise _NoRoom(usage(*held))
             return True
 
         async def question() -> Usage | bool:
             try:
                 return await self._attempt(work)
             except _NoRoom as full:
+                if not isinstance(full.held, TotalUsage):
+                    return full.held
                 if not await self._attempt(lambda connection: _end_kept(connection, account.owner)):
                     return full.held
             try:
@@ -167,16 +176,47 @@ class SqlQuotaStore:
 
         return await self._ask(account.owner, lambda: self._attempt(work))
 
+    async def prune(self, today: str) -> bool:
+        """Delete a batch of days that are no longer read, with their reservations; return whether there was any.
+
+        `today` is a day such as 2026-11-20. Raises `DatabaseUnavailable`.
+        """
+        # An index leads to these rows: by the day to the accounts, by the owner to the reservations.
+        day, owner = quota_usage.c.day, quota_usage.c.owner
+        oldest = _oldest_kept(today)
+        batch = select(day, owner).where(day < oldest).order_by(day, owner).limit(QUOTA_PRUNE_BATCH)
+
+        async def work(connection: AsyncConnection) -> bool:
+            found = [(row.day, row.owner) for row in (await connection.execute(batch)).all()]
+            if found:
+                of_owners = quota_reservations.c.owner.in_({account[1] for account in found})
+                await connection.execute(delete(quota_reservations).where(of_owners, quota_reservations.c.day < oldest))
+                await connection.execute(delete(quota_usage).where(tuple_(day, owner).in_(found)))
+            return bool(found)
+
+        return await self._run(work, QUOTA_ATTEMPTS)
+
     async def _attempt(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
         try:
             return await self._run(work, QUOTA_ATTEMPTS)
         except IntegrityError:
-            # Two processes inserted the first reservation of a day; the second attempt finds the row.
+            # Two processes inserted the first reservation of a day, or of a key; the second attempt finds the row.
             return await self._run(work, QUOTA_ATTEMPTS)
 
     async def _ask(self, owner: str, question: Callable[[], Awaitable[Answer]]) -> Answer | None:
         async with self._turns.setdefault(owner, asyncio.Lock()):
             return await self._store.ask(question)
+
+
+async def _open(connection: AsyncConnection, table: Table, values: dict[str, Any]) -> bool:
+    """Insert the row of an open plan; return False if its key has one, which then gets the new end."""
+    has_one = exists().where(table.c.key == values["key"])
+    row = select(*(literal(value, table.c[name].type) for name, value in values.items())).where(~has_one)
+    new = insert(table).from_select(list(values), row).returning(table.c.id)
+    if (await connection.execute(new)).one_or_none() is not None:
+        return True
+    await connection.execute(update(table).where(table.c.key == values["key"]).values(ends_at=values["ends_at"]))
+    return False
 
 
 async def _take(connection: AsyncConnection, account: UsageDay, size_bytes: int, allowance: Allowance) -> Usage | None:
@@ -203,7 +243,7 @@ async def _take(connection: AsyncConnection, account: UsageDay, size_bytes: int,
 async def _begin(connection: AsyncConnection, account: UsageDay, size_bytes: int) -> None:
     """Insert the row of a day with its first file, and delete what the user has of days that are no longer read."""
     if account.day != _TOTAL:
-        oldest = (date.fromisoformat(account.day) - timedelta(seconds=QUOTA_KEEP_S)).isoformat()
+        oldest = _oldest_kept(account.day)
         for table in (quota_reservations, quota_usage):
             await connection.execute(delete(table).where(table.c.owner == account.owner, table.c.day < oldest))
     await connection.execute(insert(quota_usage).values(**account._asdict(), held_bytes=size_bytes, held_files=1))
@@ -227,6 +267,11 @@ async def _release(connection: AsyncConnection, which: ColumnElement[bool]) -> b
     if rows:
         await _correct(connection, UsageDay(_TOTAL, rows[0].owner), -sum(row.size for row in rows), -len(rows))
     return bool(rows)
+
+
+def _oldest_kept(today: str) -> str:
+    """Return the first day whose rows are kept. `total` comes behind every day."""
+    return (date.fromisoformat(today) - timedelta(seconds=QUOTA_KEEP_S)).isoformat()
 
 
 def _ends_before() -> datetime:

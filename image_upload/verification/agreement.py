@@ -28,6 +28,7 @@ _DOCUMENTS: Final = (
     *("application/vnd.hancom", "application/x-hwp", "application/haansofthwp", "application/rtf", "text/rtf"),
     *("application/epub", kinds.OLE),
 )
+_ZIPPED: Final = ("application/vnd.openxml", "application/vnd.oasis", "application/vnd.hancom.hwpx", "application/epub")
 _ARCHIVES: Final = (
     *(kinds.ZIP, "application/x-zip", "application/gzip", "application/x-tar", "application/x-7z", "application/x-rar"),
     *("application/x-bzip2", "application/x-xz", "application/zstd", "application/x-l"),
@@ -86,15 +87,14 @@ def _is_same(true: str, declared: str) -> bool:
         return True
     if declared.startswith("audio/") and (true in _CONTAINERS or true.startswith("audio/")):
         return True
-    # Markdown may begin with a tag. Served as text it stays text.
     if is_textual(declared):
-        return true == kinds.TEXT or (_family(true) == "markup" and declared.startswith("text/"))
+        return true == kinds.TEXT
     return declared.endswith(("+json", "+xml")) and _family(true) in ("text", "markup") and declared not in _ACTIVE
 
 
 def _is_zip_inside(true: str, declared: str) -> bool:
     """Return whether both are ZIPs, and one name says what is inside."""
-    return _family(true) == "document" and declared.startswith((kinds.ZIP, "application/x-zip"))
+    return true.startswith(_ZIPPED) and declared.startswith((kinds.ZIP, "application/x-zip"))
 
 
 def _family(media_type: str) -> str:

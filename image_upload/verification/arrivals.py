@@ -190,6 +190,7 @@ class Arrivals:
         self, key: str, arrival: StoredObject, inspection: "Inspection", scanned: "Verdict | None"
     ) -> Outcome:
         bucket = self._bucket
+        # Other stores ignore the condition of the copy on its key.
         if not bucket.copies_once and (before := await objects.head(bucket, key)) is not None:
             await objects.delete(bucket, arrival.key, etag=arrival.etag)
             return _published(before)
@@ -200,7 +201,7 @@ class Arrivals:
         headers |= bucket.storage_headers(key)
         try:
             if inspection.replacement is None:
-                etag, size_bytes = await self._copy(arrival, key, headers), arrival.size_bytes
+                etag, size_bytes = await self._copy(key, arrival, headers), arrival.size_bytes
             else:
                 etag, size_bytes = await self._put(key, inspection.replacement, headers), len(inspection.replacement)
         except S3Failure as failure:
@@ -223,14 +224,22 @@ class Arrivals:
         await objects.delete(bucket, arrival.key, etag=arrival.etag)
         return outcome
 
+    async def _copy(self, key: str, arrival: StoredObject, headers: dict[str, str]) -> str:
+        """Copy exactly what was looked at. Raises `S3Failure` 412 if the arrival was replaced since."""
+        # What a scanner has written on it, which only the arrival needs.
+        has_tags = self._scanner is not None and not self._scanner.answers_at_once
+        etag = await copies.copy(self._bucket, arrival, key, headers, without_tags=has_tags)
+        if not self._bucket.copies_once:
+            # Such stores ignore the condition on the source, too. What was copied in place of it does not stay.
+            now = await objects.head(self._bucket, arrival.key)
+            if now is not None and now.etag != arrival.etag:
+                await objects.delete(self._bucket, key, etag=etag)
+                raise S3Failure("CopyObject", 412)
+        return etag
+
     async def _put(self, key: str, data: bytes, headers: dict[str, str]) -> str:
         once = {**headers, "If-None-Match": "*"}
         return (await transfer.put(self._bucket, key, data, await digest_of(data), once)).etag
-
-    async def _copy(self, arrival: StoredObject, key: str, headers: dict[str, str]) -> str:
-        # What a scanner has written on it, which only the arrival needs.
-        has_tags = self._scanner is not None and not self._scanner.answers_at_once
-        return await copies.copy(self._bucket, arrival, key, headers, without_tags=has_tags)
 
     async def _reject(self, key: str, arrival: StoredObject, fault: Fault, why: Sentence | None = None) -> Outcome:
         """Write the verdict, then delete the arrival."""
@@ -253,7 +262,7 @@ class Arrivals:
             **self._bucket.storage_headers(keys.QUARANTINE + key),
         }
         try:
-            await self._copy(arrival, keys.QUARANTINE + key, headers)
+            await self._copy(keys.QUARANTINE + key, arrival, headers)
         except S3Failure as failure:
             # Another process was first, or an earlier file of this key is there. Else the arrival was replaced.
             if failure.status not in _OVERTAKEN or await objects.head(self._bucket, keys.QUARANTINE + key) is None:

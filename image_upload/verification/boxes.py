@@ -52,6 +52,8 @@ def _top_level(window: Window) -> Iterator[tuple[bytes, Span]]:
         if length == 1:
             length, skip = window.number(at + 8, 8), 16
         end = window.size if length == 0 else at + length
+        if not kind.isalnum():  # what follows the file's boxes is no part of it
+            return
         if length and (length < skip or end > window.size):
             raise Unreadable
         yield kind, Span(at + skip, end - at - skip)

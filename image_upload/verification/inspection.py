@@ -9,9 +9,11 @@ it.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, Protocol
+from importlib.util import find_spec
+from typing import Final, Literal
 
 from image_upload.domain import checks
+from image_upload.domain.purposes import Variant
 from image_upload.errors import UnsupportedFileType
 from image_upload.languages.wording import Sentence
 from image_upload.verification import agreement, boxes, kinds, location, pictures, sentences
@@ -34,18 +36,16 @@ READERS: Final[Mapping[str, Reader]] = {
     "image/heic": boxes.heif,
     "image/heif": boxes.heif,
 }
+# The formats that a child decodes, by Pillow's names.
+_FORMATS: Final = {
+    "image/jpeg": "JPEG",
+    "image/png": "PNG",
+    "image/gif": "GIF",
+    "image/webp": "WEBP",
+    "image/avif": "AVIF",
+}
+_HEIC: Final = frozenset({"image/heic", "image/heif"})
 _CHARSET: Final = re.compile(r';\s*charset="?([A-Za-z0-9._:-]{1,40})"?', re.IGNORECASE)
-
-
-class Variant(Protocol):
-    """A smaller picture to make: at most `width` pixels wide, as `webp` or `avif`."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def format(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,8 @@ async def _media_type(reading: Reading, wanted: Wanted) -> str:
     declared, charset = _declared(wanted.declared)
     head, is_whole = reading.window.head(), reading.is_whole
     if agreement.is_textual(declared) and kinds.is_text(head, charset, is_whole=is_whole):
-        true: str | None = kinds.TEXT  # some signatures are two letters, with which a text may begin
+        # Markdown may begin with a tag, and some signatures are two letters. Served as text, a text stays one.
+        true: str | None = kinds.TEXT
     else:
         true = await reading.run(kinds.of)
     agreed = agreement.of(true, declared, wanted.types)
@@ -167,9 +168,53 @@ async def _of_picture(reading: Reading, wanted: Wanted, facts: Facts, reader: Re
         orientation=orientation,
         frames=picture.frames,
         has_location=bool(blanks),
+        location_is_left=bool(blanks),
     )
     _check_limits(facts, wanted)
-    return Inspection(facts)
+    cuts = wanted.strip_location == "all" and facts.media_type == "image/jpeg"
+    cleans = cuts or bool(blanks and wanted.strip_location != "off")
+    replaces = facts.media_type in _HEIC and find_spec("pillow_heif") is not None
+    decodes = replaces or bool(facts.media_type in _FORMATS and (wanted.variants or picture.frames is None))
+    if not (cleans or decodes) or not reading.can_be_whole:
+        return Inspection(facts)
+    try:
+        data = await reading.whole()
+        facts = replace(facts, is_whole=True)
+        cleaned = location.clean(data, facts.media_type, blanks, whole=cuts) if cleans else None
+        if cleaned is not None:
+            facts = replace(facts, location_is_left=cleaned.is_left)
+        found = Inspection(facts)
+        if cleaned is not None and cleaned.data != data:
+            found = replace(found, replacement=cleaned.data, replacement_type=facts.media_type)
+        return await _decoded(data, found, wanted, replaces=replaces) if decodes else found
+    except Unreadable:
+        raise _Refused("undecodable", sentences.UNREADABLE, facts) from None
+
+
+async def _decoded(data: bytes, found: Inspection, wanted: Wanted, *, replaces: bool) -> Inspection:
+    """Add what a child process makes of a picture. Raises `_Refused`, `VerificationUnavailable`."""
+    from image_upload.verification import decoder  # most files need no child
+
+    facts = found.facts or Facts("")
+    width, height, orientation = facts.width or 0, facts.height or 0, facts.orientation or 1
+    variants = tuple((each.name, each.width, each.format) for each in wanted.variants)
+    form = "HEIF" if replaces else _FORMATS[facts.media_type]
+    job = decoder.Job(form, width, height, orientation, wanted.max_frames, variants, replaces)
+    try:
+        decoded = await decoder.decode(data, job)
+    except decoder.Undecodable:
+        raise _Refused("undecodable", sentences.UNREADABLE, facts) from None
+    frames = facts.frames if decoded.frames is None else decoded.frames
+    facts = replace(facts, placeholder=decoded.placeholder, frames=frames)
+    _check_limits(facts, wanted)
+    made = dict(decoded.made)
+    if replaces:
+        # The WebP is as the picture is shown, and has no metadata.
+        size = (height, width) if orientation > 4 else (width, height)
+        facts = replace(facts, width=size[0], height=size[1], orientation=1, location_is_left=False)
+        data, media_type = made.pop("")
+        found = replace(found, replacement=data, replacement_type=media_type)
+    return replace(found, facts=facts, variants=made)
 
 
 def _check_limits(facts: Facts, wanted: Wanted) -> None:

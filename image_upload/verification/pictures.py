@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 from image_upload.verification.window import Span, Unreadable, Window
 
 _SEGMENTS_MAX: Final = 2_000
+_FILL_MAX_BYTES: Final = 64
+_GIF_BLOCKS_MAX: Final = 500_000
 _TAIL_BYTES: Final = 64 * 1024 - 1
 # Markers of a frame: SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC).
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -44,8 +46,8 @@ def _jpeg_segments(window: Window) -> Iterator[tuple[int, Span]]:
     """Yield marker and content of each segment up to the first scan."""
     at = 2
     for _ in range(_SEGMENTS_MAX):
-        while window.at(at, 2) == b"\xff\xff":  # fill bytes: section B.1.1.2
-            at += 1
+        fill = window.at(at, min(_FILL_MAX_BYTES, window.size - at))  # section B.1.1.2
+        at += max(0, len(fill) - len(fill.lstrip(b"\xff")) - 1)
         first, marker = window.at(at, 2)
         if first != 0xFF or marker in (0x00, 0xD8, 0xD9):
             raise Unreadable
@@ -163,7 +165,7 @@ def gif_frames(data: bytes, most: int) -> int:
     """Return the number of images in a whole GIF; counting ends above `most`. Raises `Unreadable`."""
     try:
         at = 13 + _gif_table(data[10])
-        count = 0
+        count, blocks = 0, 0
         while count <= most and data[at] != 0x3B:
             if data[at] == 0x2C:
                 count += 1
@@ -174,6 +176,9 @@ def gif_frames(data: bytes, most: int) -> int:
                 raise Unreadable
             while data[at]:
                 at += 1 + data[at]
+                blocks += 1
+                if blocks > _GIF_BLOCKS_MAX:  # blocks of usual files have 255 bytes
+                    raise Unreadable
             at += 1
     except IndexError:
         raise Unreadable from None

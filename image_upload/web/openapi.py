@@ -51,6 +51,14 @@ _SECURITY_SCHEMES = {
     }
 }
 
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "A new UUID for each upload, the same one for its retries: they get the same key and row.",
+    "schema": {"type": "string", "minLength": 1},
+    "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
+}
+
 _PROBLEM = "Problem"
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -117,6 +125,8 @@ def _fill(operation: dict[str, Any], facts: Declared, components: dict[str, Any]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     if facts.form:
         operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": facts.form}}}
+    if facts.repeatable:
+        operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
     operation["responses"] = responses | _problems(facts.problems, components["responses"])
 
 

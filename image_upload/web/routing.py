@@ -29,6 +29,7 @@ class Declared(NamedTuple):
 
     A body of more than `max_body_bytes` is refused, and one that is not complete within `BODY_TIMEOUT_S`, unless the
     body's reader `enforces_rate`: a least rate of the client. Browsers let pages read the headers that it `exposes`.
+    `repeatable`: it takes an Idempotency-Key.
     """
 
     problems: tuple[type[Problem], ...] = ()
@@ -38,6 +39,7 @@ class Declared(NamedTuple):
     max_body_bytes: int = JSON_BODY_MAX_BYTES
     enforces_rate: bool = False
     exposes: tuple[str, ...] = ()
+    repeatable: bool = False
 
 
 def documented(*problems: type[Problem], answer: str | tuple[str, ...] = (), **facts: Any) -> dict[str, Any]:

@@ -5,12 +5,14 @@ hash() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256;
 image_tag() { # the hash of everything the image is made of: the same sources need no second build
     {
         say "$arch $base_image"
-        find Dockerfile entrypoint.sh requirements.txt upload.py image_upload -type f ! -path '*__pycache__*' |
+        # shellcheck disable=SC2046  # a name without spaces, or nothing
+        find Dockerfile entrypoint.sh requirements.txt purposes.toml upload.py $([ ! -f authorize.py ] || say authorize.py) \
+            image_upload -type f ! -path '*__pycache__*' |
             LC_ALL=C sort | while IFS= read -r each; do say "$each"; cat "$each"; done
     } | hash
 }
 digest_of() { # a tag -> the digest of its image, empty where there is none
-    aws ecr describe-images --repository-name "$name" --image-ids "imageTag=$1" --query 'imageDetails[0].imageDigest' \
+    aws ecr describe-images --repository-name "$name" --image-ids "imageTag=$1" --query 'imageDetails[].imageDigest' \
         --output text 2>/dev/null || true
 }
 build_and_push() {

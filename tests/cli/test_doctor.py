@@ -1,5 +1,7 @@
 """The doctor: every check is seen failing here, with the remedy it gives; and it leaves nothing behind."""
 
+import base64
+import hashlib
 import itertools
 import json
 import sys
@@ -430,6 +432,68 @@ def test_a_public_bucket_fails_in_production(s3: EmbeddedS3, storage: Any) -> No
     assert left(storage) == []
 
 
+# --- what not every store can do ------------------------------------------------------------------
+
+
+def lacking(asked: Asked, behind: Behind) -> Answer:
+    """A store without forms, x-amz-checksum, If-None-Match, copies and uploads in parts."""
+    if asked.headers.get("content-type", "").startswith("multipart/form-data") or "uploads=" in asked.target:
+        return denied("NotImplemented", 501)
+    if "x-amz-checksum-sha256" in asked.headers:
+        return denied("InvalidArgument", 400)
+    if {"if-none-match", "x-amz-copy-source"} & asked.headers.keys() and asked.method == "PUT":
+        return denied("NotImplemented", 501)
+    if (declared := asked.headers.get("content-md5")) is not None:
+        digest = base64.b64encode(hashlib.md5(asked.body, usedforsecurity=False).digest()).decode()
+        return behind() if declared == digest else denied("BadDigest", 400)
+    return behind()
+
+
+def test_what_a_store_lacks_is_named_with_the_setting_and_what_the_service_does_then(
+    doctor: Doctor, s3: EmbeddedS3, storage: Any
+) -> None:
+    with in_front(s3, lacking) as url:
+        report = doctor(AWS_S3_ENDPOINT_URL=url)
+        assert report.failed == ["object size"]
+        assert "CreateMultipartUpload is answered 501 NotImplemented -> upload in parts does" in report.said(
+            "object size"
+        )
+        states = {name: report.state(name) for name in ("round trip", "form POST", "overwriting", "checksum", "copy")}
+        assert states == {"round trip": "ok", **dict.fromkeys(("form POST", "overwriting", "checksum", "copy"), "warn")}
+        assert "stores nothing (501 NotImplemented) -> set S3_FORM_POST=off: plans are PUTs" in report.said("form POST")
+        assert "answered 400 InvalidArgument -> set S3_CHECKSUMS=md5: POST /uploads" in report.said("checksum")
+        assert "If-None-Match is answered 501 NotImplemented -> send no" in report.said("overwriting")
+        assert "CopyObject is answered 501 NotImplemented -> nothing to set" in report.said("copy")
+        settled = doctor(AWS_S3_ENDPOINT_URL=url, S3_FORM_POST="off", S3_CHECKSUMS="md5")
+    assert (settled.state("form POST"), settled.state("checksum")) == ("ok", "ok")
+    assert "S3_FORM_POST is off" in settled.said("form POST")
+    assert left(storage) == []
+
+
+def test_a_store_that_compares_nothing_is_to_be_told_nothing(doctor: Doctor) -> None:
+    assert "set S3_CHECKSUMS=off" in doctor().said("checksum")
+    assert doctor(S3_CHECKSUMS="off").state("checksum") == "skip"
+
+
+def test_in_production_a_store_that_takes_no_forms_fails_until_the_setting_says_so(s3: EmbeddedS3) -> None:
+    with in_front(s3, lacking) as url, httpx.Client(trust_env=False) as web:
+        for is_on, state in ((True, "FAIL"), (False, "ok")):
+            storage = in_production(s3, url).storage.replaced(s3_form_post=is_on)
+            check_target = bucket.CheckTarget(storage, web, Credentials(ACCESS_KEY, SECRET_KEY), None)
+            found = {finding.check: finding for finding in round_trip.checks(check_target)}
+            assert found["form POST"].state == state
+
+
+def test_an_answer_that_only_seems_to_be_a_stored_form_is_looked_at(doctor: Doctor, s3: EmbeddedS3) -> None:
+    def welcoming(asked: Asked, behind: Behind) -> Answer:
+        is_form = asked.headers.get("content-type", "").startswith("multipart/form-data")
+        return Answer(200, [("Content-Type", "text/html")], b"Welcome") if is_form else behind()
+
+    with in_front(s3, welcoming) as url:
+        report = doctor(AWS_S3_ENDPOINT_URL=url)
+    assert report.said("form POST").startswith("a presigned form stores nothing (200)")
+
+
 # --- how the bucket is set ------------------------------------------------------------------------
 
 
@@ -650,6 +714,27 @@ def test_a_token_and_its_dates(doctor: Doctor, start: Start, claims: dict[str, A
     assert (report.state("auth"), report.state("token")) == ("ok", state)
     assert said in report.said("token")
     assert given not in report.text
+
+
+def test_a_service_with_other_purposes_than_the_file_here(doctor: Doctor, start: Start, tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(
+        '[chat]\nkey = "chat/{yyyymmdd}/{user}/{id}"\ntypes = ["images"]\nlargest = "10 MiB"\nkept_days = 8\n'
+        '[letter]\nkey = "letters/{id}"\ntypes = ["any"]\n[secret]\nkey = "secrets/{id}"\ntypes = ["any"]\nscope = "x"',
+        encoding="utf-8",
+    )
+    report = doctor("--url", start(), PURPOSES_FILE=str(own))
+    assert report.state("purposes") == "warn"
+    said = "disagree about upload, scan, profile, chat, misc, audio, document, file, letter -> deploy the file"
+    assert said in report.said("purposes")
+    assert doctor("--url", start(PURPOSES_FILE=str(own)), PURPOSES_FILE=str(own)).state("purposes") == "ok"
+
+
+def test_purposes_are_compared_where_the_service_shows_them(doctor: Doctor, start: Start, service: str) -> None:
+    assert doctor("--url", service).state("purposes") == "ok"
+    assert doctor("--url", start(AUTH_REQUIRED="true", JWT_SECRET=SECRET)).state("purposes") == "skip"
+    url = start(AUTH_REQUIRED="true", JWT_SECRET=SECRET)
+    assert doctor("--url", url, JWT_SECRET=SECRET).state("purposes") == "ok"
 
 
 @pytest.mark.parametrize("given", ["not.a.token", "토큰"])

@@ -144,7 +144,7 @@ def test_only_files_that_must_have_a_record_and_have_none_are_found_and_removed(
         young = [each.key async for each in leftovers.unrecorded(context, leftovers.before(3600))]
         found = [each async for each in leftovers.unrecorded(context, soon)]
         for each in found:
-            await leftovers.remove(context, each)
+            await leftovers.remove_unrecorded(context, each)
         left = [key for key in (recorded, imported, plain, lost) if await objects.head(context.bucket, key) is not None]
         assert lost in [each.key for each in found]
         assert not {recorded, imported, plain} & {each.key for each in found}

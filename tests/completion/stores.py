@@ -34,7 +34,7 @@ def do(s3: EmbeddedS3, place: Place, work: Callable[[CompletionContext], Awaitab
 
     async def whole() -> Answer:
         settings = settings_for(s3, DATABASE_URL=place.url, **environ)
-        context = CompletionContext(settings.storage, settings.database, settings.usage, settings.verification)
+        context = CompletionContext(settings)
         try:
             return await work(context)
         finally:

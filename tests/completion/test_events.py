@@ -60,7 +60,7 @@ def received(
 ) -> dict[str, int]:
     """`receive` on a loop of its own, as the main thread of Lambda has it."""
     settings = settings_for(s3, **({"DATABASE_URL": place.url} if place else {}), **(environ or {}))
-    context = CompletionContext(settings.storage, settings.database, settings.usage, settings.verification)
+    context = CompletionContext(settings)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from image_upload.auth.principals import Principal
 from image_upload.completion.confirmation import Confirmation, confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.completion.sweep import sweep
@@ -22,7 +23,9 @@ from tests.database.databases import Place
 from tests.faults.hostile import answering, hostile_store, raw
 
 UPLOAD = PURPOSES.named["upload"]
-SPEC = UploadSpec("image/jpeg", UPLOAD, "user-1", filename="cat.jpg", size_bytes=len(CONTENT))
+SPEC = UploadSpec(
+    "image/jpeg", UPLOAD, Principal("user-1", signed_in=True), filename="cat.jpg", size_bytes=len(CONTENT)
+)
 PART = [(1, '"e1"')]
 CREATED = raw(200, body=b"<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>")
 COMPLETED = raw(200, body=b"<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>")

@@ -35,6 +35,8 @@ PROMISES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "encryption": ("the encryption of an object that was sent for AES256", "AES256"),
         "kms": ("a PUT to be encrypted with a key of KMS", "200"),
         "kept-checksum": ("the SHA-256 of an object that was sent with one", "the SHA-256"),
+        "upload-order": ("uploads of one key that began within a second", "oldest first"),
+        "copy-match": ("copying an object under another ETag than it has", "412 PreconditionFailed"),
         "complete-once": ("completing with If-None-Match onto an object", "412 PreconditionFailed"),
     }
 )
@@ -57,6 +59,7 @@ GAPS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "object-size": "2xx",
             "kept-checksum": "none",
             "form-at-rest": "ignored",
+            "copy-match": "2xx",
         },
         "localstack": {
             "anonymous-write": "2xx",
@@ -74,6 +77,7 @@ GAPS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "double-slash": "one slash",
             "control-character": "U+FFFD",
             "kms": "500 InternalError",
+            "upload-order": "by id",
         },
         "ceph": {
             "unsigned-header": "2xx",
@@ -81,6 +85,7 @@ GAPS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "form-checksum": "2xx",
             "aborted-complete": "500 InternalError",
             "object-size": "2xx",
+            "copy-match": "2xx",
             "complete-once": "2xx",
             "kept-checksum": "none",
             "storage-class": "400 InvalidArgument",

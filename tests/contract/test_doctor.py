@@ -5,9 +5,11 @@ import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from image_upload.cli import bucket_rules, doctor
+from tests.contract import plans
 from tests.contract.gaps import GAPS, NO_BUCKET_SETTINGS
 from tests.contract.store import Store
 
@@ -51,6 +53,11 @@ def expected(store: Store) -> dict[str, str]:
         "signed length": "warn" if "signature" in gaps else "ok",
         "bucket CORS": "ok",
         "unsigned read": "warn" if "anonymous-read" in gaps else "ok",
+        "form POST": "warn" if "policy" in gaps else "ok",
+        "overwriting": "ok",
+        "checksum": "warn" if "checksum" in gaps else "ok",
+        "copy": "warn" if "copy-match" in gaps else "ok",
+        "object size": "warn" if "object-size" in gaps else "ok",
         "CORS rules": "ok",
         "public access": "skip" if "public access" in lacks else "ok",
         "policy status": "skip" if store.name == "localstack" else "ok",  # it has no such call
@@ -94,3 +101,14 @@ def test_a_wrong_secret_is_found_by_a_server_that_checks_signatures(
     assert "SignatureDoesNotMatch" in checks["round trip"]["seen"]
     assert "AWS_SECRET_ACCESS_KEY" in checks["round trip"]["remedy"]
     assert store.s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+def test_an_object_is_copied_only_under_the_etag_that_is_named(store: Store, web: httpx.Client) -> None:
+    store.write("uploads/source.bin", b"one")
+    headers = {
+        "x-amz-copy-source": f"/{store.bucket}/uploads/source.bin",
+        "x-amz-copy-source-if-match": '"00000000000000000000000000000000"',
+    }
+    url = store.signer().presign("PUT", "uploads/copy.bin", now=plans.now(), expires_s=60, headers=headers)
+    response = web.put(url, headers=headers)
+    store.refused(response, "412 PreconditionFailed", gap="copy-match", key="uploads/copy.bin")

@@ -219,6 +219,34 @@ def test_many_confirmations_at_once_publish_once(store: Store, publishing: str, 
     assert is_settled(store, put.key)
 
 
+def test_bytes_that_are_exchanged_while_they_are_looked_at_do_not_stay(
+    store: Store, publishing: str, web: httpx.Client
+) -> None:
+    put = mint_put(web, publishing, size=len(PHOTO))
+    assert put.send(web, PHOTO).status_code == 200
+    script = SCRIPT.ljust(len(PHOTO))
+
+    async def work() -> str | None:
+        context = CompletionContext(settings_on(store))
+        real = context.bucket.call
+
+        async def exchanged(operation: str, *arguments: Any, **options: Any) -> Any:
+            answer = await real(operation, *arguments, **options)
+            if operation == "GetObject" and answer.content[:2] == PHOTO[:2]:
+                assert put.send(web, script).status_code == 200
+            return answer
+
+        context.bucket.call = exchanged  # type: ignore[method-assign]  # the seam
+        try:
+            return (await confirm(context, put.key)).fault
+        finally:
+            await context.aclose()
+
+    assert asyncio.run(work()) == "disguised"
+    assert store.head(put.key) is None
+    assert is_settled(store, put.key)
+
+
 class Killed(BaseException):
     """The process ends here."""
 
@@ -269,7 +297,7 @@ async def _ended_then_again(store: Store, key: str, calls: int, *, before: bool)
     settings = settings_on(store)
     survived = True
     for process in range(2):
-        context = CompletionContext(settings.storage, settings.database, settings.usage, settings.verification)
+        context = CompletionContext(settings)
         if process == 0:
             context.bucket.call = ending(context.bucket, calls, before=before)  # type: ignore[method-assign]  # the seam
         try:

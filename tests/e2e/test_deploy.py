@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from tests.e2e.world import ROOT, World
+from tests.infra.template import parse
+from tests.test_purposes import OWN
 
 pytestmark = pytest.mark.needs("namespaces", "image")
 
@@ -344,6 +346,37 @@ def test_a_first_version_that_does_not_work_has_no_url_and_a_mended_one_has(aws:
     s3.delete_object(Bucket=provider, Key="jwks.json")
     s3.delete_bucket(Bucket=provider)
     assert functions(aws) == [NAME]
+
+
+def deployed_folders(aws: World) -> tuple[set[str], dict[str, int]]:
+    """The folders that the function reaches, and the days of those that end: MiniStack keeps no rules of a bucket."""
+    role = live(aws)["Role"].rpartition("/")[2]
+    policy = cloud(aws, "iam").get_role_policy(RoleName=role, PolicyName="function")["PolicyDocument"]
+    template = parse(cloud(aws, "cloudformation").get_template(StackName=NAME)["TemplateBody"])
+    rules = template["Resources"]["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    ends = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
+    return {each.split("/")[1] for each in policy["Statement"][0]["Resource"]}, ends
+
+
+def test_own_purposes_replace_the_shipped_ones_whose_folders_stay_until_they_are_forgotten(
+    aws: World, web: httpx.Client
+) -> None:
+    shipped, ends = deployed_folders(aws)
+    assert (ends["scans/"], ends["chat/"]) == (30, 7)
+    (aws.project / "purposes.toml").write_text(OWN, encoding="utf-8")
+    assert "run 'make generate'" in shell(aws, "./deploy.sh --yes", fails=True)
+    shell(aws, ".venv/bin/python -m generate")
+    assert "  kept    scans/, which has no purpose any more" in shell(aws, "./deploy.sh --yes")
+    assert deployed_folders(aws) == (shipped | {"invoices", "avatars"}, ends | {"invoices/": 3650})
+    token = jwt.encode({"sub": "user-1", "exp": int(time.time()) + 600}, secret(aws, "JWT_SECRET"), algorithm="HS256")
+    listed = web.get(f"{output(aws, 'FunctionUrl')}purposes", headers={"Authorization": f"Bearer {token}"}).json()
+    assert [each["name"] for each in listed["purposes"]] == ["Invoice", "avatar"]
+    shell(aws, "./deploy.sh --yes --forget-folders")
+    folders, left = deployed_folders(aws)
+    assert shipped - folders == {"scans", "profiles", "chat", "misc", "audio", "documents"}
+    assert folders - shipped == {"invoices", "avatars"}
+    assert "invoices/" in left
+    assert not {"scans/", "chat/"} & left.keys()
 
 
 def test_destroy_keeps_the_bucket_and_what_is_in_it(aws: World) -> None:

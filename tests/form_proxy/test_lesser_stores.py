@@ -1,8 +1,14 @@
 """Stores like Backblaze B2 and Cloudflare R2: no x-amz-checksum-*, no form POST."""
 
+import base64
+import re
+from collections.abc import Mapping
+from typing import Any
+
 import httpx
 import pytest
 
+from local.database import local_database
 from tests.conftest import Start, problem
 from tests.form_proxy.lesser_store import lesser_store
 from tests.form_proxy.test_routes import FILE, RETRY, URL, post
@@ -65,6 +71,67 @@ def test_no_plan_is_a_form_where_the_store_takes_none(start: Start, web: httpx.C
     refused = problem(web.post(f"{service}/uploads", json=JPEG | {"accepts": ["post"]}), 400, "no-strategy")
     assert refused["possible"] == ["put", "multipart", "proxy"]
     assert web.post(f"{start()}/uploads", json=JPEG | {"accepts": ["post"]}).json()["strategy"] == "post"
+
+
+def test_a_client_that_accepts_forms_alone_is_told_that_the_store_takes_none(start: Start, web: httpx.Client) -> None:
+    service = start(S3_FORM_POST="off")
+    for fields in ({}, {"size": None}):
+        body = JPEG | {"accepts": ["post"]} | fields
+        refused = problem(web.post(f"{service}/uploads", json=body), 400, "no-strategy")
+        assert "takes no form POST. Accept one of: put," in refused["detail"]
+    body = JPEG | {"accepts": ["multipart"], "size": None}
+    assert "form" not in problem(web.post(f"{service}/uploads", json=body), 400, "no-strategy")["detail"]
+
+
+# Requests that get a form where the store takes forms, and what would if a route had forgotten the setting.
+MINTED: Mapping[str, Mapping[str, Any]] = {
+    "post /uploads": {"json": JPEG | {"accepts": ["post", "put"], "size": None}},
+    "post /uploads/batch": {"json": {"uploads": [JPEG | {"accepts": ["post", "put"], "size": None}]}},
+    "post /posts": {"json": JPEG | {"accepts": ["post", "put"], "size": None}},
+    "get /s3/params": {"params": {"filename": "cat.jpg", "type": "image/jpeg"}},
+    "post /s3/multipart": {"json": {"filename": "cat.jpg", "type": "image/jpeg", "metadata": {}}},
+    "post /files/upload-url": {"params": {"filename": "cat.jpg"}},
+    **{
+        f"post /images/presigned-url{path}": {"json": {"content_type": "image/jpeg"}}
+        for path in ("", "/scan", "/profile", "/chat")
+    },
+}
+
+
+def test_no_route_makes_a_form_where_the_store_takes_none(start: Start, web: httpx.Client) -> None:
+    with local_database() as database:
+        without, usual = start(S3_FORM_POST="off", **database), start(**database)
+        paths = web.get(f"{without}/openapi.json").json()["paths"]
+        reserving = {
+            f"{method} {path}"
+            for path, methods in paths.items()
+            for method, operation in methods.items()
+            if "quota-exceeded" in str(operation["responses"])
+        }
+        # The last one stores a form of its own, and makes none.
+        assert reserving == {*MINTED, "post /api/v1/s3/upload"}
+        forms = set()
+        for route, request in MINTED.items():
+            method, path = route.split()
+            answer = web.request(method, without + path, **request)
+            assert answer.is_success, answer.text
+            assert "content-length-range" not in policies(answer.text)
+            if "content-length-range" in policies(web.request(method, usual + path, **request).text):
+                forms.add(route)
+    assert forms == {"post /uploads", "post /uploads/batch", "post /posts", "get /s3/params"}
+
+
+def policies(text: str) -> str:
+    """What stands in the base64 texts of an answer: a policy is one."""
+    found = re.findall(r'"((?:[A-Za-z0-9+/]{4}){20,}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)"', text)
+    return "".join(base64.b64decode(each).decode("latin-1") for each in found)
+
+
+def test_without_forms_an_unsized_upload_says_that_s3_does_not_hold_it(start: Start, web: httpx.Client) -> None:
+    plan = web.post(
+        f"{start(S3_FORM_POST='off')}/uploads", json=JPEG | {"accepts": ["post", "put"], "size": None}
+    ).json()
+    assert (plan["strategy"], plan["sizeEnforced"], plan["maxBytes"]) == ("put", False, 10 * MIB)
 
 
 def test_uppy_gets_a_put_where_the_store_takes_no_forms(start: Start, web: httpx.Client) -> None:

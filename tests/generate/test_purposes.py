@@ -9,13 +9,14 @@ from generate import purposes, template
 from image_upload.domain import purpose_file
 from tests.test_purposes import OWN
 
+USER_FILE = '[user-file]\nscope = "billing"\n'
 GROUPS = '[mixed]\nkey = "mixed/{id}"\ntypes = ["documents", "image/heic"]\nscope = "a\'b"\n'
 
 
 @pytest.fixture
 def in_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     file = tmp_path / "purposes.toml"
-    file.write_text(OWN + GROUPS, encoding="utf-8")
+    file.write_text(OWN + GROUPS + USER_FILE, encoding="utf-8")
     monkeypatch.setattr(purposes, "FILE", file)
     return file
 
@@ -32,9 +33,10 @@ def test_the_template_has_the_life_times_and_rights_of_the_file() -> None:
 def test_the_page_lists_the_purposes_of_the_file() -> None:
     blocks = ("purposes", "internal purpose", "types")
     page = purposes.page("".join(f"<!-- generated: {each} -->\n<!-- end -->\n" for each in blocks))
-    more = "variants `thumb:320:webp,card:1280:avif`, task `faces.find`"
+    more = "variants `thumb:320:webp,card:1280:avif`, task `faces.find`, files_per_day `100`"
     assert f"| `avatar` | `avatars/{{user}}/{{id}}` | for ever | images | 2 MiB | yes | no | yes | {more} |" in page
     assert "| 3650 days | `application/pdf` `application/xml` | 20 MiB | no | no |" in page
+    assert "| 5 GiB | no | yes | no | scope `billing` |" in page
     assert "scans/" not in page
 
 

@@ -54,7 +54,7 @@ def test_the_template_fits_into_a_call_of_cloudformation() -> None:
     sent = "".join(line for line in lines if not line.lstrip(" ").startswith("#"))
     assert len(sent.encode()) <= template.TEMPLATE_MAX_BYTES
     assert parse(sent) == TEMPLATE
-    assert "grep -v '^ *#' $template" in (PATH.parents[1] / "deploy.sh").read_text(encoding="utf-8")
+    assert "grep -v '^ *#' \"$template\"" in (PATH.parent / "deploy/folders.sh").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("grown")

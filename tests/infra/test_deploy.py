@@ -7,17 +7,20 @@ import copy
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from generate import purposes, template
 from image_upload.bucket_config import rules
 from image_upload.domain import shipped_purposes
 from local.embedded_s3 import EmbeddedS3
 from tests.infra.ministack import REGION, ministack
-from tests.infra.template import IMAGE, TEMPLATE
+from tests.infra.template import IMAGE, PATH, TEMPLATE, Stack, parse
+from tests.test_purposes import OWN
 
 needs_ministack = pytest.mark.needs("ministack")
 
@@ -245,6 +248,33 @@ def test_two_stacks_live_side_by_side_and_a_deleted_one_leaves_only_its_bucket(c
     again = cloud.create("first", ExistingBucketName=first["BucketName"])
     assert again["BucketName"] == first["BucketName"]
     assert again["BucketRulesCommand"] == f"python -m image_upload bucket-rules --bucket {first['BucketName']}"
+
+
+@needs_ministack
+def test_a_teams_own_purposes_decide_life_times_rights_and_cdn(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(purposes, "FILE", tmp_path / "purposes.toml")
+    purposes.FILE.write_text(OWN, encoding="utf-8")
+    text = template.generated(PATH.read_text(encoding="utf-8"))
+    own, every = cloud._replace(template=text), purposes.declared().every()
+    outputs = own.create("own", **EVERYTHING)
+    bucket = {"Bucket": outputs["BucketName"]}
+    s3, iam = cloud.client("s3"), cloud.client("iam")
+    role = cloud.client("lambda").get_function(FunctionName=outputs["FunctionName"])["Configuration"]["Role"]
+    policy = iam.get_role_policy(RoleName=role.rpartition("/")[2], PolicyName="function")["PolicyDocument"]
+    assert policy["Statement"][:2] == rules.statements("aws", outputs["BucketName"], every)
+    public = json.loads(s3.get_bucket_policy(**bucket)["Policy"])["Statement"]
+    assert public == rules.bucket_policy("aws", outputs["BucketName"], every, outputs["DistributionArn"])
+    assert public[-1]["Resource"] == [f"arn:aws:s3:::{outputs['BucketName']}/avatars/*"]
+    # MiniStack gives a bucket no life times; they are in the template that deploy.sh reads back.
+    deployed = cloud.client("cloudformation").get_template(StackName="own")["TemplateBody"]
+    assert deployed == text
+    (made,) = Stack(parse(deployed), ImageUri=IMAGE).of_type("AWS::S3::Bucket").values()
+    ends = {
+        rule["Prefix"]: rule["ExpirationInDays"] for rule in made["LifecycleConfiguration"]["Rules"] if "Prefix" in rule
+    }
+    assert ends == {"invoices/": 3650}
 
 
 # --- moto -----------------------------------------------------------------------------------------

@@ -115,6 +115,19 @@ def test_the_life_time_of_a_removed_purpose_is_kept_until_its_folder_is_forgotte
     assert forgotten.put == {"Rules": wanted}
 
 
+def test_a_purpose_that_moves_to_another_folder_leaves_the_life_time_of_the_old_one() -> None:
+    moved = [purpose._replace(key="scans-2/{id}") if purpose.name == "scan" else purpose for purpose in EVERY]
+    wanted = rules.lifecycle_rules(moved)
+    (old,) = [rule for rule in WANTED if rule["Filter"] == {"Prefix": "scans/"}]
+    (variants,) = [rule for rule in WANTED if rule["Filter"] == {"Prefix": "variants/scans/"}]
+    put = lifecycle({"Rules": WANTED}, wanted, moved).put
+    left = [old | {"ID": "image-upload-kept-scans"}, variants | {"ID": "image-upload-kept-variants/scans"}]
+    assert put == {"Rules": [*wanted, *left]}
+    again = lifecycle(put, wanted, moved)
+    assert again.put is None
+    assert states(again)["image-upload-kept-scans (scans/ has no purpose; --forget-folders ends it)"] == "kept"
+
+
 def test_a_life_time_of_a_folder_that_has_another_purpose_now_is_not_kept() -> None:
     other = [
         purpose._replace(name="papers", kept_days=None) if purpose.name == "scan" else purpose for purpose in EVERY

@@ -196,7 +196,7 @@ def test_the_cdn_reads_pictures_for_one_distribution_and_nothing_else() -> None:
     assert cdn["Condition"] == {"StringEquals": {"AWS:SourceArn": CDN}}
     assert cdn["Resource"] == [
         f"arn:aws:s3:::pictures/{own}{folder}/*"
-        for folder in ("uploads", "scans", "profiles", "chat")
+        for folder in ("uploads", "scans", "profiles", "chat", "misc")
         for own in ("", "variants/")
     ]
 

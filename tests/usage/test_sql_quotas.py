@@ -9,14 +9,19 @@ from typing import Any
 
 import pytest
 
+from image_upload.completion.context import CompletionContext
+from image_upload.completion.sweep import sweep
 from image_upload.errors import RateLimitUnavailable
 from image_upload.limits import REDIS_REST_S
-from image_upload.usage import shared_store
+from image_upload.usage import shared_store, sql_quota_store
 from image_upload.usage.daily_quotas import DailyQuotas
+from local.embedded_s3 import EmbeddedS3
+from tests.completion.stores import do
 from tests.database.databases import POSTGRES, Place
 from tests.usage.test_daily_quotas import GIVEN, NOON, S3, Clock, clock, ends, granted, key_of, opened, run
 
 __all__ = ["clock"]
+DAY_S = 86_400
 
 
 def held(place: Place) -> list[tuple[Any, ...]]:
@@ -184,3 +189,70 @@ def test_without_quotas_or_without_a_database_a_mint_imports_no_sqlalchemy(envir
         [sys.executable, "-c", LOADED.format(GIVEN | environ)], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.stderr, done.stdout) == ("", "False\n")
+
+
+# --- days that are over ---------------------------------------------------------------------------
+
+
+def test_days_that_are_over_go_in_batches_and_nothing_else_goes(
+    place: Place, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_quota_store, "QUOTA_PRUNE_BATCH", 2)
+
+    async def work(quotas: DailyQuotas, _: S3) -> list[bool]:
+        for owner in ("alice", "bob", "carol", "dave", "erin"):
+            assert await granted(quotas, clock, 7, owner) is not None
+        clock.now += 2 * DAY_S
+        assert await granted(quotas, clock, 7, "frank") is not None
+        before = [await quotas.prune()]
+        clock.now += DAY_S
+        return before + [await quotas.prune() for _ in range(4)]
+
+    quota = {"QUOTA_BYTES_PER_DAY": "100", "QUOTA_BYTES_TOTAL": "100"}
+    environ = {"DATABASE_URL": place.url, "RATE_LIMIT_FAILS": "closed", **quota}
+    assert run(environ, work) == [False, True, True, True, False]
+    assert place.sql("SELECT count(*) FROM quota_usage WHERE day <> 'total'") == [(1,)]
+    assert place.sql("SELECT count(*) FROM quota_usage WHERE day = 'total'") == [(6,)]
+    assert open_plans(place) == (1, 7)
+    assert place.sql("SELECT count(*) FROM quota_files") == [(6,)]
+
+
+def test_two_sweeps_at_once_delete_all_of_it(place: Place, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_quota_store, "QUOTA_PRUNE_BATCH", 3)
+    environ = {"DATABASE_URL": place.url, "QUOTA_BYTES_PER_DAY": "100"}
+
+    async def fill(quotas: DailyQuotas, _: S3) -> None:
+        for number in range(30):
+            assert await granted(quotas, clock, 7, f"user-{number}") is not None
+
+    async def prune(quotas: DailyQuotas, _: S3) -> None:
+        while await quotas.prune():
+            pass
+
+    run(environ, fill)
+    clock.now += 3 * DAY_S
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(run, environ, prune) for _ in range(2)]:
+            done.result()
+    assert held(place) == []
+    assert open_plans(place) == (0, 0)
+
+
+def test_the_sweep_deletes_them(s3: EmbeddedS3, place: Place) -> None:
+    place.sql("INSERT INTO quota_usage (day, owner, held_bytes, held_files) VALUES ('2026-01-01', 'a', 1, 1)")
+
+    async def work(context: CompletionContext) -> None:
+        await sweep(context, 30)
+
+    do(s3, place, work, QUOTA_FILES_PER_DAY="5")
+    assert held(place) == []
+
+
+@pytest.mark.parametrize("unmigrated", ["sqlite"], indirect=True)
+def test_an_index_leads_to_days_that_are_over(place: Place) -> None:
+    batch = "EXPLAIN QUERY PLAN SELECT day, owner FROM quota_usage WHERE day < '2026-11-20' ORDER BY day, owner"
+    assert [row[-1].partition(" (")[0] for row in place.sql(batch)] == [
+        "SEARCH quota_usage USING COVERING INDEX sqlite_autoindex_quota_usage_1"
+    ]
+    of_owners = "EXPLAIN QUERY PLAN DELETE FROM quota_reservations WHERE owner IN ('a', 'b') AND day < '2026-11-20'"
+    assert [row[-1].startswith("SEARCH quota_reservations USING INDEX") for row in place.sql(of_owners)] == [True]

@@ -132,4 +132,5 @@ def _checks(
         guessed = token is None and settings.auth.jwt_secret is not None
         if guessed:
             token = bearer_token(settings.auth, SUBJECT, TOKEN_LIFE_S)
-        yield from service.checks(service.CheckTarget(web, url, origin, token, guessed))
+        purposes = settings.storage.purposes
+        yield from service.checks(service.CheckTarget(web, url, origin, token, guessed, purposes))

@@ -4,47 +4,30 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 import httpx
 
+from image_upload.cli.doctor import abilities
 from image_upload.cli.doctor.bucket import CheckTarget
 from image_upload.cli.doctor.report import Finding
+from image_upload.cli.doctor.scratch import REMEDIES, Scratch, answer_of
 from image_upload.s3.errors import error_code
-
-_REMEDIES: Final[Mapping[str, str]] = {
-    "AccessDenied": "grant {action} on the folder to these credentials (docs/bucket.md), and kms:GenerateDataKey and "
-    "kms:Decrypt where the bucket has a key of KMS",
-    "ExpiredToken": "the credentials have ended; sign in again",
-    "InvalidToken": "the session token belongs to other credentials; sign in again",
-    "InvalidAccessKeyId": "S3 does not know the access key; check AWS_ACCESS_KEY_ID",
-    "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY, and that nothing on the way changes headers",
-    "RequestTimeTooSkewed": "set this machine's clock (NTP)",
-    "AuthorizationQueryParametersError": "set AWS_REGION to the bucket's region",
-    "NoSuchBucket": "create the bucket, or correct S3_BUCKET_NAME",
-}
 
 
 def checks(check_target: CheckTarget) -> Iterator[Finding]:
     """Store, read and delete an object. Also check what S3 must refuse, and what it must allow a browser."""
     body = secrets.token_bytes(1024)
-    headers = {
-        "Content-Type": "application/octet-stream",
-        "Content-Length": str(len(body)),
-        "If-None-Match": "*",
-    }
-    if check_target.settings.s3_checksums == "sha256":
-        headers["x-amz-checksum-sha256"] = base64.b64encode(hashlib.sha256(body).digest()).decode()
-    folder = check_target.settings.purposes.default.prefix
-    key, wrong_key = (f"{folder}doctor-{secrets.token_hex(16)}{tail}" for tail in ("", "-wrong"))
-    versions: dict[str, str | None] = {}
+    headers = {"Content-Type": "application/octet-stream", "Content-Length": str(len(body))}
+    scratch = Scratch(check_target)
+    key = scratch.key("")
     try:
-        stored = _send(check_target, key, headers, body, versions)
+        stored = scratch.send("PUT", key, headers, body)
         if stored.is_success:
-            yield _read_back(check_target, key, body)
-            yield _wrong_length(check_target, wrong_key, headers, body, versions)
-            yield _browser(check_target, key, headers, stored)
+            yield _read_back(scratch, key, body)
+            yield _wrong_length(scratch, headers, body)
+            yield _browser(check_target, key, headers | _optional_headers(check_target, body), stored)
             yield _unsigned(check_target, key)
+            yield from abilities.checks(scratch, key, stored.headers.get("etag", ""))
         else:
             yield _failed("PUT", "s3:PutObject", stored)
     except httpx.HTTPError as error:
@@ -53,60 +36,41 @@ def checks(check_target: CheckTarget) -> Iterator[Finding]:
             "round trip", "FAIL", f"no answer from {check_target.public.origin} ({type(error).__name__})", remedy
         )
     finally:
-        left = _remove(check_target, versions)
+        left = scratch.remove()
     if left is not None:
         yield left
 
 
-def _send(
-    check_target: CheckTarget, key: str, headers: Mapping[str, str], body: bytes, versions: dict[str, str | None]
-) -> httpx.Response:
-    """PUT as a browser at the origin would. Add the key and version of what may have been stored to `versions`."""
-    sent = {**headers, "Content-Length": str(len(body))} | (
-        {"Origin": check_target.origin} if check_target.origin else {}
-    )
-    try:
-        response = check_target.web.put(
-            check_target.sign(check_target.public, "PUT", key, headers), content=body, headers=sent
-        )
-    except httpx.ConnectError:
-        raise
-    except httpx.HTTPError:
-        versions[key] = None  # the answer was lost, so the object may exist
-        raise
-    if response.is_success:
-        versions[key] = response.headers.get("x-amz-version-id")
-    return response
+def _optional_headers(check_target: CheckTarget, body: bytes) -> dict[str, str]:
+    """Return the headers that a plan may ask a browser for, beyond the type."""
+    headers = {"If-None-Match": "*"}
+    if check_target.settings.s3_checksums == "sha256":
+        headers["x-amz-checksum-sha256"] = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    return headers
 
 
-def _read_back(check_target: CheckTarget, key: str, body: bytes) -> Finding:
-    read = check_target.web.get(check_target.sign(check_target.public, "GET", key))
+def _read_back(scratch: Scratch, key: str, body: bytes) -> Finding:
+    read = scratch.send("GET", key)
     if not read.is_success:
         return _failed("GET", "s3:GetObject", read)
     if read.content != body:
         seen = f"{len(read.content)} other bytes came back than the {len(body)} that were sent"
         return Finding("round trip", "FAIL", seen, "something on the way to S3 changes bodies; look for proxies")
-    return Finding("round trip", "ok", f"{len(body)} bytes stored and read back at {check_target.public.host}")
+    return Finding("round trip", "ok", f"{len(body)} bytes stored and read back at {scratch.check_target.public.host}")
 
 
-def _wrong_length(
-    check_target: CheckTarget, key: str, headers: Mapping[str, str], body: bytes, versions: dict[str, str | None]
-) -> Finding:
-    response = _send(check_target, key, headers, body + b"x", versions)
+def _wrong_length(scratch: Scratch, headers: Mapping[str, str], body: bytes) -> Finding:
+    response = scratch.send("PUT", scratch.key("-wrong"), headers, body + b"x")
     if response.is_success:
         remedy = "uploads are not held to what was minted; use a store that checks signatures"
-        return Finding("signed length", check_target.grave, "one byte more than signed was stored", remedy)
-    return Finding("signed length", "ok", f"one byte more than signed is refused ({_answer(response)})")
+        return Finding("signed length", scratch.check_target.grave, "one byte more than signed was stored", remedy)
+    return Finding("signed length", "ok", f"one byte more than signed is refused ({answer_of(response)})")
 
 
 def _failed(method: str, action: str, response: httpx.Response) -> Finding:
     code = error_code(response.content) or ""
-    remedy = _REMEDIES.get(code, "look the code up in S3's list of error codes").format(action=action)
-    return Finding("round trip", "FAIL", f"{method} was answered {_answer(response)}", remedy)
-
-
-def _answer(response: httpx.Response) -> str:
-    return f"{response.status_code} {error_code(response.content) or ''}".rstrip()
+    remedy = REMEDIES.get(code, "look the code up in S3's list of error codes").format(action=action)
+    return Finding("round trip", "FAIL", f"{method} was answered {answer_of(response)}", remedy)
 
 
 def _browser(check_target: CheckTarget, key: str, headers: Mapping[str, str], stored: httpx.Response) -> Finding:
@@ -128,7 +92,7 @@ def _browser(check_target: CheckTarget, key: str, headers: Mapping[str, str], st
         allowed = allowed_origins(response)
         if allowed not in ([check_target.origin], ["*"]) or not response.is_success:
             names = f"allows {' and '.join(allowed)}" if allowed else "allows no origin"
-            return Finding("bucket CORS", "FAIL", f"{what} is answered {_answer(response)} and {names}", remedy)
+            return Finding("bucket CORS", "FAIL", f"{what} is answered {answer_of(response)} and {names}", remedy)
     exposed = {name.strip().lower() for name in stored.headers.get("access-control-expose-headers", "").split(",")}
     if "etag" not in exposed:
         return Finding("bucket CORS", "FAIL", "a browser may send, but not read the ETag", remedy)
@@ -148,27 +112,4 @@ def _unsigned(check_target: CheckTarget, key: str) -> Finding:
         return Finding(
             "unsigned read", check_target.grave, "the object was given to a request without a signature", remedy
         )
-    return Finding("unsigned read", "ok", f"refused ({_answer(response)})")
-
-
-def _remove(check_target: CheckTarget, versions: Mapping[str, str | None]) -> Finding | None:
-    """Delete what was stored. Return a finding if something stays."""
-    kept = 0
-    try:
-        for key, version in versions.items():
-            if version is not None and version != "null":
-                gone = check_target.web.delete(check_target.sign(check_target.public, "DELETE", key, versionId=version))
-                if gone.is_success:
-                    continue
-                kept += 1
-            gone = check_target.web.delete(check_target.sign(check_target.public, "DELETE", key))
-            if not gone.is_success:
-                remedy = _REMEDIES.get(error_code(gone.content) or "", "").format(action="s3:DeleteObject")
-                return Finding("clean-up", "FAIL", f"{key} stays: DELETE was answered {_answer(gone)}", remedy)
-    except httpx.HTTPError as error:
-        return Finding(
-            "clean-up", "FAIL", f"an object in {check_target.settings.s3_bucket_name} may stay", type(error).__name__
-        )
-    if kept:
-        return Finding("clean-up", "ok", f"removed; old versions that stay until the life times end them: {kept}")
-    return None
+    return Finding("unsigned read", "ok", f"refused ({answer_of(response)})")

@@ -14,8 +14,10 @@ from image_upload.cli.doctor.bucket import clock
 from image_upload.cli.doctor.report import Finding
 from image_upload.cli.doctor.round_trip import allowed_origins
 from image_upload.cli.smoke import Sample, form_of
+from image_upload.domain.purposes import Purposes
 from image_upload.errors import MEDIA_TYPE
 from image_upload.limits import LAMBDA_FORM_MAX_BYTES, MIB
+from image_upload.uploads.serializers import as_purpose
 
 _SPEC: Final = {"filename": "doctor.png", "contentType": "image/png", "size": 1}
 _SAMPLE: Final = Sample("", "doctor.png", "image/png", max_bytes=0)
@@ -33,13 +35,17 @@ _BUCKET_REMEDIES: Final = {
 
 
 class CheckTarget(NamedTuple):
-    """A service at a base URL. `guessed`: the token was signed here, with a secret that may not be the service's."""
+    """A service at a base URL. `guessed`: the token was signed here, with a secret that may not be the service's.
+
+    `purposes` are those of the file here, which the service may have too; None: they are not compared.
+    """
 
     web: httpx.Client
     url: str
     origin: str | None
     token: str | None
     guessed: bool
+    purposes: Purposes | None = None
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send one request to the service."""
@@ -51,7 +57,7 @@ def checks(check_target: CheckTarget) -> Iterator[Finding]:
     health = yield from _health(check_target)
     if health is None:
         return
-    for check in (_cors, _errors, _auth, _token, _body_limit):
+    for check in (_cors, _errors, _auth, _token, _purposes, _body_limit):
         try:
             yield from check(check_target, health)
         except httpx.HTTPError as error:
@@ -189,6 +195,34 @@ def _token(check_target: CheckTarget, _: Health) -> Iterator[Finding]:
         else "get a fresh token, from a machine on time"
     )
     yield Finding("token", "warn" if check_target.guessed else "FAIL", seen, remedy)
+
+
+def _purposes(check_target: CheckTarget, _: Health) -> Iterator[Finding]:
+    """Compare the purposes of the service with those of the file here: its image and its stack may be older."""
+    if check_target.purposes is None:
+        return
+    token = check_target.token if check_target.token and check_target.token.isascii() else None
+    response = check_target.ask("GET", "/purposes", headers={"Authorization": f"Bearer {token}"} if token else {})
+    if response.status_code in (401, 403):
+        yield Finding("purposes", "skip", "the service shows them with a token only", "--token-from-env NAME")
+        return
+    try:
+        theirs = {str(each["name"]): each for each in response.json()["purposes"]}
+    except (ValueError, KeyError, TypeError):
+        remedy = "deploy a version that has GET /purposes"
+        yield Finding("purposes", "warn", f"GET /purposes is answered {response.status_code}", remedy)
+        return
+    named = check_target.purposes.named
+    # Whose scope the token lacks is not listed.
+    expected = {name for name, each in named.items() if each.scope is None or name in theirs}
+    wrong = [name for name in theirs if name not in named or theirs[name] != as_purpose(named[name])]
+    wrong += sorted(expected - theirs.keys())
+    if wrong:
+        seen = f"the service and the file here disagree about {', '.join(wrong)}"
+        remedy = "deploy the file (make generate, then ./deploy.sh), or name the service's with PURPOSES_FILE"
+        yield Finding("purposes", "warn", seen, remedy)
+    else:
+        yield Finding("purposes", "ok", f"those of the file here: {', '.join(theirs)}")
 
 
 def _dates_of(token: str) -> str:

@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from image_upload.auth.principals import Principal
 from image_upload.domain import checks, keys
 from image_upload.domain.purposes import Purpose
 from image_upload.errors import InvalidFilename
@@ -63,7 +64,7 @@ def fit(rules: Rules, path: bytes, size_bytes: int) -> ValidatedUpload:
         UploadSpec(
             content_type=content_type(rules.purpose, keys.extension(name)),
             purpose=rules.purpose,
-            user_id=rules.user_id,
+            principal=Principal(rules.user_id, signed_in=True),
             filename=name,
             size_bytes=size_bytes,
             metadata={"class_id": rules.class_id} if rules.class_id else {},

@@ -10,6 +10,18 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
         "허용되지 않는 메서드",
         "경로는 있지만 이 메서드를 쓸 수 없습니다. `Allow` 헤더를 확인하세요.",
     ),
+    "invalid-idempotency-key": (
+        "잘못된 Idempotency-Key",
+        "`Idempotency-Key`는 1~255자의 문자열 하나여야 합니다. 업로드마다 새 UUID를, 재시도에는 같은 값을 보내세요.",
+    ),
+    "idempotency-key-reused": (
+        "다른 요청에 쓰인 Idempotency-Key",
+        "같은 `Idempotency-Key`가 다른 내용의 요청에 이미 쓰였습니다. 새 요청에는 새 키를 보내세요.",
+    ),
+    "idempotency-not-configured": (
+        "Idempotency-Key가 설정되지 않음",
+        "`Idempotency-Key`에 필요한 `JWT_SECRET`이 없습니다. 운영자가 설정할 때까지 이 헤더 없이 보내세요.",
+    ),
     "body-too-large": (
         "요청 본문이 너무 큼",
         "이 경로가 받는 크기(`max_bytes`)를 넘었습니다. `POST /uploads`로 URL을 발급받아 S3로 직접 보내세요.",
@@ -74,6 +86,17 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     "rate-limit-unavailable": (
         "요청 한도를 확인할 수 없음",
         "요청 수와 저장량을 기록하는 저장소가 응답하지 않습니다. 잠시 후 다시 시도하세요.",
+    ),
+    "upload-refused": (
+        "업로드 거부됨",
+        "운영자의 업로드 검사(`AUTHORIZE`)가 이 업로드를 허용하지 않습니다. 설명을 따르거나 운영자에게 문의하세요.",
+    ),
+    "authorization-unavailable": (
+        "업로드 검사를 사용할 수 없음",
+        (
+            "운영자의 업로드 검사(`AUTHORIZE`)가 실패했거나 제때 응답하지 않았습니다. 저장된 것은 없습니다. "
+            "나중에 다시 시도하세요."
+        ),
     ),
     "file-too-large": (
         "파일이 너무 큼",
@@ -142,7 +165,7 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "already-exists": (
         "이미 있는 객체",
-        "이 키의 객체가 이미 있으며, 덮어쓰지 않는 조건으로 발급된 업로드입니다.",
+        "이 키의 객체가 이미 있으며, 덮어쓰지 않는 조건으로 발급된 업로드입니다. 재시도였다면 저장된 것입니다.",
     ),
     "not-a-form": (
         "폼이 아님",
@@ -193,6 +216,10 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     "too-many-uploads": (
         "업로드가 너무 많음",
         "지금은 업로드를 더 받을 수 없습니다. `Retry-After`초 후에 다시 시도하세요.",
+    ),
+    "verification-unavailable": (
+        "파일을 검사할 수 없음",
+        "지금은 파일을 검사할 수 없습니다. 받은 파일은 그대로 보관됩니다. `Retry-After`초 후에 다시 시도하세요.",
     ),
     "upload-timed-out": (
         "업로드 시간 초과",

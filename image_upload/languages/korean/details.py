@@ -36,6 +36,9 @@ DETAILS: Final[Mapping[str, str]] = {
     "There is an object under this key, and it is not overwritten. Start a new upload.": (
         "이 키의 객체가 이미 있으며 덮어쓰지 않습니다. 새 업로드를 시작해 주세요."
     ),
+    "The file of this Idempotency-Key is stored already. For another file, send a new key.": (
+        "이 Idempotency-Key의 파일은 이미 저장되어 있습니다. 다른 파일에는 새 키를 보내 주세요."
+    ),
     "The plans of so many files do not fit one answer. Send fewer at a time.": (
         "파일이 너무 많아 한 번에 응답할 수 없습니다. 파일 수를 줄여 나누어 보내 주세요."
     ),
@@ -171,6 +174,19 @@ DETAILS: Final[Mapping[str, str]] = {
     ): "전체 저장 한도를 넘습니다. 남은 한도: 파일 수: {files}. 필요 없는 파일을 삭제해 주세요.",
     "The store of the rate limits does not answer. Try again in a moment.": (
         "요청 한도 저장소가 응답하지 않습니다. 잠시 후 다시 시도해 주세요."
+    ),
+    (
+        "The purpose {purpose} allows {files} uploads in a day, and you have begun them all. A new day begins at "
+        "{resets_at}. Try again then."
+    ): (
+        "용도 {purpose}에는 하루에 업로드 {files}건이 허용되며, 이미 모두 시작했습니다. 새 날은 {resets_at}에 "
+        "시작됩니다. 그때 다시 시도해 주세요."
+    ),
+    (
+        "This service has a check of its own for uploads, which does not answer. Nothing was stored. Try again later."
+    ): "이 서비스의 업로드 검사가 응답하지 않습니다. 저장된 것은 없습니다. 나중에 다시 시도해 주세요.",
+    "You may not upload files of the type {content_type} here. Choose another file.": (
+        "여기에는 {content_type} 형식의 파일을 업로드할 수 없습니다. 다른 파일을 선택해 주세요."
     ),
     "The store of the quotas does not answer. Try again in a moment.": (
         "저장 한도 저장소가 응답하지 않습니다. 잠시 후 다시 시도해 주세요."

@@ -1,0 +1,1 @@
+"""Tell the application what became of an upload: outbox, webhooks, EventBridge, and signed receipts."""
