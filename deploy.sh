@@ -49,8 +49,13 @@ command -v curl >/dev/null || fail "curl is missing; install it."
 command -v aws >/dev/null ||
     fail "The AWS CLI is missing; install it: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html"
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+work=$(mktemp -d) template_bucket=""
+clean_up() {
+    rm -rf "$work"
+    [ -z "$template_bucket" ] || aws s3 rb "s3://$template_bucket" --force >/dev/null ||
+        say "Delete the bucket $template_bucket, which held the template." >&2
+}
+trap clean_up EXIT
 reason() { tail -n 1 "$work/error"; } # what the AWS CLI said last
 [ -z "$profile" ] || export AWS_PROFILE=$profile
 region=${region:-${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region || true)}}}
@@ -124,10 +129,21 @@ unchanged() { say "Nothing was changed (--dry-run)."; exit; }
 
 # --- the stack --------------------------------------------------------------------------------------------------------
 
+make_template_bucket() { # CloudFormation takes longer templates than 51,200 bytes from S3 alone. clean_up deletes it
+    local own where=()
+    [ -z "$template_bucket" ] || return 0
+    # No bucket of another account can have this name already.
+    own=${name:0:40}-template-$(LC_ALL=C od -An -N 6 -tx1 /dev/urandom | tr -d ' \n')
+    [ "$region" = us-east-1 ] || where=(--create-bucket-configuration "LocationConstraint=$region")
+    aws s3api create-bucket --bucket "$own" ${where[@]+"${where[@]}"} >/dev/null 2>"$work/error" ||
+        fail "The bucket for the template cannot be made: $(reason)"
+    template_bucket=$own
+}
 change_stack() { # NAME=value ...: what is not named keeps its value
     local began state set
+    make_template_bucket
     write_template
-    aws cloudformation deploy --stack-name "$name" --template-file "$work/template.yaml" --capabilities CAPABILITY_IAM --tags "project=$name" \
+    aws cloudformation deploy --stack-name "$name" --template-file "$work/template.yaml" --s3-bucket "$template_bucket" --capabilities CAPABILITY_IAM --tags "project=$name" \
         --no-execute-changeset --no-fail-on-empty-changeset --parameter-overrides "$@" >"$work/set" 2>"$work/error" ||
         fail "CloudFormation refuses the change: $(reason)"
     set=$(grep -o 'arn:[^ ]*:changeSet/[^ ]*' "$work/set") || {
@@ -164,6 +180,8 @@ fi
 [ -n "$(deployed LiveVersion)" ] || is_given JWT_SECRET || is_given JwtJwksUrl || is_given SecretsFrom || is_given SecretArn ||
     secrets+=("JWT_SECRET=$(LC_ALL=C od -An -N 32 -tx1 /dev/urandom | tr -d ' \n')")
 ! is_given DATABASE_URL || wanted+=("Database=true")
+# An existing bucket tells of new files only after bucket-rules --events, so there the operator decides.
+is_given Verify || is_given ExistingBucketName || wanted+=("Verify=publish")
 store_secrets
 [ -n "$live" ] || change_stack "${wanted[@]}"
 
@@ -198,7 +216,7 @@ if [ -n "$before" ] && [ "$before" != "$version" ]; then
     [ -z "$canary" ] || run_canary "${canary%:*}" "${canary#*:}"
 fi
 keep_image live "$version"
-change_stack "LiveVersion=$version"
+change_stack "LiveVersion=$version" "VerifierImageUri=$(image_of "$version")"
 url=$(output FunctionUrl) deadline=$((SECONDS + 90)) # a new URL's permission takes its time to arrive everywhere
 until curl -fsS -o /dev/null --max-time 10 "$url" 2>"$work/error"; do
     [ "$SECONDS" -lt "$deadline" ] || fail "$url does not answer ($(reason)), though version $version passed; see python -m image_upload doctor --url $url"

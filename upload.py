@@ -3,7 +3,7 @@
     uvicorn upload:app        a plain server
     upload.handler            the container image's command on Lambda
 
-This is the only place that reads the environment.
+This is the only place that reads the environment, beside `verifying_function`.
 """
 
 import os

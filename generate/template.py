@@ -10,7 +10,11 @@ from image_upload.bucket_config import rules
 from image_upload.limits import S3_IA_MIN_DAYS
 from image_upload.settings import every_setting, load, secret_settings
 from image_upload.settings.section import Setting
+from image_upload.settings.service import ServiceSettings
+from image_upload.settings.storage import StorageSettings
+from image_upload.settings.verification import VerificationSettings
 from image_upload.web.routing import every_route
+from infra import verifier
 from infra.cloudformation import (
     Tag,
     as_yaml,
@@ -23,9 +27,8 @@ from infra.cloudformation import (
 )
 from infra.events import event_conditions, events
 
-# CloudFormation takes a longer one only from a bucket.
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
-TEMPLATE_MAX_BYTES: Final = 51_200
+# From a bucket: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+TEMPLATE_MAX_BYTES: Final = 1_000_000
 
 # Settings that are no parameter of their own, and why: docs/stack.md has the table.
 NOT_PARAMETERS: Final[Mapping[str, str]] = {
@@ -41,9 +44,11 @@ NOT_PARAMETERS: Final[Mapping[str, str]] = {
     "AWS_SESSION_TOKEN": "Lambda sets it, from the role.",
     "AWS_S3_USE_SSL": "False is for local servers.",
     "AWS_S3_VERIFY_SSL": "False is for local servers.",
+    "AWS_ENDPOINT_URL_LAMBDA": "Other addresses are for local runs.",
     "AWS_ENDPOINT_URL_EVENTBRIDGE": "Other addresses are for local runs.",
     "PURPOSES_FILE": "The image has `purposes.toml`, and the rules of the bucket are made from that file.",
-    "MALWARE_SCANNER": "`guardduty` is set together with [what GuardDuty needs](malware.md#guardduty).",
+    "VERIFIER": "With `VERIFY=publish` it is `function`, and `self` in [the function that verifies](#verification).",
+    "MALWARE_SCANNER": "It is `MalwareScanner`: [GuardDuty](#malware), or none.",
     "CLAMD_URL": "The functions are in no network of yours. The service in [a container](container.md) reaches clamd.",
     "SECRETS_FROM": "It is `SecretsFrom`, whose default is the stack's own path, or `SecretArn`.",
 }
@@ -52,6 +57,14 @@ LISTS_OF_THE_URL: Final = {"CORS_ALLOW_HEADERS"}
 
 # Set by the template itself in one case, from the parameter in the other.
 ELSEWHERE_IN_THE_ENVIRONMENT: Final = {"CDN_BASE_URL"}
+# What the function that verifies is told; the others are for routes and for secrets, which it has none of.
+_OF_THE_VERIFIER: Final = (StorageSettings, VerificationSettings, ServiceSettings)
+_NOT_OF_THE_VERIFIER: Final = {
+    "S3_PUBLIC_ENDPOINT_URL",
+    "S3_FORM_POST",
+    "UPLOAD_URL_EXPIRES_SECONDS",
+    "SECRETS_REFRESH_SECONDS",
+}
 
 
 # --- settings -------------------------------------------------------------------------------------
@@ -76,6 +89,17 @@ def environment() -> dict[str, Any]:
     }
 
 
+def verifier_environment() -> dict[str, Any]:
+    """Return the variables of the function that verifies: of the bucket, of verification, and of the log."""
+    needed = {field.variables[0] for section in _OF_THE_VERIFIER for field in section.fields.values()}
+    left_out = {*ELSEWHERE_IN_THE_ENVIRONMENT, *_NOT_OF_THE_VERIFIER}
+    return {
+        variable: ref(parameter_of(variable))
+        for variable in _settings()
+        if variable in needed and variable not in left_out
+    }
+
+
 def _settings() -> dict[str, Setting]:
     """Return the settings by their environment variables, in their order. No secret: the stack never has one."""
     named = every_setting()
@@ -91,9 +115,7 @@ def secrets() -> dict[str, Any]:
 
 
 def _parameter(variable: str, field: Setting) -> dict[str, Any]:
-    # What stands behind a semicolon is in docs/settings.md only: the template has a limit of its bytes.
-    description = field.description.partition(";")[0]
-    parameter: dict[str, Any] = {"Type": "String", "Description": description, "Default": ""}
+    parameter: dict[str, Any] = {"Type": "String", "Description": field.description, "Default": ""}
     if field.choices:
         parameter["AllowedValues"] = ["", *field.choices]
     if variable in LISTS_OF_THE_URL:
@@ -134,6 +156,14 @@ def role_statements() -> list[Any]:
     every = purposes.declared().every()
     plain = rules.statements(_PARTITION, "${Name}", every)
     with_key = rules.statements(_PARTITION, "${Name}", every, kms_key_arn="${KmsKeyArn}")
+    return _only_where("HasKmsKey", plain, with_key)
+
+
+def verifier_statements() -> list[Any]:
+    """Return what the function that verifies may do in the bucket: below the folders of checked purposes alone."""
+    every = purposes.declared().every()
+    plain = verifier.statements(_PARTITION, "${Name}", every)
+    with_key = verifier.statements(_PARTITION, "${Name}", every, kms_key_arn="${KmsKeyArn}")
     return _only_where("HasKmsKey", plain, with_key)
 
 
@@ -201,6 +231,8 @@ REGIONS: Final[Mapping[str, Callable[[], Any]]] = {
     "event-conditions": event_conditions,
     "role-statements": role_statements,
     "environment": environment,
+    "verifier-environment": verifier_environment,
+    "verifier-statements": verifier_statements,
     "url-cors": url_cors,
     "events": events,
     "bucket-rules": bucket_rules,

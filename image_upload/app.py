@@ -6,6 +6,8 @@ from image_upload.companion.router import router as companion
 from image_upload.completion.context import CompletionContext
 from image_upload.form_proxy.router import RETRY_PATH, file_max_bytes
 from image_upload.form_proxy.router import router as forms
+from image_upload.from_url.router import FromUrl
+from image_upload.jobs.router import router as jobs
 from image_upload.library.router import router as library
 from image_upload.limits import S3_PUT_MAX_BYTES
 from image_upload.notify.router import router as receipt_keys
@@ -36,6 +38,7 @@ def create_app(settings: Settings) -> Service:
         form_path=RETRY_PATH,
         form_max_bytes=file_max_bytes(S3_PUT_MAX_BYTES, settings.proxy),
     )
+    from_url = FromUrl(settings.from_url, upload_service, bucket)
     app = Service(
         middleware(settings.web, Audit(settings.auth, address), admission(limiter.per_address, address)),
         [
@@ -50,6 +53,8 @@ def create_app(settings: Settings) -> Service:
                 address_of=address,
                 front_ends=settings.front_ends,
             ),
+            from_url.router(principal),
+            jobs(bucket, principal),
             health(settings.service, bucket),
             records(context, upload_service, principal),
             accounts(settings.sign_in, settings.auth, context.database, principal),
@@ -57,8 +62,8 @@ def create_app(settings: Settings) -> Service:
             receipt_keys(settings.auth),
             documentation(),
         ],
-        closing=[context.aclose, limiter.aclose],
+        closing=[from_url.aclose, context.aclose, limiter.aclose],
     )
     # For Lambda's events other than HTTP: the same connections and settings.
-    app.state.context, app.state.settings = context, settings
+    app.state.context, app.state.settings, app.state.from_url = context, settings, from_url
     return app

@@ -1,100 +1,61 @@
-"""The stack's resources for a database: events of new objects, by a queue, and a schedule for the sweep."""
+"""The stack's events: of new objects, by queues to both functions, and of the clock; and the queue of tasks."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
-from infra.cloudformation import BUCKET, Tag, ref
+from image_upload.domain.keys import INCOMING, VARIANTS
+from infra.cloudformation import BUCKET, Tag, only_if, ref
+from infra.queues import object_rule, queues, resource, source
 
-# The attempts for a message before it goes to the dead-letter queue. AWS advises at least five, because a batch that
-# Lambda throttles counts as received too.
-# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
-ARRIVAL_ATTEMPTS: Final = 5
-_DAY_S: Final = 86_400
-# SQS counts from the first sending in both queues, so a message that fails on its last day stays ten more days.
-ARRIVALS_KEPT_S: Final = 4 * _DAY_S
-DEAD_ARRIVALS_KEPT_S: Final = 14 * _DAY_S
-# Without a batch window a batch has at most ten messages. A burst fills it anyway, and a single event is handled at
-# once.
-ARRIVALS_AT_ONCE: Final = 10
+# The longest time of the function that verifies; six times as long is what AWS advises for its queue.
+VERIFIER_TIMEOUT_S: Final = 300
+_ADVISED: Final = 6
+# https://docs.aws.amazon.com/guardduty/latest/ug/monitor-with-eventbridge-s3-malware-protection.html
+_SCANNED: Final = "GuardDuty Malware Protection Object Scan Result"
 
 
 def events() -> dict[str, Any]:
-    """Return the events of new objects, by a queue, and the sweep's schedule; both only with a database."""
-    return _arrivals() | _sweep()
+    """Return the ways of events to the functions, and the queue of tasks."""
+    return _arrivals() | _verifications() | _sweep() | queues("Tasks", "HasTasks", ref("TaskVisibilitySeconds"), {})
 
 
 def _arrivals() -> dict[str, Any]:
-    """Return the way of the bucket's events: the queue, the live version, the dead-letter queue after all attempts."""
-    queue, rule = Tag("!GetAtt", "Arrivals.Arn"), Tag("!GetAtt", "ArrivalRule.Arn")
-    # Both queues refer to each other, so one of them needs a fixed name.
-    name = "${AWS::StackName}-arrivals"
-    sources = [Tag("!Sub", f"arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:{name}")]
-    pattern = {
-        "source": ["aws.s3"],
-        "detail-type": ["Object Created"],
-        "detail": {"bucket": {"name": [BUCKET]}},
-    }
-    from_rule = {
-        "Sid": "Events",
-        "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": queue,
-        "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
-    }
+    """Return the way of what lies under its key, or was kept out: to the live version.
+
+    What has to be verified first is not told here, and a variant comes before its file.
+    """
+    others = {"anything-but": {"prefix": [INCOMING, VARIANTS]}}
     return {
-        "ArrivalsDead": _queue(
-            DEAD_ARRIVALS_KEPT_S, RedriveAllowPolicy={"redrivePermission": "byQueue", "sourceQueueArns": sources}
+        **queues("Arrivals", "TellsOfArrivals", ref("ArrivalVisibilitySeconds"), {"ArrivalRule": None}),
+        "ArrivalRule": object_rule("An object has arrived in the bucket", "TellsOfArrivals", [others], "Arrivals"),
+        "ArrivalSource": source("TakesEvents", "Arrivals", "Live", "EventConcurrency"),
+    }
+
+
+def _verifications() -> dict[str, Any]:
+    """Return the way of what has to be verified: to the function that does nothing else.
+
+    What it publishes lies elsewhere, so its own copies never come back to it.
+    """
+    result = {"s3ObjectDetails": {"bucketName": [BUCKET], "objectKey": [{"prefix": INCOMING}]}}
+    return {
+        **queues(
+            "Verifications",
+            "Publishes",
+            _ADVISED * VERIFIER_TIMEOUT_S,
+            {"IncomingRule": None, "ScanRule": "ScansByGuardDuty"},
         ),
-        "Arrivals": _queue(
-            ARRIVALS_KEPT_S,
-            QueueName=Tag("!Sub", name),
-            VisibilityTimeout=ref("ArrivalVisibilitySeconds"),
-            RedrivePolicy={
-                "deadLetterTargetArn": Tag("!GetAtt", "ArrivalsDead.Arn"),
-                "maxReceiveCount": ARRIVAL_ATTEMPTS,
-            },
+        "IncomingRule": object_rule(
+            "A file waits to be verified", "Publishes", [{"prefix": INCOMING}], "Verifications"
         ),
-        "ArrivalsDeadPolicy": _queue_policy("ArrivalsDead"),
-        "ArrivalsPolicy": _queue_policy("Arrivals", from_rule),
-        "ArrivalRule": _with_database(
+        "ScanRule": resource(
             "AWS::Events::Rule",
-            Description="An object has arrived in the bucket",
-            EventPattern=pattern,
-            Targets=[{"Id": "queue", "Arn": queue}],
+            "ScansByGuardDuty",
+            Description="GuardDuty has scanned a file",
+            EventPattern={"source": ["aws.guardduty"], "detail-type": [_SCANNED], "detail": result},
+            Targets=[{"Id": "queue", "Arn": Tag("!GetAtt", "Verifications.Arn")}],
         ),
-        "ArrivalSource": _with_database(
-            "AWS::Lambda::EventSourceMapping",
-            "TakesEvents",
-            EventSourceArn=queue,
-            FunctionName=ref("Live"),
-            BatchSize=ARRIVALS_AT_ONCE,
-            FunctionResponseTypes=["ReportBatchItemFailures"],
-            ScalingConfig={"MaximumConcurrency": ref("EventConcurrency")},
-        ),
+        "VerificationSource": source("Verifies", "Verifications", "Verifier", "VerifierConcurrency"),
     }
-
-
-def _queue(kept_s: int, **properties: Any) -> dict[str, Any]:
-    """Return a queue that is encrypted with SQS's keys. KMS keys would need permissions for the rule and function."""
-    properties |= {"MessageRetentionPeriod": kept_s, "SqsManagedSseEnabled": True}
-    properties["Tags"] = [{"Key": "image-upload", "Value": ref("AWS::StackName")}]
-    made = _with_database("AWS::SQS::Queue", **properties)
-    return made | {"DeletionPolicy": "Delete", "UpdateReplacePolicy": "Delete"}
-
-
-def _queue_policy(queue: str, *allowed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a queue's policy: TLS only, and the statements in `allowed` beside the account's own permissions."""
-    tls_only = {
-        "Sid": "TlsOnly",
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": "sqs:*",
-        "Resource": Tag("!GetAtt", f"{queue}.Arn"),
-        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-    }
-    document = {"Version": "2012-10-17", "Statement": [*allowed, tls_only]}
-    return _with_database("AWS::SQS::QueuePolicy", Queues=[ref(queue)], PolicyDocument=document)
 
 
 def _sweep() -> dict[str, Any]:
@@ -104,38 +65,68 @@ def _sweep() -> dict[str, Any]:
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
     """
     once = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
+    targets = [
+        only_if(condition, {"Id": name, "Arn": arn, "RetryPolicy": once})
+        for condition, name, arn in (
+            ("Sweeps", "function", ref("Live")),
+            ("VerifierSweeps", "verifier", Tag("!GetAtt", "Verifier.Arn")),
+        )
+    ]
     return {
-        "SweepRule": _with_database(
+        "SweepRule": resource(
             "AWS::Events::Rule",
-            "Sweeps",
+            "HasSweep",
             Description="Looks after uploads that were never finished",
             ScheduleExpression=ref("SweepSchedule"),
-            Targets=[{"Id": "function", "Arn": ref("Live"), "RetryPolicy": once}],
+            Targets=targets,
         ),
-        "SweepPermission": _with_database(
-            "AWS::Lambda::Permission",
-            "Sweeps",
-            FunctionName=ref("Live"),
-            Action="lambda:InvokeFunction",
-            Principal="events.amazonaws.com",
-            SourceArn=Tag("!GetAtt", "SweepRule.Arn"),
-        ),
+        "SweepPermission": _permission("Sweeps", "Live"),
         "SweepAttempts": {"DependsOn": "Live"}
-        | _with_database(
-            "AWS::Lambda::EventInvokeConfig", "Sweeps", FunctionName=ref("Function"), Qualifier="live", **once
+        | resource("AWS::Lambda::EventInvokeConfig", "Sweeps", FunctionName=ref("Function"), Qualifier="live", **once),
+        "VerifierSweepPermission": _permission("VerifierSweeps", "Verifier"),
+        "VerifierSweepAttempts": resource(
+            "AWS::Lambda::EventInvokeConfig",
+            "VerifierSweeps",
+            FunctionName=ref("Verifier"),
+            Qualifier="$LATEST",
+            **once,
         ),
     }
 
 
-def _with_database(kind: str, condition: str = "HasDatabase", **properties: Any) -> dict[str, Any]:
-    return {"Type": kind, "Condition": condition, "Properties": properties}
+def _permission(condition: str, function: str) -> dict[str, Any]:
+    return resource(
+        "AWS::Lambda::Permission",
+        condition,
+        FunctionName=ref(function),
+        Action="lambda:InvokeFunction",
+        Principal="events.amazonaws.com",
+        SourceArn=Tag("!GetAtt", "SweepRule.Arn"),
+    )
 
 
 def event_conditions() -> dict[str, Any]:
-    """Return the conditions: a database, a live version, a schedule."""
-    has_database, takes_events = Tag("!Condition", "HasDatabase"), Tag("!Condition", "TakesEvents")
+    """Return the conditions: what is told of arrivals, what verifies them, and whether there is a clock."""
     return {
-        "HasDatabase": Tag("!Equals", [ref("Database"), "true"]),
-        "TakesEvents": Tag("!And", [has_database, Tag("!Condition", "IsLive")]),
-        "Sweeps": Tag("!And", [takes_events, Tag("!Not", [Tag("!Equals", [ref("SweepSchedule"), "off"])])]),
+        "HasDatabase": _is("Database", "true"),
+        "TellsOfArrivals": Tag(
+            "!Or", [_holds("HasDatabase"), Tag("!Not", [_is("WebhookUrl", "")]), _holds("HasEventBus")]
+        ),
+        "TakesEvents": Tag("!And", [_holds("TellsOfArrivals"), _holds("IsLive")]),
+        "Publishes": _is("Verify", "publish"),
+        "Verifies": Tag("!And", [_holds("Publishes"), _holds("IsLive")]),
+        "ScansByGuardDuty": Tag("!And", [_holds("Publishes"), _is("MalwareScanner", "guardduty")]),
+        "HasClock": Tag("!Not", [_is("SweepSchedule", "off")]),
+        "Sweeps": Tag("!And", [_holds("HasDatabase"), _holds("IsLive"), _holds("HasClock")]),
+        "VerifierSweeps": Tag("!And", [_holds("Verifies"), _holds("HasClock")]),
+        "HasSweep": Tag("!Or", [_holds("Sweeps"), _holds("VerifierSweeps")]),
+        "HasTasks": _is("TaskQueue", "true"),
     }
+
+
+def _is(parameter: str, value: str) -> Tag:
+    return Tag("!Equals", [ref(parameter), value])
+
+
+def _holds(condition: str) -> Tag:
+    return Tag("!Condition", condition)

@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
@@ -36,7 +37,12 @@ def local_environ(
     kept = {
         name: value for name, value in environ.items() if not name.startswith(("AWS_LAMBDA_", "DATABASE_", "SECRETS_"))
     }
-    made_up = {"CORS_ALLOW_ORIGINS": DEVELOPMENT_ORIGINS, "JWT_SECRET": jwt_secret or secrets.token_hex(32)}
+    made_up = {
+        "CORS_ALLOW_ORIGINS": DEVELOPMENT_ORIGINS,
+        "JWT_SECRET": jwt_secret or secrets.token_hex(32),
+        # The curl lines of the documents import from there, so that they need no other server.
+        "FROM_URL_PRIVATE_HOSTS": urlsplit(stores.get("AWS_S3_ENDPOINT_URL", "")).netloc,
+    }
     return {**made_up, **{name: value for name, value in kept.items() if value}, "ENVIRONMENT": "local", **stores}
 
 

@@ -179,6 +179,7 @@ case "$*" in
         printf 'state\\t\\tUPDATE_COMPLETE\\nparameter\\tLiveVersion\\t%s\\n' "${LIVE-7}"
         printf 'parameter\\tJwtJwksUrl\\t%s\\n' "${PROVIDER:-}"
         printf 'parameter\\tDatabase\\t%s\\n' "${DATABASE:-false}"
+        printf 'parameter\\tVerify\\t%s\\n' "${VERIFY:-}"
         printf 'output\\tFunctionUrl\\thttps://example.lambda-url.ap-northeast-2.on.aws/\\n' ;;
     "ecr describe-images"*) echo sha256:0123 ;;
     "ecr put-image"* | "ecr batch-get-image"*) echo "{}" ;;
@@ -191,8 +192,10 @@ case "$*" in
         eval "$INVOKE" ;;
     "cloudwatch describe-alarms"*) eval "${ALARM:-}" ;;
     "cloudformation describe-stack-resources"*) echo upload-CrashAlarm-1 ;;
+    "s3api create-bucket"* | "s3 rb"*) ;;
     "cloudformation get-template"*) cat "${TEMPLATE:-$HOME/no-template}" ;;
     "cloudformation deploy"*)
+        eval "${DEPLOY:-}"
         for word; do case $word in */template.yaml) cat "$word" >"$HOME/sent.yaml" ;; esac; done
         echo "No changes to deploy" ;;
     "lambda wait"* | "lambda update-alias"* | "logs filter-log-events"*) ;;
@@ -220,6 +223,65 @@ def test_a_version_that_passes_goes_live_without_a_container_engine(tools: Path)
     (live,) = (each for each in said if "--parameter-overrides LiveVersion=8" in each)
     assert any("lambda invoke" in each and "--qualifier 8" in each for each in said[: said.index(live)])
     assert not any("migrate" in each for each in said), "no database, nothing to migrate"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "asked"),
+    [
+        ([], {}, ["publish"]),
+        (["--set", "VERIFY=off"], {}, ["off"]),
+        ([], {"VERIFY": "report"}, []),  # chosen before, and kept
+        # It tells of no file before its rules are set.
+        (["--bucket", "mine"], {}, []),
+        (["--bucket", "mine", "--set", "VERIFY=publish"], {}, ["publish"]),
+    ],
+)
+def test_files_are_verified_before_they_are_published_unless_it_is_switched_off(
+    tools: Path, arguments: list[str], environ: dict[str, str], asked: list[str]
+) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    done = deploy(tools, "--yes", *arguments, INVOKE=PASSED, **environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, live = (each for each in calls(tools) if each.startswith("cloudformation deploy"))
+    assert re.findall(r" Verify=(\w+)", first) == asked
+    # Until the version has passed, the image of the one before verifies.
+    assert "VerifierImageUri" not in first
+    assert live.endswith(" LiveVersion=8 VerifierImageUri=registry/name@sha256:0123")
+
+
+TEMPLATE_BUCKET = r"image-upload-service-template-[0-9a-f]{12}"
+
+
+@pytest.mark.parametrize(
+    ("region", "where"),
+    [
+        ("ap-northeast-2", " --create-bucket-configuration LocationConstraint=ap-northeast-2"),
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketConfiguration.html: not that one.
+        ("us-east-1", ""),
+    ],
+)
+def test_the_template_goes_through_a_bucket_that_ends_with_the_run(tools: Path, region: str, where: str) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    done = deploy(tools, "--yes", INVOKE=PASSED, AWS_REGION=region)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = calls(tools)
+    (made,) = (each for each in said if each.startswith("s3api create-bucket"))
+    found = re.fullmatch(f"s3api create-bucket --bucket ({TEMPLATE_BUCKET}){where}", made)
+    assert found, made
+    changes = [each for each in said if each.startswith("cloudformation deploy")]
+    assert len(changes) == 2
+    assert all(f"/template.yaml --s3-bucket {found[1]} " in each for each in changes)
+    assert said[-1] == f"s3 rb s3://{found[1]} --force"
+
+
+def test_a_template_that_is_refused_leaves_no_bucket_behind(tools: Path) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    refused(
+        deploy(tools, "--yes", INVOKE=PASSED, DEPLOY='echo "ValidationError" >&2; exit 254'),
+        "CloudFormation refuses the change",
+        "ValidationError",
+    )
+    assert re.fullmatch(f"s3 rb s3://{TEMPLATE_BUCKET} --force", calls(tools)[-1])
 
 
 @pytest.mark.parametrize(
@@ -265,7 +327,7 @@ def test_the_way_back_builds_nothing_and_changes_nothing_but_the_live_version(to
     done = deploy(tools, "--yes", "--live", "5", INVOKE=PASSED)
     assert done.returncode == 0, done.stdout + done.stderr
     changes = [each.partition("--parameter-overrides ")[2] for each in calls(tools) if "cloudformation deploy" in each]
-    assert changes == ["LiveVersion=5"]
+    assert changes == ["LiveVersion=5 VerifierImageUri=registry/name@sha256:0123"]
     assert not any("publish-version" in each for each in calls(tools))
 
 
@@ -333,13 +395,15 @@ RULE = """\
 def deployed_before(tools: Path) -> str:
     """The template of a stack that had more purposes: `letters`, and `scan` in another folder. Its path."""
     text = PATH.read_text(encoding="utf-8")
-    (right,) = (line for line in text.splitlines(keepends=True) if RIGHT in line)
+    # Both functions reach the folder of a checked purpose.
+    right, other = (line for line in text.splitlines(keepends=True) if RIGHT in line)
+    assert right == other
     rules = [RULE, RULE.replace("expire-scan", "expire-letter").replace("scans/", "letters/").replace("30", "90")]
     rules.append(rules[1].replace("letter", "letter-variants", 1).replace("Prefix: ", "Prefix: variants/"))
     assert text.count(RULE) == 1
     text = text.replace(RULE, "".join(rules).replace("Prefix: scans/", "Prefix: old-scans/"))
     for folder in ("old-scans", "letters", "kept-for-ever"):
-        text = text.replace(right, right.replace("scans", folder) + right, 1)
+        text = text.replace(right, right.replace("scans", folder) + right)
     (tools / "before.yaml").write_text(text, encoding="utf-8")
     return str(tools / "before.yaml")
 
@@ -367,6 +431,7 @@ def test_a_folder_without_a_purpose_keeps_its_life_time_and_its_rights(tools: Pa
     assert "  kept    letters/, which has no purpose any more" in done.stdout
     kept = sent(tools)
     assert sorted(folders_of(kept)) == sorted([*folders_of(TEMPLATE), "old-scans", "letters", "kept-for-ever"])
+    assert kept["Resources"]["VerifierRole"] == TEMPLATE["Resources"]["VerifierRole"], "it publishes nothing there"
     assert life_times_of(kept) == life_times_of(TEMPLATE) | {
         "letters/": ("image-upload-expire-letter", 90),
         "variants/letters/": ("image-upload-expire-letter-variants", 90),

@@ -103,6 +103,7 @@ PATH_EXAMPLES = {
     "code": r"[\w-]+",
     "key": r"\$KEY",
     "ticket": r"\$TICKET",
+    "job_id": r"\$JOB",
     "upload_id": r"\$UPLOAD",
     "number": r"\d+",
     "post_id": r"\$POST",

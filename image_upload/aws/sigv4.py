@@ -144,10 +144,13 @@ class Signer:
         signature = hmac.digest(moment.key, policy.encode(), "sha256").hex()
         return {**pinned, "policy": policy, "x-amz-signature": signature}
 
-    def sign_call(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> dict[str, str]:
-        """Sign a POST to `/`, as JSON services such as Systems Manager take it; return all headers for it.
+    def sign_call(
+        self, body: bytes, headers: Mapping[str, str], *, now: datetime, path: str = "/", query: str = ""
+    ) -> dict[str, str]:
+        """Sign a POST, as JSON services such as Systems Manager take it to `/`; return all headers for it.
 
-        Host and Content-Length are left to the HTTP client. `now` is in whole seconds.
+        `path` has no character that is percent-encoded, and `query` at most one parameter, encoded. Host and
+        Content-Length are left to the HTTP client. `now` is in whole seconds.
         """
         moment = self._at(now)
         sent = {**headers, "X-Amz-Date": moment.stamp}
@@ -155,7 +158,7 @@ class Signer:
             sent["X-Amz-Security-Token"] = self.credentials.session_token
         names, canonical_headers = self._headers(sent)
         payload = hashlib.sha256(body).hexdigest()
-        signature = _sign(moment, f"POST\n/\n\n{canonical_headers}\n{names}\n{payload}".encode())
+        signature = _sign(moment, f"POST\n{path}\n{query}\n{canonical_headers}\n{names}\n{payload}".encode())
         credential = f"{self.credentials.access_key_id}/{moment.scope}"
         sent["Authorization"] = f"{ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={signature}"
         return sent

@@ -10,6 +10,7 @@ from typing import Any, Final
 from image_upload.domain.keys import (
     DEFAULT_FOLDER,
     INCOMING,
+    JOBS,
     OTHER_FOLDER,
     OWN_FOLDERS,
     QUARANTINE,
@@ -20,6 +21,7 @@ from image_upload.domain.purposes import Purpose
 from image_upload.limits import (
     CORS_MAX_AGE_S,
     EXPIRED_VERSIONS_KEPT_DAYS,
+    JOBS_KEPT_DAYS,
     OLD_VERSIONS_KEPT_DAYS,
     QUARANTINE_KEPT_DAYS,
     S3_IA_MIN_DAYS,
@@ -73,7 +75,7 @@ def lifecycle_rules(
 ) -> list[Rule]:
     """Return the rules of the bucket's LifecycleConfiguration.
 
-    - Objects of a purpose with a life time expire after it.
+    - Objects of a purpose with a life time expire after it, and jobs after `JOBS_KEPT_DAYS`.
     - What was not verified within a day, and verdicts on what was removed, expire; malware is kept for an operator
       for `QUARANTINE_KEPT_DAYS`. Variants expire with the files of their purpose.
     - An unfinished multipart upload is aborted when its ticket expires.
@@ -87,15 +89,16 @@ def lifecycle_rules(
     """
     purposes = list(purposes)
     transitions = _transitions(ia_after_days, glacier_after_days)
+    ending = [(f"expire-{purpose.name}", purpose.prefix, purpose.kept_days) for purpose in purposes]
     expiring = [
         _rule(
-            f"expire-{purpose.name}",
-            purpose.prefix,
-            Expiration={"Days": purpose.kept_days},
+            name,
+            prefix,
+            Expiration={"Days": days},
             NoncurrentVersionExpiration={"NoncurrentDays": EXPIRED_VERSIONS_KEPT_DAYS},
         )
-        for purpose in purposes
-        if purpose.kept_days is not None
+        for name, prefix, days in (*ending, ("jobs", JOBS, JOBS_KEPT_DAYS))
+        if days is not None
     ]
     cooling = [
         _rule(f"cool-{purpose.name}", purpose.prefix, Transitions=transitions)
@@ -205,10 +208,10 @@ def statements(
 ) -> list[Rule]:
     """Return the least permissions of the service's role, as statements of an IAM policy.
 
-    They allow objects in the purposes' folders, in those of forms without purpose and folder, and in `folders`
-    (without slashes at their ends), which `POST /api/v1/s3/upload` may store into. Listing the bucket has no condition:
-    the HeadBucket of the health check has no prefix to compare, and without this permission S3 answers 403 for a
-    missing object.
+    They allow objects in the purposes' folders, in those of jobs and of forms without purpose and folder, and in
+    `folders` (without slashes at their ends), which `POST /api/v1/s3/upload` may store into. Listing the bucket has no
+    condition: the HeadBucket of the health check has no prefix to compare, and without this permission S3 answers 403
+    for a missing object.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
     """
     arn = f"arn:{partition}:s3:::{bucket}"

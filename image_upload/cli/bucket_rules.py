@@ -70,7 +70,9 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--versioning", action="store_true", help="keep old versions, for 30 days")
     parser.add_argument(
-        "--events", action="store_true", help="tell EventBridge of new objects, for a database's records"
+        "--events",
+        action="store_true",
+        help="tell EventBridge of new objects, for records, webhooks and verification on Lambda",
     )
     return parser.parse_args(arguments)
 

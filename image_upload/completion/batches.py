@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 # The state of an object without a row: `POST /uploads` writes none.
 UNKNOWN = "unknown"
+# The object is not for this function.
+LEFT = "left"
 
 
 class Poisoned(Exception):
@@ -103,6 +105,8 @@ async def finished(context: CompletionContext, told: Created) -> str:
 
     Raises what `confirm` raises.
     """
+    if not context.concerns(told.key):
+        return LEFT
     try:
         key = keys.published(keys.check(told.key))
     except InvalidKey:

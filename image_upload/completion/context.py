@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from image_upload.completion import confirmation
 from image_upload.database.database import Database
+from image_upload.domain import keys
 from image_upload.notify.notifier import notifier_of
 from image_upload.s3.bucket import Bucket
 from image_upload.settings.auth import AuthSettings
@@ -39,9 +40,13 @@ class Sections(Protocol):
 
 
 class CompletionContext:
-    """Bucket, arrivals, database, quotas and notifier of one service. Each connects at its first call."""
+    """Bucket, arrivals, database, quotas and notifier of one service. Each connects at its first call.
 
-    def __init__(self, settings: Sections) -> None:
+    With `only_arrivals` events of other objects are left alone, such as those of what was just published.
+    """
+
+    def __init__(self, settings: Sections, *, only_arrivals: bool = False) -> None:
+        self._only_arrivals = only_arrivals
         self.bucket = Bucket(settings.storage)
         self.arrivals = Arrivals(self.bucket, settings.verification)
         self.database = Database(settings.database)
@@ -63,6 +68,10 @@ class CompletionContext:
     def takes_events(self) -> bool:
         """Whether there is something to do when S3 tells of a new object."""
         return self.database.is_configured or self.arrivals.are_taken or self.notifier.enabled
+
+    def concerns(self, key: str) -> bool:
+        """Return whether there is something to do for an event of this object."""
+        return not self._only_arrivals or key.startswith(keys.INCOMING)
 
     async def _confirm_end(self, key: str) -> None:
         await confirmation.confirm(self, key, row="if_reachable", is_over=True)

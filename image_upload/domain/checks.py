@@ -5,7 +5,7 @@ import binascii
 import functools
 import mimetypes
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 from image_upload.domain import keys
 from image_upload.domain.purposes import DOCUMENT_TYPES, GIF_TYPES, IMAGE_TYPES, Purpose, Purposes
@@ -147,6 +147,20 @@ def too_large(size_bytes: int, max_bytes: int) -> FileTooLarge:
         facts={"size": human_bytes(size_bytes, up=True), "limit": human_bytes(max_bytes)},
         max_bytes=max_bytes,
     )
+
+
+async def up_to(max_bytes: int, chunks: AsyncIterator[memoryview]) -> AsyncGenerator[memoryview, None]:
+    """Yield the chunks. Raises `FileTooLarge` if they exceed the purpose's limit."""
+    received = 0
+    async for chunk in chunks:
+        received += len(chunk)
+        if received > max_bytes:
+            raise FileTooLarge(
+                "The file is larger than the {limit} that its purpose takes; it is not kept. Send a smaller one.",
+                facts={"limit": human_bytes(max_bytes)},
+                max_bytes=max_bytes,
+            )
+        yield chunk
 
 
 def sha256(digest: str) -> str:

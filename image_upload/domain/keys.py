@@ -29,7 +29,9 @@ QUARANTINE = "quarantine/"
 REJECTED = "rejected/"
 VARIANTS = "variants/"
 UNREADABLE = (INCOMING, QUARANTINE, REJECTED)
-OWN_FOLDERS = (*UNREADABLE, VARIANTS)
+# The state of jobs, which is no file at all.
+JOBS = "jobs/"
+OWN_FOLDERS = (*UNREADABLE, VARIANTS, JOBS)
 
 # A key that is made leaves room for `variants/` in front of it and a variant's name behind it.
 _MADE_MAX_BYTES = S3_KEY_MAX_BYTES - 64

@@ -105,6 +105,75 @@ class ObjectMissing(Problem):
     status, code, title = 404, "object-missing", "No such object"
 
 
+class JobMissing(Problem):
+    """There is no job of yours with this id: it is another user's, or ended more than a week ago.
+
+    Compare the id with the `job_id` you were given.
+    """
+
+    status, code, title = 404, "job-missing", "No such job"
+
+
+# --- What is imported from a URL ------------------------------------------------------------------
+
+
+class SourceUrlInvalid(Problem):
+    """`url` is no URL of a file that can be fetched.
+
+    Copy the address of the file itself, which begins with `https://`.
+    """
+
+    status, code, title = 400, "source-url-invalid", "Invalid source URL"
+
+
+class SourceUrlRefused(SourceUrlInvalid):
+    """The service does not fetch this URL, or one that it redirects to: it is not https, names a user or a port, or its
+    host leads to an address that is not public; or imports are off.
+
+    Send the https URL of a public server. The operator switches imports on with `FROM_URL` and names servers of their
+    own in `FROM_URL_PRIVATE_HOSTS`.
+    """
+
+    status, code, title = 403, "source-url-refused", "Source URL refused"
+
+
+class SourceRefused(Problem):
+    """The URL's server does not give the file: it answered something other than 200 (`upstream_status`), redirects too
+    often, or sends it compressed. Nothing was stored.
+
+    Open the URL in a browser that is not signed in; it must show the file.
+    """
+
+    status, code, title = 400, "source-refused", "Source refused"
+
+
+class SourceUnavailable(Problem):
+    """The URL's server cannot be reached, answered 5xx (`upstream_status`), or broke off. Nothing was stored.
+
+    Try again later.
+    """
+
+    status, code, title = 502, "source-unavailable", "Source unavailable"
+
+
+class SourceTimedOut(Problem):
+    """The URL's server is too slow, or the import's time is over. Nothing was stored.
+
+    Try again later, or send the file yourself.
+    """
+
+    status, code, title = 504, "source-timed-out", "Source timed out"
+
+
+class JobNotStarted(Problem):
+    """The service could not hand the work to the process that does it (`upstream_status`). Nothing was stored.
+
+    Try again. Its operator grants `lambda:InvokeFunction` on the function itself; the log has the reason.
+    """
+
+    status, code, title = 503, "job-not-started", "Job not started"
+
+
 # --- What you send in parts -----------------------------------------------------------------------
 
 
@@ -280,7 +349,8 @@ class ClientTooSlow(Problem):
 
 
 class TooManyUploads(Problem):
-    """The service takes no more forms at once, from this address or at all, or has no disk for a file that must wait.
+    """The service takes no more forms at once, from this address or at all, or has no disk for a file that must wait;
+    or it imports no more files at once, of this user or at all.
 
     Try again after `Retry-After` seconds, or send the file to S3 itself.
     """

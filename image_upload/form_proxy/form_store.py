@@ -22,7 +22,6 @@ from image_upload.errors import (
 )
 from image_upload.form_proxy.form import CLASS_FIELD, FILE_FIELD, FOLDER_FIELD, PURPOSE_FIELD, Incoming
 from image_upload.form_proxy.spool import SpoolBudgets, pieces, receive
-from image_upload.languages.wording import human_bytes
 from image_upload.limits import MULTIPART_URL_EXPIRES_S, S3_OBJECT_MAX_BYTES
 from image_upload.s3 import objects, transfer
 from image_upload.s3.errors import map_s3_errors
@@ -127,7 +126,7 @@ async def _store(
     most_bytes = destination.max_bytes if expected_bytes is None else expected_bytes
     await context.quotas.reserve(destination.key, most_bytes, datetime.now(UTC) + timedelta(seconds=_RESERVED_S))
     try:
-        async with aclosing(chunks), aclosing(_up_to(destination.max_bytes, chunks)) as stream, map_s3_errors():  # type: ignore[type-var]
+        async with aclosing(chunks), aclosing(checks.up_to(destination.max_bytes, chunks)) as stream, map_s3_errors():  # type: ignore[type-var]
             stored = await transfer.store(
                 context.bucket,
                 destination.upload_key,
@@ -230,17 +229,3 @@ def _folder(context: CompletionContext, named: str, content_type: str, filename:
             f"The folder {purpose.prefix} is public and takes no folders of yours inside it. Name it alone."
         )
     return folder
-
-
-async def _up_to(max_bytes: int, chunks: AsyncIterator[memoryview]) -> AsyncIterator[memoryview]:
-    """Yield the chunks. Raises `FileTooLarge` if they exceed the purpose's limit."""
-    received = 0
-    async for chunk in chunks:
-        received += len(chunk)
-        if received > max_bytes:
-            raise FileTooLarge(
-                "The file is larger than the {limit} that its purpose takes; it is not kept. Send a smaller one.",
-                facts={"limit": human_bytes(max_bytes)},
-                max_bytes=max_bytes,
-            )
-        yield chunk

@@ -6,6 +6,7 @@ and a number without one is our own choice. docs/limits.md is made of both: `mak
 A number that an operator may change is a setting (`settings`), one that belongs to a purpose is in `domain.purposes`.
 """
 
+from image_upload.limits.from_url import *
 from image_upload.limits.notify import *
 from image_upload.limits.requests import *
 from image_upload.limits.storage import *

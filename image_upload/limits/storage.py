@@ -192,6 +192,23 @@ BUFFER_MIN_BYTES: Final = 2 * UPLOAD_PART_BYTES
 HASH_PIECE_BYTES: Final = 8 * MIB
 """An object whose SHA-256 S3 does not know is read in pieces of this length."""
 
+# --- Jobs -----------------------------------------------------------------------------------------
+
+JOBS_KEPT_DAYS: Final = 7
+"""The bucket's rules delete a job's state after so many days.
+
+our own choice; a client asks while it waits
+"""
+JOB_WRITES_EVERY_S: Final = 3.0
+"""So often at most a job's progress is written. Each time is a request to S3."""
+JOB_BEATS_EVERY_S: Final = 30.0
+"""So often at least a running job is written, also without progress, so that it is known to live."""
+JOB_SILENT_S: Final = 150.0
+"""A running job that was not written for so long has failed, as `interrupted`: its process has ended. Five times as
+long as a job that lives is silent."""
+JOB_QUEUED_S: Final = 900.0
+"""The same for a job that has not begun."""
+
 # --- Moving in ------------------------------------------------------------------------------------
 
 IMPORT_IN_FLIGHT_BYTES: Final = 64 * MIB

@@ -179,6 +179,8 @@ def request_event(method: str, url: str, body: bytes | None, headers: dict[str, 
 def stand_in(settings: Settings) -> Settings:
     """Return the settings of the app under test: the function's own, without rate limits, quotas and a database.
 
+    It verifies what it stores by itself.
+
     Limits and quotas are off, because the test stores more at a time than a user may be allowed to. Without JWT_SECRET
     the test cannot sign a token that the function accepts. Then this app alone gets a random secret beside the
     provider's keys. It ends with the test, and no client can reach that app.
@@ -191,6 +193,8 @@ def stand_in(settings: Settings) -> Settings:
         "quota_bytes_total": None,
         "quota_files_total": None,
         "database_url": None,
+        # So that this version's decoders are tested, and before the function that verifies is there.
+        "verifier": "self",
     }
     if settings.auth.jwt_secret is None:
         changed["jwt_secret"] = SecretStr(secrets.token_hex(64))

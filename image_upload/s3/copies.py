@@ -16,23 +16,19 @@ from image_upload.s3.multipart import UploadPart
 from image_upload.s3.objects import StoredObject
 
 _ONCE = {"If-None-Match": "*"}
+# Neither metadata nor tags of the source. To copy those that a scanner has set would take two more rights.
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html#AmazonS3-CopyObject-request-header-TaggingDirective
+_NEW = {"x-amz-metadata-directive": "REPLACE", "x-amz-tagging-directive": "REPLACE"}
 
 
-async def copy(
-    bucket: Bucket, source: StoredObject, key: str, headers: Mapping[str, str], *, without_tags: bool = False
-) -> str:
+async def copy(bucket: Bucket, source: StoredObject, key: str, headers: Mapping[str, str]) -> str:
     """Copy exactly this object to a key without an object, with these headers (type, metadata) only; return the ETag.
-
-    `without_tags`: the object may have tags, which are left behind. Else S3 copies them, which needs the permissions
-    s3:GetObjectTagging and s3:PutObjectTagging. Some stores know no such header (R2).
 
     Raises `S3Failure`: 412 or 409 if the source was replaced or the key has an object, 404 if the source is missing.
     """
     if source.size_bytes > S3_PUT_MAX_BYTES:
         return await _copy_parts(bucket, source, key, headers)
-    every = {**headers, **_ONCE, **_source(bucket, source), "x-amz-metadata-directive": "REPLACE"}
-    if without_tags:
-        every["x-amz-tagging-directive"] = "REPLACE"
+    every = {**headers, **_ONCE, **_source(bucket, source), **_NEW}
     return await _copied(bucket, "CopyObject", key, every)
 
 

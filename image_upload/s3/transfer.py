@@ -100,12 +100,19 @@ def _done(part: Part, room: asyncio.Semaphore, _: "asyncio.Task[None]") -> None:
 
 
 async def store(
-    bucket: Bucket, key: str, source: Source, headers: Mapping[str, str], *, expected_bytes: int | None
+    bucket: Bucket,
+    key: str,
+    source: Source,
+    headers: Mapping[str, str],
+    *,
+    expected_bytes: int | None,
+    progress: Callable[[int], None] | None = None,
 ) -> StoredObject:
     """Store a source under a key that no other upload has, with these headers (type, metadata); return the object.
 
-    `expected_bytes` is an upper bound that decides the length of parts. Raises `S3Failure`, `NothingSent`,
-    `TooManyParts` and what the source raises; then nothing of it is left in S3, as far as S3 can be asked.
+    `expected_bytes` is an upper bound that decides the length of parts. `progress` as in `send_parts`. Raises
+    `S3Failure`, `NothingSent`, `TooManyParts` and what the source raises; then nothing of it is left in S3, as far as
+    S3 can be asked.
     """
     length = multipart.part_length(expected_bytes or 0, UPLOAD_PART_BYTES)
     if length > bucket.buffers.total_bytes:
@@ -118,7 +125,7 @@ async def store(
     try:
         if await parts.more():
             upload_id = await multipart.create(bucket, key, headers, with_sha256=True)
-            sent = await send_parts(bucket, key, upload_id, parts)
+            sent = await send_parts(bucket, key, upload_id, parts, progress=progress)
             await multipart.complete(bucket, key, upload_id, sent, {}, limit=time_limits.COMPLETE_OWN)
         else:
             await put(bucket, key, first.data, await digest_of(first.data), headers)

@@ -1,6 +1,6 @@
 """Read the environment variables into one frozen `Settings` value, and report all faults in one message.
 
-`load` is called once, by `upload.py`. Nothing else in the package reads the environment.
+`load` is called once, by an entry point. Nothing else in the package reads the environment.
 docs/settings.md describes each setting and is held to these modules by a test.
 """
 
@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from image_upload.settings import origins
 from image_upload.settings.auth import AuthSettings
 from image_upload.settings.database import DatabaseSettings
+from image_upload.settings.from_url import FromUrlSettings
 from image_upload.settings.notify import NotifySettings
 from image_upload.settings.proxy import ProxySettings
 from image_upload.settings.section import Section, Setting
@@ -41,6 +42,7 @@ class Settings(NamedTuple):
     uploads: UploadSettings
     verification: VerificationSettings
     database: DatabaseSettings
+    from_url: FromUrlSettings
     notify: NotifySettings
     service: ServiceSettings
 

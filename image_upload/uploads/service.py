@@ -1,7 +1,7 @@
 """The upload core: plan, begin, complete, abort. Protocols call it with values, and turn values into their answers."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from image_upload.auth import permissions
@@ -18,6 +18,7 @@ from image_upload.uploads.idempotency import IdempotencyKeys, Repeatable, alread
 from image_upload.uploads.multipart import Completed, MultipartUploads, Progress
 from image_upload.uploads.plans import BegunUpload, PartPage, Plan, Strategy, UploadSpec
 from image_upload.uploads.single_put import SinglePutPlanner
+from image_upload.uploads.storing import StoredUpload, store
 from image_upload.uploads.strategy import choose, part_length
 from image_upload.uploads.tickets import Ticket, TicketSigner
 from image_upload.uploads.validation import ValidatedUpload, validate
@@ -175,6 +176,20 @@ class UploadService:
     async def begin(self, spec: UploadSpec, part_bytes: int) -> BegunUpload:
         """Begin a multipart upload whose part URLs the client requests later. Raises what `plan` raises."""
         return await self._multipart.begin(await self._validated(spec, "multipart"), part_bytes)
+
+    async def store(
+        self,
+        spec: UploadSpec,
+        chunks: AsyncGenerator[memoryview, None],
+        *,
+        progress: Callable[[int], None] | None = None,
+    ) -> StoredUpload:
+        """Store a file whose bytes come through this process, and confirm it. `progress` is told of bytes in S3.
+
+        If this raises, nothing is left of it. Raises the problems of `validate`, `EmptyFile`, `FileTooLarge`,
+        `QuotaExceeded`, `UploadRejected`, those of S3, and what the chunks raise.
+        """
+        return await store(self._context, await self._validated(spec, "multipart"), chunks, progress=progress)
 
     def ticket(self, text: str, principal: Principal) -> Ticket:
         """Return the ticket of a text, if the principal may continue its upload.

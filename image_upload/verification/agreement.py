@@ -40,7 +40,7 @@ _SIGNED: Final = (
     *("image/jpeg", "image/png", "image/gif", "image/webp", "image/avif", "image/hei", "image/tiff", "image/bmp"),
     *(_DOCUMENTS + _ARCHIVES + _MARKUP),
 )
-# What a browser runs, if it is not told to save it.
+# XML that is more than a text.
 _ACTIVE: Final = frozenset({"text/html", "application/xhtml+xml", "image/svg+xml", "application/xml", "text/xml"})
 
 
@@ -49,11 +49,6 @@ class Agreement(NamedTuple):
 
     media_type: str
     fault: str | None = None
-
-
-def is_active(media_type: str) -> bool:
-    """Return whether a browser would run scripts in it. Serve it only as an attachment."""
-    return media_type in _ACTIVE
 
 
 def is_textual(media_type: str) -> bool:

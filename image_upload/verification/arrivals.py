@@ -182,7 +182,7 @@ class Arrivals:
             max_pixels=settings.image_max_pixels,
             max_frames=settings.image_max_frames,
             strip_location=settings.strip_location,
-            variants=purpose.variants,
+            variants=purpose.variants or (settings.variants if purpose.holds_pictures else ()),
         )
         return await inspect(_Source(self._bucket, arrival), wanted)
 
@@ -226,9 +226,7 @@ class Arrivals:
 
     async def _copy(self, key: str, arrival: StoredObject, headers: dict[str, str]) -> str:
         """Copy exactly what was looked at. Raises `S3Failure` 412 if the arrival was replaced since."""
-        # What a scanner has written on it, which only the arrival needs.
-        has_tags = self._scanner is not None and not self._scanner.answers_at_once
-        etag = await copies.copy(self._bucket, arrival, key, headers, without_tags=has_tags)
+        etag = await copies.copy(self._bucket, arrival, key, headers)
         if not self._bucket.copies_once:
             # Such stores ignore the condition on the source, too. What was copied in place of it does not stay.
             now = await objects.head(self._bucket, arrival.key)

@@ -46,7 +46,7 @@ _TURNS: Final = {
 _SAVED: Final[Mapping[str, Mapping[str, Any]]] = {
     "webp": {"format": "WEBP", "quality": 75, "method": 4},
     "avif": {"format": "AVIF", "quality": 65, "speed": 8, "max_threads": 1},
-    "whole": {"format": "WEBP", "quality": 85, "method": 4},
+    "whole": {"format": "WEBP", "quality": 85, "method": 2},
 }
 
 

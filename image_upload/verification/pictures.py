@@ -221,10 +221,11 @@ def _webp_chunks(window: Window) -> Iterator[tuple[bytes, Span]]:
     for _ in range(_SEGMENTS_MAX):
         if at + 8 > end:
             return
-        content = Span(at + 8, int.from_bytes(window.at(at + 4, 4), "little"))
+        head = window.at(at, 8)  # together, as each missing piece is a request
+        content = Span(at + 8, int.from_bytes(head[4:], "little"))
         if content.end > window.size:
             raise Unreadable
-        yield window.at(at, 4), content
+        yield head[:4], content
         at = content.end + (content.length & 1)
 
 

@@ -36,6 +36,7 @@ TAGS = {
     "Minting": "Presigned URLs for uploads, and multipart uploads from begin to end.",
     "Proxy": "Forms for clients that cannot reach S3 themselves.",
     "Reading and managing": "List, read, describe and delete stored files.",
+    "Jobs": "Work that takes longer than a request.",
     "Records": "Posts and file records in the database beside the objects. They need `DATABASE_URL`.",
     "Accounts": "Sign in at a provider, and the tokens of this service.",
     "Uppy": "The protocol of Uppy's Companion for `@uppy/aws-s3`.",

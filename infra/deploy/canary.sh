@@ -15,7 +15,7 @@ run_canary() { # percent minutes
     [ -n "$alarms" ] || fail "A canary needs alarms to be watched by; set Alarms=true, or deploy without --canary."
     rang=$(ringing)
     [ -z "$rang" ] || fail "An alarm rings already ($rang), so a canary would show nothing; look into it, or deploy without --canary."
-    trap 'weigh; rm -rf "$work"' EXIT # whatever ends this, also Ctrl-C, leaves all requests with the old version
+    trap 'weigh; clean_up' EXIT # whatever ends this, also Ctrl-C, leaves all requests with the old version
     weigh "\"$version\": $(awk -v percent="$1" 'BEGIN { print percent / 100 }')"
     say "  $1 % of the requests meet version $version for $2 min"
     until=$((SECONDS + 60 * $2))
@@ -29,5 +29,5 @@ run_canary() { # percent minutes
     # All of it at once. The stack, which knows no weights, is told afterwards.
     aws lambda update-alias --function-name "$name" --name live --function-version "$version" \
         --routing-config '{"AdditionalVersionWeights": {}}' >/dev/null
-    trap 'rm -rf "$work"' EXIT
+    trap clean_up EXIT
 }

@@ -5,7 +5,7 @@ check_purposes() { # the template and the values in the image are made of purpos
     grep -q "\"$(hash <purposes.toml)" image_upload/domain/shipped_purposes.py ||
         fail "purposes.toml was edited, and the template is older; run 'make generate', then this again."
 }
-write_template() { # -> $work/template.yaml; CloudFormation takes 51,200 bytes, comments included
+write_template() { # -> $work/template.yaml, without comments
     grep -v '^ *#' "$template" >"$work/new.yaml"
     if [ -n "$fresh$forget_folders" ]; then
         cat "$work/new.yaml" >"$work/template.yaml"

@@ -37,9 +37,12 @@ build_and_push() {
     digest=$(digest_of "$tag")
     [ -n "$digest" ] || fail "The registry does not know the image that was just pushed; run this again."
 }
+image_of() { # version -> its image, by digest
+    aws lambda get-function --function-name "$name" --qualifier "$1" --query Code.ImageUri --output text
+}
 keep_image() { # tag version: names the image of a version, so that ecr-lifecycle.json keeps it
     local image manifest
-    image=$(aws lambda get-function --function-name "$name" --qualifier "$2" --query Code.ImageUri --output text)
+    image=$(image_of "$2")
     manifest=$(aws ecr batch-get-image --repository-name "$name" --image-ids "imageDigest=${image#*@}" \
         --query 'images[0].imageManifest' --output text)
     aws ecr put-image --repository-name "$name" --image-tag "$1" --image-digest "${image#*@}" --image-manifest "$manifest" \

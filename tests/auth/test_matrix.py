@@ -3,6 +3,7 @@
 A new route needs a request here, which the owner of what it names could send, and a row there.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,11 @@ from pydantic import SecretStr
 
 from image_upload.app import create_app
 from image_upload.database.migration import migrate
+from image_upload.jobs.job import Job
+from image_upload.jobs.store import JobStore
+from image_upload.s3.bucket import Bucket
 from image_upload.settings import Settings, load
+from image_upload.settings.storage import StorageSettings
 from image_upload.web.routing import every_route
 from local.embedded_s3 import EmbeddedS3
 from local.ports import claim_port
@@ -33,8 +38,9 @@ _SPEC = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 5}
 class World:
     """The service, and what the owner has there. Whatever is asked for is made anew: a request may use it up."""
 
-    def __init__(self, url: str, web: httpx.Client) -> None:
+    def __init__(self, url: str, web: httpx.Client, storage: StorageSettings) -> None:
         self.url = url
+        self._storage = storage
         self.web = web
         self._tickets: list[str] = []
 
@@ -84,6 +90,13 @@ class World:
         return {"parts": [{"PartNumber": 1, "ETag": '"827ccb0eea8a706c4c34a16891f84e7b"'}]}
 
     @property
+    def job(self) -> str:
+        """A job of the owner."""
+        job = Job.new("test", "owner")
+        asyncio.run(_created(self._storage, job))
+        return job.id
+
+    @property
     def post(self) -> int:
         """A post whose image was sent."""
         made = self._made("/posts", json=_SPEC)
@@ -96,6 +109,14 @@ class World:
         made = self._made("/files/upload-url", params={"filename": "a.txt"})
         self._sent(made["presigned_url"], made["headers"])
         return int(made["file_id"])
+
+
+async def _created(storage: StorageSettings, job: Job) -> None:
+    bucket = Bucket(storage)
+    try:
+        assert await JobStore(bucket).create(job) is not None
+    finally:
+        await bucket.aclose()
 
 
 class Asked(NamedTuple):
@@ -126,6 +147,10 @@ REQUESTS: dict[str, Callable[[World], Asked]] = {
     "GET /purposes": lambda _: Asked("/purposes"),
     "POST /uploads": lambda _: Asked("/uploads", {"json": _SPEC}),
     "POST /uploads/batch": lambda _: Asked("/uploads/batch", {"json": {"uploads": [_SPEC]}}),
+    # The job fails: the address is not public.
+    "POST /uploads/from-url": lambda _: Asked(
+        "/uploads/from-url", {"json": {"url": "https://localhost/a.jpg", "wait": 0}}
+    ),
     "GET /uploads/{ticket}": lambda world: Asked(f"/uploads/{world.ticket}"),
     "GET /uploads/{ticket}/parts": lambda world: Asked(f"/uploads/{world.ticket}/parts"),
     "POST /uploads/{ticket}/parts": lambda world: Asked(
@@ -150,6 +175,7 @@ REQUESTS: dict[str, Callable[[World], Asked]] = {
     "GET /api/v1/s3/file/{key}/metadata": lambda world: Asked(f"/api/v1/s3/file/{world.key}/metadata"),
     "GET /api/v1/s3/file/{key}/exists": lambda world: Asked(f"/api/v1/s3/file/{world.key}/exists"),
     "DELETE /api/v1/s3/file/{key}": lambda world: Asked(f"/api/v1/s3/file/{world.key}"),
+    "GET /jobs/{job_id}": lambda world: Asked(f"/jobs/{world.job}"),
     "POST /posts": lambda _: Asked("/posts", {"json": _SPEC}),
     "GET /posts/{post_id}": lambda world: Asked(f"/posts/{world.post}"),
     "POST /posts/{post_id}/complete": lambda world: Asked(f"/posts/{world.post}/complete"),
@@ -217,9 +243,9 @@ def app(settings: Settings) -> FastAPI:
 
 
 @pytest.fixture(scope="module")
-def world(app: FastAPI, web: httpx.Client) -> Iterator[World]:
+def world(app: FastAPI, settings: Settings, web: httpx.Client) -> Iterator[World]:
     with running(app, claim_port("127.0.0.1", 0, "PORT")) as url:
-        world = World(url, web)
+        world = World(url, web, settings.storage)
         yield world
         world.tidy()
 

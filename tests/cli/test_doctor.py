@@ -531,9 +531,10 @@ def test_new_objects_that_are_told_to_no_one(
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
         settings = in_production(s3, url).replaced(s3_endpoint_url=None)
         assert "events" not in {finding.check for finding in rules.checks(settings, None)}, "there is no database"
-        with_database = settings.replaced(database_url=SecretStr("postgresql://h/d"))
-        (found,) = (finding for finding in rules.checks(with_database, None) if finding.check == "events")
-    assert (found.state, said in f"{found.seen} {found.remedy}") == (state, True)
+        for waiting in ({"database_url": SecretStr("postgresql://h/d")}, {"verifier": "function"}):
+            needing = settings.replaced(**waiting)
+            (found,) = (finding for finding in rules.checks(needing, None) if finding.check == "events")
+            assert (found.state, said in f"{found.seen} {found.remedy}") == (state, True)
 
 
 def test_a_store_of_ones_own_that_tells_no_one_of_new_objects_is_no_fault(doctor: Doctor, tmp_path: Path) -> None:

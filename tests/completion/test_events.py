@@ -45,10 +45,10 @@ def notification(*keys: str, bucket: str = BUCKET, name: str = "ObjectCreated:Pu
     return {"Records": [of(key) for key in keys]}
 
 
-def created(key: str) -> dict[str, Any]:
+def created(key: str, bucket: str = BUCKET) -> dict[str, Any]:
     """What EventBridge sends: the key as it is."""
     event = sample("s3-object-created.json")
-    return event | {"detail": event["detail"] | {"object": {"key": key}, "bucket": {"name": BUCKET}}}
+    return event | {"detail": event["detail"] | {"object": {"key": key}, "bucket": {"name": bucket}}}
 
 
 def received(

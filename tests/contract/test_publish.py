@@ -135,6 +135,16 @@ def test_a_second_put_of_the_url_changes_nothing_that_is_published(
     assert is_settled(store, put.key)
 
 
+def test_a_scanners_tags_stay_with_the_arrival(store: Store, publishing: str, web: httpx.Client) -> None:
+    """To copy them takes two rights more, without which AWS refuses the whole copy."""
+    put = mint_put(web, publishing, size=len(PHOTO))
+    assert put.send(web, PHOTO).status_code == 200
+    tags = {"TagSet": [{"Key": "GuardDutyMalwareScanStatus", "Value": "NO_THREATS_FOUND"}]}
+    store.s3.put_object_tagging(Bucket=store.bucket, Key=f"incoming/{put.key}", Tagging=tags)
+    assert web.post(f"{publishing}/images/{put.key}/complete").status_code == 200
+    assert store.s3.get_object_tagging(Bucket=store.bucket, Key=put.key)["TagSet"] == []
+
+
 def test_parts_arrive_and_are_published_by_their_completion(store: Store, publishing: str, web: httpx.Client) -> None:
     photo = PHOTO + bytes(6 * MIB)
     plan = minted(web, f"{publishing}/uploads", json=spec(size=len(photo), accepts=["multipart"]))

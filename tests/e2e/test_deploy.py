@@ -28,6 +28,7 @@ pytestmark = pytest.mark.needs("namespaces", "image")
 
 NAME = "image-upload-service"
 ORIGIN = "https://app.example.com"
+SCRIPT = b"<script>alert('uploaded')</script>"
 PICTURE = (ROOT / "examples/photo.jpg").read_bytes()
 
 
@@ -63,7 +64,7 @@ def output(aws: World, key: str) -> str:
 
 
 def functions(aws: World) -> list[str]:
-    return [each["FunctionName"] for each in cloud(aws, "lambda").list_functions()["Functions"]]
+    return sorted(each["FunctionName"] for each in cloud(aws, "lambda").list_functions()["Functions"])
 
 
 def objects(aws: World) -> list[dict[str, Any]]:
@@ -208,9 +209,45 @@ def test_the_bucket_is_closed_and_has_its_rules(aws: World) -> None:
 
 def test_curl_stores_a_picture_through_the_function_url(aws: World) -> None:
     assert "stored: 200" in shell(aws, UPLOAD)
+    # By the other function, whose first environment has to start.
+    within(120, lambda: any(each["Key"].startswith("uploads/") for each in objects(aws)))
     newest = max(objects(aws), key=lambda each: each["LastModified"])
     stored = cloud(aws, "s3").get_object(Bucket=output(aws, "BucketName"), Key=newest["Key"])["Body"].read()
     assert stored == PICTURE
+
+
+def test_the_second_function_publishes_a_picture_and_rejects_a_script_that_calls_itself_one(
+    aws: World, web: httpx.Client
+) -> None:
+    url, bucket = output(aws, "FunctionUrl"), output(aws, "BucketName")
+    token = jwt.encode({"sub": "user-1", "exp": int(time.time()) + 600}, secret(aws, "JWT_SECRET"), algorithm="HS256")
+    known = {"Authorization": f"Bearer {token}"}
+    assert live(aws)["Environment"]["Variables"]["VERIFIER"] == "function"
+
+    def put(filename: str, content_type: str, content: bytes) -> str:
+        spec = {"filename": filename, "contentType": content_type, "size": len(content)}
+        plan = web.post(f"{url}uploads", json=spec, headers=known).json()
+        assert web.put(plan["presignedUrl"], content=content, headers=plan["headers"]).status_code == 200
+        key: str = plan["objectKey"]
+        return key
+
+    def verified(key: str) -> httpx.Response:
+        """What a client that waits is told, once it is not `checking` any more."""
+        deadline = time.monotonic() + 120
+        while (answer := web.post(f"{url}images/{key}/complete?wait=20", headers=known)).status_code == 202:
+            assert time.monotonic() < deadline, answer.text
+        return answer
+
+    good, bad = put("photo.jpg", "image/jpeg", PICTURE), put("photo.png", "image/png", SCRIPT)
+    stored = verified(good)
+    assert (stored.status_code, stored.json()["state"]) == (200, "stored"), stored.text
+    assert cloud(aws, "s3").get_object(Bucket=bucket, Key=good)["Body"].read() == PICTURE
+    refused = verified(bad)
+    assert (refused.status_code, refused.json()["fault"]) == (409, "disguised"), refused.text
+    keys = [each["Key"] for each in objects(aws)]
+    assert bad not in keys
+    assert f"rejected/{bad}" in keys
+    assert not [key for key in keys if key.startswith("incoming/")]
 
 
 def test_the_function_url_alone_answers_cors(aws: World, web: httpx.Client) -> None:
@@ -345,7 +382,7 @@ def test_a_first_version_that_does_not_work_has_no_url_and_a_mended_one_has(aws:
     shell(aws, "./deploy.sh --yes --name second --destroy --delete-bucket")
     s3.delete_object(Bucket=provider, Key="jwks.json")
     s3.delete_bucket(Bucket=provider)
-    assert functions(aws) == [NAME]
+    assert functions(aws) == [NAME, f"{NAME}-verifier"]
 
 
 def deployed_folders(aws: World) -> tuple[set[str], dict[str, int]]:

@@ -1,6 +1,8 @@
-"""MiniStack whose warm containers belong to one version of a function each. It is run by MiniStack's own Python.
+"""MiniStack whose warm containers belong to one version of a function each, and whose queues have a limit.
 
-MiniStack keeps them by the image alone, so a version would answer with the settings of another one of the same image.
+MiniStack keeps containers by the image alone, so a version would answer with the settings of another one of the same
+image. And it compares the limit of an event source with a number, which is text where a parameter of a stack says it.
+This is run by MiniStack's own Python.
 """
 
 import runpy
@@ -15,5 +17,14 @@ def by_version(name: str, config: dict[str, Any]) -> str:
     return f"{by_image(name, config)}:{config.get('Version')}"
 
 
+def in_numbers(source: dict[str, Any], *rest: Any) -> int:
+    scaling = source.get("ScalingConfig") or {}
+    counted = {name: int(each) for name, each in scaling.items()}
+    limit: int = at_once(source | {"ScalingConfig": counted}, *rest)
+    return limit
+
+
+at_once = lambda_svc._sqs_esm_concurrency
 lambda_svc._warm_pool_key = by_version
+lambda_svc._sqs_esm_concurrency = in_numbers
 runpy.run_module("ministack", run_name="__main__")

@@ -3,9 +3,11 @@
 It is installed on first use beside the strict S3 servers, in a virtual environment of its own.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.contract import servers
 
@@ -40,3 +42,11 @@ def ministack(*, enforces: bool = False) -> Iterator[str]:
         with servers._running(command, environ, scratch / "ministack.log") as process:
             servers._await(lambda: b"cloudformation" in servers._get(port, "/_ministack/health"), [process], scratch)
             yield f"http://127.0.0.1:{port}"
+
+
+def template_url(s3: Any, text: str) -> dict[str, str]:
+    """Store a template, as deploy.sh does; what CloudFormation is told of it. A call takes only 51,200 bytes."""
+    bucket, key = "templates", f"{hashlib.sha256(text.encode()).hexdigest()}.template"
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_object(Bucket=bucket, Key=key, Body=text.encode())
+    return {"TemplateURL": f"{s3.meta.endpoint_url}/{bucket}/{key}"}

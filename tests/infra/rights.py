@@ -54,7 +54,11 @@ _OF_THE_CLI: Final = {
         "cloudformation:DescribeStacks",
         "cloudformation:ExecuteChangeSet",
         "cloudformation:GetTemplateSummary",
+        # With --s3-bucket it stores the template, which CloudFormation reads with the rights of the caller.
+        "s3:GetObject",
+        "s3:PutObject",
     },
+    "s3 rb": {"s3:DeleteBucket", "s3:DeleteObject", "s3:ListBucket"},
 }
 # Operations whose action has another name: https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
 # and https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html

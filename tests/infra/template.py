@@ -13,6 +13,9 @@ import yaml
 PATH = Path(__file__).parents[2] / "infra/template.yaml"
 IMAGE = f"123456789012.dkr.ecr.eu-north-1.amazonaws.com/upload@sha256:{'a' * 64}"
 REQUIRED = {"ImageUri": IMAGE, "LiveVersion": "1"}
+# What deploy.sh adds: files are verified, by the image of the live version.
+LIVE_IMAGE = IMAGE.replace("a" * 64, "b" * 64)
+VERIFIED = {"Verify": "publish", "VerifierImageUri": LIVE_IMAGE}
 PSEUDO = {
     "AWS::Partition": "aws",
     "AWS::Region": "eu-north-1",

@@ -18,8 +18,8 @@ from generate import purposes, template
 from image_upload.bucket_config import rules
 from image_upload.domain import shipped_purposes
 from local.embedded_s3 import EmbeddedS3
-from tests.infra.ministack import REGION, ministack
-from tests.infra.template import IMAGE, PATH, TEMPLATE, Stack, parse
+from tests.infra.ministack import REGION, ministack, template_url
+from tests.infra.template import IMAGE, LIVE_IMAGE, PATH, TEMPLATE, VERIFIED, Stack, parse
 from tests.test_purposes import OWN
 
 needs_ministack = pytest.mark.needs("ministack")
@@ -37,10 +37,10 @@ EVERYTHING = {
 
 
 class Cloud(NamedTuple):
-    """An AWS and the template that it can deploy."""
+    """An AWS and the template that it can deploy, as CloudFormation is told of it."""
 
     client: Callable[[str], Any]
-    template: str
+    template: dict[str, str]
 
     def parameters(self, **given: str) -> list[dict[str, str]]:
         every = {"ImageUri": IMAGE} | given
@@ -49,7 +49,7 @@ class Cloud(NamedTuple):
     def create(self, stack: str, **given: str) -> dict[str, str]:
         """Deploy a new stack and its first version, as deploy.sh does; its outputs."""
         formation = self.client("cloudformation")
-        formation.create_stack(StackName=stack, TemplateBody=self.template, **self.asked(**given))
+        formation.create_stack(StackName=stack, **self.template, **self.asked(**given))
         outputs = self.outputs(stack, "CREATE_COMPLETE")
         assert "FunctionUrl" not in outputs
         version = self.client("lambda").publish_version(FunctionName=outputs["FunctionName"])["Version"]
@@ -58,7 +58,7 @@ class Cloud(NamedTuple):
     def update(self, stack: str, version: str = "1", **given: str) -> dict[str, str]:
         """Deploy again, with this version live; the outputs."""
         formation = self.client("cloudformation")
-        formation.update_stack(StackName=stack, TemplateBody=self.template, **self.asked(**given, LiveVersion=version))
+        formation.update_stack(StackName=stack, **self.template, **self.asked(**given, LiveVersion=version))
         return self.outputs(stack, "UPDATE_COMPLETE")
 
     def asked(self, **given: str) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def cloud() -> Iterator[Cloud]:
                 aws_secret_access_key="test",
             )
 
-        yield Cloud(client, without(set(), set()))
+        yield Cloud(client, template_url(client("s3"), json.dumps(TEMPLATE)))
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +192,31 @@ def test_the_role_has_the_statements_of_the_rules(cloud: Cloud, outputs: dict[st
 
 
 @needs_ministack
+def test_the_function_that_verifies_is_made_with_its_queue_and_the_queue_of_tasks(cloud: Cloud) -> None:
+    outputs = cloud.create("verified", **VERIFIED, TaskQueue="true")
+    functions, sqs = cloud.client("lambda"), cloud.client("sqs")
+    verifier = functions.get_function(FunctionName="verified-verifier")
+    assert verifier["Code"]["ImageUri"] == LIVE_IMAGE
+    configuration = verifier["Configuration"]
+    assert configuration["ImageConfigResponse"]["ImageConfig"]["Command"] == ["image_upload.verifying_function.handler"]
+    variables = configuration["Environment"]["Variables"]
+    assert (variables["VERIFY"], variables["VERIFIER"]) == ("publish", "self")
+    assert "SECRETS_FROM" not in variables
+    function = functions.get_function(FunctionName="verified")["Configuration"]
+    assert function["Environment"]["Variables"]["QUEUE_URL"] == outputs["TaskQueueUrl"]
+    assert function["Role"] != configuration["Role"]
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        functions.get_function_url_config(FunctionName="verified-verifier")
+
+    queue = sqs.get_queue_url(QueueName="verified-verifications")["QueueUrl"]
+    found = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+    (mapping,) = functions.list_event_source_mappings(FunctionName="verified-verifier")["EventSourceMappings"]
+    assert (mapping["EventSourceArn"], int(mapping["ScalingConfig"]["MaximumConcurrency"])) == (found["QueueArn"], 5)
+    targets = cloud.client("events").list_rule_names_by_target(TargetArn=configuration["FunctionArn"])["RuleNames"]
+    assert [each.partition("-SweepRule")[0] for each in targets] == ["verified"]
+
+
+@needs_ministack
 def test_alarms_and_the_cdn_are_made(cloud: Cloud, outputs: dict[str, str]) -> None:
     alarms = cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]
     mine = [each for each in alarms if each["AlarmName"].startswith("upload-")]
@@ -257,7 +282,7 @@ def test_a_teams_own_purposes_decide_life_times_rights_and_cdn(
     monkeypatch.setattr(purposes, "FILE", tmp_path / "purposes.toml")
     purposes.FILE.write_text(OWN, encoding="utf-8")
     text = template.generated(PATH.read_text(encoding="utf-8"))
-    own, every = cloud._replace(template=text), purposes.declared().every()
+    own, every = cloud._replace(template=template_url(cloud.client("s3"), text)), purposes.declared().every()
     outputs = own.create("own", **EVERYTHING)
     bucket = {"Bucket": outputs["BucketName"]}
     s3, iam = cloud.client("s3"), cloud.client("iam")
@@ -294,7 +319,8 @@ def test_moto_makes_the_function_and_its_role_too(s3: EmbeddedS3) -> None:
             aws_secret_access_key="secret",
         )
 
-    moto = Cloud(client, without({"Live", "Url", "UrlPermission", "InvokePermission"}, {"FunctionUrl"}))
+    left_out = without({"Live", "Url", "UrlPermission", "InvokePermission"}, {"FunctionUrl"})
+    moto = Cloud(client, {"TemplateBody": left_out})
     outputs = moto.create("upload")
     function = client("lambda").get_function(FunctionName=outputs["FunctionName"])["Configuration"]
     assert function["Environment"]["Variables"]["S3_BUCKET_NAME"] == outputs["BucketName"]

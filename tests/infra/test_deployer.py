@@ -10,7 +10,7 @@ import pytest
 from infra import scan_gate
 from tests.generate.test_template import lint
 from tests.infra.rights import ONLY_FOR, allows, exists, has_resources, of_handlers, of_resource, of_script
-from tests.infra.template import PSEUDO, TEMPLATE, Stack, parse
+from tests.infra.template import PSEUDO, TEMPLATE, VERIFIED, Stack, parse
 from tests.test_docs import code_in, table
 
 ROOT: Final = Path(__file__).parents[2]
@@ -73,11 +73,13 @@ _ARNS: Final = {
     "cloudwatch": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}-{logical}-1A2B3C4D5E6F",
     "ecr": "arn:aws:ecr:{region}:{account}:repository/{name}",
     "events": "arn:aws:events:{region}:{account}:rule/{name}-{logical}-1A2B3C4D5E6F",
-    "iam": "arn:aws:iam::{account}:role/{name}-Role-1A2B3C4D5E6F",
-    "lambda": "arn:aws:lambda:{region}:{account}:function:{name}",
-    "logs": "arn:aws:logs:{region}:{account}:log-group:/aws/lambda/{name}",
+    "guardduty": "arn:aws:guardduty:{region}:{account}:malware-protection-plan/0b1c",
+    "iam": "arn:aws:iam::{account}:role/{name}-{role}-1A2B3C4D5E6F",
+    "lambda": "arn:aws:lambda:{region}:{account}:function:{name}{which}",
+    "logs": "arn:aws:logs:{region}:{account}:log-group:/aws/lambda/{name}{which}",
     "s3": "arn:aws:s3:::{name}-bucket-1a2b3c4d5e6f",
     "s3 objects": "arn:aws:s3:::{name}-bucket-1a2b3c4d5e6f/uploads/a.jpg",
+    "s3 templates": "arn:aws:s3:::{name}-template-1a2b3c4d5e6f",
     "sns": "arn:aws:sns:{region}:{account}:{name}-{logical}-1A2B3C4D5E6F",
     "sqs": "arn:aws:sqs:{region}:{account}:{name}-{logical}-1A2B3C4D5E6F",
     "ssm": "arn:aws:ssm:{region}:{account}:parameter/{name}/JWT_SECRET",
@@ -91,16 +93,27 @@ def arn_of(action: str, name: str, kind: str = "", logical: str = "") -> str:
     service = action.partition(":")[0]
     if action in ("s3:DeleteObject", "s3:DeleteObjectVersion"):
         service = "s3 objects"
+    if action in ("s3:GetObject", "s3:PutObject"):
+        return f"{_ARNS['s3 templates'].format(name=name)}/0b1c.template"
     own = kind if kind.lower().startswith(f"aws::{service}::") and kind in _ARNS else service
     places = {"region": PSEUDO["AWS::Region"], "account": PSEUDO["AWS::AccountId"]}
-    return _ARNS[own].format(**places, name=name, logical=logical or "Some")
+    which = "-verifier" if logical.startswith(("Verifier", "VerificationSource")) else ""
+    role = logical if kind == "AWS::IAM::Role" else _ROLES.get(logical, "Role")
+    return _ARNS[own].format(**places, name=name, logical=logical or "Some", which=which, role=role)
 
 
-def context(name: str) -> dict[str, str]:
+# Logical name of what is handed a role → that of the role.
+_ROLES: Final = {"Verifier": "VerifierRole", "MalwarePlan": "MalwareRole"}
+
+
+def context(name: str, kind: str = "", logical: str = "") -> dict[str, str]:
     """What IAM knows of a call that deploys the stack of this name."""
+    function = "AWS::Lambda::Function" if kind == "AWS::Lambda::EventSourceMapping" and logical[0] == "V" else ""
+    guardduty = "malware-protection-plan.guardduty.amazonaws.com"
     return {
-        "lambda:FunctionArn": arn_of("lambda:GetAlias", name, "AWS::Lambda::Alias"),
-        "iam:PassedToService": "lambda.amazonaws.com",
+        "lambda:FunctionArn": arn_of("lambda:GetAlias", name, function or "AWS::Lambda::Alias", logical),
+        "iam:PassedToService": guardduty if logical == "MalwarePlan" else "lambda.amazonaws.com",
+        "aws:RequestTag/image-upload": name,
         "aws:ResourceTag/image-upload": name,
     }
 
@@ -119,7 +132,7 @@ def test_whatever_the_stack_and_the_script_need_is_allowed_on_their_own_resource
     refused = [
         (action, resource)
         for action, kind, logical in needs()
-        if not allows(statements, action, resource := arn_of(action, NAME, kind, logical), context(NAME))
+        if not allows(statements, action, resource := arn_of(action, NAME, kind, logical), context(NAME, kind, logical))
     ]
     assert refused == []
 
@@ -128,13 +141,23 @@ def test_nothing_is_allowed_that_neither_the_stack_nor_the_script_needs() -> Non
     assert actions(deployer()) - {action for action, _, _ in needs()} == set()
 
 
+def test_the_template_has_a_bucket_of_its_own_and_no_file_of_a_user_can_be_read() -> None:
+    statements = policy("Delivery", "Resources")
+    bucket = _ARNS["s3 templates"].format(name=NAME)
+    for action in of_script("aws s3 rb") | {"s3:CreateBucket"}:
+        resource = f"{bucket}/0b1c.template" if action.endswith("Object") else bucket
+        assert allows(statements, action, resource, {}), action
+    for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
+        assert not allows(statements, action, arn_of("s3:DeleteObject", NAME), {}), action
+
+
 def test_the_resources_of_another_stack_are_out_of_reach() -> None:
     """Where IAM can tell them apart: CloudFront's have random names and few tags, an alarm's state is open to read."""
     statements = deployer()
     allowed = {
         (action, resource)
         for action, kind, logical in needs()
-        if allows(statements, action, resource := arn_of(action, OTHER, kind, logical), context(OTHER))
+        if allows(statements, action, resource := arn_of(action, OTHER, kind, logical), context(OTHER, kind, logical))
     }
     assert {action for action, resource in allowed if resource != "*" and action.partition(":")[0] != "cloudfront"} == {
         "billing:GetBillingViewData",
@@ -157,7 +180,7 @@ def test_what_is_allowed_on_everything_reads_or_names_no_resource() -> None:
 
 
 @pytest.mark.parametrize("service", ["ec2.amazonaws.com", "ecs-tasks.amazonaws.com", "cloudformation.amazonaws.com"])
-def test_the_role_is_handed_to_lambda_alone(service: str) -> None:
+def test_the_functions_role_is_handed_to_lambda_alone(service: str) -> None:
     role = arn_of("iam:PassRole", NAME)
     assert allows(deployer(), "iam:PassRole", role, context(NAME))
     assert not allows(deployer(), "iam:PassRole", role, context(NAME) | {"iam:PassedToService": service})
@@ -182,26 +205,37 @@ def test_with_a_boundary_no_role_is_made_or_changed_without_it() -> None:
     assert not allows(statements, "iam:CreatePolicyVersion", own, bounded)
 
 
-def test_the_functions_role_has_the_boundary_that_is_asked_for_and_else_none() -> None:
-    named = Stack(PermissionsBoundary=f"{NAME}-boundary").resources["Role"]["Properties"]["PermissionsBoundary"]
+def test_each_role_has_the_boundary_that_is_asked_for_and_else_none() -> None:
     made = Stack(DEPLOYER, Name=NAME)
     assert made.outputs["PermissionsBoundary"] == f"{NAME}-boundary"
-    assert named == f"arn:aws:iam::{PSEUDO['AWS::AccountId']}:policy/{made.outputs['PermissionsBoundary']}"
     assert made.resources["FunctionBoundary"]["Properties"]["ManagedPolicyName"] == f"{NAME}-boundary"
-    assert "PermissionsBoundary" not in Stack().resources["Role"]["Properties"]
+    verified = {**VERIFIED, "MalwareScanner": "guardduty"}
+    for name, role in Stack(**verified, PermissionsBoundary=f"{NAME}-boundary").of_type("AWS::IAM::Role").items():
+        own = f"arn:aws:iam::{PSEUDO['AWS::AccountId']}:policy/{made.outputs['PermissionsBoundary']}"
+        assert role["PermissionsBoundary"] == own, name
+        assert "PermissionsBoundary" not in Stack(**verified).resources[name]["Properties"]
 
 
-def test_the_boundary_allows_what_the_functions_role_allows() -> None:
+def test_the_boundary_allows_what_the_roles_of_the_stack_allow() -> None:
     account = f"eu-north-1:{PSEUDO['AWS::AccountId']}"
     everything = {
         "KmsKeyArn": f"arn:aws:kms:{account}:key/1",
         "DatabaseArn": f"arn:aws:rds-db:{account}:dbuser:db-1/app",
         "SubnetIds": "subnet-1",
         "SecurityGroupIds": "sg-1",
+        "Database": "true",
+        "TaskQueue": "true",
+        "EventBus": "files",
+        **VERIFIED,
+        "MalwareScanner": "guardduty",
     }
     for bucket, boundary in (({}, {}), ({"ExistingBucketName": "mine"},) * 2):
-        role = Stack(**everything, **bucket).resources["Role"]["Properties"]["Policies"][0]
-        given = [each for each in role["PolicyDocument"]["Statement"] if each["Effect"] == "Allow"]
+        roles = Stack(**everything, **bucket).of_type("AWS::IAM::Role")
+        assert list(roles) == ["Role", "VerifierRole", "MalwareRole"]
+        every = [
+            statement for role in roles.values() for statement in role["Policies"][0]["PolicyDocument"]["Statement"]
+        ]
+        given = [each for each in every if each["Effect"] == "Allow"]
         bound = policy("FunctionBoundary", **boundary)
         assert actions(given) - actions(bound) == set()
         wanted = {

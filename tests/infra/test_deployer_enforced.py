@@ -13,8 +13,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.infra.ministack import REGION, ministack
-from tests.infra.template import IMAGE, TEMPLATE
+from tests.infra.ministack import REGION, ministack, template_url
+from tests.infra.template import IMAGE, TEMPLATE, VERIFIED
 
 pytestmark = pytest.mark.needs("ministack")
 
@@ -43,13 +43,13 @@ def finished(formation: Any, stack: str) -> dict[str, Any]:
         time.sleep(0.05)
 
 
-def deploy(formation: Any, stack: str, template: str, parameters: dict[str, str]) -> dict[str, str]:
+def deploy(formation: Any, stack: str, template: dict[str, str], parameters: dict[str, str]) -> dict[str, str]:
     """Deploy a new stack as deploy.sh does, by a change set; its outputs."""
     formation.create_change_set(
         StackName=stack,
         ChangeSetName="deploy",
         ChangeSetType="CREATE",
-        TemplateBody=template,
+        **template,
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
         Capabilities=["CAPABILITY_NAMED_IAM"],
         Tags=[{"Key": "project", "Value": stack}],
@@ -75,8 +75,8 @@ def cloud() -> Iterator[Cloud]:
         rights = (ROOT / "infra/deployer.yaml").read_text(encoding="utf-8")
         # It does not know the key iam:PermissionsBoundary.
         given = {"Name": OWN, "MayEmptyBucket": "true"}
-        outputs = deploy(client("cloudformation"), "rights", rights, given)
-        deploy(client("cloudformation"), OTHER, STACK, {"ImageUri": IMAGE})
+        outputs = deploy(client("cloudformation"), "rights", {"TemplateBody": rights}, given)
+        deploy(client("cloudformation"), OTHER, template_url(client("s3"), STACK), VERIFIED | {"ImageUri": IMAGE})
 
         iam = client("iam")
         iam.create_user(UserName="deployer")
@@ -149,6 +149,12 @@ def test_what_a_deployment_does_not_need_is_refused(
 
 def test_the_own_stack_is_deployed_looked_after_and_deleted(cloud: Cloud) -> None:
     assert cloud.deployer("sts").get_caller_identity()["Arn"].endswith("user/deployer")
-    outputs = deploy(cloud.deployer("cloudformation"), OWN, STACK, {"ImageUri": IMAGE})
+    s3 = cloud.deployer("s3")
+    s3.create_bucket(Bucket="upload-template-0b1c", CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_object(Bucket="upload-template-0b1c", Key="1.template", Body=STACK.encode())
+    template = {"TemplateURL": f"{s3.meta.endpoint_url}/upload-template-0b1c/1.template"}
+    outputs = deploy(cloud.deployer("cloudformation"), OWN, template, VERIFIED | {"ImageUri": IMAGE})
+    s3.delete_object(Bucket="upload-template-0b1c", Key="1.template")
+    s3.delete_bucket(Bucket="upload-template-0b1c")
     assert outputs["FunctionName"] == OWN
     assert [call.__name__ for call, arguments in calls(cloud, OWN) if refused(call, **arguments)] == []

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from image_upload.limits import ARRIVAL_MAX_CHARS
-from infra import events
+from infra import queues
 from tests.infra.template import TEMPLATE, Stack
 from tests.infra.test_template import listed, statements_of
 
@@ -39,6 +39,12 @@ def test_they_come_with_a_database_and_reach_the_version_that_is_live(stack: Sta
     assert properties(stack, "SweepAttempts")["Qualifier"] == live["Name"]
 
 
+@pytest.mark.parametrize("given", [{"WebhookUrl": "https://app.example/hook"}, {"EventBus": "files"}])
+def test_events_come_without_a_database_where_the_application_is_told_of_arrivals(given: dict[str, str]) -> None:
+    told = Stack(**given).resources.keys()
+    assert told & (EVENTS | OF_LIVE) == EVENTS | {"ArrivalSource"}, "there are no records to sweep"
+
+
 @pytest.mark.parametrize(("given", "bucket"), [({}, "<Bucket>"), ({"ExistingBucketName": "mine"}, "mine")])
 def test_new_objects_of_its_own_or_an_existing_bucket_go_into_the_queue(given: dict[str, str], bucket: str) -> None:
     stack = Stack(Database="true", **given)
@@ -46,7 +52,11 @@ def test_new_objects_of_its_own_or_an_existing_bucket_go_into_the_queue(given: d
     assert rule["EventPattern"] == {
         "source": ["aws.s3"],
         "detail-type": ["Object Created"],
-        "detail": {"bucket": {"name": [bucket]}},
+        # What has to be verified first is the other function's, and a variant comes before its file.
+        "detail": {
+            "bucket": {"name": [bucket]},
+            "object": {"key": [{"anything-but": {"prefix": ["incoming/", "variants/"]}}]},
+        },
     }
     assert [each["Arn"] for each in rule["Targets"]] == ["<Arrivals.Arn>"]
 
@@ -84,7 +94,7 @@ def test_the_dead_letters_outlive_every_attempt(stack: Stack) -> None:
     queue, dead = properties(stack, "Arrivals"), properties(stack, "ArrivalsDead")
     longest = TEMPLATE["Parameters"]["ArrivalVisibilitySeconds"]["MaxValue"]
     assert longest == SQS_VISIBILITY_MAX_S
-    assert events.ARRIVAL_ATTEMPTS * longest < queue["MessageRetentionPeriod"]
+    assert queues.ATTEMPTS * longest < queue["MessageRetentionPeriod"]
     assert queue["MessageRetentionPeriod"] < dead["MessageRetentionPeriod"] == SQS_KEPT_MAX_S
 
 

@@ -23,7 +23,7 @@ from image_upload.settings.auth import AuthSettings
 from image_upload.telemetry.audit import Audit
 from image_upload.telemetry.logs import JsonFormatter
 from image_upload.web.middleware import Problems, RequestLog
-from tests.infra.template import IMAGE, TEMPLATE, Stack
+from tests.infra.template import IMAGE, TEMPLATE, VERIFIED, Stack
 
 ROOT = Path(__file__).parents[2]
 SECRET = "s" * 64
@@ -69,6 +69,7 @@ def listed(value: str | list[str]) -> list[str]:
 
 def test_every_setting_reaches_the_function_or_is_left_out_for_a_reason() -> None:
     by_hand = {"ENVIRONMENT", "S3_BUCKET_NAME", "TIMEOUT_SECONDS", "CORS_ALLOW_ORIGINS", "SECRETS_FROM"}
+    by_hand |= {"VERIFIER", "MALWARE_SCANNER", "QUEUE_URL"}
     assert (
         set(environment_of(Stack()))
         == every_setting().keys() - NOT_PARAMETERS.keys() - set(secret_settings()) | by_hand
@@ -163,6 +164,10 @@ def test_the_environment_leaves_most_of_its_4_kb_to_the_values() -> None:
         {"SecretArn": "upload"},
         {"SecretsKeyArn": "arn:aws:kms:eu-north-1:123456789012:alias/mine"},
         {"Database": "yes"},
+        {"Verify": "yes"},
+        {"VerifierImageUri": IMAGE.partition("@")[0] + ":latest"},
+        {"VerifierConcurrency": "1"},
+        {"MalwareScanner": "clamd"},
         {"CdnCertificateArn": "arn:aws:acm:eu-north-1:123456789012:certificate/0f1e"},
     ],
     ids=lambda wrong: next(iter(wrong)),
@@ -221,7 +226,8 @@ def test_the_role_allows_what_the_code_calls_and_nothing_else() -> None:
 
 
 def test_no_right_is_wider_than_aws_makes_it() -> None:
-    for stack in (Stack(), Stack(**VPC, KmsKeyArn=KEY, Cdn="true")):
+    everything = {**VPC, **VERIFIED, "KmsKeyArn": KEY, "Cdn": "true", "TaskQueue": "true", "Database": "true"}
+    for stack in (Stack(), Stack(**everything)):
         for name, statement in statements_of(stack).items():
             if statement["Effect"] == "Allow":
                 assert not [action for action in listed(statement["Action"]) if "*" in action], name
@@ -431,7 +437,7 @@ def test_every_purpose_ends_when_the_table_says() -> None:
     expiring = {rule["Prefix"]: rule["ExpirationInDays"] for rule in lifecycle_of() if "ExpirationInDays" in rule}
     of_purposes = {each.prefix: each.kept_days for each in PURPOSES if each.kept_days is not None}
     variants = {f"variants/{prefix}": days for prefix, days in of_purposes.items()}
-    assert expiring == of_purposes | variants | {"incoming/": 1, "rejected/": 1, "quarantine/": 30}
+    assert expiring == of_purposes | variants | {"incoming/": 1, "rejected/": 1, "quarantine/": 30, "jobs/": 7}
 
 
 def test_parts_that_were_not_completed_go_after_a_day_wherever_they_are() -> None:
@@ -631,7 +637,7 @@ def test_slow_is_nine_tenths_of_the_timeout_unless_it_is_set() -> None:
 
 
 def test_every_alarm_says_what_to_do_next() -> None:
-    alarms = Stack(Database="true").of_type("AWS::CloudWatch::Alarm")
+    alarms = Stack(**VERIFIED, Database="true", TaskQueue="true").of_type("AWS::CloudWatch::Alarm")
     verbs = re.compile(r"\b(Raise|raise|Read|See|mend)\b")
     assert [name for name, each in alarms.items() if not verbs.search(each["AlarmDescription"])] == []
 
@@ -666,6 +672,7 @@ def test_alarms_write_to_a_topic_that_mails_the_address_if_there_is_one_and_can_
     def actions(stack: Stack) -> list[Any]:
         return [each.get("AlarmActions") for each in stack.of_type("AWS::CloudWatch::Alarm").values()]
 
+    assert actions(Stack(**VERIFIED, Database="true", TaskQueue="true")) == [["<AlarmTopic>"]] * 12
     assert actions(Stack(AlarmEmail="a@example.com", Database="true")) == [["<AlarmTopic>"]] * 8
     assert actions(Stack()) == [["<AlarmTopic>"]] * 6
     assert Stack(AlarmEmail="a@example.com").resources["AlarmTopic"]["Properties"]["Subscription"] == [
@@ -687,7 +694,7 @@ def test_the_budget_writes_to_the_address() -> None:
 
 
 def test_names_are_generated_or_the_stacks_own_so_that_two_stacks_never_want_the_same() -> None:
-    stack = Stack(**VPC, **DOMAIN, AlarmEmail="a@example.com", MonthlyBudgetUsd="20")
+    stack = Stack(**VPC, **DOMAIN, **VERIFIED, AlarmEmail="a@example.com", MonthlyBudgetUsd="20")
     naming = {"FunctionName", "RoleName", "BucketName", "LogGroupName", "AlarmName", "TopicName", "BudgetName", "Name"}
     chosen = {
         (name, value)
@@ -695,7 +702,13 @@ def test_names_are_generated_or_the_stacks_own_so_that_two_stacks_never_want_the
         for member, value in each["Properties"].items()
         if member in naming and not str(value).startswith("<")
     }
-    assert chosen == {("Function", "upload"), ("Live", "live"), ("LogGroup", "/aws/lambda/upload")}
+    assert chosen == {
+        ("Function", "upload"),
+        ("Live", "live"),
+        ("LogGroup", "/aws/lambda/upload"),
+        ("Verifier", "upload-verifier"),
+        ("VerifierLogGroup", "/aws/lambda/upload-verifier"),
+    }
     # CloudFront asks for names, which the whole account shares.
     for name, member in (
         ("OriginAccess", "OriginAccessControlConfig"),
@@ -705,8 +718,9 @@ def test_names_are_generated_or_the_stacks_own_so_that_two_stacks_never_want_the
 
 
 def test_what_costs_money_carries_the_name_of_its_stack() -> None:
-    stack = Stack(Cdn="true", AlarmEmail="a@example.com")
-    for name in ("Function", "Bucket", "LogGroup", "Role", "Distribution", "AlarmTopic"):
+    stack = Stack(**VERIFIED, Cdn="true", AlarmEmail="a@example.com", MalwareScanner="guardduty")
+    own = ("Function", "Bucket", "LogGroup", "Role", "Distribution", "AlarmTopic")
+    for name in (*own, "Verifier", "VerifierLogGroup", "VerifierRole", "MalwarePlan", "MalwareRole"):
         assert stack.resources[name]["Properties"]["Tags"] == [{"Key": "image-upload", "Value": "upload"}], name
 
 
@@ -714,12 +728,20 @@ def test_the_outputs_are_those_that_the_deployment_reads() -> None:
     assert set(Stack().outputs) == {"FunctionUrl", "FunctionName", "BucketName", "LogGroupName", "Region"}
     assert set(Stack(Cdn="true").outputs) - set(Stack().outputs) == {"CdnUrl", "DistributionArn"}
     assert set(Stack(Database="true").outputs) - set(Stack().outputs) == {"ArrivalsDeadUrl"}
+    assert set(Stack(**VERIFIED).outputs) - set(Stack().outputs) == {"VerificationsDeadUrl"}
+    assert set(Stack(TaskQueue="true").outputs) - set(Stack().outputs) == {"TaskQueueUrl", "TasksDeadUrl"}
 
 
 def test_every_combination_of_options_refers_only_to_what_it_makes() -> None:
     options: list[dict[str, str]] = [
         *({}, DOMAIN, {"Cdn": "true"}, VPC, {"KmsKeyArn": KEY}, {"Alarms": "false"}),
-        *({"Database": "true"}, {"Database": "true", "LiveVersion": ""}),
+        *(
+            {"Database": "true"},
+            {"Database": "true", "LiveVersion": ""},
+            {"TaskQueue": "true"},
+            {"SweepSchedule": "off"},
+        ),
+        *(VERIFIED, {"Verify": "publish", "LiveVersion": ""}, {**VERIFIED, "MalwareScanner": "guardduty"}),
     ]
     for first in options:
         for second in options:

@@ -82,6 +82,8 @@ def asked(home: Path, environ: dict[str, str], event: dict[str, Any], timeout_s:
             {"JWT_SECRET": SECRET * 2, "JWT_ALGORITHM": "HS384", **STRICT}, id="HS384", marks=pytest.mark.full
         ),
         pytest.param({"JWT_SECRET": SECRET * 2, "JWT_ALGORITHM": "HS512", **STRICT, **TIGHT}, id="HS512, limits"),
+        # Before a first deployment is live that one is not there.
+        pytest.param({"JWT_SECRET": SECRET, "VERIFY": "publish", "VERIFIER": "function"}, id="another one verifies"),
     ],
 )
 def test_the_smoke_test_passes_and_leaves_nothing_behind(tmp_path: Path, store: Store, environ: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ _START = """
 import sys
 import upload
 print(sorted({each.partition(".")[0] for each in sys.modules} & {"PIL", "filetype"}), end=" ")
-print([each for each in sys.modules if each.startswith("image_upload.verification")])
+print([each for each in sys.modules if each.startswith("image_upload.verification.")])
 """
 _LOOK = """
 import asyncio, sys
@@ -42,7 +42,8 @@ def run(script: str, *arguments: str) -> str:
 
 
 def test_a_start_imports_nothing_of_verification() -> None:
-    assert run(_START) == "[] []\n"
+    """Beside what decides about arrivals."""
+    assert run(_START) == "[] ['image_upload.verification.arrivals']\n"
 
 
 def test_the_service_looks_without_pillow_and_has_a_child_decode(tmp_path: Path, jpeg: bytes) -> None:

@@ -54,7 +54,7 @@ def checks(settings: Settings, origin: str | None) -> Iterator[Finding]:
                 lambda found: diff.encryption(found, encryption),
                 grave,
             )
-            if settings.database.database_url is not None:
+            if settings.database.database_url is not None or settings.verification.verifier == "function":
                 yield _told(bucket, settings)
     except Unreachable as error:
         yield Finding("bucket rules", "FAIL", "S3's configuration cannot be asked", str(error))
@@ -109,7 +109,10 @@ def _unfinished(bucket: Configuration, settings: Settings) -> Finding:
 
 
 def _told(bucket: Configuration, settings: Settings) -> Finding:
-    """Check that the bucket sends events for new objects. Without them records wait for a client or the sweep."""
+    """Check that the bucket sends events for new objects.
+
+    Without them records wait for a client or the sweep, and with `VERIFIER=function` files wait for the sweep.
+    """
     subresource = subresources.NOTIFICATIONS
     try:
         found = bucket.get(subresource)

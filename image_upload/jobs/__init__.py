@@ -1,0 +1,1 @@
+"""Jobs: work that takes longer than a request, its state in the bucket, and the route that shows it."""
