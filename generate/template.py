@@ -160,11 +160,12 @@ def role_statements() -> list[Any]:
 
 
 def verifier_statements() -> list[Any]:
-    """Return what the function that verifies may do in the bucket: below the folders of checked purposes alone."""
+    """Return what the function that verifies may do in the bucket: below the folders of what it publishes alone."""
     every = purposes.declared().every()
     plain = verifier.statements(_PARTITION, "${Name}", every)
     with_key = verifier.statements(_PARTITION, "${Name}", every, kms_key_arn="${KmsKeyArn}")
-    return _only_where("HasKmsKey", plain, with_key)
+    scanned = only_if("ScansByGuardDuty", substituted(verifier.scanned(_PARTITION, "${Name}", every)))
+    return [*_only_where("HasKmsKey", plain, with_key), scanned]
 
 
 def bucket_policy() -> list[Any]:
