@@ -44,7 +44,8 @@ def _details() -> Iterator[tuple[str, str | None, str]]:
                 continue
             name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
             if name == "Sentence" and module == "image_upload.verification.sentences":
-                yield VERDICT, *_texts(node.args[0], {}), f"{module}:{node.lineno}"
+                for text in _texts(node.args[0], {}):
+                    yield VERDICT, text, f"{module}:{node.lineno}"
             # Repeats a verdict, which was read where it is made.
             if name in KINDS and ast.unparse(node.args[0]) != "why.template":
                 for text in _texts(node.args[0], vars(importlib.import_module(module))):

@@ -38,7 +38,7 @@ def program(folder: Path, name: str, script: str) -> None:
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
-def deploy(tools: Path, *arguments: str, checkout: Path = ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
+def deploy(tools: Path, *arguments: str, checkout: Path = ROOT, **environ: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", str(checkout / "deploy.sh"), *arguments],
         env={"PATH": str(tools), "HOME": str(tools), "AWS_REGION": "ap-northeast-2"} | environ,

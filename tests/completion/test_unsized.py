@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from image_upload.auth.principals import Principal
 from image_upload.completion.confirmation import confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.domain import keys
@@ -27,7 +28,7 @@ from tests.usage.test_daily_quotas import Clock, clock
 __all__ = ["clock"]
 
 MIB = 1024 * 1024
-SPEC = UploadSpec("image/jpeg", PURPOSES.named["upload"], "user-1")
+SPEC = UploadSpec("image/jpeg", PURPOSES.named["upload"], Principal("user-1", signed_in=True))
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ def test_uploads_of_one_key_are_listed_oldest_first(store: Store) -> None:
 
 async def uploads_of(store: Store, key: str) -> list[str]:
     settings = load(local_environ({}, store.environ))
-    context = CompletionContext(settings.storage, settings.database, settings.usage, settings.verification)
+    context = CompletionContext(settings)
     try:
         return await multipart.list_uploads(context.bucket, key)
     finally:
