@@ -67,7 +67,8 @@ async def _due(context: CompletionContext) -> AsyncIterator[list[Coroutine[Any, 
     if context.arrivals.verify_here:
         async with map_s3_errors():
             async for arrivals in context.arrivals.left_over(SWEEP_BATCH):
-                yield [_publish(context, key) for key in arrivals]
+                if arrivals:
+                    yield [_publish(context, key) for key in arrivals]
 
 
 async def _publish(context: CompletionContext, key: str) -> str:

@@ -1,6 +1,9 @@
 """GuardDuty's scan results, through `upload.handler`'s own door: they say when to look, and nothing more."""
 
 import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import boto3
@@ -120,3 +123,26 @@ def test_an_event_of_a_file_that_no_clamd_scans_comes_again(s3: EmbeddedS3, arri
     assert received(event, s3, None, environ=away | {"VERIFIER": "function"}) == {"checking": 1}
     assert failures(received(batch(event), s3, None, environ=away)) == ["m0"]
     assert arriving.keys() == [f"incoming/{KEY}"]
+
+
+def test_the_command_sweeps_arrivals_without_a_database(s3: EmbeddedS3, arriving: Arriving) -> None:
+    """With VERIFY=publish; without it there is nothing to sweep. What arrived a moment ago is left to its event."""
+
+    def swept(**environ: str) -> subprocess.CompletedProcess[str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return subprocess.run(
+            [sys.executable, "-m", "image_upload", "sweep"],
+            env=inherited | {"ENVIRONMENT": "local", **s3.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    done = swept(**GUARDDUTY)
+    assert (done.returncode, done.stdout) == (0, "Swept: nothing was due.\n"), done.stderr
+    assert arriving.keys() == [f"incoming/{KEY}"]
+    for without in ({}, {**GUARDDUTY, "VERIFIER": "function"}):
+        refused = swept(**without)
+        assert refused.returncode == 2
+        assert "no database to sweep" in refused.stderr
