@@ -48,6 +48,8 @@ NOT_PARAMETERS: Final[Mapping[str, str]] = {
     "AWS_ENDPOINT_URL_EVENTBRIDGE": "Other addresses are for local runs.",
     "PURPOSES_FILE": "The image has `purposes.toml`, and the rules of the bucket are made from that file.",
     "VERIFIER": "With `VERIFY=publish` it is `function`, and `self` in [the function that verifies](#verification).",
+    "MALWARE_SCANNER": "It is `MalwareScanner`: [GuardDuty](#malware), or none.",
+    "CLAMD_URL": "The functions are in no network of yours. The service in [a container](container.md) reaches clamd.",
     "SECRETS_FROM": "It is `SecretsFrom`, whose default is the stack's own path, or `SecretArn`.",
 }
 # Lists that the Function URL needs too.
@@ -158,11 +160,12 @@ def role_statements() -> list[Any]:
 
 
 def verifier_statements() -> list[Any]:
-    """Return what the function that verifies may do in the bucket: below the folders of checked purposes alone."""
+    """Return what the function that verifies may do in the bucket: below the folders of what it publishes alone."""
     every = purposes.declared().every()
     plain = verifier.statements(_PARTITION, "${Name}", every)
     with_key = verifier.statements(_PARTITION, "${Name}", every, kms_key_arn="${KmsKeyArn}")
-    return _only_where("HasKmsKey", plain, with_key)
+    scanned = only_if("ScansByGuardDuty", substituted(verifier.scanned(_PARTITION, "${Name}", every)))
+    return [*_only_where("HasKmsKey", plain, with_key), scanned]
 
 
 def bucket_policy() -> list[Any]:

@@ -16,7 +16,7 @@ COMMANDS: Final = {
     "migrate-db": ("migrate_db", "bring the database to the tables this version needs"),
     "serve": ("serve", "run the service as a plain server, as the container does outside Lambda"),
     "smoke": ("smoke", "store pictures in a running service in every way, compare the bytes, delete them"),
-    "sweep": ("sweep", "end the records whose upload never came"),
+    "sweep": ("sweep", "end the records whose upload never came, and verify what still waits"),
     "token": ("make_token", "sign a bearer token with JWT_SECRET, and print it"),
 }
 

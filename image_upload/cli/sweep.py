@@ -1,4 +1,4 @@
-"""`sweep`: settle pending rows that are overdue, as the schedule does on Lambda, and find leftovers in S3."""
+"""`sweep`: settle pending rows and arrivals that wait, as the schedule does on Lambda; find leftovers in S3."""
 
 import argparse
 import asyncio
@@ -25,7 +25,9 @@ def run(arguments: Sequence[str]) -> int:
     asked = _parsed(arguments)
     try:
         settings = load(read_dotenv(os.environ), serving=False)
-        if settings.database.database_url is None and not (asked.multiparts or asked.oversized):
+        has_arrivals = settings.verification.verify == "publish" and settings.verification.verifier == "self"
+        needs_database = asked.unrecorded or not (asked.multiparts or asked.oversized or has_arrivals)
+        if settings.database.database_url is None and needs_database:
             raise SettingsError("There is no database to sweep. Set DATABASE_URL; docs/records.md says how.")
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -47,8 +49,8 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m image_upload sweep",
         description="Ask S3 once more about every pending row whose time is over, and end it as stored, rejected or "
-        "expired. Several at once do no harm. With --multiparts, --unrecorded or --oversized: list what is left in S3, "
-        "with --apply remove it.",
+        "expired. With VERIFY=publish, verify and scan what still waits, too. Several at once do no harm. With "
+        "--multiparts, --unrecorded or --oversized: list what is left in S3, with --apply remove it.",
     )
     parser.add_argument("--seconds", type=float, default=300.0, help="longest time that ending rows may take (300)")
     what = parser.add_mutually_exclusive_group()

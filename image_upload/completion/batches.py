@@ -1,12 +1,12 @@
-"""Handle a batch of messages of the queue between S3 and the function. Each message fails separately.
+"""Handle a batch of messages of the queue between S3, GuardDuty and the function. Each message fails separately.
 
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
 Lambda deletes the messages of a batch except those that the answer names. These come again after the queue's visibility
 timeout. After their last attempt they go to the dead-letter queue, where an operator can read and redrive them. So a
-message fails if that can help: S3 or the database does not answer, the time is over, it is not an event of S3, or it is
-about another bucket, because then a rule or a setting is wrong. A valid message that needs no work (a deletion, S3's
-test event, an object without a record) succeeds.
+message fails if that can help: S3, clamd or the database does not answer, GuardDuty's tag is not there yet, the time is
+over, it is not an event of S3, or it is about another bucket, because then a rule or a setting is wrong. A valid
+message that needs no work (a deletion, S3's test event, an object without a record) succeeds.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 from image_upload.completion.confirmation import confirm
 from image_upload.completion.context import CompletionContext
-from image_upload.completion.object_events import NotFromS3, created
-from image_upload.completion.sweep import FAILED
+from image_upload.completion.object_events import Created, NotFromS3, created
+from image_upload.completion.sweep import CHECKING, FAILED
 from image_upload.domain import keys
 from image_upload.errors import InvalidKey, Problem
-from image_upload.limits import ARRIVAL_MAX_CHARS, SWEEP_BATCH
+from image_upload.limits import ARRIVAL_MAX_CHARS, SCAN_MAX_S, SWEEP_BATCH
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 UNKNOWN = "unknown"
 # The object is not for this function.
 LEFT = "left"
-# Another function verifies it, or a scan is not over.
-CHECKING = "checking"
 
 
 class Poisoned(Exception):
@@ -92,7 +90,7 @@ async def settle(messages: Sequence[Message], context: CompletionContext, within
 async def _outcomes(message: Message, context: CompletionContext) -> list[str]:
     """Return the states of the records of a message, with `FAILED` if the message must come again."""
     try:
-        return [await finished(context, key) for key in _keys_of(message.body, context.bucket.name)]
+        return [await finished(context, each) for each in _told_in(message.body, context.bucket.name)]
     except Poisoned as reason:
         log.warning("a message cannot be handled", extra={"fields": {"message": message.id, "reason": str(reason)}})
     except Problem as problem:
@@ -102,24 +100,29 @@ async def _outcomes(message: Message, context: CompletionContext) -> list[str]:
     return [FAILED]
 
 
-async def finished(context: CompletionContext, key: str) -> str:
-    """Confirm the upload that an object is of; return the state of its record. Raises what `confirm` raises."""
-    if not context.concerns(key):
+async def finished(context: CompletionContext, told: Created) -> str:
+    """Confirm the upload that an object is of; return the state of its record, `FAILED` to be told again.
+
+    Raises what `confirm` raises.
+    """
+    if not context.concerns(told.key):
         return LEFT
     try:
-        key = keys.published(keys.check(key))
+        key = keys.published(keys.check(told.key))
     except InvalidKey:
         return UNKNOWN  # no row has an invalid key, and some databases would raise for it
-    confirmation = await confirm(context, key, is_news=True)
+    confirmation = await confirm(context, key, is_news=True, scan_s=SCAN_MAX_S)
+    if confirmation.is_checking:
+        # GuardDuty tells of the end of its scan. No event tells of a clamd that is back, or of a tag that was late.
+        awaited = context.arrivals.scans_when_asked or (told.is_scanned and context.arrivals.verify_here)
+        return FAILED if awaited else CHECKING
     if confirmation.record is not None:
         return confirmation.record.state
-    if confirmation.fault is not None:
-        return "rejected"
-    return CHECKING if confirmation.is_checking else UNKNOWN
+    return "rejected" if confirmation.fault is not None else UNKNOWN
 
 
-def _keys_of(body: str, own: str) -> list[str]:
-    """Return the keys of new objects in the service's bucket. Raises `Poisoned`."""
+def _told_in(body: str, own: str) -> list[Created]:
+    """Return the new objects in the service's bucket. Raises `Poisoned`."""
     if len(body) > ARRIVAL_MAX_CHARS:
         raise Poisoned("it is longer than any event of S3")
     try:
@@ -132,4 +135,4 @@ def _keys_of(body: str, own: str) -> list[str]:
         raise Poisoned("it is no event of S3") from None
     if any(each.bucket != own for each in objects):
         raise Poisoned("it is about another bucket than S3_BUCKET_NAME")
-    return [each.key for each in objects]
+    return objects

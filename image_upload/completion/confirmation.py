@@ -19,6 +19,7 @@ from image_upload.domain.faults import Fault
 from image_upload.domain.metadata import facts_in
 from image_upload.errors import DatabaseUnavailable
 from image_upload.languages.wording import Sentence
+from image_upload.limits import SCAN_WAIT_S
 from image_upload.notify.notifier import Notifier
 from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
@@ -89,6 +90,7 @@ async def confirm(
     found: StoredObject | None = None,
     is_over: bool = False,
     is_news: bool = False,
+    scan_s: float = SCAN_WAIT_S,
 ) -> Confirmation:
     """Ask S3 once about a key, verify the object, and settle its row and quota. Safe to repeat, also concurrently.
 
@@ -96,7 +98,8 @@ async def confirm(
     the object, if S3 has just described it. An object that is not as expected, or larger than its key allows, is
     removed, and its row rejected. If S3 has no object, nothing changes; but with `is_over`, when none can come any
     more, the row expires and its quota is released. `is_news`: the caller learns that the object is there, so the
-    application is told even if it has no row.
+    application is told even if it has no row. A scan for malware that takes more than `scan_s` seconds is left to a
+    later call.
 
     Raises `StorageDenied`, `StorageUnavailable`, `StorageTimedOut`; with row="required" `DatabaseUnavailable`.
     """
@@ -104,7 +107,9 @@ async def confirm(
         with _postponed(row):
             record = await context.database.records.by_key(key)
     if context.arrivals.takes(key):
-        return await _confirm_arrival(context, key, record, row, allowed, is_over=is_over, is_news=is_news)
+        return await _confirm_arrival(
+            context, key, record, row, allowed, is_over=is_over, is_news=is_news, scan_s=scan_s
+        )
     if found is None:
         if _is_settled(context, key, record, allowed, is_news=is_news):
             return Confirmation(None, record)
@@ -156,6 +161,7 @@ async def _confirm_arrival(
     *,
     is_over: bool,
     is_news: bool,
+    scan_s: float,
 ) -> Confirmation:
     """Verify what has arrived for a key, and settle its row and quota by what became of it."""
     if record is not None and record.state in ("stored", *_KEPT_OUT) and allowed is None:
@@ -166,7 +172,7 @@ async def _confirm_arrival(
         return await _mismatch(context.bucket, arrival, expected, allowed)
 
     async with map_s3_errors():
-        outcome = await context.arrivals.settle(key, compare)
+        outcome = await context.arrivals.settle(key, compare, scan_s=scan_s)
     match outcome:
         case None:
             return await _settle_missing(context, key, record, row, is_over=is_over)
@@ -186,9 +192,12 @@ async def _confirm_arrival(
             return settled._replace(why=why if settled.fault == fault else None)
 
 
-async def confirm_record(context: Context, record: Record, *, is_over: bool = False) -> Record:
+async def confirm_record(
+    context: Context, record: Record, *, is_over: bool = False, scan_s: float = SCAN_WAIT_S
+) -> Record:
     """Call `confirm` for a row; return the row as it is afterwards."""
-    return (await confirm(context, record.expected_object.key, record=record, is_over=is_over)).record or record
+    key = record.expected_object.key
+    return (await confirm(context, key, record=record, is_over=is_over, scan_s=scan_s)).record or record
 
 
 def _is_settled(

@@ -1,4 +1,4 @@
-"""Handle Lambda's events other than HTTP: new objects in S3, with a queue or without one, and schedules.
+"""Handle Lambda's events other than HTTP: new objects in S3, scans of them, with a queue or without one, and schedules.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from image_upload.completion import batches
 from image_upload.completion.context import CompletionContext
-from image_upload.completion.object_events import NotFromS3, created
+from image_upload.completion.object_events import Created, NotFromS3, created
 from image_upload.completion.sweep import FAILED, sweep
 from image_upload.domain import keys
 from image_upload.errors import Problem
@@ -47,22 +47,22 @@ async def _receive(event: Mapping[str, Any], invocation: Any, context: Completio
     within_s = invocation.get_remaining_time_in_millis() / 1000 - LAMBDA_DEADLINE_MARGIN_S
     match event:
         case {"source": "aws.events" | "aws.scheduler", "detail-type": "Scheduled Event"}:
-            created_keys = None
+            told = None
         case {"Records": [{"eventSource": "aws:sqs"}, *_] as records}:
             if (messages := batches.messages_of(records)) is None:
                 raise UnknownEvent(_EXPECTED)
             return await batches.settle(messages, context, within_s)
         case _:
-            created_keys = _keys_of(event, context.bucket.name)
+            told = _told_in(event, context.bucket.name)
     if not context.takes_events:
         # Then only an object whose size S3 did not enforce needs a look.
-        created_keys = [each for each in created_keys or () if keys.max_bytes_in(each) is not None]
-        if not created_keys:
+        told = [each for each in told or () if keys.max_bytes_in(each.key) is not None]
+        if not told:
             log.info(
                 "an event came, and there is nothing to do with it: set DATABASE_URL or VERIFY, or remove the trigger"
             )
             return {}
-    tally = await sweep(context, within_s) if created_keys is None else await _confirm_all(context, created_keys)
+    tally = await sweep(context, within_s) if told is None else await _confirm_all(context, told)
     log.info("event", extra={"fields": dict(tally)})
     if tally[FAILED]:
         raise Incomplete(f"{tally[FAILED]} of {tally.total()} records could not be settled. The log says why.")
@@ -71,27 +71,28 @@ async def _receive(event: Mapping[str, Any], invocation: Any, context: Completio
 
 _EXPECTED = (
     "This function handles requests of its Function URL, S3 event notifications, EventBridge's Object Created of S3, "
-    "batches of an SQS queue with these, and EventBridge schedules. Remove whatever else is configured to invoke it."
+    "GuardDuty's scan results, batches of an SQS queue with these, and EventBridge schedules. Remove whatever else is "
+    "configured to invoke it."
 )
 
 
-def _keys_of(event: Mapping[str, Any], own: str) -> list[str]:
-    """Return the keys of new objects in the service's bucket. Raises `UnknownEvent`."""
+def _told_in(event: Mapping[str, Any], own: str) -> list[Created]:
+    """Return the new objects in the service's bucket. Raises `UnknownEvent`."""
     try:
         objects = created(event)
     except NotFromS3:
         raise UnknownEvent(_EXPECTED) from None
-    found = [each.key for each in objects if each.bucket == own]
+    found = [each for each in objects if each.bucket == own]
     if not found:
         log.warning("an event that is not about a new object in this bucket was left alone")
     return found
 
 
-async def _confirm_all(context: CompletionContext, created_keys: list[str]) -> Counter[str]:
+async def _confirm_all(context: CompletionContext, told: list[Created]) -> Counter[str]:
     tally: Counter[str] = Counter()
-    for key in created_keys:
+    for each in told:
         try:
-            tally[await batches.finished(context, key)] += 1
+            tally[await batches.finished(context, each)] += 1
         except Problem as problem:
             log.warning("a record could not be finished", extra={"fields": {"code": problem.code}})
             tally[FAILED] += 1

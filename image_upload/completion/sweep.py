@@ -15,13 +15,15 @@ from image_upload.completion.confirmation import confirm, confirm_record
 from image_upload.completion.context import CompletionContext
 from image_upload.database.values import Record
 from image_upload.errors import Problem
-from image_upload.limits import SWEEP_BATCH
+from image_upload.limits import SCAN_MAX_S, SWEEP_BATCH
 from image_upload.s3.errors import map_s3_errors
 
 log = logging.getLogger(__name__)
 
 # Counted beside the states of settled rows.
 FAILED = "failed"
+# The same: a scan is not over, or another function verifies it.
+CHECKING = "checking"
 
 
 async def sweep(
@@ -65,21 +67,24 @@ async def _due(context: CompletionContext) -> AsyncIterator[list[Coroutine[Any, 
     if context.arrivals.verify_here:
         async with map_s3_errors():
             async for arrivals in context.arrivals.left_over(SWEEP_BATCH):
-                yield [_publish(context, key) for key in arrivals]
+                if arrivals:
+                    yield [_publish(context, key) for key in arrivals]
 
 
 async def _publish(context: CompletionContext, key: str) -> str:
     try:
-        confirmation = await confirm(context, key)
+        confirmation = await confirm(context, key, scan_s=SCAN_MAX_S)
     except Problem as problem:
         log.warning("an arrival could not be swept", extra={"fields": {"code": problem.code}})
         return FAILED
+    if confirmation.is_checking:
+        return CHECKING
     return confirmation.record.state if confirmation.record is not None else "confirmed"
 
 
 async def _end(context: CompletionContext, record: Record) -> str:
     try:
-        record = await confirm_record(context, record, is_over=True)
+        record = await confirm_record(context, record, is_over=True, scan_s=SCAN_MAX_S)
     except Problem as problem:
         log.warning("a row could not be swept", extra={"fields": {"code": problem.code, "id": record.id}})
         return FAILED

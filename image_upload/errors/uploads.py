@@ -259,9 +259,9 @@ class AlreadyExists(Problem):
 
 class NotArrived(Problem):
     """There is a record, and S3 has no object for it (`state`: `pending`, or `expired` when the time for sending is
-    over).
+    over), or has one that is not verified yet (`checking`).
 
-    `pending`: send the file, then complete. `expired`: start a new upload.
+    `pending`: send the file, then complete. `checking`: ask again. `expired`: start a new upload.
     """
 
     status, code, title = 409, "not-arrived", "Not arrived"

@@ -40,12 +40,13 @@ _RESERVED_S = MULTIPART_URL_EXPIRES_S
 
 
 class StoredFile(NamedTuple):
-    """The stored file, as S3 describes it."""
+    """The stored file, as S3 describes it. `is_checking`: it has arrived, and is not verified yet."""
 
     key: str
     content_type: str
     stored: StoredObject
     success_url: str | None = None
+    is_checking: bool = False
 
 
 class _Destination(NamedTuple):
@@ -108,6 +109,8 @@ async def _confirmed(context: CompletionContext, kept: StoredFile) -> StoredFile
     confirmation = await confirm(context, kept.key, row="none", found=kept.stored, is_over=True, is_news=True)
     if confirmation.fault is not None:
         raise rejection(confirmation.fault, confirmation.why)
+    if confirmation.is_checking:
+        return kept._replace(is_checking=True)
     stored = confirmation.stored or kept.stored
     return kept._replace(content_type=stored.content_type, stored=stored) if stored is not kept.stored else kept
 

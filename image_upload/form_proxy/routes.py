@@ -193,15 +193,17 @@ def router(proxy: Proxy, settings: ProxySettings, principal_of: PrincipalOf) -> 
             "etag": stored.stored.etag,
             "cdn_url": proxy.cdn_url(stored.key),
         }
+        if stored.is_checking:
+            return _answer({**content, "state": "checking"}, stored.success_url, 202)
         return _answer(content, stored.success_url)
 
     return routes
 
 
-def _answer(content: dict[str, Any], success_url: str | None) -> JSONResponse:
-    """Return the answer: 200, or with `success_url` a redirect for a plain HTML form."""
+def _answer(content: dict[str, Any], success_url: str | None, status: int = 200) -> JSONResponse:
+    """Return the answer, or with `success_url` a redirect for a plain HTML form."""
     if success_url is None:
-        return JSONResponse(content)
+        return JSONResponse(content, status)
     return JSONResponse(content, status_code=303, headers={"Location": success_url})
 
 

@@ -31,3 +31,4 @@ class KeptFile(BaseModel):
     content_type: str
     etag: str
     cdn_url: str | None = Field(description="Where the CDN will serve it; null without a CDN.")
+    state: str | None = Field(default=None, description="With 202 checking: it is not verified yet. Else not there.")

@@ -43,3 +43,29 @@ VERIFY_CHILD_FILES: Final = 200
 memory, which an attacker could learn by failing."""
 VERIFY_MADE_MAX_BYTES: Final = 64 * MIB
 """Above, all pictures that a child returns for one file together are not read, and the verdict is `undecodable`."""
+
+# --- Scans for malware ----------------------------------------------------------------------------
+
+SCAN_WAIT_S: Final = 20.0
+"""A client waits so long for the scan of its file. Above: it is told that the file is `checking`, and the file is
+scanned again when it is asked for, or by an event or the sweep.
+
+our own choice; less than the 30 s after which some proxies give up
+"""
+SCAN_MAX_S: Final = 150.0
+"""An event and the sweep wait so long. Less: files that clamd takes long for are never published.
+
+our own choice; above clamd's own `MaxScanTime` of 120 s, after which it has a verdict
+"""
+CLAMD_CONNECT_TIMEOUT_S: Final = 3.0
+"""Longest wait for a connection to clamd. Above: the file waits."""
+CLAMD_SCANS_AT_ONCE: Final = 4
+"""One process has clamd scan so many files at once; more wait for their turn, within the time above.
+
+our own choice; clamd has 10 threads by default
+"""
+CLAMD_ANSWER_MAX_BYTES: Final = 4 * KIB
+"""Longest answer of clamd. Above: the file waits.
+
+our own choice; an answer is a line with the name of a signature
+"""

@@ -9,7 +9,7 @@ from image_upload import errors
 from image_upload.auth import permissions
 from image_upload.auth.dependencies import PrincipalOf
 from image_upload.auth.principals import Principal
-from image_upload.completion.confirmation import confirm_record
+from image_upload.completion.confirmation import Confirmation, confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.database.values import Kind, Record
 from image_upload.errors import NotFound
@@ -98,7 +98,8 @@ def _post_routes(
     )
     async def read_post(post_id: RowId, principal: reader) -> JSONResponse:
         """Asks S3 if the image's upload was not confirmed yet."""
-        return await _post_answer(context, await _row(context, "post", post_id, principal, permissions.may_read))
+        record, confirmation = await _row(context, "post", post_id, principal, permissions.may_read)
+        return await _post_answer(context, confirmation.record or record)
 
     @routes.post(
         "/posts/{post_id}/complete",
@@ -109,7 +110,7 @@ def _post_routes(
     async def complete_post(post_id: RowId, principal: minter) -> JSONResponse:
         """Answers once S3 has confirmed what was sent. Safe to repeat."""
         return await _post_answer(
-            context, check_stored(await _row(context, "post", post_id, principal, permissions.may_go_on))
+            context, check_stored(*await _row(context, "post", post_id, principal, permissions.may_go_on))
         )
 
 
@@ -125,7 +126,7 @@ def _file_routes(routes: APIRouter, context: CompletionContext, principal_of: Pr
     )
     async def download_url(file_id: RowId, principal: reader) -> JSONResponse:
         """Saves the file under its name. Valid for 15 minutes."""
-        record = check_stored(await _row(context, "file", file_id, principal, permissions.may_read))
+        record = check_stored(*await _row(context, "file", file_id, principal, permissions.may_read))
         disposition = content_disposition(record.expected_object.filename, attachment=True) or ""
         presigner = await context.bucket.presigner(READ_URL_EXPIRES_S)
         url = presigner.url("GET", record.expected_object.key, query={"response-content-disposition": disposition})
@@ -140,12 +141,14 @@ def _file_routes(routes: APIRouter, context: CompletionContext, principal_of: Pr
     async def complete_file(file_id: RowId, principal: minter) -> JSONResponse:
         """Answers once S3 has confirmed what was sent. Safe to repeat."""
         return JSONResponse(
-            as_file(check_stored(await _row(context, "file", file_id, principal, permissions.may_go_on)))
+            as_file(check_stored(*await _row(context, "file", file_id, principal, permissions.may_go_on)))
         )
 
 
-async def _row(context: CompletionContext, kind: Kind, row_id: int, principal: Principal, may: May) -> Record:
-    """Return the caller's own row, confirmed if it may have changed. Another user's row is answered as missing."""
+async def _row(
+    context: CompletionContext, kind: Kind, row_id: int, principal: Principal, may: May
+) -> tuple[Record, Confirmation]:
+    """Return the caller's own row, and its confirmation. Another user's row is answered as missing."""
     record = await context.database.records.find(kind, row_id)
     if record is None or not may(principal, record.expected_object.user_id):
         concealed_key = None if record is None else record.expected_object.key
@@ -154,7 +157,7 @@ async def _row(context: CompletionContext, kind: Kind, row_id: int, principal: P
             facts={"kind": Sentence(kind)},
             concealed_key=concealed_key,
         )
-    return await confirm_record(context, record)
+    return record, await confirm(context, record.expected_object.key, record=record)
 
 
 async def _post_answer(context: CompletionContext, record: Record) -> JSONResponse:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from image_upload.completion.confirmation import Confirmation
 from image_upload.completion.rejection import rejection
 from image_upload.database.values import Record
 from image_upload.errors import NotArrived
@@ -39,8 +40,9 @@ def as_file(record: Record) -> dict[str, Any]:
     }
 
 
-def check_stored(record: Record) -> Record:
-    """Return the record if S3 has confirmed it. Raises `NotArrived`, `UploadRejected`."""
+def check_stored(record: Record, confirmation: Confirmation) -> Record:
+    """Return the record as it was confirmed, if its object is stored. Raises `NotArrived`, `UploadRejected`."""
+    record = confirmation.record or record
     match record.state:
         case "stored":
             return record
@@ -49,6 +51,8 @@ def check_stored(record: Record) -> Record:
             raise rejection(record.fault)
         case "expired":
             raise NotArrived("The upload's time is over, and S3 has nothing. Start a new one.", state=record.state)
+        case "pending" if confirmation.is_checking:
+            raise NotArrived("The file has arrived, and is not verified yet. Ask again in a moment.", state="checking")
         case "pending":
             raise NotArrived("S3 has no such object yet. Send the file, then complete.", state=record.state)
 

@@ -20,6 +20,7 @@ _ACTIONS = {
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "HeadObject": "s3:GetObject and s3:ListBucket",
     "GetObject": "s3:GetObject",
+    "GetObjectTagging": "s3:GetObjectTagging",
     "ListObjectsV2": "s3:ListBucket",
     "DeleteObject": "s3:DeleteObject",
     "PutObject": "s3:PutObject",

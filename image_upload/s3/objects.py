@@ -117,6 +117,20 @@ async def head(bucket: Bucket, key: str, *, checksums: bool = False, part: int |
         raise S3Failure("HeadObject", response.status_code) from None
 
 
+async def tags(bucket: Bucket, key: str) -> dict[str, str]:
+    """Call GetObjectTagging; return the tags of the object that is there now. Raises `S3Failure`.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectTagging.html
+    """
+    response = await bucket.call("GetObjectTagging", "GET", key, query={"tagging": ""})
+    root = xml.parse(response.content, "Tagging")
+    return {
+        xml.text(tag, "Key"): xml.text(tag, "Value")
+        for tag_set in xml.children(root, "TagSet")
+        for tag in xml.children(tag_set, "Tag")
+    }
+
+
 async def sha256_of(bucket: Bucket, stored: StoredObject) -> str:
     """Return the object's SHA-256 in base64: S3's own, or computed. Raises `S3Failure`, also if the object changes.
 

@@ -15,6 +15,22 @@ def _variants(value: tuple[str, ...], _known: Known) -> tuple[Variant, ...]:
     return purpose_file.variants(",".join(value))
 
 
+def _published_after_it(scanner: str, known: Known) -> str:
+    """Raise `ValueError` for a scanner that would have nothing to scan: files that never are under `incoming/`."""
+    if scanner != "off" and known.get("verify", "publish") != "publish":
+        raise ValueError("without VERIFY=publish files are readable before they are scanned")
+    return scanner
+
+
+def _wanted_by_clamd(url: str | None, known: Known) -> str | None:
+    """Raise `ValueError` where clamd's address is missing, or impossible. Where a function verifies, it has one."""
+    if url is None and known.get("malware_scanner") == "clamd" and known.get("verifier") == "self":
+        raise ValueError("missing; MALWARE_SCANNER is clamd")
+    if url is not None and url.startswith("tcp:") and not 0 < int(url.rpartition(":")[2]) <= 65_535:
+        raise ValueError("no port")
+    return url
+
+
 class VerificationSettings(Section):
     """Whether files are looked at, what of pictures is allowed, and what is made of them."""
 
@@ -74,3 +90,33 @@ class VerificationSettings(Section):
     """Smaller pictures to make of each picture of a checked purpose that has no `variants` of its own: at most so many
     pixels wide, never enlarged, turned upright, in the colours of sRGB, without metadata, as WebP or AVIF. Empty, none
     is made, and a picture is not decoded."""
+
+    # --- Malware ---------------------------------------------------------------------------------------
+
+    malware_scanner: Literal["off", "guardduty", "clamd"] = setting(
+        "MALWARE_SCANNER",
+        default="off",
+        check=_published_after_it,
+        description="off, guardduty or clamd",
+    )
+    """What scans every file before it is published, also those of purposes that are not checked: docs/malware.md.
+    `clamd` is the server of ClamAV, to which each file is sent. `guardduty` is Amazon GuardDuty, which puts a tag on
+    what arrives under `incoming/`."""
+
+    clamd_url: str | None = setting(
+        "CLAMD_URL",
+        default=None,
+        pattern=r"tcp://([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}|unix:///[^\s\x00]{1,100}",
+        check=_wanted_by_clamd,
+        description="tcp://host:port, or unix:///path of a socket",
+    )
+    """Where clamd listens. Files go there unencrypted: keep it in a network of your own."""
+
+    malware_unscannable: Literal["quarantine", "reject", "publish"] = setting(
+        "MALWARE_UNSCANNABLE",
+        default="quarantine",
+        description="quarantine, reject or publish",
+    )
+    """What becomes of a file that the scanner cannot look into: it is encrypted, larger than the scanner takes, or
+    nested too deeply. `quarantine` keeps it under `quarantine/` for an operator, `reject` removes it, `publish`
+    publishes it as if it was clean, and its facts say `unscannable`."""

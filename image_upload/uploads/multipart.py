@@ -55,12 +55,13 @@ class Progress(NamedTuple):
 
 
 class Completed(NamedTuple):
-    """A stored object, as S3 confirmed it."""
+    """A stored object, as S3 confirmed it. `is_checking`: it has arrived, and is not verified yet."""
 
     key: str
     size_bytes: int
     etag: str
     cdn_url: str | None
+    is_checking: bool = False
 
 
 class MultipartUploads:
@@ -311,7 +312,8 @@ class MultipartUploads:
         if fault is not None:
             raise rejection(fault, confirmation.why)
         audit.record("complete", ticket.key, purpose=ticket.purpose, size_bytes=stored.size_bytes)
-        return Completed(ticket.key, stored.size_bytes, stored.etag, self._bucket.cdn_url(ticket.key))
+        cdn_url = self._bucket.cdn_url(ticket.key)
+        return Completed(ticket.key, stored.size_bytes, stored.etag, cdn_url, confirmation.is_checking)
 
 
 def completion_headers(size_bytes: int | None, *, no_overwrite: bool) -> dict[str, str]:

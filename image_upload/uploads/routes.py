@@ -245,11 +245,14 @@ def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any
         ),
     )
     async def complete(ticket: str, request: Request, principal: caller) -> JSONResponse:
-        """Joins the parts to the object: those named, or all that S3 has. Safe to repeat."""
+        """Joins the parts to the object: those named, or all that S3 has. Safe to repeat. 202: not verified yet."""
         listed = (await read_json(request, CompleteRequest, empty=CompleteRequest(parts=None))).parts
         parts = None if listed is None else [(part.partNumber, part.etag) for part in listed]
         done = await upload_service.complete(upload_service.ticket(ticket, principal), parts)
-        return JSONResponse({"objectKey": done.key, "size": done.size_bytes, "etag": done.etag, "cdnUrl": done.cdn_url})
+        answer = {"objectKey": done.key, "size": done.size_bytes, "etag": done.etag, "cdnUrl": done.cdn_url}
+        if done.is_checking:
+            return JSONResponse({**answer, "state": "checking"}, 202, {"Retry-After": "2"})
+        return JSONResponse(answer)
 
     @routes.delete(
         "/uploads/{ticket}",

@@ -138,6 +138,7 @@ class CompletedUpload(BaseModel):
     size: int
     etag: str
     cdnUrl: str | None
+    state: str | None = Field(default=None, description="With 202 checking; else not there.")
 
 
 class ImageUrl(BaseModel):

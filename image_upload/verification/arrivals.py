@@ -5,9 +5,10 @@
                      ├─ malware ───► quarantine/{key}
                      └─ undecided ─► stays, until the scan is over
 
-What fails never was under its key, so no CDN can serve it. Each step is one conditional write, and the arrival is
-deleted last: any number of processes may settle one arrival at once, and each may end at any moment. The next one
-finds the arrival again, or what became of it. docs/decisions/publish.md
+A scanner scans every file, also those of purposes that are not checked. What fails never was under its key, so no CDN
+can serve it. Each step is one conditional write, and the arrival is deleted last: any number of processes may settle
+one arrival at once, and each may end at any moment. The next one finds the arrival again, or what became of it.
+docs/decisions/publish.md, docs/malware.md
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from image_upload.domain import keys, metadata, purposes
 from image_upload.domain.faults import Fault
 from image_upload.domain.purposes import Purpose
 from image_upload.languages.wording import Sentence
-from image_upload.limits import ARRIVAL_ATTEMPTS, ARRIVAL_LEFT_S
+from image_upload.limits import ARRIVAL_ATTEMPTS, ARRIVAL_LEFT_S, S3_OBJECT_MAX_BYTES
 from image_upload.s3 import copies, objects, transfer
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.checksums import digest_of
@@ -31,6 +32,7 @@ from image_upload.settings.verification import VerificationSettings
 
 if TYPE_CHECKING:
     from image_upload.verification.inspection import Inspection
+    from image_upload.verification.scanner import Scanner, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,9 @@ _RUN_BY_BROWSERS: Final = frozenset(
 
 # A verdict is metadata, of which S3 stores 2 KiB. A longer reason is left out; the fault has a sentence of its own.
 _WHY_MAX_CHARS: Final = 1_500
+
+# The name of a signature; it shares the room of the facts.
+_FOUND_MAX_CHARS: Final = 200
 
 # Compares an arrival with what was promised; returns the property that differs.
 Compare = Callable[[StoredObject], Awaitable[Fault | None]]
@@ -90,9 +95,23 @@ class Arrivals:
         self.are_taken = settings.verify == "publish"
         # Whether this process decides about them.
         self.verify_here = self.are_taken and settings.verifier == "self"
+        # Whether every file is scanned, here or in another process.
+        self._are_scanned = settings.malware_scanner != "off"
+        self._scanner: Scanner | None = None
+        if self._are_scanned and self.verify_here:
+            from image_upload.verification.scanner import scanner_of  # most services have none
+
+            self._scanner = scanner_of(bucket, settings)
+
+    @property
+    def scans_when_asked(self) -> bool:
+        """Whether a scan begins when an arrival is confirmed. What waits has to be confirmed again: no event comes."""
+        return self._scanner is not None and self._scanner.answers_at_once
 
     def takes(self, key: str) -> bool:
-        """Return whether what is uploaded for this key arrives under `incoming/` and is verified."""
+        """Return whether what is uploaded for this key arrives under `incoming/`: it is verified, or scanned."""
+        if self._are_scanned:
+            return not key.startswith(keys.OWN_FOLDERS)
         return self.are_taken and self._purpose(key) is not None
 
     def upload_key(self, key: str) -> str:
@@ -100,12 +119,14 @@ class Arrivals:
         return keys.INCOMING + key if self.takes(key) else key
 
     def _purpose(self, key: str) -> Purpose | None:
-        """Return the key's purpose, if its files are verified. A scan for malware is for all of them."""
+        """Return the key's purpose, if its files are verified."""
         purpose = purposes.of_key(key, self._bucket.purposes.every())
         return purpose if purpose is not None and purpose.checked else None
 
-    async def settle(self, key: str, compare: Compare) -> Outcome | None:
+    async def settle(self, key: str, compare: Compare, *, scan_s: float) -> Outcome | None:
         """Publish or remove the arrival of a key; return what became of it, also earlier. None: there is nothing.
+
+        A scan that takes more than `scan_s` seconds is given up: `Undecided`.
 
         Raises `S3Failure`; then nothing was decided.
         """
@@ -124,7 +145,7 @@ class Arrivals:
                 await objects.delete(self._bucket, arrival.key, etag=arrival.etag)
                 return _published(before)
             try:
-                return await self._decide(key, arrival, compare)
+                return await self._decide(key, arrival, compare, scan_s)
             except S3Failure as failure:
                 if failure.status not in _OVERTAKEN or not left:
                     raise
@@ -143,20 +164,33 @@ class Arrivals:
                 raise each
         return cast("tuple[StoredObject | None, StoredObject | None]", tuple(both))
 
-    async def _decide(self, key: str, arrival: StoredObject, compare: Compare) -> Outcome:
+    async def _decide(self, key: str, arrival: StoredObject, compare: Compare, scan_s: float) -> Outcome:
         purpose = self._purpose(key)
-        assert purpose is not None  # `takes` was true
-        fault = "size" if arrival.size_bytes > purpose.max_bytes else await compare(arrival)
+        most_bytes = S3_OBJECT_MAX_BYTES if purpose is None else purpose.max_bytes
+        fault: Fault | None = "size" if arrival.size_bytes > most_bytes else await compare(arrival)
         if fault is not None:
             return await self._reject(key, arrival, fault)
+        scanned = None if self._scanner is None else await self._scanner.scan(arrival, scan_s)
+        if scanned is not None and scanned.result != "clean":
+            if scanned.result == "waiting":
+                return Undecided(arrival)
+            fault = "malware" if scanned.result == "infected" else "unscannable"
+            fields = {"fault": fault, "reason": scanned.reason, "size": arrival.size_bytes}
+            log.warning("an arrival is not clean", extra={"fields": fields})
+            if fault == "malware" or self._settings.malware_unscannable == "quarantine":
+                return await self._quarantine(key, arrival, fault, scanned)
+            if self._settings.malware_unscannable == "reject":
+                return await self._reject(key, arrival, fault)
         inspection = await self._inspect(arrival, purpose)
         if inspection.fault is not None:
             return await self._reject(key, arrival, inspection.fault, inspection.why)
-        return await self._publish(key, arrival, inspection)
+        return await self._publish(key, arrival, inspection, scanned)
 
-    async def _inspect(self, arrival: StoredObject, purpose: Purpose) -> "Inspection":
-        from image_upload.verification.inspection import Wanted, inspect  # only arrivals need the decoders' tables
+    async def _inspect(self, arrival: StoredObject, purpose: Purpose | None) -> "Inspection":
+        from image_upload.verification.inspection import Inspection, Wanted, inspect  # only arrivals need these tables
 
+        if purpose is None:
+            return Inspection(None)
         settings = self._settings
         wanted = Wanted(
             types=frozenset(purpose.types),
@@ -168,12 +202,14 @@ class Arrivals:
         )
         return await inspect(_Source(self._bucket, arrival), wanted)
 
-    async def _publish(self, key: str, arrival: StoredObject, inspection: "Inspection") -> Outcome:
+    async def _publish(
+        self, key: str, arrival: StoredObject, inspection: "Inspection", scanned: "Verdict | None"
+    ) -> Outcome:
         bucket = self._bucket
         for name, (data, media_type) in inspection.variants.items():
             variant = keys.variant(key, name, media_type.partition("/")[2])
             await transfer.put(bucket, variant, data, await digest_of(data), {"Content-Type": media_type})
-        facts, headers = _described(arrival, inspection)
+        facts, headers = _described(arrival, inspection, scanned)
         headers |= bucket.storage_headers(key)
         try:
             if inspection.replacement is None:
@@ -215,15 +251,39 @@ class Arrivals:
         once = {**headers, "If-None-Match": "*"}
         return (await transfer.put(self._bucket, key, data, await digest_of(data), once)).etag
 
-    async def _reject(self, key: str, arrival: StoredObject, fault: Fault, why: Sentence | None = None) -> Removed:
+    async def _reject(self, key: str, arrival: StoredObject, fault: Fault, why: Sentence | None = None) -> Outcome:
         """Write the verdict, then delete the arrival."""
         verdict: dict[str, Any] = {"fault": fault, "size": arrival.size_bytes}
         if why is not None and len(why.template) + len(str(why.facts)) <= _WHY_MAX_CHARS:
             verdict["why"] = [why.template, dict(why.facts)]
         headers = metadata.encoded({metadata.FACTS: json.dumps(verdict, separators=(",", ":"))})
         await transfer.put(self._bucket, keys.REJECTED + key, b"", await digest_of(b""), headers)
-        await objects.delete(self._bucket, arrival.key, etag=arrival.etag)
-        return Removed(arrival, fault, why, now=True)
+        return await self._removed(key, Removed(arrival, fault, why, now=True))
+
+    async def _quarantine(self, key: str, arrival: StoredObject, fault: Fault, scanned: "Verdict") -> Outcome:
+        """Copy the arrival to where only an operator reads it, then delete it."""
+        verdict = {"fault": fault, "size": arrival.size_bytes, "found": (scanned.reason or "")[:_FOUND_MAX_CHARS]}
+        facts = json.dumps(verdict, separators=(",", ":"))
+        headers = {
+            # Not the client's: no program opens it by its type. Some stores name that of the extension all the same.
+            "Content-Type": "application/octet-stream",
+            "Content-Disposition": "attachment",
+            **metadata.encoded({**arrival.metadata, metadata.FACTS: facts}),
+            **self._bucket.storage_headers(keys.QUARANTINE + key),
+        }
+        try:
+            await self._copy(keys.QUARANTINE + key, arrival, headers)
+        except S3Failure as failure:
+            # Another process was first, or an earlier file of this key is there. Else the arrival was replaced.
+            if failure.status not in _OVERTAKEN or await objects.head(self._bucket, keys.QUARANTINE + key) is None:
+                raise
+        return await self._removed(key, Removed(arrival, fault, quarantined=True, now=True))
+
+    async def _removed(self, key: str, removed: Removed) -> Outcome:
+        """Delete the arrival. If it was a second one for its key, the object that was published is the outcome."""
+        await objects.delete(self._bucket, removed.arrival.key, etag=removed.arrival.etag)
+        before = await objects.head(self._bucket, key)
+        return removed if before is None else _published(before)
 
     async def _earlier(self, key: str) -> Outcome | None:
         """Return what became of an arrival that is not there any more."""
@@ -235,6 +295,9 @@ class Arrivals:
             found = json.loads(verdict.metadata[metadata.FACTS])
             why = Sentence(*found["why"]) if "why" in found else None
             return Removed(verdict._replace(key=key, size_bytes=found["size"]), found["fault"], why)
+        if self._are_scanned and (kept := await objects.head(self._bucket, keys.QUARANTINE + key)) is not None:
+            fault = json.loads(kept.metadata[metadata.FACTS])["fault"]
+            return Removed(kept._replace(key=key), fault, quarantined=True)
         return None
 
     async def report(self, stored: StoredObject) -> None:
@@ -285,9 +348,11 @@ def _published(stored: StoredObject) -> Published:
     return Published(stored, verified=metadata.FACTS in stored.metadata)
 
 
-def _described(arrival: StoredObject, inspection: "Inspection") -> tuple[str, dict[str, str]]:
+def _described(
+    arrival: StoredObject, inspection: "Inspection", scanned: "Verdict | None"
+) -> tuple[str, dict[str, str]]:
     """Return the facts as JSON, and the headers of the published object: type and metadata, nothing of the client's."""
-    facts = _facts(inspection)
+    facts = _facts(inspection, scanned)
     media_type = inspection.replacement_type or (inspection.facts.media_type if inspection.facts else None)
     if media_type is None or media_type == arrival.content_type.partition(";")[0].strip().lower():
         media_type = arrival.content_type  # with its charset
@@ -297,7 +362,7 @@ def _described(arrival: StoredObject, inspection: "Inspection") -> tuple[str, di
     return facts, headers
 
 
-def _facts(inspection: "Inspection") -> str:
+def _facts(inspection: "Inspection", scanned: "Verdict | None") -> str:
     """Return what is known of the file as JSON. The placeholder is left out where there is no room for it."""
     facts = inspection.facts
     found: dict[str, Any] = {}
@@ -312,6 +377,7 @@ def _facts(inspection: "Inspection") -> str:
             "location_left": facts.location_is_left or None,
             "placeholder": facts.placeholder,
         }
+    found["scan"] = None if scanned is None else scanned.result
     found["changed"] = inspection.replacement is not None or None
     found["variants"] = {name: kind.partition("/")[2] for name, (_, kind) in inspection.variants.items()} or None
     known = {name: value for name, value in found.items() if value is not None}

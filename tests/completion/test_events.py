@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -50,9 +51,15 @@ def created(key: str, bucket: str = BUCKET) -> dict[str, Any]:
     return event | {"detail": event["detail"] | {"object": {"key": key}, "bucket": {"name": bucket}}}
 
 
-def received(event: dict[str, Any], s3: EmbeddedS3, place: Place | None, remaining_ms: int = 30_000) -> dict[str, int]:
+def received(
+    event: dict[str, Any],
+    s3: EmbeddedS3,
+    place: Place | None,
+    remaining_ms: int = 30_000,
+    environ: Mapping[str, str] | None = None,
+) -> dict[str, int]:
     """`receive` on a loop of its own, as the main thread of Lambda has it."""
-    settings = settings_for(s3, **({"DATABASE_URL": place.url} if place else {}))
+    settings = settings_for(s3, **({"DATABASE_URL": place.url} if place else {}), **(environ or {}))
     context = CompletionContext(settings)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

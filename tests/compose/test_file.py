@@ -12,7 +12,14 @@ from tests.compose.stack import ROOT, example, filled, services, settings_names,
 from tests.test_docs import code_in, read, table
 
 # The ports that the documents print; on this machine only.
-PORTS = {"api": [8080], "s3": [9000, 9001], "localstack": [4566], "postgres": [5432], "pgadmin": [5050]}
+PORTS = {
+    "api": [8080],
+    "s3": [9000, 9001],
+    "localstack": [4566],
+    "postgres": [5432],
+    "pgadmin": [5050],
+    "clamd": [3310],
+}
 PROFILES = {
     "s3": {"infra", "test"},
     "bucket": {"infra", "test"},
@@ -21,6 +28,7 @@ PROFILES = {
     "postgres": {"infra"},
     "migrate": {"infra"},
     "pgadmin": {"infra"},
+    "clamd": {"scan"},
     "api": {"api"},
     "api-under-test": {"test"},
     "api-test": {"test"},

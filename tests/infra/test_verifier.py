@@ -96,6 +96,24 @@ def test_it_takes_arrivals_away_and_publishes_but_deletes_and_reaches_nothing_el
     assert "<Verifications.Arn>" not in json.dumps(statements_of(stack))
 
 
+def test_where_every_file_is_scanned_it_publishes_the_others_too_and_reads_tags_of_arrivals_alone() -> None:
+    own = rights(Stack(**VERIFIED, ExistingBucketName="mine", MalwareScanner="guardduty"))
+    every = {f"arn:aws:s3:::mine/{each.prefix}*" for each in PURPOSES}
+    published = {*own["Published"]["Resource"], *own["Scanned"]["Resource"]}
+    assert published == every | {"arn:aws:s3:::mine/uploads/*", "arn:aws:s3:::mine/files/*"}
+    assert set(own["Scanned"]["Action"]) == set(own["Published"]["Action"])
+    assert listed(own["ScanResults"]["Resource"]) == ["arn:aws:s3:::mine/incoming/*"]
+    # A verdict is a tag, so no function of the service may write one.
+    for role in ("VerifierRole", "Role"):
+        actions = {
+            action
+            for each in rights(Stack(**VERIFIED, MalwareScanner="guardduty"), role).values()
+            for action in listed(each["Action"])
+        }
+        assert not [action for action in actions if "Tagging" in action and action != "s3:GetObjectTagging"]
+    assert "Scanned" not in rights(Stack(**VERIFIED))
+
+
 @pytest.mark.parametrize(("given", "bucket"), [({}, "<Bucket>"), ({"ExistingBucketName": "mine"}, "mine")])
 def test_what_arrives_goes_into_its_queue_and_its_own_copies_never_do(given: dict[str, str], bucket: str) -> None:
     stack = Stack(**VERIFIED, **given)

@@ -1,7 +1,7 @@
 """`doctor`: check a configuration or a deployment, and print a line for each check, with the remedy.
 
 `bucket.py` and `round_trip.py` check S3 from the service and its clients, `rules.py` the bucket's configuration,
-`service.py` a running service. They yield findings, which `report.py` formats.
+`malware.py` the scanner, `service.py` a running service. They yield findings, which `report.py` formats.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Final
 import httpx
 
 from image_upload.auth.token_issuer import bearer_token
-from image_upload.cli.doctor import bucket, round_trip, rules, service
+from image_upload.cli.doctor import bucket, malware, round_trip, rules, service
 from image_upload.cli.doctor.report import Finding, as_json, as_line, summary
 from image_upload.cli.smoke import SUBJECT, TOKEN_LIFE_S
 from image_upload.limits import CONNECT_TIMEOUT_S
@@ -127,6 +127,7 @@ def _checks(
         if reached:
             yield from round_trip.checks(check_target)
             yield from rules.checks(settings, origin)
+    yield from malware.checks(settings.verification)
     if url is not None:
         guessed = token is None and settings.auth.jwt_secret is not None
         if guessed:

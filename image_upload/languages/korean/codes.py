@@ -194,7 +194,7 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "not-arrived": (
         "아직 도착하지 않음",
-        "기록은 있지만 S3에 객체가 없습니다(`state`). 파일을 먼저 보낸 뒤 완료하세요.",
+        "기록은 있지만 S3에 객체가 없거나 아직 검사 중입니다(`state`). 파일을 보낸 뒤 완료하거나, 다시 요청하세요.",
     ),
     "upload-rejected": (
         "업로드 거부됨",

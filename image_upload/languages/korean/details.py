@@ -174,6 +174,9 @@ DETAILS: Final[Mapping[str, str]] = {
     "S3 has no such object yet. Send the file, then complete.": (
         "S3에 아직 파일이 없습니다. 파일을 보낸 뒤 완료해 주세요."
     ),
+    "The file has arrived, and is not verified yet. Ask again in a moment.": (
+        "파일이 도착했고 아직 검사 중입니다. 잠시 후 다시 요청해 주세요."
+    ),
     "There is no such {kind} of yours. Compare the id with the one you were given.": (
         "해당 {kind}을(를) 찾을 수 없습니다. 받은 id와 비교해 주세요."
     ),
