@@ -21,6 +21,7 @@ import pytest
 
 from image_upload.aws.endpoints import locate
 from image_upload.aws.sigv4 import Credentials, Signer
+from image_upload.domain.keys import published
 from local.embedded_s3 import ACCESS_KEY, BUCKET, REGION, SECRET_KEY
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -278,7 +279,7 @@ def test_the_lines_that_make_dev_prints_store_the_picture(dev: MakeDev, terminal
     for line in lines:
         said = terminal.run(line)
         assert "stored: 200" in said or '"success":true' in said, said
-        key = terminal.variable("URL").partition(f"/{BUCKET}/")[2].partition("?")[0]
+        key = published(terminal.variable("URL").partition(f"/{BUCKET}/")[2].partition("?")[0])
         assert terminal.stored(key) == picture
         keys.add(key)
     assert len(keys) == 3
