@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from image_upload.domain.keys import OWN_FOLDERS
+from image_upload.domain.keys import JOBS, OWN_FOLDERS
 from image_upload.domain.purposes import Purpose
 
 
@@ -26,7 +26,7 @@ def statements(
             "Sid": "Arrivals",
             "Effect": "Allow",
             "Action": [*writes, "s3:DeleteObject"],
-            "Resource": [f"{arn}/{folder}*" for folder in OWN_FOLDERS],
+            "Resource": [f"{arn}/{folder}*" for folder in OWN_FOLDERS if folder != JOBS],
         },
         {"Sid": "Bucket", "Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [arn]},
     ]
