@@ -54,7 +54,7 @@ def create_app(settings: Settings) -> Service:
                 front_ends=settings.front_ends,
             ),
             from_url.router(principal),
-            jobs(bucket, principal),
+            jobs(settings.auth, bucket, context.notifier, principal),
             health(settings.service, bucket),
             records(context, upload_service, principal),
             accounts(settings.sign_in, settings.auth, context.database, principal),

@@ -110,7 +110,8 @@ def event_conditions() -> dict[str, Any]:
     return {
         "HasDatabase": _is("Database", "true"),
         "TellsOfArrivals": Tag(
-            "!Or", [_holds("HasDatabase"), Tag("!Not", [_is("WebhookUrl", "")]), _holds("HasEventBus")]
+            "!Or",
+            [_holds("HasDatabase"), Tag("!Not", [_is("WebhookUrl", "")]), _holds("HasEventBus"), _holds("HasTasks")],
         ),
         "TakesEvents": Tag("!And", [_holds("TellsOfArrivals"), _holds("IsLive")]),
         "Publishes": _is("Verify", "publish"),

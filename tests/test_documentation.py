@@ -199,6 +199,7 @@ def test_the_text_says_what_needs_a_token_with_these_settings(start: Start, web:
     assert {"POST /uploads", "GET /images/{key}", "GET /auth/me"} <= needs
     assert not needs & {"GET /", "POST /upload-with-presigned", "POST /auth/token"}
     assert re.findall(r"^- \[([A-Z]+ /\S*)\].*; needs a token$", open_to_all, re.MULTILINE) == [
+        "POST /jobs/{job_id}/result",
         "GET /auth/me",
         "POST /auth/verify",
     ]

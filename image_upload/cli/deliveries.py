@@ -4,17 +4,17 @@ import argparse
 import asyncio
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
 from image_upload.cli.sweep import summary
-from image_upload.database.database import Database
+from image_upload.completion.context import CompletionContext
 from image_upload.errors import Problem
 from image_upload.notify.delivery import DEAD, DELIVERED, PENDING
 from image_upload.notify.dispatcher import FAILED
-from image_upload.notify.notifier import Notifier, notifier_of
 from image_upload.notify.outbox import Outbox
 from image_upload.settings import Settings, SettingsError, load, read_dotenv
 from image_upload.telemetry import logs
@@ -74,14 +74,12 @@ def _event_id(text: str) -> str:
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[tuple[Notifier, Outbox]]:
-    database = Database(settings.database)
-    notifier = notifier_of(settings.notify, database)
+async def _opened(settings: Settings) -> AsyncIterator[tuple[CompletionContext, Outbox]]:
+    context = CompletionContext(settings)
     try:
-        yield notifier, Outbox(database.records)
+        yield context, Outbox(context.database.records)
     finally:
-        await notifier.aclose()
-        await database.aclose()
+        await context.aclose()
 
 
 async def _list(settings: Settings, asked: argparse.Namespace) -> int:
@@ -98,13 +96,20 @@ async def _list(settings: Settings, asked: argparse.Namespace) -> int:
 
 
 async def _replay(settings: Settings, asked: argparse.Namespace) -> int:
-    async with _opened(settings) as (notifier, outbox):
-        if not notifier.enabled:
-            print("Set WEBHOOK_URL and WEBHOOK_SECRET, or EVENT_BUS, to those of the service.", file=sys.stderr)
+    async with _opened(settings) as (context, outbox):
+        if not (context.notifier.enabled or context.tasks.enabled):
+            print(
+                "Set WEBHOOK_URL and WEBHOOK_SECRET, or EVENT_BUS, or QUEUE_URL, to those of the service.",
+                file=sys.stderr,
+            )
             return 2
         count = len(await outbox.replay(None if asked.all else asked.ids))
         print(f"{count} due again.")
-        tally = await notifier.retry_due(asked.seconds) if count else Counter[str]()
+        tally = Counter[str]()
+        if count:
+            until = time.monotonic() + asked.seconds
+            for sender in (context.notifier, context.tasks):
+                tally += await sender.retry_due(until - time.monotonic())
     print(f"Sent: {summary(tally)}.")
     if tally[FAILED] or tally[DEAD]:
         print("What failed is sent again by the sweep; the log above says why it failed.", file=sys.stderr)

@@ -53,8 +53,12 @@ def kept_out(
     )
 
 
-def _owner(found: StoredObject, record: Record | None, purpose: Purpose | None) -> str | None:
+def owner_of(found: StoredObject, record: Record | None, among: Purposes) -> str | None:
     """Return the user's id, as far as the row, the metadata or the key tell it."""
+    return _owner(found, record, purposes.of_key(keys.published(found.key), among.every()))
+
+
+def _owner(found: StoredObject, record: Record | None, purpose: Purpose | None) -> str | None:
     if record is not None:
         return record.expected_object.user_id
     named = found.metadata.get("user_id")

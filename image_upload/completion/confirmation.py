@@ -7,7 +7,7 @@ all call `confirm`. No transaction is open during a call to S3. A failure of S3 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -18,6 +18,7 @@ from image_upload.domain import keys
 from image_upload.domain.faults import Fault
 from image_upload.domain.metadata import facts_in
 from image_upload.errors import DatabaseUnavailable
+from image_upload.jobs.tasks import Tasks
 from image_upload.languages.wording import Sentence
 from image_upload.limits import SCAN_WAIT_S
 from image_upload.notify.notifier import Notifier
@@ -31,6 +32,7 @@ from image_upload.verification.arrivals import Arrivals, Published, Removed, Und
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from image_upload.jobs.task import Task
     from image_upload.notify.event import Event, StoredFacts
 
 log = logging.getLogger(__name__)
@@ -53,6 +55,10 @@ class Context(Protocol):
     database: Database
     quotas: Quotas
     notifier: Notifier
+
+    @property
+    def tasks(self) -> Tasks:
+        """What hands tasks to workers."""
 
     def receipt(self, facts: "StoredFacts") -> str | None:
         """Return the signed receipt of an object; None without JWT_SECRET."""
@@ -209,7 +215,8 @@ def _is_settled(
     if record is not None:
         return record.state == "stored"
     is_told = is_news and context.notifier.enabled
-    return not context.quotas.enabled and not is_told and keys.max_bytes_in(key) is None
+    is_asked = context.quotas.enabled or is_told or context.tasks.starts(key)
+    return not is_asked and keys.max_bytes_in(key) is None
 
 
 async def _settle_missing(
@@ -237,13 +244,13 @@ async def _settle(
 ) -> Confirmation:
     """Settle row and quota by S3's description and the fault that was found. An earlier fault of the row counts.
 
-    What is told of it is written with the row. An upload without one is told of where `is_news`.
+    What is told of it, and the task that it starts, are written with the row. An upload without one is told of where
+    `is_news`.
     """
-    news = _News(context, found, record, fault, quarantined=quarantined)
+    news = _News(context, found, record, fault, quarantined=quarantined, is_told=is_news or record is not None)
     if record is None:
-        if is_news:
-            with _postponed(row):
-                await news.record(None)
+        with _postponed(row):
+            await news.record(None)
     else:
         records = context.database.records
         if record.state in ("pending", "expired"):
@@ -268,18 +275,32 @@ async def _settle(
 
 
 class _News:
-    """What is told of one upload: recorded by the transaction that settles its row, then sent."""
+    """What is told of one upload, and its task: recorded by the transaction that settles its row, then sent."""
 
     def __init__(
-        self, context: Context, found: StoredObject, record: Record | None, fault: Fault | None, *, quarantined: bool
+        self,
+        context: Context,
+        found: StoredObject,
+        record: Record | None,
+        fault: Fault | None,
+        *,
+        quarantined: bool,
+        is_told: bool,
     ) -> None:
         self._context = context
         self._about = (found, record, fault, quarantined)
+        self._is_told = is_told and context.notifier.enabled
         self._events: list[Event] = []
+        self._tasks: Sequence[Task] = ()
 
     async def record(self, connection: "AsyncConnection | None", _: Record | None = None) -> None:
-        """Write the event. See `Notifier.record`."""
-        if not self._context.notifier.enabled:
+        """Write task and event. See `Notifier.record`."""
+        found, record, fault, _quarantined = self._about
+        if fault is None:
+            owner = announcement.owner_of(found, record, self._context.bucket.purposes)
+            self._tasks = self._context.tasks.due(found, owner)
+            await self._context.tasks.record(connection, self._tasks)
+        if not self._is_told:
             return
         if not self._events:
             self._events.append(self._event())
@@ -287,6 +308,7 @@ class _News:
 
     async def send(self) -> None:
         """Send what was recorded. Never fails."""
+        await self._context.tasks.send(self._tasks)
         if self._events:
             await self._context.notifier.send(self._events)
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Protocol
 from image_upload.completion import confirmation
 from image_upload.database.database import Database
 from image_upload.domain import keys
+from image_upload.jobs.tasks import Tasks, tasks_of
 from image_upload.notify.notifier import notifier_of
 from image_upload.s3.bucket import Bucket
 from image_upload.settings.auth import AuthSettings
 from image_upload.settings.database import DatabaseSettings
 from image_upload.settings.notify import NotifySettings
 from image_upload.settings.storage import StorageSettings
+from image_upload.settings.tasks import TasksSettings
 from image_upload.settings.usage import UsageSettings
 from image_upload.settings.verification import VerificationSettings
 from image_upload.usage.quotas import quotas_of
@@ -36,11 +38,13 @@ class Sections(Protocol):
     @property
     def notify(self) -> NotifySettings: ...
     @property
+    def tasks(self) -> TasksSettings: ...
+    @property
     def auth(self) -> AuthSettings: ...
 
 
 class CompletionContext:
-    """Bucket, arrivals, database, quotas and notifier of one service. Each connects at its first call.
+    """Bucket, arrivals, database, quotas, notifier and tasks of one service. Each connects at its first call.
 
     With `only_arrivals` events of other objects are left alone, such as those of what was just published.
     """
@@ -52,7 +56,12 @@ class CompletionContext:
         self.database = Database(settings.database)
         self.quotas = quotas_of(settings.usage, self.database, self._confirm_end, self.bucket.purposes)
         self.notifier = notifier_of(settings.notify, self.database)
-        self._auth = settings.auth
+        self._auth, self._tasks = settings.auth, settings.tasks
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """What hands tasks to workers. Made at its first use: no mint needs it."""
+        return tasks_of(self._tasks, self._auth, self.bucket, self.database)
 
     @cached_property
     def _receipts(self) -> "Receipts":
@@ -67,7 +76,7 @@ class CompletionContext:
     @property
     def takes_events(self) -> bool:
         """Whether there is something to do when S3 tells of a new object."""
-        return self.database.is_configured or self.arrivals.are_taken or self.notifier.enabled
+        return self.database.is_configured or self.arrivals.are_taken or self.notifier.enabled or self.tasks.enabled
 
     def concerns(self, key: str) -> bool:
         """Return whether there is something to do for an event of this object."""
@@ -79,6 +88,8 @@ class CompletionContext:
     async def aclose(self) -> None:
         """Close all connections."""
         await self.notifier.aclose()
+        if "tasks" in vars(self):
+            await self.tasks.aclose()
         await self.bucket.aclose()
         await self.database.aclose()
         await self.quotas.aclose()

@@ -29,7 +29,7 @@ CHECKING = "checking"
 async def sweep(
     context: CompletionContext, within_s: float, report: Callable[[Counter[str]], None] | None = None
 ) -> Counter[str]:
-    """Confirm overdue rows in batches, then arrivals, then deliver events, for at most `within_s` seconds.
+    """Confirm overdue rows in batches, then arrivals, then deliver events and tasks, for at most `within_s` seconds.
 
     Return their number by state.
 
@@ -56,6 +56,8 @@ async def sweep(
         log.info("the sweep's time was over before its work", extra={"fields": dict(tally)})
     deliveries = await context.notifier.retry_due(until - time.monotonic())
     tally.update({f"event {outcome}": count for outcome, count in deliveries.items()})
+    queued = await context.tasks.retry_due(until - time.monotonic())
+    tally.update({f"task {outcome}": count for outcome, count in queued.items()})
     return tally
 
 

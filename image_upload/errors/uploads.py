@@ -114,6 +114,33 @@ class JobMissing(Problem):
     status, code, title = 404, "job-missing", "No such job"
 
 
+class JobOver(Problem):
+    """The job has ended already, with another result.
+
+    Keep the first one. A worker that gets a message twice drops the second.
+    """
+
+    status, code, title = 409, "job-over", "Job over"
+
+
+class QueueNotConfigured(Problem):
+    """This route hands work to a worker, and the service has no queue.
+
+    Its operator sets `QUEUE_URL`: docs/jobs.md.
+    """
+
+    status, code, title = 503, "queue-not-configured", "Queue not configured"
+
+
+class QueueUnavailable(Problem):
+    """The queue of the workers does not answer, or refuses the message. The file is stored; its job waits.
+
+    Send the request again after `Retry-After` seconds. The operator finds the reason in the log.
+    """
+
+    status, code, title = 503, "queue-unavailable", "Queue unavailable"
+
+
 # --- What is imported from a URL ------------------------------------------------------------------
 
 

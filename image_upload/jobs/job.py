@@ -54,7 +54,7 @@ class Job(BaseModel):
 
     `task` names the kind of work. `owner_id` is the user who may ask for it. `key` is the object that it is about, None
     until there is one. `silent_s`: if nothing was written for so many seconds after `updated_at`, the job's worker has
-    died; None: a worker may be silent for ever.
+    died; None: a worker may be silent for ever. `sent_at`: when its message was queued, for tasks of workers.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -68,6 +68,7 @@ class Job(BaseModel):
     result: dict[str, Any] | None = None
     error: Failure | None = None
     silent_s: float | None = None
+    sent_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
@@ -98,6 +99,15 @@ class Job(BaseModel):
     def is_over(self) -> bool:
         """Whether it has ended, well or not."""
         return self.state in ("done", "failed")
+
+    @property
+    def awaits_queue(self) -> bool:
+        """Whether the message of a task is not known to be queued."""
+        return self.state == "queued" and self.sent_at is None
+
+    def sent(self) -> "Job":
+        """Return the job with the mark that its message is queued."""
+        return self.model_copy(update={"sent_at": datetime.now(UTC)})
 
     def running(self, progress: Progress | None = None, *, silent_s: float | None = None) -> "Job":
         """Return the job as it is at work, with the progress so far."""

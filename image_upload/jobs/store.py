@@ -49,15 +49,18 @@ class JobStore:
         kept = await self._kept(job_id)
         return None if kept is None else kept._replace(job=kept.job.seen_at(datetime.now(UTC)))
 
-    async def replace(self, kept: KeptJob, job: Job) -> KeptJob:
-        """Write a job's next state in place of the one that was read. Raises `JobChanged`."""
+    async def replace(self, kept: KeptJob, job: Job, *, strictly: bool = False) -> KeptJob:
+        """Write a job's next state in place of the one that was read. Raises `JobChanged`.
+
+        On a store that cannot compare, the last writer wins; `strictly` raises there, too.
+        """
         # Without its quotes, as AWS's own examples have it: Ceph compares the header's text.
-        written = await self._write(job, {"If-Match": kept.etag.strip('"')})
+        written = await self._write(job, {"If-Match": kept.etag.strip('"')}, strictly=strictly)
         if written is None:
             raise JobChanged
         return written
 
-    async def _write(self, job: Job, condition: dict[str, str]) -> KeptJob | None:
+    async def _write(self, job: Job, condition: dict[str, str], *, strictly: bool = False) -> KeptJob | None:
         data, key = job.model_dump_json().encode(), _key(job.id)
         headers = {"Content-Type": "application/json", **self._bucket.storage_headers(key)}
         digest = await digest_of(data)
@@ -66,6 +69,8 @@ class JobStore:
                 stored = await transfer.put(self._bucket, key, data, digest, headers | condition)
             except S3Failure as failure:
                 if failure.status == 501 and "If-Match" in condition:
+                    if strictly:
+                        return None
                     # LocalStack and others refuse this condition: then the last writer wins.
                     stored = await transfer.put(self._bucket, key, data, digest, headers)
                 elif failure.status in (*_REFUSED, 404):

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import BinaryIO, Literal, NamedTuple, Self
 
 from image_upload.auth.principals import ANONYMOUS_ID
+from image_upload.completion.announcement import owner_of
 from image_upload.completion.confirmation import Confirmation, confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.completion.rejection import rejection
@@ -190,6 +191,18 @@ class Library:
         if confirmation.stored is None:
             return confirmation._replace(stored=await self.get_file_metadata(key))
         return confirmation
+
+    async def scan(self, key: str, user_id: str) -> str:
+        """Queue the task of a stored file for a worker; return the id of its job, the same for each call.
+
+        `user_id` is the file's user where neither row, metadata nor key tell it. Raises what `arrival` raises,
+        `QueueNotConfigured`, `QueueUnavailable`.
+        """
+        confirmation = await self.arrival(key)
+        if confirmation.stored is None or confirmation.is_checking:
+            raise ObjectMissing("The file is not verified yet. Try again in a moment.", headers={"Retry-After": "2"})
+        owner_id = owner_of(confirmation.stored, confirmation.record, self._bucket.purposes)
+        return await self._context.tasks.queue(confirmation.stored, owner_id or user_id)
 
     async def published(self, key: str) -> ArrivalState | None:
         """Publish the file of a checked purpose, if that is due; return its state. None: its purpose is not checked.

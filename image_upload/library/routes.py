@@ -74,6 +74,7 @@ def router(settings: AuthSettings, context: CompletionContext, principal_of: Pri
     minter = Annotated[Principal, Depends(principal_of.needs("mint"))]
     _images(routes, library, access, reader, manager)
     _completion(routes, library, access, minter)
+    _scanning(routes, library, access, minter)
     _files(routes, library, access, reader, manager)
     return routes
 
@@ -167,6 +168,29 @@ def _completion(routes: APIRouter, library: Library, access: Access, minter: Any
             return JSONResponse({"key": key, "state": "checking"}, 202, {"Retry-After": "2"})
         audit.record("complete", key, size_bytes=confirmation.stored.size_bytes)
         return JSONResponse({"state": "stored", **_described(key, confirmation.stored, library)})
+
+
+def _scanning(routes: APIRouter, library: Library, access: Access, minter: Any) -> None:
+    @routes.post(
+        "/images/{key:key}/scan",
+        summary="Let a worker look at a file",
+        operation_id="scanImage",
+        status_code=202,
+        openapi_extra=documented(
+            *_ASKING,
+            errors.UploadRejected,
+            errors.QueueNotConfigured,
+            errors.QueueUnavailable,
+            answer="library.schemas:StartedJob",
+            exposes=("Location",),
+        ),
+    )
+    async def scan_image(key: str, principal: minter) -> JSONResponse:
+        """Queues the `task` of the file's purpose, or `SCAN_TASK`. Safe to repeat: a file has one job for a task."""
+        key = await access.check(principal, "complete", key)
+        job_id = await library.scan(key, principal.user_id)
+        audit.record("scan", key)
+        return JSONResponse({"job_id": job_id}, 202, {"Location": f"/jobs/{job_id}"})
 
 
 def _files(routes: APIRouter, library: Library, access: Access, reader: Any, manager: Any) -> None:

@@ -90,3 +90,9 @@ class FileList(BaseModel):
     files: list[ListedFile]
     prefix: str
     next_token: str | None = Field(description="Pass it as continuation_token for the next page; null on the last.")
+
+
+class StartedJob(BaseModel):
+    """A job for a worker."""
+
+    job_id: str = Field(description="Ask GET /jobs/{job_id} how far it is.")

@@ -7,6 +7,7 @@ A number that an operator may change is a setting (`settings`), one that belongs
 """
 
 from image_upload.limits.from_url import *
+from image_upload.limits.jobs import *
 from image_upload.limits.notify import *
 from image_upload.limits.requests import *
 from image_upload.limits.storage import *

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from typing import ClassVar, Final, Literal, NamedTuple, Protocol
+from uuid import UUID
 
 # Seconds from each attempt to the next, of Standard Webhooks' recommendation. Ten attempts, three days in all.
 # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md (Deliverability)
@@ -15,8 +16,19 @@ PENDING: Final = "pending"
 DELIVERED: Final = "delivered"
 DEAD: Final = "dead"
 
-# `webhook`, `event_bus`: a column of the outbox.
-TargetName = Literal["webhook", "event_bus"]
+# `webhook`, `event_bus`, `queue`: a column of the outbox.
+TargetName = Literal["webhook", "event_bus", "queue"]
+
+
+class Announced(Protocol):
+    """What goes to a target: an event, or a task for a worker. `body` is JSON without a secret."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def body(self) -> str: ...
 
 
 class Delivery(NamedTuple):

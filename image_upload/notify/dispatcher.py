@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -15,8 +15,7 @@ from image_upload.limits import (
     DELIVERY_AT_ONCE_TIMEOUT_S,
     DELIVERY_TIMEOUT_S,
 )
-from image_upload.notify.delivery import DEAD, DELIVERED, Delivery, Outcome, Target, TargetName
-from image_upload.notify.event import Event
+from image_upload.notify.delivery import DEAD, DELIVERED, Announced, Delivery, Outcome, Target, TargetName
 from image_upload.outbound.deadline import at_most
 from image_upload.settings.notify import NotifySettings
 
@@ -32,28 +31,22 @@ FAILED: Final = "failed"
 
 
 class Dispatcher:
-    """A `Notifier` with one or two targets: the webhook, the event bus."""
+    """A `Notifier` with its targets: the webhook, the event bus; or for tasks the queue of workers."""
 
     enabled: ClassVar[bool] = True
 
-    def __init__(self, settings: NotifySettings, database: Database) -> None:
-        self._settings = settings
+    def __init__(
+        self, make_targets: Callable[[], dict[TargetName, Target]], database: Database, *, on_lambda: bool
+    ) -> None:
+        self._make_targets = make_targets
+        self._on_lambda = on_lambda
         self._database = database
         self._sending: set[asyncio.Task[None]] = set()
         self._at_once = asyncio.Semaphore(DELIVERIES_AT_ONCE)
 
     @cached_property
     def _targets(self) -> dict[TargetName, Target]:
-        targets: dict[TargetName, Target] = {}
-        if self._settings.webhook_url is not None and self._settings.webhook_secret is not None:
-            from image_upload.notify.webhook import WebhookTarget  # httpx, 80 ms
-
-            targets["webhook"] = WebhookTarget(self._settings)
-        if self._settings.event_bus is not None:
-            from image_upload.notify.event_bus import EventBusTarget  # the same
-
-            targets["event_bus"] = EventBusTarget(self._settings)
-        return targets
+        return self._make_targets()
 
     @cached_property
     def _outbox(self) -> "Outbox | None":
@@ -64,16 +57,16 @@ class Dispatcher:
 
         return Outbox(self._database.records)
 
-    async def record(self, connection: "AsyncConnection | None", events: Sequence[Event]) -> None:
+    async def record(self, connection: "AsyncConnection | None", events: Sequence[Announced]) -> None:
         """See `Notifier`."""
         if self._outbox is not None:
             await self._outbox.insert(connection, events, tuple(self._targets))
 
-    async def send(self, events: Sequence[Event]) -> None:
+    async def send(self, events: Sequence[Announced]) -> None:
         """See `Notifier`."""
         if not events:
             return
-        if self._settings.on_lambda:
+        if self._on_lambda:
             # Lambda freezes the process after the answer, so nothing can go on behind it.
             await self._send(events, DELIVERY_AT_ONCE_TIMEOUT_S)
             return
@@ -84,7 +77,7 @@ class Dispatcher:
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _send(self, events: Sequence[Event], timeout_s: float) -> None:
+    async def _send(self, events: Sequence[Announced], timeout_s: float) -> None:
         async with self._at_once:
             try:
                 if self._outbox is None:
@@ -102,7 +95,7 @@ class Dispatcher:
             except Exception:  # telling must not fail what it tells about
                 log.exception("events could not be sent", extra={"fields": {"events": [str(e.id) for e in events]}})
 
-    def _give_up(self, events: Iterable[Event], why: str) -> None:
+    def _give_up(self, events: Iterable[Announced], why: str) -> None:
         fields = {"events": [str(event.id) for event in events], "reason": why}
         if self._outbox is None:
             log.error("events are lost", extra={"fields": fields})
@@ -185,3 +178,17 @@ class Dispatcher:
 
 def _chunks(deliveries: Sequence[Delivery], most: int) -> Iterable[Sequence[Delivery]]:
     return (deliveries[start : start + most] for start in range(0, len(deliveries), most))
+
+
+def event_targets(settings: NotifySettings) -> dict[TargetName, Target]:
+    """Return where events go."""
+    targets: dict[TargetName, Target] = {}
+    if settings.webhook_url is not None and settings.webhook_secret is not None:
+        from image_upload.notify.webhook import WebhookTarget  # httpx, 80 ms
+
+        targets["webhook"] = WebhookTarget(settings)
+    if settings.event_bus is not None:
+        from image_upload.notify.event_bus import EventBusTarget  # the same
+
+        targets["event_bus"] = EventBusTarget(settings)
+    return targets

@@ -66,6 +66,6 @@ def notifier_of(settings: NotifySettings, database: Database) -> Notifier:
     # A command may run without the secret of the service (`serving` in `settings.load`); then it delivers nothing.
     if settings.event_bus is None and (settings.webhook_url is None or settings.webhook_secret is None):
         return NoNotifier()
-    from image_upload.notify.dispatcher import Dispatcher  # 8 ms, and most services tell nothing
+    from image_upload.notify.dispatcher import Dispatcher, event_targets  # 8 ms, and most services tell nothing
 
-    return Dispatcher(settings, database)
+    return Dispatcher(lambda: event_targets(settings), database, on_lambda=settings.on_lambda)

@@ -16,8 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from image_upload.database.records import Records
 from image_upload.database.tables import outbox
 from image_upload.limits import DEAD_KEPT_DAYS, DELIVERED_KEPT_DAYS, DELIVERY_LEASE_S
-from image_upload.notify.delivery import DEAD, DELIVERED, PENDING, Delivery, Outcome, TargetName
-from image_upload.notify.event import Event
+from image_upload.notify.delivery import DEAD, DELIVERED, PENDING, Announced, Delivery, Outcome, TargetName
 
 # A row's primary key.
 _KEY: Final = (outbox.c.id, outbox.c.target)
@@ -44,7 +43,7 @@ class Outbox:
         self._skip_locked = records.skip_locked
 
     async def insert(
-        self, connection: AsyncConnection | None, events: Sequence[Event], targets: Collection[TargetName]
+        self, connection: AsyncConnection | None, events: Sequence[Announced], targets: Collection[TargetName]
     ) -> None:
         """Insert a row for each event and target, due at once; with this connection in its transaction.
 

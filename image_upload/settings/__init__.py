@@ -17,6 +17,7 @@ from image_upload.settings.section import Section, Setting
 from image_upload.settings.service import ServiceSettings
 from image_upload.settings.sign_in import SignInSettings
 from image_upload.settings.storage import StorageSettings
+from image_upload.settings.tasks import TasksSettings
 from image_upload.settings.uploads import UploadSettings
 from image_upload.settings.usage import UsageSettings
 from image_upload.settings.verification import VerificationSettings
@@ -44,6 +45,7 @@ class Settings(NamedTuple):
     database: DatabaseSettings
     from_url: FromUrlSettings
     notify: NotifySettings
+    tasks: TasksSettings
     service: ServiceSettings
 
     def replaced(self, **changed: Any) -> "Settings":
@@ -115,6 +117,8 @@ def _between(given: Mapping[str, str]) -> dict[str, str]:
     wrong = {}
     if given.keys() & {"GOOGLE_CLIENT_ID", "GITHUB_CLIENT_ID"} and "JWT_SECRET" not in given:
         wrong["JWT_SECRET"] = "missing; who signs in gets a token that is signed with it"
+    if "QUEUE_URL" in given and "JWT_SECRET" not in given:
+        wrong["JWT_SECRET"] = "missing; the tokens of jobs are made from it"
     for name in ("QUOTA_BYTES_TOTAL", "QUOTA_FILES_TOTAL"):
         if name in given and "DATABASE_URL" not in given:
             wrong[name] = "without DATABASE_URL nothing is counted for longer than a day"

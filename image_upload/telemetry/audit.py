@@ -19,8 +19,9 @@ from image_upload.settings.auth import AuthSettings
 
 log = logging.getLogger("audit")
 
-# mint: a permission to upload. store: stored by this service. complete, abort: the end of a multipart upload.
-Action = Literal["mint", "store", "complete", "abort", "delete"]
+# mint: a permission to upload. store: stored by this service. complete, abort: the end of a multipart upload. scan: a
+# task for a worker.
+Action = Literal["mint", "store", "complete", "abort", "delete", "scan"]
 
 # No identity, no permission, too many requests. A 404 is a refusal only if it conceals another user's key.
 _REFUSALS = frozenset({401, 403, 429})

@@ -20,12 +20,12 @@ from image_upload.settings.service import ServiceSettings
 _SECRET = re.compile(
     r"(X-Amz-(?:Signature|Credential|Security-Token)(?:=|%3D))[^&\s\"'\\]+|(Bearer\s+)[\w.~+/=-]+"
     # a JWT, a ticket, a sign-in's code or a refresh token, in any text: a path, a message, a traceback
-    r"|(?<![\w-])(eyJ|up[lcrk]1\.)[\w-]{6,}(?:\.[\w-]+){0,2}",
+    r"|(?<![\w-])(eyJ|up[lcrkj]1\.)[\w-]{6,}(?:\.[\w-]+){0,2}",
     re.IGNORECASE,
 )
 
 
-_HINTS = ("mz-", "MZ-", "earer", "EARER", "eyJ", "upl1.", "upc1.", "upr1.", "upk1.")
+_HINTS = ("mz-", "MZ-", "earer", "EARER", "eyJ", "upl1.", "upc1.", "upr1.", "upk1.", "upj1.")
 
 # At INFO httpx logs whole URLs, and Mangum a second line a request. At DEBUG botocore logs keys. So these stay at
 # WARNING, also with DEBUG=true.

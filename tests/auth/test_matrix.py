@@ -28,6 +28,7 @@ from local.embedded_s3 import EmbeddedS3
 from local.ports import claim_port
 from local.service import local_environ, running
 from tests.database.databases import settings_with
+from tests.jobs.queues import sqs
 from tests.test_docs import code_in, table
 
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
@@ -169,6 +170,7 @@ REQUESTS: dict[str, Callable[[World], Asked]] = {
     "GET /images/{key}": lambda world: Asked(f"/images/{world.key}"),
     "GET /images/{key}/metadata": lambda world: Asked(f"/images/{world.key}/metadata"),
     "POST /images/{key}/complete": lambda world: Asked(f"/images/{world.key}/complete"),
+    "POST /images/{key}/scan": lambda world: Asked(f"/images/{world.key}/scan"),
     "DELETE /images/{key}": lambda world: Asked(f"/images/{world.key}"),
     "GET /api/v1/s3/files": lambda _: Asked("/api/v1/s3/files", {"params": {"prefix": "uploads/"}}),
     "GET /api/v1/s3/file/{key}/url": lambda world: Asked(f"/api/v1/s3/file/{world.key}/url"),
@@ -176,6 +178,7 @@ REQUESTS: dict[str, Callable[[World], Asked]] = {
     "GET /api/v1/s3/file/{key}/exists": lambda world: Asked(f"/api/v1/s3/file/{world.key}/exists"),
     "DELETE /api/v1/s3/file/{key}": lambda world: Asked(f"/api/v1/s3/file/{world.key}"),
     "GET /jobs/{job_id}": lambda world: Asked(f"/jobs/{world.job}"),
+    "POST /jobs/{job_id}/result": lambda world: Asked(f"/jobs/{world.job}/result", {"json": {"state": "done"}}),
     "POST /posts": lambda _: Asked("/posts", {"json": _SPEC}),
     "GET /posts/{post_id}": lambda world: Asked(f"/posts/{world.post}"),
     "POST /posts/{post_id}/complete": lambda world: Asked(f"/posts/{world.post}/complete"),
@@ -219,22 +222,24 @@ def signed_in(caller: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def settings(s3: EmbeddedS3, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """As in production, but for a database and an S3 that need no TLS."""
+def settings(s3: EmbeddedS3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """As in production, but for a database, an S3 and a queue that need no TLS."""
     given = {**local_environ({}, s3.environ), "JWT_SECRET": SECRET, "ENVIRONMENT": "production"}
     strict = load({name: value for name, value in given.items() if not name.startswith("AWS_S3_")})
     database = f"sqlite:///{tmp_path_factory.mktemp('matrix') / 'records.sqlite3'}"
     migrate(settings_with(database))
-    return strict.replaced(
-        s3_endpoint_url=s3.endpoint_url,
-        database_url=SecretStr(database),
-        # GitHub's way begins without a question to GitHub; Google's would ask its discovery document.
-        github_client_id="client",
-        github_client_secret=SecretStr("secret"),
-        session_secret=SecretStr(SECRET),
-        oauth_redirect_base_url="https://upload.example.com",
-        frontend_callback_url="https://app.example.com/callback",
-    )
+    with sqs(s3) as queue:
+        yield strict.replaced(
+            s3_endpoint_url=s3.endpoint_url,
+            database_url=SecretStr(database),
+            queue_url=SecretStr(queue.url),
+            # GitHub's way begins without a question to GitHub; Google's would ask its discovery document.
+            github_client_id="client",
+            github_client_secret=SecretStr("secret"),
+            session_secret=SecretStr(SECRET),
+            oauth_redirect_base_url="https://upload.example.com",
+            frontend_callback_url="https://app.example.com/callback",
+        )
 
 
 @pytest.fixture(scope="module")

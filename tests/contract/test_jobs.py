@@ -54,3 +54,15 @@ def test_of_workers_that_read_the_same_state_one_writes_the_next(run: Callable[[
         assert await jobs.read(kept.job.id) == written[0]
 
     run(work)
+
+
+def test_a_job_that_has_ended_meanwhile_is_not_marked_as_sent(run: Callable[[Work], None]) -> None:
+    async def work(jobs: JobStore) -> None:
+        kept = await jobs.create(Job.new("scan", "a"))
+        assert kept is not None
+        ended = await jobs.replace(kept, kept.job.done({"label": "cat"}))
+        with pytest.raises(JobChanged):
+            await jobs.replace(kept, kept.job.sent(), strictly=True)
+        assert (await jobs.read(kept.job.id) or kept).job == ended.job
+
+    run(work)

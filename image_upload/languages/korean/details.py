@@ -36,6 +36,24 @@ DETAILS: Final[Mapping[str, str]] = {
     "There is an object under this key, and it is not overwritten. Start a new upload.": (
         "이 키의 객체가 이미 있으며 덮어쓰지 않습니다. 새 업로드를 시작해 주세요."
     ),
+    "The file is not verified yet. Try again in a moment.": (
+        "파일 검증이 아직 끝나지 않았습니다. 잠시 후 다시 시도해 주세요."
+    ),
+    "The queue of the workers does not take the task now. Try again in a moment.": (
+        "작업자 큐가 지금은 작업을 받지 않습니다. 잠시 후 다시 시도해 주세요."
+    ),
+    "This route needs the token of the job. Send it as: Authorization: Bearer <token>.": (
+        "이 경로에는 작업의 토큰이 필요합니다. Authorization: Bearer <token> 형식으로 보내 주세요."
+    ),
+    "This is not the token of this job, or its week is over. Send the message's token.": (
+        "이 작업의 토큰이 아니거나 일주일이 지났습니다. 메시지의 token을 보내 주세요."
+    ),
+    "The job is being written by others. Post the result again in a moment.": (
+        "다른 곳에서 작업을 쓰고 있습니다. 잠시 후 결과를 다시 보내 주세요."
+    ),
+    "The file of this Idempotency-Key is stored already. For another file, send a new key.": (
+        "이 Idempotency-Key의 파일은 이미 저장되어 있습니다. 다른 파일에는 새 키를 보내 주세요."
+    ),
     "This is no URL of the form https://host/path. Copy the address of the file itself.": (
         "https://host/path 형식의 URL이 아닙니다. 파일의 주소를 복사해 주세요."
     ),
@@ -90,9 +108,6 @@ DETAILS: Final[Mapping[str, str]] = {
     ),
     "The file is too long for a source that does not say how long it is. Send a source that does.": (
         "길이를 알려 주지 않는 원본의 파일이 너무 깁니다. 길이를 알려 주는 원본을 보내 주세요."
-    ),
-    "The file of this Idempotency-Key is stored already. For another file, send a new key.": (
-        "이 Idempotency-Key의 파일은 이미 저장되어 있습니다. 다른 파일에는 새 키를 보내 주세요."
     ),
     "The plans of so many files do not fit one answer. Send fewer at a time.": (
         "파일이 너무 많아 한 번에 응답할 수 없습니다. 파일 수를 줄여 나누어 보내 주세요."

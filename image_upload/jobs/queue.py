@@ -1,0 +1,38 @@
+"""The queue that workers read: its interface, and which one the settings name."""
+
+import logging
+from typing import Protocol
+
+from image_upload.errors import QueueUnavailable
+from image_upload.settings.tasks import QueueAddress, TasksSettings
+
+log = logging.getLogger(__name__)
+
+
+class Queue(Protocol):
+    """Takes messages for workers. A message may arrive twice."""
+
+    async def send(self, message: str) -> None:
+        """Put a message into the queue. Raises `QueueUnavailable`; then it may be there all the same."""
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+
+
+def queue_of(settings: TasksSettings, address: QueueAddress) -> Queue:
+    """Return the queue of an address. It connects at its first call."""
+    if address.kind == "redis":
+        from image_upload.jobs.redis_stream import RedisStream  # 60 ms with redis
+
+        return RedisStream(address)
+    from image_upload.jobs.sqs_queue import SqsQueue  # httpx, 80 ms
+
+    return SqsQueue(settings, address)
+
+
+def unavailable(reason: str) -> QueueUnavailable:
+    """Return the problem of a queue that did not take a message; log why. `reason` has no secret and no address."""
+    log.warning("a task could not be queued", extra={"fields": {"reason": reason}})
+    return QueueUnavailable(
+        "The queue of the workers does not take the task now. Try again in a moment.", headers={"Retry-After": "5"}
+    )
