@@ -50,7 +50,7 @@ def test_what_was_published_is_compared_with_its_row(
 
     async def verified(context: CompletionContext) -> None:
         await put(context, f"incoming/{key}", content)
-        assert (await context.arrivals.settle(key, _promised_nothing)) is not None
+        assert (await context.arrivals.settle(key, _promised_nothing, scan_s=1.0)) is not None
 
     async def kept(context: CompletionContext) -> tuple[Record | None, bool]:
         await context.database.records.insert("post", expected_object(key=key, **promised))
