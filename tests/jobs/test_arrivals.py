@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import httpx
@@ -103,15 +104,14 @@ def test_ended_at_any_call_the_next_confirmation_queues(
         key, survived = photo_key(), True
 
         async def ended(context: CompletionContext, key: str = key, calls: int = calls) -> None:
-            left, real = calls, context.bucket.call
+            made, real = count(1), context.bucket.call
 
             async def counted(*arguments: Any, **options: Any) -> Any:
-                nonlocal left
-                left -= 1
+                is_last = next(made) == calls
                 try:
                     return await real(*arguments, **options)
                 finally:
-                    if left == 0:
+                    if is_last:
                         raise Killed
 
             if recorded:
