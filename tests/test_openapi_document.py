@@ -173,7 +173,7 @@ def test_a_route_asks_for_a_token_in_the_document_if_it_does_so_in_the_table_of_
 def test_where_no_token_is_required_it_is_optional_but_where_the_answer_is_the_user() -> None:
     strict = security_of(ENVIRONMENT="test", AUTH_REQUIRED="true")
     loose = security_of(ENVIRONMENT="test", AUTH_REQUIRED="false")
-    always = {"GET /auth/me", "POST /auth/verify"}
+    always = {"GET /auth/me", "POST /auth/verify", "POST /jobs/{job_id}/result"}
     assert {route: strict[route] for route in loose if loose[route] != OPTIONAL} == {
         route: security for route, security in strict.items() if security == NONE or route in always
     }
@@ -184,6 +184,7 @@ def test_in_production_without_required_tokens_listing_and_deleting_need_one() -
     assert {route for route, security in found.items() if security == REQUIRED} == {
         "GET /auth/me",
         "POST /auth/verify",
+        "POST /jobs/{job_id}/result",
         "GET /api/v1/s3/files",
         "DELETE /api/v1/s3/file/{key}",
         "DELETE /images/{key}",
