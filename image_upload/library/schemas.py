@@ -52,7 +52,7 @@ class ObjectMetadata(BaseModel):
     cdn_url: str | None = Field(description="Where the CDN serves it; null where none does.")
     facts: dict[str, Any] | None = Field(
         description="What verification found: type, width, height, orientation, frames, placeholder (a ThumbHash in "
-        "base64), had_location, location_left. null for a file that was not verified.",
+        "base64), had_location, location_is_left. null for a file that was not verified.",
         examples=[{"type": "image/jpeg", "width": 4032, "height": 3024}],
     )
     variants: dict[str, str | None] = Field(

@@ -374,7 +374,7 @@ def _facts(inspection: "Inspection", scanned: "Verdict | None") -> str:
             "orientation": facts.orientation,
             "frames": facts.frames,
             "had_location": facts.has_location,
-            "location_left": facts.location_is_left or None,
+            "location_is_left": facts.location_is_left or None,
             "placeholder": facts.placeholder,
         }
     found["scan"] = None if scanned is None else scanned.result
