@@ -82,7 +82,7 @@ def test_a_script_that_is_sent_as_a_picture_is_not_published_and_a_person_is_tol
     assert "Choose the right file" in refused["detail"]
     korean = web.post(f"{path}/complete", headers={"Accept-Language": "ko"}).json()["detail"]
     assert "올바른 파일을 선택하거나" in korean
-    assert web.get(f"{path}/metadata").status_code == 404
+    problem(web.get(f"{path}/metadata"), 409, "upload-rejected")
 
 
 @strict

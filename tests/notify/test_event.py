@@ -45,7 +45,7 @@ def test_the_event_of_a_stored_object_says_what_the_page_says() -> None:
     stored = Event.stored(facts, "a.b.c")
     assert (stored.id, stored.at) == (Event.about("k", "upload.stored", NOW).id, NOW)
     documented = {name for row in table("docs/webhooks.md", "Member of `data`") for name in code_in(row[0])}
-    assert stored.data.keys() == documented - {"fault", "job", "task", "state"}
+    assert stored.data.keys() == documented - {"fault", "job_id", "task", "state", "result", "error"}
     assert Event.stored(facts._replace(owner=None, sha256=None, width=None, height=None)).data == {
         "key": "k",
         "purpose": "upload",
