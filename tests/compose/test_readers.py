@@ -54,13 +54,13 @@ def test_without_an_env_file_one_sentence_says_what_to_do() -> None:
 
 @with_podman_compose
 def test_the_resolved_file_publishes_on_loopback_and_leaves_no_variable() -> None:
-    done = read(podman_compose(*EXAMPLE, "config"), COMPOSE_PROFILES="infra,api,test")
+    done = read(podman_compose(*EXAMPLE, "config"), COMPOSE_PROFILES="infra,api,test,scan")
     assert done.returncode == 0, done.stderr
     assert "${" not in done.stdout
     resolved = yaml.safe_load(done.stdout)["services"]
     assert set(resolved) == set(services())
     ports = [port for service in resolved.values() for port in service.get("ports", ())]
-    assert len(ports) == 6
+    assert len(ports) == 7
     assert {port.split(":")[0] for port in ports} == {"127.0.0.1"}
 
 
