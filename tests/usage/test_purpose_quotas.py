@@ -13,9 +13,22 @@ from image_upload.settings import load
 from image_upload.usage.quotas import NoQuotas, quotas_of
 from tests.conftest import Start, problem
 from tests.usage.redis_server import Redis
-from tests.usage.test_daily_quotas import GIVEN, S3, SECRET, SPEC, Clock, bearer, clock, ends, kept_in, key_of, opened
+from tests.usage.test_daily_quotas import (
+    GIVEN,
+    S3,
+    SECRET,
+    SPEC,
+    Clock,
+    bearer,
+    clock,
+    ends,
+    kept_in,
+    key_of,
+    opened,
+    patient,
+)
 
-__all__ = ["clock", "kept_in"]
+__all__ = ["clock", "kept_in", "patient"]
 
 LIMITED = """
 [profile]
