@@ -38,7 +38,8 @@ local size = redis.call('HGET', KEYS[1], 'open:' .. key)
 if not size then return 0 end
 redis.call('HDEL', KEYS[1], 'open:' .. key)
 redis.call('ZREM', KEYS[2], key)
-redis.call('HINCRBY', KEYS[1], 'bytes', '-' .. size)
+-- Redis takes no '-0' for an integer.
+if size ~= '0' then redis.call('HINCRBY', KEYS[1], 'bytes', '-' .. size) end
 if stored == '' then
   redis.call('HINCRBY', KEYS[1], 'files', -1)
 else
