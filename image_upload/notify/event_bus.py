@@ -7,12 +7,12 @@ import asyncio
 import json
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 import httpx
 
+from image_upload.aws import calls
 from image_upload.aws.credentials import CredentialSource
 from image_upload.aws.endpoints import Address, canonical_host, suffix_of
 from image_upload.aws.sigv4 import Signer
@@ -62,16 +62,8 @@ class EventBusTarget:
         return _outcomes(status, answer, len(deliveries))
 
     async def _put(self, body: bytes) -> tuple[int, bytes]:
-        """Return status and body of the answer; the body is empty if it is too long."""
         signer = Signer(self._address, await self._credentials.current(), service="events")
-        headers = signer.sign_call(body, _HEADERS, now=datetime.now(UTC).replace(microsecond=0))
-        answer = bytearray()
-        async with self._client.stream("POST", f"{self._address.origin}/", content=body, headers=headers) as response:
-            async for chunk in response.aiter_raw():
-                answer += chunk
-                if len(answer) > EVENT_BUS_ANSWER_MAX_BYTES:
-                    return response.status_code, b""
-        return response.status_code, bytes(answer)
+        return await calls.post(self._client, signer, _HEADERS, body, most_bytes=EVENT_BUS_ANSWER_MAX_BYTES)
 
     async def aclose(self) -> None:
         """Close the connections."""
