@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-from itertools import count
 from typing import Any
 
 import jwt
@@ -18,6 +17,7 @@ from image_upload.completion.sweep import sweep
 from image_upload.database.tables import outbox
 from image_upload.domain import keys
 from local.embedded_s3 import EmbeddedS3
+from tests.completion.ending import Killed, end_at
 from tests.completion.stores import do, expected_object, put
 from tests.database.databases import Place
 from tests.notify.receiver import SECRET, Received, Receiver, answer
@@ -140,10 +140,6 @@ def test_what_the_receiver_did_not_take_is_sent_by_the_sweep(s3: EmbeddedS3, pla
     assert verified(first)["id"] == verified(second)["id"]
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
 @pytest.mark.parametrize("content", [PHOTO, SCRIPT])
 def test_ended_at_any_call_there_is_one_event(s3: EmbeddedS3, place: Place, content: bytes) -> None:
     calls = 0
@@ -153,19 +149,9 @@ def test_ended_at_any_call_there_is_one_event(s3: EmbeddedS3, place: Place, cont
             key, survived = key_of(), True
 
             async def ended(context: CompletionContext, key: str = key, calls: int = calls) -> None:
-                made, real = count(1), context.bucket.call
-
-                async def counted(*arguments: Any, **options: Any) -> Any:
-                    is_last = next(made) == calls
-                    try:
-                        return await real(*arguments, **options)
-                    finally:
-                        if is_last:
-                            raise Killed
-
                 await context.database.records.insert("post", expected_object(key=key, size_bytes=len(content)))
                 await put(context, f"incoming/{key}", content)
-                context.bucket.call = counted  # type: ignore[method-assign]  # the seam
+                end_at(context.bucket, calls)
                 await confirm(context, key, is_news=True)
 
             async def again(context: CompletionContext, key: str = key) -> Any:

@@ -3,9 +3,7 @@
 import asyncio
 import io
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from typing import Any
 
 import httpx
@@ -15,10 +13,10 @@ from PIL import Image
 from image_upload.completion.confirmation import confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.domain.metadata import FACTS
-from image_upload.s3.bucket import Bucket
 from image_upload.settings import load
 from local.database import local_database
 from local.service import local_environ
+from tests.completion.ending import Killed, end_at
 from tests.conftest import Start, problem
 from tests.contract.plans import mint_put, minted, spec
 from tests.contract.store import Store
@@ -272,27 +270,6 @@ def test_bytes_that_are_exchanged_while_they_are_looked_at_do_not_stay(
     assert is_settled(store, put.key)
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
-def ending(bucket: Bucket, call: int, *, before: bool) -> Callable[..., Any]:
-    """Return `Bucket.call` of a process that ends at its nth call: before S3 has it, or before its answer arrives."""
-    made_so_far, real = count(1), bucket.call
-
-    async def made(*arguments: Any, **options: Any) -> Any:
-        is_last = next(made_so_far) == call
-        if is_last and before:
-            raise Killed
-        try:
-            return await real(*arguments, **options)
-        finally:
-            if is_last:
-                raise Killed
-
-    return made
-
-
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("content", [PHOTO, SCRIPT])
 def test_ended_at_any_call_the_next_one_finishes(
@@ -323,7 +300,7 @@ async def _ended_then_again(store: Store, key: str, calls: int, *, before: bool)
     for process in range(2):
         context = CompletionContext(settings)
         if process == 0:
-            context.bucket.call = ending(context.bucket, calls, before=before)  # type: ignore[method-assign]  # the seam
+            end_at(context.bucket, calls, before=before)
         try:
             confirmation = await confirm(context, key)
             assert confirmation.stored is not None

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 
 import httpx
@@ -16,6 +15,7 @@ from image_upload.database.tables import outbox
 from image_upload.domain import keys
 from image_upload.jobs.job import id_of
 from local.embedded_s3 import EmbeddedS3
+from tests.completion.ending import Killed, end_at
 from tests.completion.stores import do, expected_object, put
 from tests.completion.test_telling import PHOTO, SCRIPT
 from tests.conftest import Start
@@ -90,10 +90,6 @@ def test_confirmed_by_many_at_once_there_is_one_job(
     assert [each["id"] for each in queue.messages()] == [id_of(key, "look")]
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
 @pytest.mark.parametrize("recorded", [True, False])
 def test_ended_at_any_call_the_next_confirmation_queues(
     s3: EmbeddedS3, place: Place, queue: Sqs, purposes: str, *, recorded: bool
@@ -104,20 +100,10 @@ def test_ended_at_any_call_the_next_confirmation_queues(
         key, survived = photo_key(), True
 
         async def ended(context: CompletionContext, key: str = key, calls: int = calls) -> None:
-            made, real = count(1), context.bucket.call
-
-            async def counted(*arguments: Any, **options: Any) -> Any:
-                is_last = next(made) == calls
-                try:
-                    return await real(*arguments, **options)
-                finally:
-                    if is_last:
-                        raise Killed
-
             if recorded:
                 await context.database.records.insert("post", expected_object(key=key, size_bytes=len(PHOTO)))
             await put(context, f"incoming/{key}", PHOTO)
-            context.bucket.call = counted  # type: ignore[method-assign]  # the seam
+            end_at(context.bucket, calls)
             await confirm(context, key)
             while context.tasks._dispatcher._sending:  # type: ignore[attr-defined]  # those of the queue
                 await asyncio.gather(*context.tasks._dispatcher._sending)  # type: ignore[attr-defined]  # the same
