@@ -74,7 +74,7 @@ def ceph(bench: Bench) -> list[Result]:
             while there_now:
                 client.delete_object(Bucket=bucket, Key=there_now.pop())
             # Ceph removes deleted objects some seconds later, which would disturb the next measurement.
-            time.sleep(GARBAGE_COLLECTED_S)
+            time.sleep(GARBAGE_COLLECTED_S)  # Ceph frees the last round meanwhile, which would be measured
         return seconds
 
     for send in peers.values():

@@ -34,7 +34,7 @@ def measure(at_once: int, size_bytes: int) -> str:
                 answers = list(clients.map(lambda _: upload(process.url, size_bytes), range(at_once)))
             seconds = time.perf_counter() - started
             assert answers == [200] * at_once
-            time.sleep(SETTLES_S)
+            time.sleep(SETTLES_S)  # what it measures is what is kept after this time
             peak, left = peak_rss_bytes(process.pid) / MIB, rss_bytes(process.pid) / MIB
     rate = at_once * size_bytes / MB / seconds
     return f"{at_once:>7}   {size_bytes // MB:>5} MB   {peak:>6.0f} MiB   {left:>6.0f} MiB   {rate:>6.0f} MB/s"

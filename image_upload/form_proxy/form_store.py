@@ -126,7 +126,9 @@ async def _store(
     most_bytes = destination.max_bytes if expected_bytes is None else expected_bytes
     await context.quotas.reserve(destination.key, most_bytes, datetime.now(UTC) + timedelta(seconds=_RESERVED_S))
     try:
-        async with aclosing(chunks), aclosing(checks.up_to(destination.max_bytes, chunks)) as stream, map_s3_errors():  # type: ignore[type-var]
+        bounded = checks.up_to(destination.max_bytes, chunks)
+        # type: an AsyncIterator here, which its callers make by a generator
+        async with aclosing(chunks), aclosing(bounded) as stream, map_s3_errors():  # type: ignore[type-var]
             stored = await transfer.store(
                 context.bucket,
                 destination.upload_key,

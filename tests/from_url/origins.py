@@ -191,4 +191,4 @@ def wait_until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
     until = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < until, "it does not come"
-        time.sleep(0.02)
+        time.sleep(0.02)  # before it is looked at again, until the deadline above

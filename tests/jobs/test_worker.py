@@ -174,7 +174,7 @@ def until(ask: Callable[[], Any]) -> Any:
     """What is found, within 30 s."""
     end = time.monotonic() + 30
     while not (found := ask()) and time.monotonic() < end:
-        time.sleep(0.2)
+        time.sleep(0.2)  # before the queue is asked again, until the deadline above
     return found
 
 

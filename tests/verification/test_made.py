@@ -47,7 +47,7 @@ def is_upright(image: Image.Image) -> bool:
         image.convert("RGB").getpixel((int(image.width * x), int(image.height * y)))
         for x, y in ((0.2, 0.2), (0.8, 0.2), (0.5, 0.8))
     ]
-    return [max(range(3), key=lambda n, found=found: found[n]) for found in corners] == [0, 1, 2]  # type: ignore[misc]
+    return [max(range(3), key=lambda n, found=found: found[n]) for found in corners] == [0, 1, 2]  # type: ignore[misc]  # a default
 
 
 @pytest.mark.parametrize("orientation", STORED)
