@@ -1,10 +1,9 @@
-"""The queue that workers read: its interface, and which one the settings name."""
+"""The queue that workers read: its interface, and the problem of one that takes nothing."""
 
 import logging
 from typing import Protocol
 
 from image_upload.errors import QueueUnavailable
-from image_upload.settings.tasks import QueueAddress, TasksSettings
 
 log = logging.getLogger(__name__)
 
@@ -17,17 +16,6 @@ class Queue(Protocol):
 
     async def aclose(self) -> None:
         """Close the connections."""
-
-
-def queue_of(settings: TasksSettings, address: QueueAddress) -> Queue:
-    """Return the queue of an address. It connects at its first call."""
-    if address.kind == "redis":
-        from image_upload.jobs.redis_stream import RedisStream  # 60 ms with redis
-
-        return RedisStream(address)
-    from image_upload.jobs.sqs_queue import SqsQueue  # httpx, 80 ms
-
-    return SqsQueue(settings, address)
 
 
 def unavailable(reason: str) -> QueueUnavailable:

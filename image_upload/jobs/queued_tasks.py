@@ -22,7 +22,7 @@ from image_upload.domain import purposes
 from image_upload.domain.purposes import Purpose
 from image_upload.errors import Problem
 from image_upload.jobs.job import Job
-from image_upload.jobs.queue import Queue, queue_of, unavailable
+from image_upload.jobs.queue import Queue, unavailable
 from image_upload.jobs.store import JobChanged, JobStore
 from image_upload.jobs.task import Task
 from image_upload.jobs.tokens import JobTokens
@@ -32,7 +32,7 @@ from image_upload.notify.dispatcher import Dispatcher
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.objects import StoredObject
 from image_upload.settings.auth import AuthSettings
-from image_upload.settings.tasks import TasksSettings
+from image_upload.settings.tasks import QueueAddress, TasksSettings
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -61,7 +61,7 @@ class QueuedTasks:
     def _queue(self) -> Queue:
         address = self._settings.queue
         assert address is not None  # see `tasks_of`
-        return queue_of(self._settings, address)
+        return _queue_of(self._settings, address)
 
     def _purpose(self, key: str) -> Purpose | None:
         return purposes.of_key(key, self._bucket.purposes.every())
@@ -167,3 +167,14 @@ class _QueueTarget:
 
 def _task(name: str, stored: StoredObject, owner_id: str) -> Task:
     return Task(name, stored.key, owner_id, stored.metadata.get("class_id"))
+
+
+def _queue_of(settings: TasksSettings, address: QueueAddress) -> Queue:
+    """Return the queue of an address. It connects at its first call."""
+    if address.kind == "redis":
+        from image_upload.jobs.redis_stream import RedisStream  # 60 ms with redis
+
+        return RedisStream(address)
+    from image_upload.jobs.sqs_queue import SqsQueue  # httpx, 80 ms
+
+    return SqsQueue(settings, address)

@@ -32,7 +32,8 @@ from image_upload.settings.verification import VerificationSettings
 
 if TYPE_CHECKING:
     from image_upload.verification.inspection import Inspection
-    from image_upload.verification.scanner import Scanner, Verdict
+    from image_upload.verification.scanner import Scanner
+    from image_upload.verification.verdict import Verdict
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from image_upload.outbound import deadline
 from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.objects import StoredObject
-from image_upload.verification.scanner import CLEAN, Verdict
+from image_upload.verification.verdict import CLEAN, Verdict
 
 log = logging.getLogger(__name__)
 

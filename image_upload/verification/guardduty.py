@@ -13,7 +13,7 @@ from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import S3Failure
 from image_upload.s3.objects import StoredObject
-from image_upload.verification.scanner import CLEAN, Verdict
+from image_upload.verification.verdict import CLEAN, Verdict
 
 TAG: Final = "GuardDutyMalwareScanStatus"
 # What is none of these was not scanned: UNSUPPORTED (with a password, nested too deeply), ACCESS_DENIED, FAILED.

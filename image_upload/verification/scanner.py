@@ -1,24 +1,13 @@
-"""Scan arrivals for malware: what a scanner answers, and which one the settings name."""
+"""Scan arrivals for malware: the interface of a scanner, and which one the settings name."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from image_upload.verification.verdict import Verdict
 
 if TYPE_CHECKING:
     from image_upload.s3.bucket import Bucket
     from image_upload.s3.objects import StoredObject
     from image_upload.settings.verification import VerificationSettings
-
-
-class Verdict(NamedTuple):
-    """`unscannable`: no scan of these bytes can end otherwise. `waiting`: ask again later.
-
-    `reason` is for the log and the operator: the name of what was found, or why there is no other result.
-    """
-
-    result: Literal["clean", "infected", "unscannable", "waiting"]
-    reason: str | None = None
-
-
-CLEAN = Verdict("clean")
 
 
 class Scanner(Protocol):
