@@ -5,18 +5,15 @@ https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stdio
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
 from image_upload import missing
 from image_upload.cli.agents.service import Service
+from image_upload.cli.service_access import BEARER_TOKEN, base_url
 
 TOKEN_ENV: Final = "UPLOAD_TOKEN"
-# RFC 6750 section 2.1. http.client would refuse other characters with an error that repeats the token.
-_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -25,7 +22,7 @@ def run(arguments: Sequence[str]) -> int:
     name = options.token_env or TOKEN_ENV
     token = os.environ.get(name, "")
     # Without --token-env the service may be one that requires none.
-    if (token or options.token_env) and not _TOKEN.fullmatch(token):
+    if (token or options.token_env) and not BEARER_TOKEN.fullmatch(token):
         print(f"{name} holds no bearer token. Put one into it, or start without it.", file=sys.stderr)
         return 2
     try:
@@ -47,16 +44,8 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         "others on the same machine.",
     )
     parser.add_argument(
-        "--url", type=_base_url, default="http://localhost:8000", help="base URL of the service (http://localhost:8000)"
+        "--url", type=base_url, default="http://localhost:8000", help="base URL of the service (http://localhost:8000)"
     )
     parser.add_argument("--token-env", metavar="NAME", help=f"the variable that holds the bearer token ({TOKEN_ENV})")
     parser.add_argument("--allow-delete", action="store_true", help="add the tool that deletes files")
     return parser.parse_args(arguments)
-
-
-def _base_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
-        # Not repeated: it may hold a password.
-        raise argparse.ArgumentTypeError("no base URL. Expected: one such as https://uploads.example.com")
-    return text.rstrip("/")
