@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 from image_upload import missing
@@ -14,6 +15,7 @@ COMMANDS: Final = {
     "import": ("import_files.command", "move files from local storage into the bucket, resumable at any point"),
     "mcp": ("agents.command", "serve an agent: tools that return a curl line for a file to store or to read"),
     "migrate-db": ("migrate_db", "bring the database to the tables this version needs"),
+    "put": ("put.command", "store files by a running service: in parts, in parallel, resumable at any point"),
     "serve": ("serve", "run the service as a plain server, as the container does outside Lambda"),
     "smoke": ("smoke", "store pictures in a running service in every way, compare the bytes, delete them"),
     "sweep": ("sweep", "end the records whose upload never came, and verify what still waits"),
@@ -33,9 +35,9 @@ def usage() -> str:
     )
 
 
-def main(arguments: list[str]) -> int:
-    """Run one command; return its exit code."""
-    name, *rest = arguments or ["--help"]
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command, by default the process's own; return its exit code."""
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help"):
         print(usage())  # noqa: T201  a command's output
         return 0
@@ -48,11 +50,10 @@ def main(arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         print(missing.remedy(error), file=sys.stderr)  # noqa: T201  the same
         return 2
+    except KeyboardInterrupt:
+        return 130  # a shell's exit code for a program that Ctrl-C ended
     return code
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(130)  # a shell's exit code for a program that Ctrl-C ended
+    sys.exit(main())

@@ -226,6 +226,28 @@ IMPORT_DATABASE_BATCH: Final = 500
 our own choice; both databases take more parameters
 """
 
+# --- Files from scripts ---------------------------------------------------------------------------
+
+PUT_PARALLEL: Final = 4
+"""Requests that `put` sends at once without `--parallel`: files, and parts of a file."""
+PUT_PARALLEL_MAX: Final = 64
+"""Above: `--parallel` is refused.
+
+our own choice; a line that 64 connections do not fill is not filled by more
+"""
+PUT_CHUNK_BYTES: Final = 256 * KIB
+"""`put` reads and sends so much of a file at once, for each request, however large the file is."""
+PUT_ATTEMPTS: Final = 8
+"""After so many failures that may pass, a request of `put` has failed, about 20 seconds after the first one."""
+PUT_RETRY_AFTER_MAX_S: Final = 60.0
+"""A longer `Retry-After`, as of a quota, is not waited for: the file has failed."""
+PUT_SIGN_PARTS: Final = 100
+"""Parts whose URLs `put` asks for at once, to go on with an upload."""
+PUT_WAIT_S: Final = 60.0
+"""So long `put` waits for the verdict on a file that is stored, without `--wait`."""
+PUT_STATE_KEPT_S: Final = 2 * 86_400
+"""What `put` keeps to go on with an upload is removed after so long: its ticket has ended."""
+
 # --- The database ---------------------------------------------------------------------------------
 
 DATABASE_CONNECT_TIMEOUT_S: Final = 5

@@ -27,11 +27,12 @@ class Call:
         for name, operations in kinds.items():
             if name in query:
                 return operations[self.method]
-        return {"PUT": "Put", "HEAD": "Head", "GET": "Get", "DELETE": "Delete"}[self.method]
+        return {"PUT": "Put", "POST": "Form", "HEAD": "Head", "GET": "Get", "DELETE": "Delete"}[self.method]
 
     @property
     def key(self) -> str:
-        return unquote(urlsplit(self.target).path).split("/", 2)[2]
+        """The key; "" of a call to the bucket itself."""
+        return "".join(unquote(urlsplit(self.target).path).split("/", 2)[2:])
 
 
 @dataclass

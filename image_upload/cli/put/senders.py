@@ -1,0 +1,137 @@
+"""How a plan's bytes are sent: a function for each strategy. What is in `SENDERS` is what the service may choose."""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import islice
+from typing import Any, Final
+
+from image_upload.cli.put.connection import Body, Count, Signed, member, strange
+from image_upload.cli.put.upload import Upload
+from image_upload.limits import PUT_SIGN_PARTS
+
+Sender = Callable[[Upload, dict[str, Any]], Awaitable[None]]
+
+
+async def send_put(upload: Upload, plan: dict[str, Any]) -> None:
+    """Send the file as one PUT."""
+    size_bytes = upload.source.size_bytes
+
+    def signed(plan: dict[str, Any]) -> Signed:
+        return Signed("PUT", member(plan, "presignedUrl", str), member(plan, "headers", dict), size_bytes)
+
+    async def renew() -> Signed:
+        return signed(await upload.begin(["put"]))
+
+    await upload.send(signed(plan), renew, _range(upload, 0, size_bytes))
+
+
+async def send_form(upload: Upload, plan: dict[str, Any]) -> None:
+    """Send the file as the last field of a form: to the store (`post`), or to the service, to pass it on (`proxy`).
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html
+    """
+    strategy, boundary = member(plan, "strategy", str), secrets.token_hex(16)
+    file_head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n'
+    file_head += f"Content-Type: {upload.content_type}\r\n\r\n"
+    head, tail = b"", f"\r\n--{boundary}--\r\n".encode()
+
+    def signed(plan: dict[str, Any]) -> Signed:
+        nonlocal head
+        fields = member(plan, "fields", dict).items()
+        parts = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+            for name, value in fields
+        )
+        head = "".join([*parts, file_head]).encode()
+        url = (
+            upload.service_url + member(plan, "formUrl", str)
+            if strategy == "proxy"
+            else member(plan, "presignedUrl", str)
+        )
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        return Signed("POST", url, headers, len(head) + upload.source.size_bytes + len(tail))
+
+    async def renew() -> Signed:
+        return signed(await upload.begin([strategy]))
+
+    async def body(sent: Count) -> AsyncIterator[bytes]:
+        yield head
+        async for chunk in upload.source.chunks(0, upload.source.size_bytes, sent):
+            yield chunk
+        yield tail
+
+    await upload.send(signed(plan), renew, body)
+
+
+async def send_parts(upload: Upload, plan: dict[str, Any]) -> None:
+    """Send the parts that the store lacks, several at once, and have them joined.
+
+    `plan` is a new one, with the URLs of its parts, or `GET /uploads/{ticket}` of an upload that goes on, with the
+    numbers of those that are `missing`.
+    """
+    parts = _Parts(upload, plan)
+    upload.progress(parts.there_bytes)
+    try:
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(upload.parallel):
+                workers.create_task(parts.send_waiting())
+    except BaseExceptionGroup as group:
+        # The first failure ended the group, so it is the one for the caller.
+        raise group.exceptions[0] from None
+    upload.source.check()
+    await upload.ask("POST", upload.path("/complete"))
+
+
+class _Parts:
+    """The parts of an upload that are still to be sent."""
+
+    def __init__(self, upload: Upload, plan: dict[str, Any]) -> None:
+        self._upload = upload
+        self._part_bytes, count = member(plan, "partSize", int), member(plan, "partCount", int)
+        size_bytes = upload.source.size_bytes
+        if (
+            plan.get("size") != size_bytes
+            or not (count - 1) * self._part_bytes < size_bytes <= count * self._part_bytes
+        ):
+            raise strange("An answer has parts that do not make up the file")
+        goes_on = "missing" in plan
+        self._urls = {} if goes_on else _urls_of(plan)
+        self._waiting = deque(member(plan, "missing", list) if goes_on else range(1, count + 1))
+        self.there_bytes = size_bytes - sum(map(self._length, self._waiting))
+        self._signing = asyncio.Lock()
+
+    async def send_waiting(self) -> None:
+        """Send parts until none waits."""
+        while self._waiting:
+            number = self._waiting.popleft()
+            length = self._length(number)
+
+            async def sign(number: int = number, length: int = length) -> Signed:
+                return Signed("PUT", await self._url(number), {}, length)
+
+            await self._upload.send(None, sign, _range(self._upload, (number - 1) * self._part_bytes, length))
+
+    async def _url(self, number: int) -> str:
+        """Return the URL of a part, once; then another one, and those of the parts that follow."""
+        async with self._signing:
+            if number not in self._urls:
+                numbers = [number, *islice(self._waiting, PUT_SIGN_PARTS - 1)]
+                answer = await self._upload.ask("POST", self._upload.path("/parts"), {"partNumbers": numbers})
+                self._urls |= _urls_of(answer.body)
+            return self._urls.pop(number)
+
+    def _length(self, number: int) -> int:
+        return min(self._part_bytes, self._upload.source.size_bytes - (number - 1) * self._part_bytes)
+
+
+def _urls_of(page: dict[str, Any]) -> dict[int, str]:
+    return {member(part, "partNumber", int): member(part, "url", str) for part in member(page, "parts", list)}
+
+
+def _range(upload: Upload, start: int, size_bytes: int) -> Body:
+    return lambda sent: upload.source.chunks(start, size_bytes, sent)
+
+
+SENDERS: Final[dict[str, Sender]] = {"put": send_put, "post": send_form, "multipart": send_parts, "proxy": send_form}

@@ -1,0 +1,134 @@
+"""One file on its way: the plan that it has now, and sending a range of it."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from image_upload.cli.put import Failed
+from image_upload.cli.put.connection import Answer, Body, Connection, Count, Signed, member
+from image_upload.cli.put.source import Source
+from image_upload.cli.put.state import Entry, Kept
+from image_upload.limits import MULTIPART_FROM_BYTES
+
+# The plans that can sign a digest.
+_WITH_SHA256: Final = frozenset({"put", "post"})
+# What a ticket or key of an earlier run is answered with that works no more.
+_GONE: Final = frozenset({"ticket-invalid", "ticket-expired", "upload-not-found", "object-missing"})
+
+
+class Upload:
+    """The upload of one file. `room` bounds the requests with a body; `entry` is None for one that does not resume."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        source: Source,
+        *,
+        content_type: str,
+        purpose: str | None,
+        metadata: Mapping[str, str],
+        entry: Entry | None,
+        room: asyncio.Semaphore,
+        parallel: int,
+        progress: Count,
+    ) -> None:
+        self.source = source
+        self.content_type = content_type
+        self.parallel = parallel
+        self.progress = progress
+        self.key: str | None = None
+        self.ticket: str | None = None
+        self.sha256: str | None = None
+        self._connection = connection
+        self._spec: dict[str, Any] = {
+            "filename": source.name,
+            "contentType": content_type,
+            "size": source.size_bytes,
+            **({"purpose": purpose} if purpose else {}),
+            **({"metadata": dict(metadata)} if metadata else {}),
+        }
+        self._entry = entry
+        self._room = room
+
+    @property
+    def service_url(self) -> str:
+        """The base URL of the service."""
+        return self._connection.url
+
+    @property
+    def resumes(self) -> bool:
+        """Whether a later run can go on with it."""
+        return self._entry is not None
+
+    async def ask(self, method: str, path: str, body: Any = None) -> Answer:
+        """Ask the service. Raises `Failed`."""
+        return await self._connection.ask(method, path, body)
+
+    async def begin(self, accepts: list[str]) -> dict[str, Any]:
+        """Return a new plan; `key` and `ticket` are its own. Raises `Failed`.
+
+        Below `MULTIPART_FROM_BYTES` hashing is cheap, so the store is asked to refuse other bytes in one request.
+        """
+        spec = {**self._spec, "accepts": accepts}
+        if 0 < self.source.size_bytes < MULTIPART_FROM_BYTES and not _WITH_SHA256.isdisjoint(accepts):
+            self.sha256 = self.sha256 or await self.source.sha256()
+            spec["sha256"] = self.sha256
+        try:
+            answer = await self.ask("POST", "/uploads", spec)
+        except Failed as failed:
+            # A service whose store compares no digest (S3_CHECKSUMS) refuses it.
+            if not any(each.get("field") == "sha256" for each in failed.facts.get("errors", ())):
+                raise
+            answer = await self.ask("POST", "/uploads", {**spec, "sha256": None})
+        plan: dict[str, Any] = answer.body
+        self.key, self.ticket = member(plan, "objectKey", str), plan.get("ticket")
+        if self._entry is not None:
+            self._entry.keep(Kept(self.source.size_bytes, self.source.mtime_ns, self.key, self.ticket))
+        return plan
+
+    async def recall(self) -> dict[str, Any] | None:
+        """Return what the service has of an earlier run's upload of this file, None if it has none. Raises `Failed`.
+
+        Parts are as `GET /uploads/{ticket}` returns them. A file that was sent whole has none: `{}`.
+        """
+        kept = self._entry.kept if self._entry is not None else None
+        if kept is None:
+            return None
+        self.key, self.ticket = kept.key, kept.ticket
+        if (kept.size_bytes, kept.mtime_ns) != (self.source.size_bytes, self.source.mtime_ns):
+            await self.give_up()
+            return None
+        try:
+            if self.ticket is not None:
+                found: dict[str, Any] = (await self.ask("GET", self.path())).body
+                return found
+            await self.ask("POST", f"/images/{quote(self.key)}/complete")
+        except Failed as failed:
+            if failed.code in _GONE:
+                return None
+            raise
+        self.progress(self.source.size_bytes)
+        return {}
+
+    def path(self, rest: str = "") -> str:
+        """Return the path of a route of this upload in parts."""
+        return f"/uploads/{self.ticket}{rest}"
+
+    async def send(self, first: Signed | None, renew: Callable[[], Awaitable[Signed]], body: Body) -> None:
+        """Send a body as `Connection.send` does, once there is room."""
+        async with self._room:
+            await self._connection.send(first, renew, body, self.progress)
+
+    async def give_up(self) -> None:
+        """Abort what was begun, as far as the service answers, and forget it."""
+        if self.ticket is not None:
+            with contextlib.suppress(Failed):
+                await self.ask("DELETE", self.path())
+        self.forget()
+
+    def forget(self) -> None:
+        """Keep nothing to go on with."""
+        if self._entry is not None:
+            self._entry.forget()
