@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,10 +72,12 @@ class Put:
         return self.run("--json", *arguments).line
 
     @contextlib.contextmanager
-    def started(self, *arguments: object) -> Iterator["subprocess.Popen[str]"]:
+    def started(
+        self, *arguments: object, program: Sequence[str] = ("-m", "image_upload", "put")
+    ) -> Iterator["subprocess.Popen[str]"]:
         """A process of its own, which has ended when the block is left."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "image_upload", "put", *map(str, arguments)],
+            [sys.executable, *program, *map(str, arguments)],
             env=self.surroundings,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

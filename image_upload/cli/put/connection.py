@@ -113,19 +113,20 @@ class Connection:
 
     async def send(
         self, first: Signed | None, renew: Callable[[], Awaitable[Signed]], body: Body, progress: Count
-    ) -> None:
-        """Send a body to the store. Without `first`, and once if the store denies the URL, `renew` signs another one.
+    ) -> str | None:
+        """Send a body to the store; return the ETag that it answers with.
 
-        `progress` is told the bytes that were sent, and with a minus what a failed attempt has sent in vain. Raises
-        `Failed`, and what `renew` and `body` raise.
+        Without `first`, and once if the store denies the URL, `renew` signs another one. `progress` is told the bytes
+        that were sent, and with a minus what a failed attempt has sent in vain. Raises `Failed`, and what `renew` and
+        `body` raise.
         """
         signed, is_denied = first, False
 
-        async def attempt() -> None:
+        async def attempt() -> str | None:
             nonlocal signed, is_denied
             signed = signed or await renew()
             try:
-                await self._sent(signed, body, progress)
+                return await self._sent(signed, body, progress)
             except Failed as failed:
                 # The URL has expired, or a clock or the service's credentials made it useless.
                 if failed.code != "store-denied" or is_denied:
@@ -133,7 +134,7 @@ class Connection:
                 signed, is_denied = None, True
                 raise RetryableError(failed.detail, code=failed.code) from None
 
-        await self._patiently(attempt)
+        return await self._patiently(attempt)
 
     async def _asked(self, method: str, path: str, body: Any) -> _Reply:
         headers = {"Authorization": f"Bearer {self._token.text}"} if self._token.text else {}
@@ -142,7 +143,7 @@ class Connection:
             headers["Content-Type"] = "application/json"
         return await self._exchange(method, self.url + path, headers, content, _SERVICE_SILENT)
 
-    async def _sent(self, signed: Signed, body: Body, progress: Count) -> None:
+    async def _sent(self, signed: Signed, body: Body, progress: Count) -> str | None:
         sent_bytes = 0
 
         def count(more_bytes: int) -> None:
@@ -155,6 +156,7 @@ class Connection:
             reply = await self._exchange(signed.method, signed.url, headers, body(count), _STORE_SILENT)
             if not 200 <= reply.status < 300:
                 raise _store_refusal(urlsplit(signed.url).netloc, reply)
+            return reply.headers.get("etag")
         except BaseException:
             progress(-sent_bytes)
             raise

@@ -81,7 +81,7 @@ async def send_parts(upload: Upload, plan: dict[str, Any]) -> None:
         # The first failure ended the group, so it is the one for the caller.
         raise group.exceptions[0] from None
     upload.source.check()
-    await upload.ask("POST", upload.path("/complete"))
+    await upload.ask("POST", upload.path("/complete"), parts.named())
 
 
 class _Parts:
@@ -101,6 +101,9 @@ class _Parts:
         self._waiting = deque(member(plan, "missing", list) if goes_on else range(1, count + 1))
         self.there_bytes = size_bytes - sum(map(self._length, self._waiting))
         self._signing = asyncio.Lock()
+        # A store may list a part twice that two connections have sent, so the parts to join are named.
+        there = member(plan, "parts", list) if goes_on else []
+        self._etags: dict[int, str | None] = {member(part, "partNumber", int): part.get("etag") for part in there}
 
     async def send_waiting(self) -> None:
         """Send parts until none waits."""
@@ -111,7 +114,14 @@ class _Parts:
             async def sign(number: int = number, length: int = length) -> Signed:
                 return Signed("PUT", await self._url(number), {}, length)
 
-            await self._upload.send(None, sign, _range(self._upload, (number - 1) * self._part_bytes, length))
+            body = _range(self._upload, (number - 1) * self._part_bytes, length)
+            self._etags[number] = await self._upload.send(None, sign, body)
+
+    def named(self) -> Any:
+        """Return the parts as `complete` takes them; None, for all that the store has, if one has no ETag."""
+        if not self._etags or not all(self._etags.values()):
+            return None
+        return {"parts": [{"partNumber": number, "etag": etag} for number, etag in sorted(self._etags.items())]}
 
     async def _url(self, number: int) -> str:
         """Return the URL of a part, once; then another one, and those of the parts that follow."""

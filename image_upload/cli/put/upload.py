@@ -69,12 +69,11 @@ class Upload:
     async def begin(self, accepts: list[str]) -> dict[str, Any]:
         """Return a new plan; `key` and `ticket` are its own. Raises `Failed`.
 
-        Below `MULTIPART_FROM_BYTES` hashing is cheap, so the store is asked to refuse other bytes in one request.
+        Where hashing is cheap, the store is asked to refuse other bytes.
         """
         spec = {**self._spec, "accepts": accepts}
-        if 0 < self.source.size_bytes < MULTIPART_FROM_BYTES and not _WITH_SHA256.isdisjoint(accepts):
-            self.sha256 = self.sha256 or await self.source.sha256()
-            spec["sha256"] = self.sha256
+        if self._is_hashed and not _WITH_SHA256.isdisjoint(accepts):
+            self.sha256 = spec["sha256"] = self.sha256 or await self.source.sha256()
         try:
             answer = await self.ask("POST", "/uploads", spec)
         except Failed as failed:
@@ -109,17 +108,23 @@ class Upload:
             if failed.code in _GONE:
                 return None
             raise
+        self.sha256 = await self.source.sha256() if self._is_hashed else None
         self.progress(self.source.size_bytes)
         return {}
+
+    @property
+    def _is_hashed(self) -> bool:
+        """Whether hashing is cheap: the file fits one request, and memory keeps it until it is read again."""
+        return 0 < self.source.size_bytes < MULTIPART_FROM_BYTES
 
     def path(self, rest: str = "") -> str:
         """Return the path of a route of this upload in parts."""
         return f"/uploads/{self.ticket}{rest}"
 
-    async def send(self, first: Signed | None, renew: Callable[[], Awaitable[Signed]], body: Body) -> None:
+    async def send(self, first: Signed | None, renew: Callable[[], Awaitable[Signed]], body: Body) -> str | None:
         """Send a body as `Connection.send` does, once there is room."""
         async with self._room:
-            await self._connection.send(first, renew, body, self.progress)
+            return await self._connection.send(first, renew, body, self.progress)
 
     async def give_up(self) -> None:
         """Abort what was begun, as far as the service answers, and forget it."""
