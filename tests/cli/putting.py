@@ -73,7 +73,10 @@ class Put:
 
     @contextlib.contextmanager
     def started(
-        self, *arguments: object, program: Sequence[str] = ("-m", "image_upload", "put")
+        self,
+        *arguments: object,
+        program: Sequence[str] = ("-m", "image_upload", "put"),
+        stderr: int = subprocess.PIPE,
     ) -> Iterator["subprocess.Popen[str]"]:
         """A process of its own, which has ended when the block is left."""
         process = subprocess.Popen(
@@ -81,7 +84,7 @@ class Put:
             env=self.surroundings,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
         with process:

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import stat
+import termios
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -114,6 +115,23 @@ def test_without_json_a_line_for_a_person_names_the_key(put: Put, photo: Path) -
     assert (done.code, done.err) == (0, "1 of 1 files stored.\n")
     assert done.out.startswith(f"stored   {photo}: uploads/")
     assert put.run(photo, "--quiet") == (0, "", "")
+
+
+def test_on_a_terminal_a_bar_counts_bytes_and_files(put: Put, photo: Path) -> None:
+    terminal, end = os.openpty()
+    termios.tcsetwinsize(end, (24, 100))
+    with put.started(photo, photo, "--parallel", 1, stderr=end) as process:
+        os.close(end)
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO, once the process has ended
+            while chunk := os.read(terminal, 1 << 16):
+                shown += chunk
+        os.close(terminal)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    last = shown.decode().split("\r")[-3]
+    assert last.startswith("100%")
+    assert last.endswith("2/2 files")
 
 
 @pytest.mark.parametrize("strategy", ["put", "post", "multipart", "proxy"])

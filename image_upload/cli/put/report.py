@@ -84,6 +84,7 @@ class Report:
         """Print the line of a file."""
         self._files_done += 1
         self.failed += outcome.state != "stored"
+        self.advance(0)
         name = shown(outcome.file)
         if self._as_json:
             self._print(outcome.as_json())
