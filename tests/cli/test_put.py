@@ -231,6 +231,23 @@ def test_what_verification_rejects_is_said_in_the_services_sentence(put: Put, tm
     assert done.err.startswith(f"rejected {page}: upload-rejected: The file was sent as image/jpeg")
 
 
+def test_what_is_not_verified_in_time_is_asked_for_by_the_same_command_and_not_sent_again(
+    put: Put, photo: Path, store: Meddler
+) -> None:
+    def alter(asked: Asked, service: Callable[[], ServiceAnswer]) -> ServiceAnswer:
+        checking = "/complete?wait=" in asked.target
+        return ServiceAnswer(202, [], b'{"state": "checking"}') if checking else service()
+
+    with between(put, alter) as through:
+        done = through.run("--json", "--wait", 0, photo)
+        assert (done.code, done.line["state"], done.line["code"]) == (1, "checking", "still-checking")
+        (kept,) = put.kept()
+        assert json.loads(kept.read_bytes())["key"] == done.line["key"]
+        again = through.run("--json", "--wait", 0, photo)
+    assert again.line["key"] == done.line["key"]
+    assert store.count("Put") == 1
+
+
 # --- S3 that fails --------------------------------------------------------------------------------
 
 

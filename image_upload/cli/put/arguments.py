@@ -62,7 +62,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("files", nargs="+", metavar="FILE", help=f"a file, a folder with --recursive, or {STDIN} for standard input")
     add("--service", type=base_url, metavar="URL", help=f"base URL of the service ({SERVICE_ENV})")
     add("--token-file", type=Path, metavar="PATH", help="a file that holds the bearer token and nothing else")
-    add("--token", metavar="TOKEN", help="the bearer token itself, where no one else can list this machine's processes")
+    add(
+        "--token", metavar="TOKEN", help="the bearer token itself, on a machine whose processes other users cannot list"
+    )
     add("--recursive", "-r", action="store_true", help="store the files of folders, and of all folders below")
     add("--purpose", help="decides key, types and largest size (the service's first purpose)")
     add("--type", metavar="TYPE", help="media type of the files (the usual one of each name's extension)")

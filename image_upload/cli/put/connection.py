@@ -156,10 +156,11 @@ class Connection:
             reply = await self._exchange(signed.method, signed.url, headers, body(count), _STORE_SILENT)
             if not 200 <= reply.status < 300:
                 raise _store_refusal(urlsplit(signed.url).netloc, reply)
-            return reply.headers.get("etag")
         except BaseException:
             progress(-sent_bytes)
             raise
+        etag: str | None = reply.headers.get("etag")
+        return etag
 
     async def _exchange(
         self,
@@ -241,7 +242,7 @@ def strange(what: str) -> AllFail:
 
 def member(answer: Any, name: str, kind: type[T]) -> T:
     """Return a member of an answer. Raises `AllFail` if it is missing, or of another kind."""
-    value = answer.get(name)
+    value = answer.get(name) if isinstance(answer, dict) else None
     if not isinstance(value, kind):
         raise strange(f"An answer has no {name}")
     return value

@@ -91,14 +91,16 @@ class _Parts:
         self._upload = upload
         self._part_bytes, count = member(plan, "partSize", int), member(plan, "partCount", int)
         size_bytes = upload.source.size_bytes
-        if (
-            plan.get("size") != size_bytes
-            or not (count - 1) * self._part_bytes < size_bytes <= count * self._part_bytes
-        ):
-            raise strange("An answer has parts that do not make up the file")
         goes_on = "missing" in plan
+        numbers = range(1, count + 1)
+        waiting = member(plan, "missing", list) if goes_on else numbers
+        fits = (
+            plan.get("size") == size_bytes and (count - 1) * self._part_bytes < size_bytes <= count * self._part_bytes
+        )
+        if not fits or (goes_on and not all(each in numbers for each in waiting)):
+            raise strange("An answer has parts that do not make up the file")
         self._urls = {} if goes_on else _urls_of(plan)
-        self._waiting = deque(member(plan, "missing", list) if goes_on else range(1, count + 1))
+        self._waiting = deque(waiting)
         self.there_bytes = size_bytes - sum(map(self._length, self._waiting))
         self._signing = asyncio.Lock()
         # A store may list a part twice that two connections have sent, so the parts to join are named.

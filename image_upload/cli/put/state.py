@@ -1,7 +1,7 @@
 """What a killed `put` goes on with: a file for each upload that has begun, which is its lock too.
 
-It lies in the folder of state of the user (https://specifications.freedesktop.org/basedir-spec/latest/), and others
-cannot read it: a ticket is of use to whoever has the user's token.
+It lies in the folder of state of the user (https://specifications.freedesktop.org/basedir-spec/latest/), and other
+users cannot read it.
 """
 
 import contextlib
