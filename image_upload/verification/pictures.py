@@ -25,8 +25,6 @@ _EXIF_ID: Final = b"Exif\0\0"
 _XMP_IDS: Final = (b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0")
 _JPEG_END: Final = b"\xff\xd9"
 _PNG_END: Final = b"\0\0\0\0IEND\xaeB\x60\x82"
-_JPEG_END: Final = b"\xff\xd9"
-_PNG_END: Final = b"\0\0\0\0IEND\xaeB\x60\x82"
 
 
 class Picture(NamedTuple):
