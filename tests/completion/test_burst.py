@@ -48,7 +48,7 @@ def test_a_burst_of_arrivals_is_published_and_told_of_once_each(s3: EmbeddedS3, 
         random.Random(1).shuffle(queue)
 
         def invoked(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            again = failures(received(batch(*events), s3, place, environ=environ))  # type: ignore[arg-type]  # of a batch
+            again = failures(received(batch(*events), s3, place, environ=environ))
             return [events[int(each[1:])] for each in again]
 
         for _ in range(DELIVERIES_MAX):
