@@ -76,28 +76,21 @@ class _Urls:
     def get_file_url(self, s3_key: str, expires_in: int = FILE_URL_EXPIRES_S) -> str:
         """A presigned GET for `expires_in` seconds, at most seven days.
 
-        Raises `InvalidKey`, `ValidationFailed`, and `FileTooLarge` for an upload without a size above its limit.
+        A file that is verified first is published on the way. Raises `InvalidKey`, `ValidationFailed`; `UploadRejected`
+        for a file that verification keeps out; `FileTooLarge` for an upload without a size above its limit.
         """
-
-        async def sign(library: Library) -> str:
-            return (await library.get_file_url(s3_key, expires_in)).url
-
-        return self._worker.call(sign)
+        return self._worker.call(_reading(s3_key, expires_in, as_download=False))
 
     def generate_download_url(self, s3_key: str, expires_in: int = FILE_URL_EXPIRES_S) -> str:
         """A presigned GET that makes browsers save the file. Raises what `get_file_url` raises."""
-
-        async def sign(library: Library) -> str:
-            return (await library.get_file_url(s3_key, expires_in, as_download=True)).url
-
-        return self._worker.call(sign)
+        return self._worker.call(_reading(s3_key, expires_in, as_download=True))
 
     def generate_presigned_url(
         self, s3_key: str, expires_in: int = FILE_URL_EXPIRES_S, content_type: str | None = None
     ) -> str:
-        """A presigned PUT for `expires_in` seconds; with a type, S3 takes no other. Raises what `get_file_url` raises.
+        """A presigned PUT for `expires_in` seconds; with a type, S3 takes no other.
 
-        Length and checksum are not signed: `POST /uploads` signs them.
+        Length and checksum are not signed: `POST /uploads` signs them. Raises `InvalidKey`, `ValidationFailed`.
         """
 
         async def sign(library: Library) -> str:
@@ -143,6 +136,14 @@ class AsyncS3Service(_Urls):
 
 
 Work = Callable[[Library], Awaitable[bool]]
+
+
+def _reading(key: str, expires_in: int, *, as_download: bool) -> Callable[[Library], Awaitable[str]]:
+    async def sign(library: Library) -> str:
+        await library.published(key)
+        return (await library.get_file_url(key, expires_in, as_download=as_download)).url
+
+    return sign
 
 
 def _upload(path: FilePath, key: str, content_type: str | None) -> Work:

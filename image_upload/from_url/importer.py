@@ -74,7 +74,7 @@ class Importer:
         self._jobs = JobStore(bucket)
         self._rule = SourceRule(settings.private_hosts, production=settings.production)
         self._downloader = Downloader(Destinations(settings.private_hosts))
-        self._invoker = Invoker(settings)
+        self._invoker = Invoker(settings, bucket.address.region)
         self._imports: set[asyncio.Task[StoredUpload]] = set()
         self._followers: set[asyncio.Task[None]] = set()
         self._of_users: Counter[str] = Counter()

@@ -21,17 +21,18 @@ from image_upload.settings.from_url import FromUrlSettings
 log = logging.getLogger(__name__)
 
 _ARN = re.compile(
-    r"arn:[a-z0-9-]+:lambda:(?P<region>[a-z0-9-]{1,32}):\d{12}:function:"
+    r"arn:[a-z0-9-]+:lambda:[a-z0-9-]{1,32}:\d{12}:function:"
     r"(?P<name>[A-Za-z0-9_-]{1,140})(?::(?P<qualifier>[A-Za-z0-9_$-]{1,128}))?",
     re.ASCII,
 )
 
 
 class Invoker:
-    """Invokes the function itself."""
+    """Invokes the function itself. The `region` is its own; in the ARN of Lambda's runtime emulator is another one."""
 
-    def __init__(self, settings: FromUrlSettings) -> None:
+    def __init__(self, settings: FromUrlSettings, region: str) -> None:
         self._settings = settings
+        self._region = region
         self._credentials = CredentialSource(settings)
 
     async def invoke(self, function_arn: str, payload: bytes) -> None:
@@ -39,7 +40,7 @@ class Invoker:
         match = _ARN.fullmatch(function_arn)
         if match is None:
             raise _not_started("the context names no function", None)
-        region = match["region"]
+        region = self._region
         endpoint = urlsplit(self._settings.lambda_endpoint_url or f"https://lambda.{region}.{suffix_of(region)}")
         host = canonical_host(endpoint.scheme, endpoint.netloc)
         address = Address("", region, endpoint.scheme, host, "")

@@ -22,12 +22,19 @@ from image_upload.completion.confirmation import Confirmation, confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.completion.rejection import rejection
 from image_upload.domain import checks, keys, metadata, purposes
-from image_upload.errors import EmptyFile, FileTooLarge, ObjectMissing, StorageUnavailable, UploadRejected
+from image_upload.errors import (
+    AlreadyExists,
+    EmptyFile,
+    FileTooLarge,
+    ObjectMissing,
+    StorageUnavailable,
+    UploadRejected,
+)
 from image_upload.library.disposition import content_disposition
 from image_upload.library.integrity import Fingerprint, fingerprint_of
 from image_upload.library.listing import list_own
 from image_upload.library.pages import FilePage, PageTokens, invalid
-from image_upload.limits import CHECKING_ASKED_S, LIST_MAX_KEYS, PRESIGN_MAX_S, SWEEP_BATCH
+from image_upload.limits import CHECKING_ASKED_S, LIST_MAX_KEYS, PRESIGN_MAX_S, SCAN_WAIT_S, SWEEP_BATCH
 from image_upload.s3 import objects, transfer
 from image_upload.s3.errors import map_s3_errors
 from image_upload.s3.objects import StoredObject
@@ -87,14 +94,20 @@ class Library:
         *,
         user_id: str = ANONYMOUS_ID,
         extra_metadata: Mapping[str, str] | None = None,
+        verify: bool = False,
     ) -> StoredObject:
         """Store a file under a key, compared by its SHA-256; return the stored object.
 
         It is sent in parts of 8 MiB, several at once, in constant memory. Its metadata has `user_id`,
         `original_filename`, `content_type`, `upload_timestamp` and `extra_metadata` (such as `class_id`). It gets the
         storage class and encryption of its purpose. If this raises, S3 has nothing of the file.
+
+        The file is trusted, and replaces an earlier one. With `verify` it arrives as a client's does where the service
+        verifies or scans files of this key, and what was published of it is returned; while another process looks at
+        it, the arrival. If S3 fails meanwhile, it stays there until the sweep. Raises `UploadRejected`, and
+        `AlreadyExists` for a key that has an object: what is verified replaces none.
         """
-        keys.check(key)
+        upload_key = self._context.arrivals.upload_key(keys.check(key)) if verify else keys.check(key)
         path = Path(path)
         metadata_headers = metadata.headers_of(
             {**(extra_metadata or {}), OWNER_TAG: keys.owner_tag(user_id)},
@@ -103,15 +116,18 @@ class Library:
             content_type=content_type,
             now=datetime.now(UTC),
         )
-        headers = {"Content-Type": content_type, **metadata_headers, **self._bucket.storage_headers(key)}
+        headers = {"Content-Type": content_type, **metadata_headers, **self._bucket.storage_headers(upload_key)}
         with await asyncio.to_thread(path.open, "rb", buffering=0) as file:
             size_bytes = os.fstat(file.fileno()).st_size
             source = FileSource(file, size_bytes)
             async with map_s3_errors():
+                if upload_key != key and await objects.head(self._bucket, key) is not None:
+                    raise AlreadyExists("There is an object under this key. Choose another one, or delete the object.")
                 try:
-                    return await transfer.store(self._bucket, key, source, headers, expected_bytes=size_bytes)
+                    stored = await transfer.store(self._bucket, upload_key, source, headers, expected_bytes=size_bytes)
                 except transfer.NothingSent:
                     raise EmptyFile from None
+        return stored if upload_key == key else (await self.arrival(key, SCAN_WAIT_S)).stored or stored
 
     async def download_file(self, key: str, path: str | PathLike[str]) -> StoredObject:
         """Write an object of any size into a file, in constant memory; return its description.
@@ -261,12 +277,13 @@ class Library:
     ) -> FileUrl:
         """Return a presigned PUT for `expires_in` seconds (at most seven days). With a type, S3 takes no other.
 
-        Length and checksum are not signed: `POST /uploads` signs them.
+        Length and checksum are not signed: `POST /uploads` signs them. Where files of this key are verified or scanned,
+        the URL leads to where they arrive: call `arrival` once the file was sent.
         """
-        keys.check(key)
+        upload_key = self._context.arrivals.upload_key(keys.check(key))
         _check_expiry(expires_in)
         presigner = await self._bucket.presigner(expires_in)
-        url = presigner.url("PUT", key, headers={"Content-Type": content_type} if content_type else None)
+        url = presigner.url("PUT", upload_key, headers={"Content-Type": content_type} if content_type else None)
         return FileUrl(url, presigner.validity.seconds)
 
     def cdn_url(self, key: str) -> str | None:

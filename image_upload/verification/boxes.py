@@ -14,6 +14,7 @@ from image_upload.verification.window import Span, Unreadable, Window
 _BOXES_MAX: Final = 500
 _META_MAX_BYTES: Final = 1024 * 1024
 _ITEMS_MAX: Final = 2_000
+_EXTENTS_MAX: Final = 10_000
 # Rotation to the left in quarters, then mirroring (0: top and bottom, 1: left and right; None) → orientation of Exif.
 _ORIENTATIONS: Final = {
     (0, None): 1, (0, 0): 4, (0, 1): 2,
@@ -110,8 +111,7 @@ class _Meta:
         size, turned, mirrored = self._properties(self._number(primary.first + 4, 4 if wide else 2))
         if size is None:
             raise Unreadable
-        items = dict(self._metadata_items())
-        places = self._places() if items else {}
+        items, places = dict(self._metadata_items()), self._places()
         exif = [places[each] for each, is_exif in items.items() if is_exif and each in places]
         xmp = [places[each] for each, is_exif in items.items() if not is_exif and each in places]
         return Picture(
@@ -177,7 +177,10 @@ class _Meta:
                 yield self._number(at, width), False
 
     def _places(self) -> dict[int, Span]:
-        """Return where the items are in the file, those that are in one piece: section 8.11.3."""
+        """Return where the items are in the file, those that are in one piece: section 8.11.3.
+
+        Raises `Unreadable` where the file ends before one of them, which it may between two boxes.
+        """
         iloc, idat = self._boxes.get(b"iloc"), self._boxes.get(b"idat")
         if iloc is None:
             return {}
@@ -187,6 +190,7 @@ class _Meta:
         at = iloc.first + 6
         count, at = self._number(at, width), at + width
         places = {}
+        left = _EXTENTS_MAX
         for _ in range(min(count, _ITEMS_MAX)):
             item, at = self._number(at, width), at + width
             method = 0
@@ -194,10 +198,15 @@ class _Meta:
                 method, at = self._number(at, 2) & 15, at + 2
             base, at = self._number(at + 2, base_bytes), at + 2 + base_bytes
             extents, at = self._number(at, 2), at + 2
-            for _ in range(min(extents, _ITEMS_MAX)):
+            left -= extents
+            if left < 0:
+                raise Unreadable
+            for _ in range(extents):
                 at += index_bytes if version else 0
                 offset, length = self._number(at, offset_bytes), self._number(at + offset_bytes, length_bytes)
                 at += offset_bytes + length_bytes
+                if method == 0 and base + offset + length > self._window.size:
+                    raise Unreadable
                 if method == 0 and extents == 1:
                     places[item] = Span(base + offset, length)
                 elif method == 1 and extents == 1 and idat is not None:

@@ -1,9 +1,9 @@
 """Inspect a file that arrived: what it is, whether it is allowed, and what to publish of it.
 
-Two depths. At header depth the first 64 KiB are read, and more where a format has its facts further behind. Type,
-size, orientation, frames and location are known from there, without a decoder. At full depth the whole file is read:
-to count the frames of a GIF, to blank a location, and to make other pictures of it, for which a child process decodes
-it.
+Two depths. At header depth the first 64 KiB are read, the last ones of JPEG and PNG, and more where a format has its
+facts further behind. Type, size, orientation, frames, location, and whether the file was cut off are known from there,
+without a decoder. At full depth the whole file is read: to count the frames of a GIF, to blank a location, and to make
+other pictures of it, for which a child process decodes it.
 """
 
 import re
@@ -35,6 +35,11 @@ READERS: Final[Mapping[str, Reader]] = {
     "image/avif": boxes.heif,
     "image/heic": boxes.heif,
     "image/heif": boxes.heif,
+}
+# What finds that a file was cut off, where its header does not show it. The frames of a GIF are counted up to its end.
+_END_CHECKS: Final[Mapping[str, Callable[[Window], None]]] = {
+    "image/jpeg": pictures.check_jpeg_end,
+    "image/png": pictures.check_png_end,
 }
 # The formats that a child decodes, by Pillow's names.
 _FORMATS: Final = {
@@ -175,10 +180,13 @@ async def _of_picture(reading: Reading, wanted: Wanted, facts: Facts, reader: Re
     cleans = cuts or bool(blanks and wanted.strip_location != "off")
     replaces = facts.media_type in _HEIC and find_spec("pillow_heif") is not None
     decodes = replaces or bool(facts.media_type in _FORMATS and (wanted.variants or picture.frames is None))
-    if not (cleans or decodes) or not reading.can_be_whole:
-        return Inspection(facts)
+    reads_whole = (cleans or decodes) and reading.can_be_whole
     try:
-        data = await reading.whole()
+        data = await reading.whole() if reads_whole else b""
+        if check := _END_CHECKS.get(facts.media_type):
+            await reading.run(check)
+        if not reads_whole:
+            return Inspection(facts)
         facts = replace(facts, is_whole=True)
         cleaned = location.clean(data, facts.media_type, blanks, whole=cuts) if cleans else None
         if cleaned is not None:

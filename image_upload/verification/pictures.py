@@ -1,7 +1,8 @@
 """Read the header of a picture: width, height, frames, and where Exif and XMP stand. Nothing is decoded.
 
 JPEG (ITU-T T.81 annex B), PNG (https://www.w3.org/TR/png-3/), GIF (89a, section 17), WebP (RFC 9649 section 2). AVIF
-and HEIC are in `boxes`. Each reader raises `Missing` for bytes that were not read yet, and `Unreadable`.
+and HEIC are in `boxes`. Each reader raises `Missing` for bytes that were not read yet, and `Unreadable`, also for a
+file that was cut off; where a format does not say how long it is, a function of its own looks for its end.
 """
 
 import re
@@ -9,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from image_upload.limits import VERIFY_WHOLE_MAX_BYTES
 from image_upload.verification.window import Span, Unreadable, Window
 
 _SEGMENTS_MAX: Final = 2_000
@@ -21,7 +23,8 @@ _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN_END: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _EXIF_ID: Final = b"Exif\0\0"
 _XMP_IDS: Final = (b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0")
-_PNG_XMP: Final = b"XML:com.adobe.xmp\0"
+_JPEG_END: Final = b"\xff\xd9"
+_PNG_END: Final = b"\0\0\0\0IEND\xaeB\x60\x82"
 
 
 class Picture(NamedTuple):
@@ -103,6 +106,20 @@ def jpeg_end(data: bytes) -> int | None:
     return None
 
 
+def check_jpeg_end(window: Window) -> None:
+    """Raise `Unreadable` for a JPEG without an end marker. Behind it a phone may have put a film of any length.
+
+    It is looked for in the last 64 KiB, where pixels hold none by chance, then by a walk. Only a file that is too large
+    to be read whole passes without.
+    """
+    *_, (_, scan) = _jpeg_segments(window)
+    _, tail = window.tail(min(_TAIL_BYTES, max(1, window.size - scan.end)))
+    if _JPEG_END in tail or window.size > VERIFY_WHOLE_MAX_BYTES:
+        return
+    if jpeg_end(window.at(0, window.size)) is None:
+        raise Unreadable
+
+
 # --- PNG ------------------------------------------------------------------------------------------
 
 
@@ -150,6 +167,14 @@ def _png_tail(window: Window, after: int) -> Iterator[tuple[bytes, Span]]:
         span = Span(first + match.end(), length)
         if span.first > after and len(content) == length and int.from_bytes(crc) == zlib.crc32(match[0] + content):
             yield match[0], span
+
+
+def check_png_end(window: Window) -> None:
+    """Raise `Unreadable` for a PNG without its last chunk, as `check_jpeg_end` does."""
+    if _PNG_END in window.tail(_TAIL_BYTES)[1] or window.size > VERIFY_WHOLE_MAX_BYTES:
+        return
+    if _PNG_END not in window.at(0, window.size):
+        raise Unreadable
 
 
 # --- GIF ------------------------------------------------------------------------------------------
@@ -216,10 +241,12 @@ def webp(window: Window) -> Picture:
 
 
 def _webp_chunks(window: Window) -> Iterator[tuple[bytes, Span]]:
-    """Yield type and content of each chunk."""
-    at, end = 12, min(window.size, 8 + int.from_bytes(window.at(4, 4), "little"))
+    """Yield type and content of each chunk. Some writers count the last byte of padding and leave it out."""
+    at, end = 12, 8 + int.from_bytes(window.at(4, 4), "little")
+    if end > window.size + 1:
+        raise Unreadable
     for _ in range(_SEGMENTS_MAX):
-        if at + 8 > end:
+        if at + 8 > min(end, window.size):
             return
         head = window.at(at, 8)  # together, as each missing piece is a request
         content = Span(at + 8, int.from_bytes(head[4:], "little"))

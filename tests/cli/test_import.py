@@ -107,6 +107,23 @@ def test_what_does_not_fit_the_purpose_is_refused_and_not_sent(move: Import, med
     assert [key.partition("/")[0] for key in move.objects()] == ["uploads"]
 
 
+def test_with_verify_only_what_is_what_it_says_is_sent(move: Import, jpeg: bytes) -> None:
+    move.write("good.jpg", jpeg)
+    move.write("other.png", jpeg)
+    move.write("page.jpg", b"<html><script>alert(1)</script></html>")
+    move.write("cut off.jpg", jpeg[:-10])
+    options = ("--purpose", "upload", "--verify")
+    rehearsed = move.run(*options, "--dry-run")
+    assert (rehearsed.code, rehearsed.summary) == (1, {"would move": 2, "refused": 2})
+    assert move.objects() == {}
+    done = move.run(*options)
+    assert (done.code, done.summary) == (1, {"moved": 2, "refused": 2})
+    assert "refused  page.jpg: The file was sent as image/jpeg, but it is text/html." in done.said
+    assert "refused  cut off.jpg: The picture cannot be read" in done.said
+    heads = [move.store.head(key) for key in move.objects()]
+    assert [head["ContentType"] for head in heads if head is not None] == ["image/jpeg"] * 2
+
+
 def test_with_a_prefix_the_relative_path_stays(move: Import) -> None:
     decomposed = unicodedata.normalize("NFD", "고양이.jpg")
     move.write(f"a b/{decomposed}", b"cat")

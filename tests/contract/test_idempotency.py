@@ -11,6 +11,7 @@ from image_upload.completion.context import CompletionContext
 from image_upload.outbound import retry
 from image_upload.s3 import multipart
 from image_upload.settings import load
+from local.database import local_database
 from local.service import local_environ
 from tests.conftest import Start, problem
 from tests.contract.gaps import GAPS
@@ -126,3 +127,73 @@ async def uploads_of(store: Store, key: str) -> list[str]:
         return await multipart.list_uploads(context.bucket, key)
     finally:
         await context.aclose()
+
+
+# --- where what is sent is verified first ---------------------------------------------------------
+
+
+def stored_once(store: Store, service: str, web: httpx.Client, key: str, photo: bytes) -> None:
+    """What is published, however often it was sent."""
+    done = web.post(f"{service}/images/{key}/complete")
+    assert (done.status_code, done.json()["state"]) == (200, "stored"), done.text
+    assert store.read(key) == photo
+    assert store.head(f"incoming/{key}") is None
+
+
+def test_a_retry_after_the_publish_changes_nothing_of_the_file(
+    store: Store, start: Start, web: httpx.Client, headers: dict[str, str], jpeg: bytes
+) -> None:
+    service = start(VERIFY="publish")
+    asked = spec(size=len(jpeg))
+
+    def send(content: bytes) -> tuple[str, int]:
+        plan = minted(web, f"{service}/uploads", json=asked, headers=headers)
+        return plan["objectKey"], web.put(plan["presignedUrl"], content=content, headers=plan["headers"]).status_code
+
+    key, first = send(jpeg)
+    assert (first, store.head(key)) == (200, None)
+    assert send(jpeg) == (key, 412), "it waits for its verification"
+    stored_once(store, service, web, key, jpeg)
+    other = jpeg[:-40] + bytes(38) + jpeg[-2:]
+    assert send(other) == (key, 200), "S3 takes what is dropped later"
+    stored_once(store, service, web, key, jpeg)
+
+
+def test_parts_are_not_sent_again_after_the_publish(
+    store: Store, start: Start, web: httpx.Client, headers: dict[str, str], jpeg: bytes
+) -> None:
+    service = start(VERIFY="publish")
+    photo = jpeg + bytes(SIZE)
+    asked = spec(size=len(photo), accepts=["multipart"])
+    plan = minted(web, f"{service}/uploads", json=asked, headers=headers)
+    assert minted(web, f"{service}/uploads", json=asked, headers=headers)["uploadId"] == plan["uploadId"]
+    send_parts(web, plan, photo)
+    assert web.post(f"{service}/uploads/{plan['ticket']}/complete", json={}).status_code == 200
+    stored_once(store, service, web, plan["objectKey"], photo)
+    again = problem(web.post(f"{service}/uploads", json=asked, headers=headers), 412, "already-exists")
+    assert again["objectKey"] == plan["objectKey"]
+    assert store.unfinished(f"incoming/{plan['objectKey']}") == []
+
+
+@pytest.mark.parametrize(("content", "code"), [(None, "already-exists"), (b"<script>", "upload-rejected")])
+def test_a_retried_post_says_what_became_of_its_file(
+    store: Store,
+    start: Start,
+    web: httpx.Client,
+    headers: dict[str, str],
+    jpeg: bytes,
+    content: bytes | None,
+    code: str,
+) -> None:
+    sent = (content or jpeg).ljust(len(jpeg))
+    asked = {"filename": "a.jpg", "contentType": "image/jpeg", "size": len(sent)}
+    with local_database() as database:
+        service = start(VERIFY="publish", **database)
+        made = [web.post(f"{service}/posts", json=asked, headers=headers).json() for _ in range(2)]
+        assert made[0]["id"] == made[1]["id"]
+        assert web.put(made[1]["presignedUrl"], content=sent, headers=made[1]["headers"]).status_code == 200
+        row = web.get(f"{service}/posts/{made[0]['id']}").json()
+        assert row["state"] == ("stored" if content is None else "rejected")
+        again = web.post(f"{service}/posts", json=asked, headers=headers)
+        assert (again.status_code, again.json()["code"]) == (412 if content is None else 409, code)
+    assert (store.head(made[0]["objectKey"]) is None) is (content is not None)

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -196,6 +197,36 @@ def test_a_row_says_what_became_of_its_arrival(store: Store, start: Start, web: 
             states.append((row["state"], row["fault"]))
             assert is_settled(store, post["objectKey"])
     assert states == [("stored", None), ("rejected", "disguised")]
+
+
+PAGES = """
+[page]
+key = "pages/{user}/{id}.{ext}"
+types = [{"text/html" = ["html"]}, {"image/svg+xml" = ["svg"]}]
+checked = true
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "content"),
+    [
+        ("a.html", "text/html", b"<!doctype html><script>alert(1)</script>"),
+        ("a.html", "text/html; charset=utf-8", b"<p>plain</p>"),
+        ("a.svg", "image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"),
+    ],
+)
+def test_what_browsers_run_is_served_from_the_bucket_as_an_attachment(
+    store: Store, start: Start, web: httpx.Client, tmp_path: Path, name: str, media_type: str, content: bytes
+) -> None:
+    (tmp_path / "pages.toml").write_text(PAGES, encoding="utf-8")
+    service = start(VERIFY="publish", PURPOSES_FILE=str(tmp_path / "pages.toml"))
+    put = mint_put(web, service, filename=name, contentType=media_type, size=len(content), purpose="page")
+    assert put.send(web, content).status_code == 200
+    assert web.post(f"{service}/images/{put.key}/complete").status_code == 200
+    found = store.head(put.key)
+    assert found is not None
+    assert found["ContentDisposition"] == "attachment"
+    assert store.read(put.key) == content
 
 
 def test_what_was_not_verified_cannot_be_read_or_listed(publishing: str, web: httpx.Client) -> None:

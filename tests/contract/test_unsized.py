@@ -233,3 +233,42 @@ def test_a_post_without_a_size_is_rejected_when_its_image_is_too_large(
         assert store.head(post["imageKey"]) is None
         row = web.get(f"{service}/posts/{post['id']}").json()
         assert (row["state"], row["fault"], row["url"]) == ("rejected", "size", None)
+
+
+# --- where what is sent is verified first ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_what_is_too_large_for_a_checked_purpose_never_has_its_key(
+    store: Store, start: Start, web: httpx.Client, jpeg: bytes, path: str
+) -> None:
+    service = start(VERIFY="publish")
+    for content in (jpeg.ljust(TOO_LARGE, b"\0"), jpeg.ljust(LIMIT, b"\0")):
+        plan = mint_image(web, service, path)
+        assert (keys.max_bytes_in(plan["key"]), plan["size_enforced"]) == (LIMIT, False)
+        assert put(web, plan["upload_url"], content) == 200
+        assert store.head(plan["key"]) is None
+        answer = web.get(f"{service}/images/{plan['key']}")
+        if len(content) > LIMIT:
+            assert problem(answer, 409, "upload-rejected")["fault"] == "size"
+            assert store.head(plan["key"]) is None
+        else:
+            assert web.get(answer.json()["url"]).content == content
+            assert put(web, plan["upload_url"], bytes(TOO_LARGE)) == 200, "the URL still works"
+            assert web.get(f"{service}/images/{plan['key']}/metadata").json()["size"] == LIMIT
+            assert store.read(plan["key"]) == content
+        web.post(f"{service}/images/{plan['key']}/complete")
+        assert store.head(f"incoming/{plan['key']}") is None
+
+
+def test_a_put_without_a_size_is_held_to_the_limit_of_its_key_before_it_is_published(
+    store: Store, start: Start, web: httpx.Client, jpeg: bytes
+) -> None:
+    service = start(VERIFY="publish")
+    plan = mint_unsized(web, service)
+    assert (plan["strategy"], plan["maxBytes"], plan["sizeEnforced"]) == ("put", LIMIT, False)
+    sent = web.put(plan["presignedUrl"], content=jpeg.ljust(TOO_LARGE, b"\0"), headers=plan["headers"])
+    assert sent.status_code == 200
+    refused = problem(web.post(f"{service}/images/{plan['objectKey']}/complete"), 409, "upload-rejected")
+    assert refused["fault"] == "size"
+    assert (store.head(plan["objectKey"]), store.head(f"incoming/{plan['objectKey']}")) == (None, None)

@@ -17,6 +17,7 @@ import boto3
 import httpx
 import jwt
 import pytest
+from botocore.config import Config
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
@@ -49,6 +50,8 @@ def cloud(aws: World, service: str) -> Any:
     """A client of AWS's SDK, in this process: the CLI takes half a second for each question."""
     return boto3.client(
         service,
+        # It else presigns for S3's host of all regions.
+        config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"}) if service == "s3" else None,
         region_name=aws.environ["AWS_REGION"],
         aws_access_key_id=aws.environ["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=aws.environ["AWS_SECRET_ACCESS_KEY"],
@@ -248,6 +251,32 @@ def test_the_second_function_publishes_a_picture_and_rejects_a_script_that_calls
     assert bad not in keys
     assert f"rejected/{bad}" in keys
     assert not [key for key in keys if key.startswith("incoming/")]
+
+
+def test_a_file_is_imported_from_a_url_by_the_function_itself_and_published_by_the_second(
+    aws: World, web: httpx.Client
+) -> None:
+    """`wait` 0 makes it a job, for which the function invokes itself."""
+    url, bucket = output(aws, "FunctionUrl"), output(aws, "BucketName")
+    token = jwt.encode({"sub": "user-1", "exp": int(time.time()) + 600}, secret(aws, "JWT_SECRET"), algorithm="HS256")
+    known = {"Authorization": f"Bearer {token}"}
+    s3 = cloud(aws, "s3")
+    s3.put_object(Bucket=bucket, Key="elsewhere/photo.jpg", Body=PICTURE, ContentType="image/jpeg")
+    source = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "elsewhere/photo.jpg"})
+    asked = {"url": source, "purpose": "upload", "wait": 0}
+    begun = web.post(f"{url}uploads/from-url", json=asked, headers=known)
+    assert begun.status_code == 202, begun.text
+
+    def job() -> dict[str, Any]:
+        found: dict[str, Any] = web.get(f"{url}jobs/{begun.json()['job_id']}", headers=known).json()
+        return found
+
+    within(120, lambda: job()["state"] in ("done", "failed"))
+    assert job()["error"] is None
+    key = job()["result"]["objectKey"]
+    within(120, lambda: key in [each["Key"] for each in objects(aws)])
+    assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == PICTURE
+    assert key.startswith("uploads/")
 
 
 def test_the_function_url_alone_answers_cors(aws: World, web: httpx.Client) -> None:

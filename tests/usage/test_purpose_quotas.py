@@ -1,6 +1,8 @@
 """What a purpose allows a user in a day: exact for all processes together, and apart from all other quotas."""
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from image_upload.errors import QuotaExceeded, RateLimitUnavailable
 from image_upload.settings import load
 from image_upload.usage.quotas import NoQuotas, quotas_of
 from tests.conftest import Start, problem
+from tests.database.databases import Place
 from tests.usage.redis_server import Redis
 from tests.usage.test_daily_quotas import (
     GIVEN,
@@ -99,6 +102,55 @@ def test_a_user_begins_no_more_than_the_purpose_allows(
 def test_processes_share_what_is_begun(store: Redis, limited: dict[str, str], clock: Clock) -> None:
     environ = {"REDIS_URL": store.url, **limited}
     assert sum(key is not None for key in begun(environ, clock, *["alice"] * 40)) == 5
+
+
+BEGIN = """
+import asyncio, sys
+from datetime import UTC, datetime, timedelta
+from image_upload.completion.context import CompletionContext
+from image_upload.domain import keys
+from image_upload.errors import QuotaExceeded
+from image_upload.settings import load
+
+async def main():
+    quotas = CompletionContext(load({0!r})).quotas
+    ends_at = datetime.now(UTC) + timedelta(minutes=5)
+
+    async def begin():
+        try:
+            await quotas.reserve("profiles/alice/" + keys.new_id("alice"), 7, ends_at)
+        except QuotaExceeded:
+            return 0
+        return 1
+
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(sum(await asyncio.gather(*(begin() for _ in range(8)))))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("quota", [{}, {"QUOTA_BYTES_TOTAL": "100000"}])
+def test_processes_at_once_begin_exactly_as_many_in_a_database(
+    place: Place, limited: dict[str, str], quota: dict[str, str]
+) -> None:
+    environ = {**GIVEN, "DATABASE_URL": place.url, "RATE_LIMIT_FAILS": "closed", **limited, **quota}
+    command = [sys.executable, "-c", BEGIN.format(environ)]
+    running = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    for each in running:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "ready\n"
+    answers = [each.communicate("now\n", timeout=120) for each in running]
+    assert [said for _, said in answers] == [""] * 3
+    assert sum(int(count) for count, _ in answers) == 5
+    begun = place.sql("SELECT held_files FROM quota_usage WHERE day <> 'total' AND held_bytes = 0")
+    assert begun == [(5,)]
+    assert place.sql("SELECT count(*) FROM quota_reservations WHERE size = 0") == [(5,)]
 
 
 @pytest.mark.parametrize("quota", [{}, {"QUOTA_FILES_PER_DAY": "100"}])

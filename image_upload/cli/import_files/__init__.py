@@ -2,7 +2,7 @@
 
 command   the phases, the exit code; arguments has the options
 tree      the files of a folder, opened without following a link out of it
-rules     the key and headers of a file, or why it is refused
+rules     the key and headers of a file, or why it is refused; inspection looks at its bytes, with `--verify`
 journal   what was decided and what S3 confirmed, so that a killed import continues
 sender    one file to its end, by `s3.transfer`; storage says which failures may pass
 cleanup   the rewrite list, and removing what S3 has

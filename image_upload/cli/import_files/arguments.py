@@ -42,6 +42,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--journal", metavar="FILE", help="what is done already (DIR.import-journal)")
     add("--exclude", action="append", default=[], metavar="GLOB", help="leave out names (with a slash: paths)")
     add("--follow-symlinks", action="store_true", help="move what symbolic links lead to, wherever it is")
+    add("--verify", action="store_true", help="refuse files that are not what their names say, or damaged pictures")
     add("--dry-run", action="store_true", help="read and check everything, write nothing anywhere")
     add("--delete-after", action="store_true", help="at the end remove each file that S3 confirms once more")
     add("--rewrite-list", metavar="FILE.csv", help="write a list of all paths and their keys")

@@ -26,6 +26,7 @@ from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import S3Failure
 from image_upload.settings import Settings, SettingsError, load, read_dotenv
 from image_upload.settings.database import DatabaseSettings
+from image_upload.settings.verification import VerificationSettings
 
 if TYPE_CHECKING:
     from image_upload.cli.import_files.database import Column
@@ -51,6 +52,7 @@ class _Import(NamedTuple):
     journal: Journal
     column: "Column | None"
     report: Report
+    verify: VerificationSettings | None
 
     def pairs(self, rows: Iterator[Row]) -> Iterator[tuple[str, str]]:
         """Yield (old path in the database, key) of files."""
@@ -110,7 +112,8 @@ def _begin(options: Namespace, settings: Settings, held: contextlib.ExitStack) -
     }
     journal = Journal(options.journal, about, keep=not options.dry_run)
     held.callback(_close, journal)
-    return _Import(options, rules, tree, journal, column, Report(rehearse=options.dry_run))
+    verify = settings.verification if options.verify else None
+    return _Import(options, rules, tree, journal, column, Report(rehearse=options.dry_run), verify)
 
 
 def _column(settings: DatabaseSettings, name: str) -> "Column":
@@ -246,7 +249,9 @@ async def _check_database(every: _Import, column: "Column") -> None:
 
 async def _send(every: _Import, storage: Storage) -> None:
     rehearse = every.options.dry_run
-    sender = Sender(storage, every.tree, every.journal, every.rules, every.report, rehearse=rehearse)
+    sender = Sender(
+        storage, every.tree, every.journal, every.rules, every.report, rehearse=rehearse, verify=every.verify
+    )
     if not rehearse:
         await sender.settle_left_behind()
     every.report.begin()

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
 from image_upload.cli.import_files import Stop
+from image_upload.cli.import_files.inspection import true_type
 from image_upload.cli.import_files.journal import Journal, Row
 from image_upload.cli.import_files.report import Progress, Report
 from image_upload.cli.import_files.rules import Rules, fit
@@ -24,6 +25,7 @@ from image_upload.s3.errors import S3Failure
 from image_upload.s3.multipart import UploadPart
 from image_upload.s3.objects import StoredObject
 from image_upload.s3.part_reader import FileSource, PartReader
+from image_upload.settings.verification import VerificationSettings
 
 _FAILURES_LEAST: Final = 4
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
@@ -44,10 +46,18 @@ class ForeignObject(Exception):
 
 
 class Sender:
-    """Send the files of one import."""
+    """Send the files of one import. With `verify` only those that verification would let pass."""
 
     def __init__(
-        self, storage: Storage, tree: Tree, journal: Journal, rules: Rules, report: Report, *, rehearse: bool
+        self,
+        storage: Storage,
+        tree: Tree,
+        journal: Journal,
+        rules: Rules,
+        report: Report,
+        *,
+        rehearse: bool,
+        verify: VerificationSettings | None,
     ) -> None:
         self._storage = storage
         self._tree = tree
@@ -55,6 +65,7 @@ class Sender:
         self._rules = rules
         self._report = report
         self._rehearse = rehearse
+        self._verify = verify
         self._budget = ByteBudget(IMPORT_IN_FLIGHT_BYTES)
         self._failures_in_a_row = 0
 
@@ -113,6 +124,9 @@ class Sender:
         async with self._opened(row.path) as file:
             approved = fit(self._rules, row.path, file.stat.size_bytes)  # it may have grown since it was found
             headers = approved.headers | bucket.storage_headers(row.key)
+            if self._verify is not None:
+                declared = headers["Content-Type"]
+                headers["Content-Type"] = await true_type(file, declared, self._rules.purpose, self._verify)
             if self._rehearse:
                 return _stored(file, await self._digest(file, progress=progress), "")
             if file.stat.size_bytes <= UPLOAD_PART_BYTES:
