@@ -90,26 +90,29 @@ async def _create(bucket: Bucket, key: str, headers: Mapping[str, str]) -> tuple
 
 
 async def list_parts(bucket: Bucket, key: str, upload_id: str) -> list[UploadPart]:
-    """Call ListParts, all pages; return the parts by ascending number."""
-    parts: list[UploadPart] = []
+    """Call ListParts, all pages; return the parts by ascending number, each number once.
+
+    S3 replaces a part that is sent again. SeaweedFS lists both if two requests for one part overlapped; the later
+    one in its list counts here.
+    """
+    parts: dict[int, UploadPart] = {}
     marker = "0"
     while True:
         query = {"uploadId": upload_id, "part-number-marker": marker}
         response = await bucket.call("ListParts", "GET", key, query=query)
         root = xml.parse(response.content)
-        parts += [
-            UploadPart(
-                xml.number(part, "PartNumber"),
+        for part in xml.children(root, "Part"):
+            number = xml.number(part, "PartNumber")
+            parts[number] = UploadPart(
+                number,
                 xml.text(part, "ETag"),
                 xml.number(part, "Size"),
                 xml.text(part, "ChecksumSHA256") or None,
                 xml.text(part, "LastModified"),
             )
-            for part in xml.children(root, "Part")
-        ]
         following = xml.text(root, "NextPartNumberMarker")
         if xml.text(root, "IsTruncated") != "true" or following in ("", marker):
-            return parts
+            return list(parts.values())
         marker = following
 
 

@@ -1,7 +1,10 @@
 """The parts of a multipart upload: S3 takes each as it was signed, and in no other way."""
 
+import contextlib
+import http.client
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -76,6 +79,32 @@ def test_the_last_part_has_a_length_of_its_own(store: Store, service: str, web: 
     content = LONG[: plan["partSize"]]
     store.refused(web.put(last, content=content), UNSIGNED, gap="signature", key=plan["objectKey"])
     nothing_came(store, web, plan)
+
+
+def test_a_part_that_two_requests_send_at_once_is_one_part(store: Store, service: str, web: httpx.Client) -> None:
+    plan = begin(web, service, len(LONG))
+    first, last = part_urls(plan)
+    content, half = LONG[: plan["partSize"]], plan["partSize"] // 2
+    place = urlsplit(first)
+    with contextlib.ExitStack() as stack:
+        sending = [
+            stack.enter_context(contextlib.closing(http.client.HTTPConnection(place.netloc, timeout=30))) for _ in "12"
+        ]
+        for each in sending:
+            each.putrequest("PUT", f"{place.path}?{place.query}")
+            each.putheader("Content-Length", str(len(content)))
+            each.endheaders()
+            each.send(content[:half])
+        for each in sending:
+            each.send(content[half:])
+        statuses = [each.getresponse().status for each in sending]
+        assert 200 in statuses, "moto refuses one of them"
+    assert web.put(last, content=LONG[plan["partSize"] :]).status_code == 200
+    progress = web.get(f"{service}/uploads/{plan['ticket']}").json()
+    assert [part["partNumber"] for part in progress["parts"]] == [1, 2]
+    done = web.post(f"{service}/uploads/{plan['ticket']}/complete")
+    assert done.status_code == 200, done.text
+    assert store.read(plan["objectKey"]) == LONG
 
 
 def test_a_part_under_another_number_is_refused(store: Store, web: httpx.Client, plan: dict[str, Any]) -> None:
