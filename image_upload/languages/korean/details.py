@@ -36,6 +36,9 @@ DETAILS: Final[Mapping[str, str]] = {
     "The token's subject (sub) is neither text nor a whole number. Correct it at its issuer.": (
         "토큰의 주체(sub)가 문자열도 정수도 아닙니다. 발급하는 쪽에서 고쳐 주세요."
     ),
+    "There is an object under this key. Choose another one, or delete the object.": (
+        "이 키의 객체가 이미 있습니다. 다른 키를 고르거나 객체를 삭제해 주세요."
+    ),
     "There is an object under this key, and it is not overwritten. Start a new upload.": (
         "이 키의 객체가 이미 있으며 덮어쓰지 않습니다. 새 업로드를 시작해 주세요."
     ),
