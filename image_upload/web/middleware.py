@@ -23,6 +23,7 @@ from image_upload.settings.web import WebSettings
 from image_upload.telemetry import audit
 from image_upload.telemetry.audit import Audit, AuditEvent
 from image_upload.telemetry.logs import path_of
+from image_upload.web.edge import Edge
 from image_upload.web.problems import answer, cause_of, translate
 from image_upload.web.routing import without_slash
 
@@ -45,6 +46,8 @@ Admission = Callable[[Scope], Awaitable[None]]
 def middleware(settings: WebSettings, auditor: Audit, admission: Admission | None) -> list[Middleware]:
     """Return what surrounds the routes, outermost first."""
     layers = [Middleware(RequestLog, auditor=auditor), Middleware(Problems, admission=admission)]
+    if settings.edge_secret is not None:
+        layers.insert(1, Middleware(Edge, settings=settings))
     # A Function URL adds the CORS headers itself, and browsers refuse two.
     if settings.cors_allow_origins and not settings.on_lambda:
         cors = Middleware(
@@ -57,7 +60,7 @@ def middleware(settings: WebSettings, auditor: Audit, admission: Admission | Non
             max_age=86_400,
         )
         # Outside `Problems`, so that browsers can read errors too.
-        layers.insert(1, cors)
+        layers.insert(-1, cors)
     return layers
 
 
