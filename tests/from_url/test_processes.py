@@ -17,6 +17,9 @@ from tests.faults.watching import peak_rss_bytes
 from tests.from_url import origins
 from tests.from_url.origins import Origin, wait_until
 
+# Two servers start for each.
+pytestmark = pytest.mark.full
+
 MIB = 1 << 20
 GIB = 1 << 30
 BUFFER_BYTES = 32 * MIB
@@ -59,9 +62,7 @@ def finished(web: httpx.Client, service: ServiceProcess, response: httpx.Respons
     return found
 
 
-@pytest.mark.parametrize(
-    "size", [pytest.param(96 * MIB, id="96 MiB"), pytest.param(GIB, id="1 GiB", marks=pytest.mark.full)]
-)
+@pytest.mark.parametrize("size", [pytest.param(96 * MIB, id="96 MiB"), pytest.param(GIB, id="1 GiB")])
 def test_a_long_file_needs_no_more_memory_than_a_short_one(
     service: ServiceProcess, origin: Origin, web: httpx.Client, size: int
 ) -> None:

@@ -69,6 +69,7 @@ def test_workers_do_not_mix_up_what_they_are_given(tmp_path: Path, s3: EmbeddedS
         assert list(running.temporary.iterdir()) == []
 
 
+@pytest.mark.full
 def test_wrong_settings_end_every_worker_with_the_message(tmp_path: Path) -> None:
     with function(tmp_path, AT_ONCE) as running:
         running.process.wait(WITHIN_S)
