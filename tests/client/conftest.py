@@ -4,6 +4,7 @@ import contextlib
 import functools
 import http.server
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -45,10 +46,21 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(HERE / source, folder)
     for page in ("page.html", "page-react.html"):
         shutil.copy(HERE / page, dist)
+    ten_lines, _, component = documented()
+    (dist / "documented.js").write_text(ten_lines.replace("https://uploads.example.com/client.js", "./upload.js"))
+    (folder / "documented-react.jsx").write_text(component)
     (folder / "node_modules").symlink_to(installed(HERE, "client"))
-    bundle = ["esbuild", "page-react.jsx", "--bundle", "--jsx=automatic", "--outfile=dist/page-react.js"]
-    subprocess.run([folder / "node_modules/.bin" / bundle[0], *bundle[1:]], cwd=folder, check=True, timeout=NPM_SECONDS)
+    options = ["--bundle", "--jsx=automatic", "--outfile=dist/page-react.js"]
+    options.append("--alias:image-upload-client/react=./dist/react.js")
+    esbuild = folder / "node_modules" / ".bin" / "esbuild"
+    subprocess.run([esbuild, "page-react.jsx", *options], cwd=folder, check=True, timeout=NPM_SECONDS)
     return folder
+
+
+def documented() -> list[str]:
+    """The code of docs/client.md."""
+    text = (HERE.parent.parent / "docs" / "client.md").read_text(encoding="utf-8")
+    return re.findall(r"^```jsx?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

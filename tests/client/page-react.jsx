@@ -1,33 +1,13 @@
-// A component as a reader of docs/client.md would write it.
+// The component of docs/client.md, in strict mode. `show` gives it its properties, or with null removes it.
 import { StrictMode, useState } from 'react'
 import { createRoot } from 'react-dom/client'
-import { useUploads } from './dist/react.js'
-
-function Photos({ options }) {
-  const { items, queue, dropProps, inputProps, announcement, dragging } = useUploads(options)
-  return (
-    <section {...dropProps} className={dragging ? 'dragging' : ''}>
-      <label>
-        Choose files <input {...inputProps} />
-      </label>
-      <ul>
-        {items.map((upload) => (
-          <li key={upload.id} data-state={upload.state}>
-            {upload.name} <progress value={upload.sent} max={upload.size} />
-            <button onClick={() => queue.remove(upload)}>Remove {upload.name}</button>
-          </li>
-        ))}
-      </ul>
-      <p role="status">{announcement}</p>
-    </section>
-  )
-}
+import { Files } from './documented-react.jsx'
 
 function App() {
-  const [options, setOptions] = useState(null)
-  window.show = setOptions
+  const [properties, setProperties] = useState(null)
+  window.show = setProperties
   window.isReady = true
-  return options && <Photos options={options} />
+  return properties && <Files {...properties} />
 }
 
 createRoot(document.getElementById('root')).render(

@@ -17,7 +17,9 @@ HOLD_S = 60
 
 @dataclass
 class Fault:
-    """What becomes of the first `times` requests whose `METHOD /path?query` matches, once `after` bytes have come.
+    """What becomes of `times` requests whose `METHOD /path?query` matches, but for the first `skip`.
+
+    It does so once `after` bytes of the body have come.
 
     `status`: answer with it, `headers` and `body`. `status` None: reset the connection. `hold`: first wait until the
     test releases it; then, without a status, pass the request on. `corrupt`: pass it on, its last byte changed.
@@ -25,6 +27,7 @@ class Fault:
 
     match: str
     times: int = 1
+    skip: int = 0
     after: int | None = None
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -57,7 +60,7 @@ class Proxy:
         self.faults: list[Fault] = []
         self.seen: list[Seen] = []
         self.peak = 0
-        self._open = 0
+        self.open = 0
         self._lock = threading.Lock()
 
     def spoil(self, match: str, **how: object) -> Fault:
@@ -83,12 +86,15 @@ class Proxy:
         with self._lock:
             for fault in self.faults:
                 if fault.times > 0 and re.search(fault.match, line):
+                    if fault.skip:
+                        fault.skip -= 1
+                        continue
                     fault.times -= 1
                     return fault
         return None
 
     def handle(self, client: socket.socket) -> None:
-        """Serve the one request of a connection. `peak` counts those that are served at once."""
+        """Serve the one request of a connection. `open` are served now, `peak` were at once."""
         head = b""
         while b"\r\n\r\n" not in head:
             data = client.recv(CHUNK)
@@ -101,13 +107,13 @@ class Proxy:
         seen = Seen(first.rpartition(" ")[0], headers, len(rest))
         with self._lock:
             self.seen.append(seen)
-            self._open += 1
-            self.peak = max(self.peak, self._open)
+            self.open += 1
+            self.peak = max(self.peak, self.open)
         try:
             self._pass_on(client, seen, "\r\n".join([first, *_kept(fields), "Connection: close", "", ""]), rest)
         finally:
             with self._lock:
-                self._open -= 1
+                self.open -= 1
 
     def _pass_on(self, client: socket.socket, seen: Seen, head: str, rest: bytes) -> None:
         fault = self.take(seen.line)

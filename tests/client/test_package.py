@@ -1,8 +1,12 @@
 """What is published is small, needs nothing, and is of the service's version."""
 
+import gzip
 import json
 import re
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from image_upload import __version__
 
@@ -22,6 +26,17 @@ def test_the_package_needs_nothing_but_react_for_its_hook() -> None:
         r'from "(.+)"', "".join((CLIENT / name).read_text("utf-8") for name in ("upload.js", "react.js"))
     )
     assert set(imported) == {"react", "./upload.js"}
+
+
+def test_the_module_is_below_12_kilobytes_as_it_is_transferred() -> None:
+    assert len(gzip.compress((CLIENT / "upload.js").read_bytes(), 9)) < 12_000
+
+
+@pytest.mark.needs("node")
+def test_a_queue_can_be_made_while_a_server_renders_the_page() -> None:
+    code = f"import {{ uploads }} from '{(CLIENT / 'upload.js').as_uri()}'; console.log(uploads({{}}).items.length)"
+    command = ["node", "--input-type=module", "-e", code]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout == "0\n"
 
 
 def test_every_file_of_the_package_is_there() -> None:

@@ -1,6 +1,7 @@
 """What a page's files become: each plan of the service, many at once, and what is refused before a byte is sent."""
 
 import base64
+import json
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from image_upload.limits import MULTIPART_FROM_BYTES
 from tests.browser.storage import Storage
-from tests.client.conftest import Make
+from tests.client.conftest import Make, Open
 from tests.client.proxy import Proxy
 
 pytestmark = pytest.mark.needs("chromium", "node", "ceph")
@@ -33,6 +34,21 @@ def test_a_file_is_stored_by_each_plan_of_the_service(made: Make, storage: Stora
     assert found["result"]["contentType"] == "application/octet-stream"
     assert tab.run(f"return sha256(await (await fetch({found['result']['url']!r})).blob())") == digest
     assert storage.open_uploads() == []
+
+
+def test_the_ten_lines_of_the_guide_upload_what_is_chosen(
+    open_tab: Open, origin: str, service: Proxy, s3: Proxy, token: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.bin").write_bytes(b"a" * 1000)
+    tab = open_tab(f"window.session = {{ token: {token!r} }}")
+    tab.run("document.body.append(Object.assign(document.createElement('p'), { id: 'line' }))")
+    code = tab.run("return (await fetch('documented.js')).text()")
+    assert code.count("\n") <= 12
+    code = code.replace("https://uploads.example.com", service.url).replace('"./', f'"{origin}/')
+    tab.run(f"await import(URL.createObjectURL(new Blob([{json.dumps(code)}], {{ type: 'text/javascript' }})))")
+    tab.choose(tmp_path / "a.bin")
+    tab.until("line.textContent === 'a.bin: stored, 1000 of 1000'")
+    assert len(s3.requests("^PUT")) == 1
 
 
 def test_a_large_file_goes_in_parts_at_once_and_its_progress_is_told(made: Make, storage: Storage, s3: Proxy) -> None:
