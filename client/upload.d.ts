@@ -42,7 +42,7 @@ export interface FileOptions {
 export interface Queue {
   /** Begin to send a file as soon as there is a free place for it. */
   add(file: File | Blob, options?: FileOptions): Upload;
-  /** Add files of an input, of a drop (with folders) or of a list. Call it within the event: a drop is empty after it. */
+  /** Add the files of an input, a drop (with folders) or a list. Call it in the event: a drop is empty after it. */
   addAll(source: FileList | DataTransfer | Iterable<File>, options?: FileOptions): Promise<Upload[]>;
   /** All uploads that were added and not removed; another array after each change. */
   readonly items: readonly Upload[];

@@ -1,4 +1,4 @@
-// Files from a page to S3, through the upload service. upload.d.ts says what each call means; docs/client.md how to use it.
+// Files from a page to S3, by the plans of the upload service. upload.d.ts says what each call means.
 export const VERSION = "0.1.0";
 
 const ACCEPTS = ["put", "post", "multipart", "proxy"];
@@ -8,36 +8,40 @@ const HASHED_BYTES = 64 * 2 ** 20;
 const PARTS_AT_ONCE = 4;
 const LONGEST_WAIT_S = 120; // a longer Retry-After is told, not waited for
 const DAY_MS = 86_400_000; // a ticket's life
-const PREFIX = "image-upload|";
 const NAME_CHARACTERS = 255;
-const OVER = ["stored", "failed", "cancelled"];
-const GONE = ["ticket-invalid", "ticket-expired", "upload-not-found", "upload-url-expired"];
+const FOR_GOOD = /-not-configured$|^storage-denied$|^quota-exceeded$/;
+const LOST = ["ticket-invalid", "ticket-expired", "upload-not-found", "upload-url-expired"];
+
+const CONNECTION = "Check the connection, then try again.";
+const SIGN_IN = "Sign in again, then try again.";
+const CHOOSE = "Choose the file again.";
 const REMEDIES = {
-  network: "Check the connection, then try again.",
-  stalled: "Check the connection, then try again.",
-  cors: "Its operator allows the page's origin: CORS_ALLOW_ORIGINS of the service, CORS rules of the bucket.",
+  network: CONNECTION,
+  stalled: CONNECTION,
+  cors: "Allow the page's origin: in CORS_ALLOW_ORIGINS of the service, and in the CORS rules of the bucket.",
   "not-the-service": "Check the address of the service, and what stands in front of it.",
-  "signed-out": "Sign in again, then try again.",
-  "token-failed": "Sign in again, then try again.",
-  "file-changed": "Choose the file again.",
-  "file-unreadable": "Choose the file again.",
+  "signed-out": SIGN_IN,
+  "token-failed": SIGN_IN,
+  "file-changed": CHOOSE,
+  "file-unreadable": CHOOSE,
   "empty-file": "Choose a file with content.",
   "type-refused": "Convert the file, or choose another one.",
   "file-too-large": "Make the file smaller, or choose another one.",
-  "s3-refused": "Try again. If it stays so, the operator finds the reason in S3's answer.",
+  "s3-refused": "Try again later. The operator finds the reason in S3's answer.",
 };
 
 export class UploadProblem extends Error {
   constructor(code, detail, more) {
     super(`${code}: ${detail}`);
-    Object.assign(this, { name: "UploadProblem", status: 0, again: false, remedy: REMEDIES[code] }, more, { code, detail });
+    Object.assign(this, { status: 0, again: false, remedy: REMEDIES[code] }, more, { code, detail });
+    this.name = "UploadProblem";
   }
 }
 
 const problem = (code, detail, more) => new UploadProblem(code, detail, more);
 const noop = () => {};
 
-// What `begin` settles, or the signal rejects after undoing it.
+// Settles as `begin` does; an abort of the signal calls what `begin` has returned.
 function until(signal, begin) {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
@@ -48,18 +52,12 @@ function until(signal, begin) {
   });
 }
 
-const sleep = (ms, signal) =>
+// Ends after a time, or with an event of the window if that comes earlier.
+const sleep = (ms, signal, event) =>
   until(signal, (done) => {
     const timer = setTimeout(done, ms);
+    if (event) addEventListener(event, done, { once: true });
     return () => clearTimeout(timer);
-  });
-
-// `navigator.onLine` may be wrong, so this does not wait for the event alone.
-const online = (signal) =>
-  until(signal, (done) => {
-    const timer = setTimeout(done, STALL_MS);
-    addEventListener("online", done, { once: true });
-    return () => (clearTimeout(timer), removeEventListener("online", done));
   });
 
 // At most `size` tasks at once, first come first served.
@@ -102,20 +100,19 @@ function send(method, url, { headers = {}, body, signal, onSent, waitMs = STALL_
     let timer;
     let untouched = true;
     const fail = (code, detail) => reject(problem(code, detail, { again: true, untouched, url }));
-    const moved = () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => (fail("stalled", `No byte has moved for ${waitMs / 1000} seconds.`), xhr.abort()), waitMs);
-    };
+    const stall = () => (fail("stalled", `No byte has moved for ${waitMs / 1000} seconds.`), xhr.abort());
+    const moved = () => (clearTimeout(timer), (timer = setTimeout(stall, waitMs)));
     xhr.open(method, url);
-    for (const [name, value] of Object.entries(headers)) if (value != null) xhr.setRequestHeader(name, value);
+    for (const [name, value] of Object.entries(headers)) if (value) xhr.setRequestHeader(name, value);
     if (onSent)
       xhr.upload.onprogress = ({ loaded }) => {
-        if (loaded) untouched = false;
+        untouched &&= !loaded;
         moved();
         onSent(loaded);
       };
-    xhr.onload = () => resolve({ status: xhr.status, text: xhr.responseText, header: (name) => xhr.getResponseHeader(name) });
-    xhr.onerror = () => fail("network", `No answer from ${new URL(url, location.href).host}.`);
+    const header = (name) => xhr.getResponseHeader(name);
+    xhr.onload = () => resolve({ status: xhr.status, text: xhr.responseText, header });
+    xhr.onerror = () => fail("network", `No answer from ${new URL(url, location).host}.`);
     xhr.onloadend = () => clearTimeout(timer);
     moved();
     xhr.send(body);
@@ -125,43 +122,39 @@ function send(method, url, { headers = {}, body, signal, onSent, waitMs = STALL_
 
 const transient = (status) => status === 408 || status === 429 || status >= 500;
 
-// The service's JSON, or its problem document thrown.
+// The service's JSON, with the status; or its problem document, thrown.
 function judged({ status, text, header }) {
   let found;
   try {
     found = JSON.parse(text || "{}");
   } catch {
-    /* named below */
+    // No JSON: named below.
   }
   if (found && status < 300) return { ...found, status, header };
-  const wait = header("Retry-After");
-  const retryAfter = wait ? (Number(wait) || (Date.parse(wait) - Date.now()) / 1000 || 0) : undefined;
-  const forGood = retryAfter > LONGEST_WAIT_S || /-not-configured$|^storage-denied$/.test(found?.code);
-  const more = { ...found, status, retryAfter, again: transient(status) && !forGood };
+  const retryAfter = Number(header("Retry-After")) || undefined;
+  const again = transient(status) && !(retryAfter > LONGEST_WAIT_S) && !FOR_GOOD.test(found?.code);
+  const more = { ...found, status, retryAfter, again };
   if (status === 401) throw problem("signed-out", found?.detail ?? "The service asks for a sign-in.", more);
-  if (!found?.code) throw problem("not-the-service", `The answer, of status ${status}, is not the upload service's.`, more);
-  throw problem(found.code, found.detail, more);
+  if (found?.code) throw problem(found.code, found.detail, more);
+  throw problem("not-the-service", `The answer, of status ${status}, is not the upload service's.`, more);
 }
 
 function judgedByS3(answer) {
   const { status, text } = answer;
   if (status < 300) return answer;
   const [code, message] = ["Code", "Message"].map((tag) => text.match(`<${tag}>(.*?)</${tag}>`)?.[1] ?? "");
-  throw problem(
-    code === "BadDigest" || code === "XAmzContentChecksumMismatch" ? "file-changed" : "s3-refused",
-    `S3 answered ${status} ${code} ${message}`.trim(),
-    { status, s3Code: code, again: transient(status) || code === "RequestTimeout" },
-  );
+  const again = transient(status) || code === "RequestTimeout";
+  // Bytes were changed on their way, or while they were read.
+  if (code === "BadDigest") throw problem("file-changed", message, { status, again: true });
+  throw problem("s3-refused", `S3 answered ${status} ${code} ${message}`.trim(), { status, again });
 }
 
-async function checkReadable(blob) {
-  try {
-    return await blob.arrayBuffer();
-  } catch (cause) {
-    if (cause.name === "NotFoundError") throw problem("file-unreadable", "The file is not there any more, or is a folder.", { cause });
-    throw problem("file-changed", "The file was changed after it was chosen, or may not be read.", { cause });
-  }
-}
+const bytesOf = (blob) =>
+  blob.arrayBuffer().catch((cause) => {
+    throw cause.name === "NotFoundError"
+      ? problem("file-unreadable", "The file is no longer there, or is a folder.")
+      : problem("file-changed", "The file was changed after it was chosen, or may not be read.");
+  });
 
 // Runs the task in one tab at a time: by Web Locks or, on plain http, where there are none, by asking the other tabs.
 async function alone(name, signal, task) {
@@ -172,7 +165,7 @@ async function alone(name, signal, task) {
   let mine = false;
   let taken;
   line.onmessage = ({ data }) => {
-    if (data === "taken") taken = !mine;
+    if (data === "taken") taken = true;
     else if (mine || id < data) line.postMessage("taken");
   };
   try {
@@ -188,21 +181,22 @@ async function alone(name, signal, task) {
   }
 }
 
-// 255 characters in composed form, with the extension.
 function shortened(name) {
   const characters = [...name.normalize("NFC")];
-  if (characters.length <= NAME_CHARACTERS) return characters.join("");
   const dot = characters.lastIndexOf(".");
-  const end = dot > characters.length - 20 ? characters.slice(dot) : [];
+  const end = dot > characters.length - 20 ? characters.splice(dot) : [];
   return [...characters.slice(0, NAME_CHARACTERS - end.length), ...end].join("");
 }
 
 async function filesIn(entry) {
-  if (entry.isFile) return [await new Promise((resolve) => entry.file(resolve, () => resolve(new File([], entry.name))))];
+  if (entry instanceof File) return [entry];
+  // What cannot be read is there without a byte, and fails by its name.
+  const file = entry.isFile && (await new Promise((go) => entry.file(go, () => go(new File([], entry.name)))));
+  if (file) return [file];
   const found = [];
   const reader = entry.createReader();
   for (;;) {
-    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)).catch(() => []);
+    const some = await new Promise((go) => reader.readEntries(go, () => go([]))); // a hundred at a time
     if (!some.length) return found;
     for (const each of some) found.push(...(await filesIn(each)));
   }
@@ -211,28 +205,24 @@ async function filesIn(entry) {
 export function uploads(options) {
   const { requests = 6, accepts = ACCEPTS, user = "" } = options;
   const service = (options.service ?? "").replace(/\/+$/, "");
-  const scope = [PREFIX + service, user].join("|");
+  const scope = `image-upload|${service}|${user}|`;
   const active = pool(requests);
   const slots = pool(requests);
   const checks = pool(Math.ceil(requests / 2));
   const hashing = pool(1);
-  const origins = new Set(); // those whose answers this page may read
+  const readable = new Set(); // origins whose answers this page may read
   const listeners = new Set();
-  let items = [];
+  const keys = new WeakMap();
   let count = 0;
   let hashes = Boolean(globalThis.crypto?.subtle);
   let auth;
   let purposes;
   let { storage } = options;
-  if (storage === undefined) {
-    try {
-      storage = localStorage;
-    } catch {
-      storage = null; // the browser forbids it: nothing is kept after a reload
-    }
+  try {
+    storage ??= storage === null ? null : localStorage;
+  } catch {
+    // The browser forbids it: nothing is kept after a reload.
   }
-
-  const tell = framed(() => listeners.forEach((listener) => listener()));
 
   const read = (key) => {
     try {
@@ -246,15 +236,15 @@ export function uploads(options) {
       if (value) storage.setItem(key, JSON.stringify(value));
       else storage.removeItem(key);
     } catch {
-      /* full or forbidden: the upload goes on without */
+      // Full or forbidden: the upload goes on without.
     }
   };
 
-  // Tries until it succeeds, or until it is known that trying again does not help.
+  // Tries until it succeeds, or until trying again would not help.
   async function persist(once, { signal, lane = slots, prepare = noop, offline = noop }) {
     for (let tries = 1; ; tries += 1) {
+      const ready = await prepare();
       try {
-        const ready = await prepare();
         return await lane(() => once(ready), signal);
       } catch (error) {
         signal?.throwIfAborted();
@@ -262,41 +252,44 @@ export function uploads(options) {
         if (error.url && navigator.onLine === false) {
           tries -= 1;
           offline(1);
-          await online(signal).finally(() => offline(-1));
+          await sleep(STALL_MS, signal, "online").finally(() => offline(-1)); // `onLine` may be wrong
           continue;
         }
-        if (tries > 1 && error.untouched && (await isForbidden(error.url)))
+        if (tries > 3 && error.untouched && (await isForbidden(error.url)))
           throw problem("cors", `${new URL(error.url).host} answers, but not to pages of ${location.origin}.`);
         if (tries === ATTEMPTS) throw error;
-        await sleep(error.retryAfter ? error.retryAfter * 1000 : Math.random() * Math.min(STALL_MS, 500 * 2 ** (tries - 1)), signal);
+        const longest = Math.min(STALL_MS, 500 * 2 ** (tries - 1));
+        await sleep(error.retryAfter ? error.retryAfter * 1000 : Math.random() * longest, signal);
       }
     }
   }
 
-  // Whether a server can be reached, but has never let this page read an answer.
+  // Whether a server can be reached that has never let this page read an answer.
   async function isForbidden(url) {
-    const { origin } = new URL(url, location.href);
-    if (origin === location.origin || origins.has(origin)) return false;
+    const { origin } = new URL(url, location);
+    if (origin === location.origin || readable.has(origin)) return false;
     return fetch(origin, { mode: "no-cors", cache: "no-store" }).then(() => true, () => false);
   }
 
   async function asked(method, url, request) {
     const answer = await send(method, url, request);
-    origins.add(new URL(url, location.href).origin);
+    readable.add(new URL(url, location).origin);
     return answer;
   }
 
   // One call of the service. A 401 asks once for another token.
   async function ask(method, path, { headers, json, ...request } = {}) {
     const url = /^https?:/.test(path) ? path : service + path;
-    if (json) request.body = JSON.stringify(json);
+    const changes = typeof options.token === "function";
     for (let renewed = false; ; renewed = true) {
-      const current = (auth ??= (async () => (typeof options.token === "function" ? options.token() : options.token))());
+      const current = (auth ??= (async () => (changes ? options.token() : options.token))());
       const token = await current.catch((cause) => {
         auth = undefined;
-        throw problem("token-failed", `No token: ${cause?.message ?? cause}`, { cause });
+        throw problem("token-failed", `The page has no token: ${cause?.message ?? cause}.`, { cause });
       });
       const answer = await asked(method, url, {
+        waitMs: 2 * STALL_MS,
+        body: json && JSON.stringify(json),
         ...request,
         headers: {
           "Content-Type": json && "application/json",
@@ -306,176 +299,189 @@ export function uploads(options) {
         },
       });
       if (answer.status === 401 && auth === current) auth = undefined;
-      if (answer.status !== 401 || renewed || typeof options.token !== "function") return judged(answer);
+      if (answer.status !== 401 || renewed || !changes) return judged(answer);
     }
   }
 
-  const call = (method, path, { signal, lane, offline, whole, ...request } = {}) =>
-    persist(() => ask(method, path, { ...request, signal: whole ? undefined : signal }), { signal, lane, offline });
+  const call = (method, path, { signal, lane, offline, ...request } = {}) =>
+    persist(() => ask(method, path, { signal, ...request }), { signal, lane, offline });
 
-  // The purposes, asked for once; null where the service does not tell.
+  function abort({ ticket, uploadUrl }) {
+    const headers = { "Tus-Resumable": uploadUrl && "1.0.0" };
+    call("DELETE", uploadUrl ?? `/uploads/${ticket}`, { headers }).catch(noop); // its lifecycle rule does it later
+  }
+
+  // The purposes, asked for once; undefined where the service does not tell.
   const listed = () =>
     (purposes ??= call("GET", "/purposes").then(
       (answer) => answer.purposes,
       (error) => {
         purposes = undefined;
-        if (error.status === 404) return null;
-        throw error;
+        if (error.status !== 404) throw error;
       },
     ));
 
+  const tell = framed(() => listeners.forEach((listener) => listener()));
+
   function create(file, given) {
     const { idempotencyKey, metadata } = given;
+    const { size, type } = file;
     const name = shortened(given.filename ?? file.name ?? "blob");
     const purpose = given.purpose ?? options.purpose;
-    const { size } = file;
-    const key =
-      storage && file.name &&
-      [scope, purpose, name, size, file.lastModified, file.type, JSON.stringify(metadata) ?? ""].join("|");
+    const identity = [purpose, name, size, file.lastModified, type, JSON.stringify(metadata)];
+    const key = storage && file.name && scope + identity.join("|");
     const added = Date.now();
     const watching = new Set();
-    const flying = new Map(); // bytes under way by part
+    const flying = new Map(); // bytes under way, by part
     const urls = new Map();
-    let phase = "waiting";
+    let phase;
     let offlines = 0;
     let done = 0;
-    let speed = 0;
-    let sample = { at: 0, sent: 0 };
-    let resumed = false;
-    let failure = null;
-    let result = null;
+    let sample;
     let plan;
-    let planEnds = 0;
-    let begun = added;
-    let arrived; // what the service says of the bytes in S3
+    let planEnds;
+    let begun;
+    let arrived; // what the service says once S3 has all bytes
     let control;
     let running;
     let signing;
-    let promise;
+    let settle;
 
-    const sent = () => Math.min(size, [...flying.values()].reduce((sum, bytes) => sum + bytes, done));
     const told = framed(() => watching.forEach((listener) => listener(upload)));
-    const changed = () => (told(), tell());
-    const enter = (next) => ((phase = next), changed());
-    const offline = (by) => ((offlines += by), changed());
 
-    function moved() {
+    // Bring up to date what is seen of the upload.
+    function show(next = phase) {
+      phase = next;
+      const sent = Math.min(size, [...flying.values()].reduce((sum, bytes) => sum + bytes, done));
       const now = performance.now();
-      const passed = (now - sample.at) / 1000;
+      sample ??= { now, sent };
+      const passed = (now - sample.now) / 1000;
+      let { speed } = upload;
       if (passed > 0.25) {
-        const rate = Math.max(0, sent() - sample.sent) / passed;
-        speed = passed > 10 || !speed ? (sample.at ? rate : 0) : speed * 0.8 + rate * 0.2;
-        sample = { at: now, sent: sent() };
+        const rate = Math.max(0, sent - sample.sent) / passed;
+        speed = speed ? speed * 0.8 + rate * 0.2 : rate;
+        sample = { now, sent };
       }
-      changed();
+      if (phase !== "sending") speed = 0;
+      const state = offlines && !control.signal.aborted ? "offline" : phase;
+      Object.assign(upload, { state, sent, speed, secondsLeft: speed ? (size - sent) / speed : null });
+      told();
+      tell();
     }
 
-    function promised() {
-      promise = {};
-      promise.done = new Promise((resolve, reject) => Object.assign(promise, { resolve, reject }));
-      promise.done.catch(noop); // whoever does not wait for it sees `problem`
+    const offline = (by) => ((offlines += by), show());
+
+    function promise() {
+      upload.done = new Promise((resolve, reject) => (settle = { resolve, reject }));
+      upload.done.catch(noop); // a page that does not wait for it has `problem`
     }
 
-    const keep = (more) =>
-      key && plan?.ticket && write(key, { plan: { ...plan, parts: undefined }, name, size, begun, sent: done, ...more });
+    // Note what an upload needs to go on after a reload; no presigned URL is among it.
+    function keep(more) {
+      if (!key || !plan.ticket) return;
+      const { strategy, objectKey, ticket, partSize, partCount, uploadUrl, chunkSize, headers } = plan;
+      const kept = { strategy, objectKey, ticket, partSize, partCount, uploadUrl, chunkSize, headers };
+      write(key, { plan: kept, name, size, begun, sent: done, ...more });
+    }
 
     function recall() {
       const kept = key && read(key);
+      // What was over before this file was added is another upload.
       if (!kept?.plan || kept.begun < Date.now() - DAY_MS || kept.ended < added) return;
       ({ plan, begun } = kept);
-      resumed = true;
+      upload.resumed = true;
     }
 
-    async function refuse() {
+    // Refuse what the purpose does not take. Returns the type to send.
+    async function checked() {
       if (!size) throw problem("empty-file", "The file is empty.");
       const all = await listed();
-      const taken = all && (purpose ? all.find((each) => each.name === purpose.toLowerCase()) : all[0]);
-      if (!taken) return file.type;
-      const type = file.type.toLowerCase().split(";")[0];
-      const takes = (each) => each === "*/*" || each === type || (each.endsWith("/*") && type.startsWith(each.slice(0, -1)));
-      const text = taken.texts?.[/^ko/.test(options.language ?? navigator.language) ? "ko" : "en"] ?? "";
-      if (size > taken.maxBytes)
-        throw problem("file-too-large", text, { max_bytes: taken.maxBytes });
-      if (!taken.types.some(takes) && !taken.extensions.some((each) => name.toLowerCase().endsWith(`.${each}`)))
-        throw problem("type-refused", text, { allowed: taken.types });
-      return file.type || (taken.types.includes("*/*") ? "application/octet-stream" : "");
+      const taken = all?.find((each) => !purpose || each.name === purpose.toLowerCase());
+      if (!taken) return type;
+      const { types, extensions, maxBytes, texts } = taken;
+      const text = texts?.[/^ko/.test(options.language ?? navigator.language) ? "ko" : "en"];
+      if (size > maxBytes) throw problem("file-too-large", text, { max_bytes: maxBytes });
+      const plain = type.toLowerCase().split(";")[0];
+      const takes = (each) => ["*/*", plain, plain.replace(/\/.*/, "/*")].includes(each);
+      if (!types.some(takes) && !extensions.some((each) => name.toLowerCase().endsWith(`.${each}`)))
+        throw problem("type-refused", text, { allowed: types });
+      return type || (types.includes("*/*") ? "application/octet-stream" : "");
     }
 
     async function mint(contentType, signal) {
       const json = { filename: name, contentType, size, purpose, metadata, accepts };
       if (hashes && size <= HASHED_BYTES && accepts.includes("put")) {
-        enter("hashing");
-        const digest = await hashing(async () => crypto.subtle.digest("SHA-256", await checkReadable(file)), signal);
+        show("hashing");
+        const digest = await hashing(async () => crypto.subtle.digest("SHA-256", await bytesOf(file)), signal);
         json.sha256 = [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+        show("sending");
       }
-      enter("sending");
-      for (;;) {
+      const headers = { "Idempotency-Key": idempotencyKey && `"${idempotencyKey}"` };
+      for (plan = undefined; !plan; )
         try {
-          const headers = idempotencyKey && { "Idempotency-Key": `"${idempotencyKey}"` };
-          // An answer that is on its way is waited for: it may name what has to be aborted in S3.
-          plan = await call("POST", "/uploads", { json, headers, signal, offline, whole: true });
-          break;
+          // Without the signal: also where it is cancelled meanwhile, its answer names what to abort in S3.
+          plan = await persist(() => ask("POST", "/uploads", { json, headers }), { signal, offline });
         } catch (error) {
-          if (error.code === "already-exists" && idempotencyKey) plan = { objectKey: error.objectKey, strategy: "none" };
-          else if (json.sha256 && [400, 422].includes(error.status)) hashes = json.sha256 = undefined;
-          else if (error.code === "tickets-not-configured" && json.accepts.length > 1)
+          const { code, status } = error;
+          if (code === "already-exists" && idempotencyKey) plan = { objectKey: error.objectKey, strategy: "none" };
+          else if (code === "tickets-not-configured" && json.accepts === accepts)
             json.accepts = accepts.filter((each) => each !== "multipart" && each !== "resumable");
+          else if (json.sha256 && (status === 400 || status === 422)) hashes = json.sha256 = undefined;
           else throw error;
-          if (plan) break;
         }
-      }
       begun = Date.now();
       planEnds = begun + plan.expiresIn * 1000 - 5000;
       for (const { partNumber, url } of plan.parts ?? []) urls.set(partNumber, url);
       keep();
       signal.throwIfAborted();
-      if (!senders[plan.strategy]) throw problem("not-the-service", `No plan of a known strategy: ${plan.strategy}.`);
+      if (!senders[plan.strategy]) throw problem("not-the-service", `Unknown strategy of a plan: ${plan.strategy}.`);
     }
 
-    // Sends some of the file's bytes with one request, and counts them.
-    const carry = (part, blob, once, { signal, prepare }) =>
+    // Sends some bytes of the file with one request, and counts them. `prepare` says which, before each attempt.
+    const carry = (part, signal, prepare, once) =>
       persist(
         async (ready) => {
+          const { blob } = ready;
+          const request = { signal, onSent: (loaded) => (flying.set(part, Math.min(loaded, blob.size)), show()) };
           try {
-            const answer = await once((loaded) => (flying.set(part, Math.min(loaded, blob.size)), moved()), ready);
+            await once(request, ready);
             done += blob.size;
-            return answer;
           } catch (error) {
-            if (error.code === "network") await checkReadable(blob.slice(0, 1));
+            if (error.code === "network") await bytesOf(blob.slice(0, 1));
             throw error;
           } finally {
             flying.delete(part);
-            moved();
+            show();
           }
         },
         { signal, prepare, offline },
       );
 
-    async function whole(_fresh, signal) {
+    async function whole(fresh, signal) {
       let body = file;
-      if (plan.strategy !== "put") {
+      if (plan.fields) {
         body = new FormData();
         for (const [field, value] of Object.entries(plan.fields)) body.append(field, value);
         body.append("file", file, name);
       }
-      await carry(0, file, async (onSent) => {
-        const request = { body, signal, onSent, headers: plan.headers };
-        if (plan.strategy === "proxy") return ask("POST", plan.formUrl, { ...request, waitMs: 10 * STALL_MS });
+      done = 0;
+      await carry(0, signal, async () => ({ blob: file }), async (request) => {
+        Object.assign(request, { body, headers: plan.headers });
+        if (plan.formUrl) return ask("POST", plan.formUrl, { ...request, waitMs: 10 * STALL_MS });
         const answer = await asked(plan.method, plan.presignedUrl, request);
-        return answer.status === 412 && idempotencyKey ? answer : judgedByS3(answer);
-      }, { signal });
+        return (answer.status === 412 && idempotencyKey) || judgedByS3(answer); // it was stored before
+      });
     }
 
-    async function urlOf(number, others, path, signal) {
-      if (Date.now() > planEnds) urls.clear();
-      if (!urls.has(number)) {
-        signing = (signing ?? Promise.resolve()).catch(noop).then(async () => {
-          if (urls.has(number)) return;
-          const partNumbers = [number, ...others.slice(0, 99)];
-          const { parts, expiresIn } = await call("POST", `${path}/parts`, { json: { partNumbers }, signal, offline });
-          for (const each of parts) urls.set(each.partNumber, each.url);
-          planEnds = Date.now() + expiresIn * 1000 - 5000;
-        });
+    async function urlOf(number, others, signal) {
+      if (!(Date.now() < planEnds)) urls.clear();
+      while (!urls.has(number)) {
+        signing ??= (async () => {
+          const json = { partNumbers: [number, ...others.slice(0, 99)] };
+          const signed = await call("POST", `/uploads/${plan.ticket}/parts`, { json, signal, offline });
+          planEnds = Date.now() + signed.expiresIn * 1000 - 5000;
+          for (const { partNumber, url } of signed.parts) urls.set(partNumber, url);
+        })().finally(() => (signing = undefined));
         await signing;
       }
       return urls.get(number);
@@ -483,78 +489,76 @@ export function uploads(options) {
 
     async function parts(fresh, signal) {
       const path = `/uploads/${plan.ticket}`;
+      const { partSize, partCount } = plan;
+      const slice = (number) => file.slice((number - 1) * partSize, Math.min(size, number * partSize));
       for (let round = 0; ; round += 1) {
-        let missing = Array.from({ length: plan.partCount }, (_, index) => index + 1);
+        let missing = Array.from({ length: partCount }, (_, index) => index + 1);
         if (!fresh || round) {
           const found = await call("GET", path, { signal, offline });
           if (found.completed) return;
-          missing = found.missing;
+          ({ missing } = found);
         }
-        const start = (number) => (number - 1) * plan.partSize;
-        const slice = (number) => file.slice(start(number), Math.min(size, start(number) + plan.partSize));
         done = missing.reduce((left, number) => left - slice(number).size, size);
-        moved();
-        const one = async (number, others) => {
-          const blob = slice(number);
-          for (let again = false; ; again = true) {
-            try {
-              const put = async (onSent, url) => judgedByS3(await asked("PUT", url, { body: blob, signal, onSent }));
-              await carry(number, blob, put, { signal, prepare: () => urlOf(number, again ? [] : others, path, signal) });
-              return keep();
-            } catch (error) {
-              if (again || error.code !== "s3-refused" || error.status !== 403) throw error;
-              urls.delete(number);
-            }
-          }
-        };
+        const put = async (request, { blob, url }) => judgedByS3(await asked("PUT", url, { ...request, body: blob }));
+        const part = (number, others) =>
+          carry(number, signal, async () => ({ blob: slice(number), url: await urlOf(number, others, signal) }), put);
         const worker = async () => {
-          while (missing.length) await one(missing.shift(), missing);
+          for (let number; (number = missing.shift()); keep())
+            await part(number, missing).catch((error) => {
+              if (error.code !== "s3-refused" || error.status !== 403) throw error;
+              urls.delete(number); // it has expired: another one for this part, once
+              return part(number, []);
+            });
         };
-        await Promise.all(Array.from({ length: Math.min(PARTS_AT_ONCE, requests) }, worker));
+        await Promise.all(Array.from({ length: PARTS_AT_ONCE }, worker));
         try {
           arrived = await call("POST", `${path}/complete`, { signal, offline });
           return;
         } catch (error) {
-          if (!/^parts-/.test(error.code) || round === 2) throw error;
+          if (round === 2 || !/^parts-/.test(error.code)) throw error;
         }
       }
     }
 
+    // tus 1.0: https://tus.io/protocols/resumable-upload
     async function resumable(fresh, signal) {
       const { uploadUrl, chunkSize } = plan;
       const tus = { ...plan.headers, "Tus-Resumable": "1.0.0" };
-      let offset = fresh ? 0 : null;
+      let offset = fresh ? 0 : undefined;
       const prepare = async () => {
         offset ??= Number((await call("HEAD", uploadUrl, { headers: tus, signal, offline })).header("Upload-Offset"));
         done = offset;
-        return file.slice(offset, chunkSize ? Math.min(size, offset + chunkSize) : size);
+        return { blob: file.slice(offset, Math.min(size, offset + (chunkSize ?? size))) };
       };
-      while (offset !== size) {
-        const body = await prepare();
-        const headers = { ...tus, "Upload-Offset": offset, "Content-Type": "application/offset+octet-stream" };
-        await carry(offset, body, async (onSent) => {
-          await ask("PATCH", uploadUrl, { headers, body, signal, onSent });
-        }, { signal });
-        offset += body.size;
-        keep();
-      }
+      const patch = async (request, { blob }) => {
+        const headers = { ...tus, "Upload-Offset": String(offset), "Content-Type": "application/offset+octet-stream" };
+        offset = undefined; // until an answer tells it
+        try {
+          offset = Number((await ask("PATCH", uploadUrl, { ...request, headers, body: blob })).header("Upload-Offset"));
+        } catch (error) {
+          throw Object.assign(error, error.status === 409 && { again: true });
+        }
+      };
+      for (; offset !== size; keep()) await carry(0, signal, prepare, patch);
     }
 
     const senders = { put: whole, post: whole, proxy: whole, multipart: parts, resumable, none: noop };
 
     async function transfer(signal) {
-      const contentType = await refuse();
-      for (let begins = 0; ; begins += 1) {
+      const contentType = await checked();
+      for (let isSecond = false; ; isSecond = true) {
+        show("sending");
         if (!plan) recall();
-        const fresh = !plan || (!plan.ticket && Date.now() > planEnds);
+        const fresh = !plan || (!plan.ticket && !(Date.now() < planEnds));
         if (fresh) await mint(contentType, signal);
-        enter("sending");
         try {
           await senders[plan.strategy](fresh, signal);
+          done = size;
           return keep({ ended: Date.now() });
         } catch (error) {
-          const lost = GONE.includes(error.code) || error.status === 404 || (error.code === "s3-refused" && error.status === 403 && !plan.ticket);
-          if (signal.aborted || !lost || begins) throw error;
+          const { code, status } = error;
+          const isRefused = code === "s3-refused" && status === 403 && !plan.ticket;
+          if (signal.aborted || isSecond || !(isRefused || status === 404 || LOST.includes(code))) throw error;
           plan = undefined;
           urls.clear();
           if (key) write(key);
@@ -562,61 +566,52 @@ export function uploads(options) {
       }
     }
 
-    async function check(signal) {
-      enter("checking");
+    async function described(signal) {
+      show("checking");
       const path = `/images/${plan.objectKey.split("/").map(encodeURIComponent).join("/")}`;
-      let facts;
+      const asking = { signal, offline, lane: checks };
+      let answer;
       for (;;) {
-        const wait = checks.waiting.length ? 1 : 20;
-        facts = await call("POST", `${path}/complete?wait=${wait}`, { signal, offline, lane: checks }).catch((error) => {
-          if (error.code === "not-found" || error.status === 405) return {}; // an older service
-          throw error;
-        });
-        if (facts.status !== 202) break;
+        answer = await call("POST", `${path}/complete?wait=${checks.waiting.length ? 1 : 20}`, asking);
+        if (answer.status !== 202) break;
         await sleep(2000, signal);
       }
-      let url = facts.cdn_url ?? plan.cdnUrl ?? null;
+      let url = answer.cdn_url;
       // A token with the scope `mint` may not read.
-      url ??= await call("GET", path, { signal, offline }).then((answer) => answer.url, () => null);
+      url ??= await call("GET", path, asking).then((found) => found.url, () => null);
       signal.throwIfAborted();
-      const { width, height, placeholder } = facts.facts ?? {};
-      result = {
-        key: plan.objectKey,
-        url,
-        size: facts.size ?? size,
-        contentType: facts.content_type ?? file.type,
-        etag: facts.etag ?? arrived?.etag,
-        width,
-        height,
-        thumbhash: placeholder,
-        variants: facts.variants,
-        receipt: facts.receipt,
-      };
+      const { key, size, etag, content_type: contentType, facts, variants, receipt } = answer;
+      const { width, height, placeholder: thumbhash } = facts ?? {};
+      return { key, url, size, etag, contentType, width, height, thumbhash, variants, receipt };
     }
 
     function start() {
       const before = running;
-      control = new AbortController();
-      const { signal } = control;
-      enter("waiting");
+      const { signal } = (control = new AbortController());
+      sample = undefined;
+      show("waiting");
       running = (async () => {
         await before;
         try {
-          if (!arrived) {
-            await alone(key, signal, () => active(() => transfer(signal), signal));
-            arrived ??= {};
-          }
-          await check(signal);
-          enter("stored");
-          promise.resolve(result);
+          if (!arrived) await alone(key, signal, () => active(() => transfer(signal), signal));
+          arrived ??= {};
+          upload.result = await described(signal);
+          show("stored");
+          settle.resolve(upload.result);
         } catch (error) {
           if (signal.aborted) return;
           control.abort();
-          failure = error instanceof UploadProblem ? error : problem("internal", String(error), { cause: error });
-          enter("failed");
-          promise.reject(failure);
+          // What arrived is gone, or is kept out: `retry` begins anew.
+          if (error.status === 404 || error.status === 409) plan = arrived = undefined;
+          end("failed", error instanceof UploadProblem ? error : problem("internal", String(error), { cause: error }));
         }
       })();
+    }
+
+    function end(state, found) {
+      upload.problem = found;
+      show(state);
+      settle.reject(found);
     }
 
     const upload = {
@@ -624,40 +619,20 @@ export function uploads(options) {
       file,
       name,
       size,
-      type: file.type,
+      type,
       purpose,
-      get state() {
-        return offlines && !OVER.includes(phase) && phase !== "paused" ? "offline" : phase;
-      },
-      get sent() {
-        return OVER.includes(phase) && phase === "stored" ? size : sent();
-      },
-      get speed() {
-        return phase === "sending" ? speed : 0;
-      },
-      get secondsLeft() {
-        return phase === "sending" && speed ? (size - sent()) / speed : null;
-      },
-      get resumed() {
-        return resumed;
-      },
-      get problem() {
-        return failure;
-      },
-      get result() {
-        return result;
-      },
-      get done() {
-        return promise.done;
-      },
+      resumed: false,
+      problem: null,
+      result: null,
+      speed: 0,
       subscribe(listener) {
         watching.add(listener);
         return () => watching.delete(listener);
       },
       pause() {
-        if (OVER.includes(phase) || phase === "paused") return;
+        if (control.signal.aborted || phase === "stored") return;
         control.abort();
-        enter("paused");
+        show("paused");
       },
       resume() {
         if (phase === "paused") start();
@@ -665,71 +640,60 @@ export function uploads(options) {
       cancel() {
         if (phase === "stored" || phase === "cancelled") return;
         control.abort();
-        failure = problem("cancelled", "The upload was cancelled.");
-        promise.reject(failure);
-        enter("cancelled");
+        end("cancelled", problem("cancelled", "The upload was cancelled."));
         running.then(() => {
           if (plan?.ticket && !arrived) abort(plan);
           if (key) write(key);
+          plan = arrived = undefined;
         });
       },
       retry() {
         if (phase !== "failed" && phase !== "cancelled") return;
-        if (phase === "cancelled") plan = undefined;
-        failure = null;
-        promised();
+        upload.problem = null;
+        promise();
         start();
       },
     };
-    promised();
+    if (key) keys.set(upload, key);
+    promise();
     start();
     return upload;
   }
 
-  const abort = ({ ticket, uploadUrl }) =>
-    call("DELETE", uploadUrl ?? `/uploads/${ticket}`, { headers: uploadUrl && { "Tus-Resumable": "1.0.0" } }).catch(noop);
-
   function add(file, given = {}) {
     const upload = create(file, given);
-    items = [...items, upload];
+    queue.items = [...queue.items, upload];
     tell();
     return upload;
   }
 
   async function addAll(source, given) {
-    if (!source.items?.length) return Array.from(source.files ?? source, (file) => add(file, given));
-    // Entries are there only until the event is over.
-    const entries = [...source.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
-    const found = [];
-    for (const entry of entries) found.push(...(entry instanceof File ? [entry] : await filesIn(entry)));
-    return found.map((file) => add(file, given));
+    if (!source.items) return Array.from(source, (file) => add(file, given));
+    // A drop is empty once its event is over, so its entries are taken first.
+    const dropped = [...source.items].filter((item) => item.kind === "file");
+    const found = await Promise.all(dropped.map((item) => filesIn(item.webkitGetAsEntry() ?? item.getAsFile())));
+    return found.flat().map((file) => add(file, given));
   }
 
   function unfinished() {
-    let keys = [];
-    try {
-      keys = Object.keys(storage).filter((key) => key.startsWith(`${scope}|`));
-    } catch {
-      /* none */
-    }
+    const now = Date.now();
     const found = [];
-    for (const key of keys) {
-      const kept = read(key);
-      if (!kept?.plan || kept.ended || kept.begun < Date.now() - DAY_MS) write(key);
-      else found.push({ key, name: kept.name, size: kept.size, sentBytes: kept.sent, startedAt: kept.begun });
+    for (const key of Object.keys(storage ?? {}).filter((each) => each.startsWith(scope))) {
+      const { plan, name, size, sent, begun, ended } = read(key) ?? {};
+      if (!plan || begun < now - DAY_MS || ended < now - STALL_MS) write(key);
+      else if (!ended && !queue.items.some((upload) => keys.get(upload) === key))
+        found.push({ key, name, size, sentBytes: sent, startedAt: begun });
     }
     return found.sort((one, other) => other.startedAt - one.startedAt);
   }
 
-  const each = (deed) => () => items.forEach((upload) => upload[deed]());
+  const each = (deed) => () => queue.items.forEach((upload) => upload[deed]());
 
-  return {
+  const queue = {
+    items: [],
     add,
     addAll,
     unfinished,
-    get items() {
-      return items;
-    },
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -737,16 +701,16 @@ export function uploads(options) {
     forget({ key }) {
       const kept = read(key);
       write(key);
-      if (kept?.plan) abort(kept.plan);
-      tell();
+      if (kept) abort(kept.plan);
     },
     remove(upload) {
       upload.cancel();
-      items = items.filter((other) => other !== upload);
+      queue.items = queue.items.filter((other) => other !== upload);
       tell();
     },
     pause: each("pause"),
     resume: each("resume"),
     close: each("pause"),
   };
+  return queue;
 }
