@@ -208,7 +208,7 @@ async function comeBack() {
 
 async function signOut() {
   const { refresh } = session;
-  queue.close();
+  close();
   leave(text("signed_out"));
   if (refresh) await call("POST", "/auth/logout", { refresh_token: refresh }, false).catch(() => {});
 }
@@ -267,22 +267,37 @@ function once(target, work) {
 // --- Uploads ---------------------------------------------------------------------------------------------
 
 let queue = null;
+let user = null; // whose uploads the queue has
 let items = null;
 let purposes = [];
 let pausing = false;
 let batch = { items: [], half: false, over: true };
 const rows = new Map();
 
-function opened() {
-  queue?.close();
-  for (const row of rows.values()) row.node.remove();
+// Makes the queue of who is here now. That of the same user stays, with what was not sent.
+function open() {
+  const id = session?.id ?? "";
+  if (queue && user === id) return unfinished();
+  close();
+  user = id;
+  queue = uploads({ service: base, token, user, language });
+  const stop = queue.subscribe(draw);
+  queue.end = () => (stop(), queue.close());
+  draw();
+  unfinished();
+}
+
+function close() {
+  queue?.end();
+  queue = null;
+  for (const row of rows.values()) {
+    row.node.remove();
+    row.end();
+  }
   rows.clear();
   items = null;
   batch = { items: [], half: false, over: true };
-  queue = uploads({ service: base, token, user: session?.id ?? "" });
-  queue.subscribe(draw);
-  draw();
-  unfinished();
+  $("uploads").hidden = $("unfinished").hidden = true;
 }
 
 const chosen = () => purposes.find((each) => each.name === $("purpose").value);
@@ -405,11 +420,16 @@ function summary() {
 const batchTools = {
   pause: ["pause_all", () => ((pausing = true), queue.pause())],
   resume: ["resume_all", () => ((pausing = false), queue.resume())],
-  retry: ["retry_all", () => items.forEach((each) => each.state === "failed" && each.retry())],
+  retry: ["retry_all", () => items.filter((each) => each.state === "failed").forEach(again)],
   clear: ["clear", clear],
 };
 for (const [name, [label, onclick]] of Object.entries(batchTools)) {
   $("batch").append(element("button", { type: "button", className: "link", id: `batch-${name}`, onclick, hidden: true }, text(label)));
+}
+
+function again(upload) {
+  batch.over = false;
+  upload.retry();
 }
 
 function tool(name, wanted) {
@@ -447,7 +467,7 @@ function rowOf(upload) {
   const state = quiet("");
   const bar = element("progress", { max: 1, value: 0, ariaLabel: name });
   const pause = iconButton("pause", text("pause", { name }), () => (pausable() ? upload.pause() : upload.resume()));
-  const retry = iconButton("retry", text("retry_file", { name }), () => upload.retry());
+  const retry = iconButton("retry", text("retry_file", { name }), () => again(upload));
   const copy = iconButton("link", text("copy", { name }), () => copyLink(upload.result.key));
   const remove = iconButton("close", text("remove", { name }), () => {
     focusBeside(node, $("choose"));
@@ -473,12 +493,12 @@ function rowOf(upload) {
     bar.value = upload.size ? upload.sent / upload.size : 0;
     if (upload.state === before) return;
     before = node.dataset.state = upload.state;
-    const hadFocus = tools.contains(document.activeElement);
+    const focused = document.activeElement;
     relabel(pause, pausable() ? "pause" : "play", text(pausable() ? "pause" : "resume", { name }));
     pause.hidden = OVER.has(upload.state) || upload.state === "checking";
     retry.hidden = upload.state !== "failed";
     copy.hidden = upload.state !== "stored" || !maySeeFiles();
-    if (hadFocus && document.activeElement?.closest("[hidden]")) remove.focus();
+    if (focused.hidden && tools.contains(focused)) remove.focus();
     if (upload.state === "failed") {
       if (batch.items.filter((each) => each.state === "failed").length <= 3) say(text("say_failed", { name, why: why(upload.problem) }));
       if (upload.problem?.status === 401 || upload.problem?.code === "signed-out") leave(text("sign_in_ended"));
@@ -503,7 +523,8 @@ async function drawPreview(place, file) {
 }
 
 function unfinished() {
-  const found = queue.unfinished();
+  const here = (pending) => items?.some((each) => each.name === pending.name && each.size === pending.size);
+  const found = queue.unfinished().filter((pending) => !here(pending));
   const list = document.querySelector("#unfinished ul");
   list.replaceChildren(...found.map((pending) => {
     const { name, size, sentBytes = 0, startedAt } = pending;
@@ -690,6 +711,7 @@ function show() {
   const gate = setup.uploadsNeedToken && session === null;
   $("sign-in").hidden = !gate;
   $("add").hidden = gate || !purposes.length;
+  $("unfinished").hidden ||= gate;
   $("token-form").hidden = canSignIn.length > 0;
   const account = [];
   if (session) {
@@ -723,7 +745,7 @@ async function begin() {
   $("purpose").replaceChildren(...purposes.map(({ name }) => element("option", { value: name }, name)));
   purposeChanged();
   show();
-  opened();
+  open();
   stored = [];
   if (maySeeFiles()) await list();
 }

@@ -31,6 +31,7 @@ BROWSERS = [
     "text/html",
 ]
 FIRST_PAINT_MAX_BYTES = 30_000
+PICTURE_MAX_BYTES = 150_000
 
 
 @contextlib.contextmanager
@@ -246,6 +247,13 @@ def test_both_languages_have_the_same_texts_with_the_same_facts_and_the_module_u
         re.findall(r"\$\{([a-z_]+)\}", (folder / "page.html").read_text())
     )
     assert asked_for - english.keys() == {"language", "module", "setup", "style"}
+
+
+def test_the_readme_shows_a_picture_of_it_that_is_quick_to_load() -> None:
+    picture = ROOT / "docs" / "images" / "page.png"
+    assert picture.stat().st_size < PICTURE_MAX_BYTES
+    for page in ("README.md", "README.ko.md"):
+        assert "](docs/images/page.png)" in (ROOT / page).read_text(encoding="utf-8")
 
 
 # --- what it loads --------------------------------------------------------------------------------
