@@ -243,6 +243,7 @@ export function uploads(options) {
   // Tries until it succeeds, or until trying again would not help.
   async function persist(once, { signal, lane = slots, prepare = noop, offline = noop }) {
     for (let tries = 1; ; tries += 1) {
+      signal?.throwIfAborted();
       const ready = await prepare();
       try {
         return await lane(() => once(ready), signal);
@@ -365,9 +366,12 @@ export function uploads(options) {
       if (phase !== "sending") speed = 0;
       const state = offlines && !control.signal.aborted ? "offline" : phase;
       Object.assign(upload, { state, sent, speed, secondsLeft: speed ? (size - sent) / speed : null });
-      told();
+      if (watching.size) told();
       tell();
     }
+
+    // What is paused or cancelled meanwhile enters no other state.
+    const enter = (next, signal) => (signal.throwIfAborted(), show(next));
 
     const offline = (by) => ((offlines += by), show());
 
@@ -411,30 +415,32 @@ export function uploads(options) {
     async function mint(contentType, signal) {
       const json = { filename: name, contentType, size, purpose, metadata, accepts };
       if (hashes && size <= HASHED_BYTES && accepts.includes("put")) {
-        show("hashing");
+        enter("hashing", signal);
         const digest = await hashing(async () => crypto.subtle.digest("SHA-256", await bytesOf(file)), signal);
         json.sha256 = [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-        show("sending");
+        enter("sending", signal);
       }
       const headers = { "Idempotency-Key": idempotencyKey && `"${idempotencyKey}"` };
-      for (plan = undefined; !plan; )
+      let made;
+      while (!made)
         try {
           // Without the signal: also where it is cancelled meanwhile, its answer names what to abort in S3.
-          plan = await persist(() => ask("POST", "/uploads", { json, headers }), { signal, offline });
+          made = await persist(() => ask("POST", "/uploads", { json, headers }), { signal, offline });
         } catch (error) {
-          const { code, status } = error;
-          if (code === "already-exists" && idempotencyKey) plan = { objectKey: error.objectKey, strategy: "none" };
+          const { code } = error;
+          if (code === "already-exists" && idempotencyKey) made = { objectKey: error.objectKey, strategy: "none" };
           else if (code === "tickets-not-configured" && json.accepts === accepts)
             json.accepts = accepts.filter((each) => each !== "multipart" && each !== "resumable");
-          else if (json.sha256 && (status === 400 || status === 422)) hashes = json.sha256 = undefined;
+          else if (json.sha256 && /^(no-strategy|validation-failed)$/.test(code)) hashes = json.sha256 = undefined;
           else throw error;
         }
+      if (!senders[made.strategy]) throw problem("not-the-service", `Unknown strategy of a plan: ${made.strategy}.`);
+      plan = made;
       begun = Date.now();
       planEnds = begun + plan.expiresIn * 1000 - 5000;
       for (const { partNumber, url } of plan.parts ?? []) urls.set(partNumber, url);
       keep();
       signal.throwIfAborted();
-      if (!senders[plan.strategy]) throw problem("not-the-service", `Unknown strategy of a plan: ${plan.strategy}.`);
     }
 
     // Sends some bytes of the file with one request, and counts them. `prepare` says which, before each attempt.
@@ -547,7 +553,7 @@ export function uploads(options) {
     async function transfer(signal) {
       const contentType = await checked();
       for (let isSecond = false; ; isSecond = true) {
-        show("sending");
+        enter("sending", signal);
         if (!plan) recall();
         const fresh = !plan || (!plan.ticket && !(Date.now() < planEnds));
         if (fresh) await mint(contentType, signal);
@@ -567,7 +573,7 @@ export function uploads(options) {
     }
 
     async function described(signal) {
-      show("checking");
+      enter("checking", signal);
       const path = `/images/${plan.objectKey.split("/").map(encodeURIComponent).join("/")}`;
       const asking = { signal, offline, lane: checks };
       let answer;
@@ -579,7 +585,6 @@ export function uploads(options) {
       let url = answer.cdn_url;
       // A token with the scope `mint` may not read.
       url ??= await call("GET", path, asking).then((found) => found.url, () => null);
-      signal.throwIfAborted();
       const { key, size, etag, content_type: contentType, facts, variants, receipt } = answer;
       const { width, height, placeholder: thumbhash } = facts ?? {};
       return { key, url, size, etag, contentType, width, height, thumbhash, variants, receipt };
@@ -595,9 +600,10 @@ export function uploads(options) {
         try {
           if (!arrived) await alone(key, signal, () => active(() => transfer(signal), signal));
           arrived ??= {};
-          upload.result = await described(signal);
-          show("stored");
-          settle.resolve(upload.result);
+          const stored = await described(signal);
+          enter("stored", signal);
+          upload.result = stored;
+          settle.resolve(stored);
         } catch (error) {
           if (signal.aborted) return;
           control.abort();
@@ -642,8 +648,10 @@ export function uploads(options) {
         control.abort();
         end("cancelled", problem("cancelled", "The upload was cancelled."));
         running.then(() => {
-          if (plan?.ticket && !arrived) abort(plan);
-          if (key) write(key);
+          if (plan?.ticket && !arrived) {
+            abort(plan);
+            if (key) write(key);
+          }
           plan = arrived = undefined;
         });
       },

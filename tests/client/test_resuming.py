@@ -21,9 +21,9 @@ WITHIN_S = 20
 NO_LOCKS = AT_ONCE + "Object.defineProperty(Navigator.prototype, 'locks', { value: undefined });"
 
 
-def held_part(s3: Proxy, number: int) -> Fault:
-    """A part whose last bytes do not arrive before the test lets them."""
-    return s3.spoil(f"^PUT .*partNumber={number}&", after=MIB, hold=True)
+def held_part(s3: Proxy, number: int, **how: Any) -> Fault:
+    """A part whose last bytes do not arrive before the test lets them; with a `status` it never gets to S3."""
+    return s3.spoil(f"^PUT .*partNumber={number}&", after=MIB, hold=True, **how)
 
 
 def eventually(condition: Callable[[], object]) -> None:
@@ -51,7 +51,7 @@ CHOSEN = "window.upload = (await queue.addAll(document.querySelector('input').fi
 
 
 def test_after_a_reload_only_what_is_missing_is_sent(made: Make, s3: Proxy, storage: Storage, large: Path) -> None:
-    held = [held_part(s3, number) for number in (7, 8, 9, 10)]
+    held = [held_part(s3, number, status=500) for number in (7, 8, 9, 10)]
     tab = made()
     tab.choose(large)
     tab.run(CHOSEN)
@@ -100,7 +100,7 @@ def test_another_user_is_not_offered_it(made: Make, s3: Proxy) -> None:
 
 
 def test_a_paused_upload_goes_on_with_what_is_missing(made: Make, s3: Proxy, storage: Storage) -> None:
-    held = held_part(s3, 3)
+    held = held_part(s3, 3, status=500)
     tab = made(accepts=["multipart"])
     tab.run(f"window.sent = {PARTS}; window.upload = queue.add(sent)")
     assert held.reached.wait(10)
@@ -112,6 +112,24 @@ def test_a_paused_upload_goes_on_with_what_is_missing(made: Make, s3: Proxy, sto
     found = tab.run("return outcome(upload)")
     assert digest_of(storage, found) == tab.run("return sha256(sent)")
     assert (len(puts(s3, 1)), len(puts(s3, 2)), len(puts(s3, 3))) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("route", ["GET /purposes", "POST /uploads$", "POST /images/"])
+def test_what_is_paused_before_or_after_its_bytes_goes_on_there(
+    made: Make, service: Proxy, s3: Proxy, storage: Storage, route: str
+) -> None:
+    held = service.spoil(f"^{route}", hold=True)
+    tab = made(accepts=["multipart"])
+    tab.run("window.sent = file(1000); window.upload = queue.add(sent)")
+    assert held.reached.wait(10)
+    tab.run("queue.pause()")
+    held.released.set()
+    eventually(lambda: not service.open)
+    assert tab.run("return upload.state") == "paused"
+    tab.run("queue.resume()")
+    found = tab.run("return outcome(upload)")
+    assert digest_of(storage, found) == tab.run("return sha256(sent)")
+    assert len(service.requests("^POST /uploads$")) == len(s3.requests("^PUT")) == 1
 
 
 @pytest.mark.parametrize("when", ["minting", "sending", "paused", "failed"])
