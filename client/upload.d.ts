@@ -122,6 +122,9 @@ export interface Pending {
   readonly key: string;
   readonly name: string;
   readonly size: number;
+  /** What it was added with; only with the same it goes on. */
+  readonly purpose?: string;
+  readonly metadata?: Record<string, string>;
   readonly sentBytes?: number;
   /** Milliseconds since 1970. */
   readonly startedAt: number;

@@ -385,7 +385,7 @@ export function uploads(options) {
       if (!key || !plan.ticket) return;
       const { strategy, objectKey, ticket, partSize, partCount, uploadUrl, chunkSize, headers } = plan;
       const kept = { strategy, objectKey, ticket, partSize, partCount, uploadUrl, chunkSize, headers };
-      write(key, { plan: kept, name, size, begun, sent: done, ...more });
+      write(key, { plan: kept, name, size, purpose, metadata, begun, sent: done, ...more });
     }
 
     function recall() {
@@ -687,10 +687,10 @@ export function uploads(options) {
     const now = Date.now();
     const found = [];
     for (const key of Object.keys(storage ?? {}).filter((each) => each.startsWith(scope))) {
-      const { plan, name, size, sent, begun, ended } = read(key) ?? {};
+      const { plan, name, size, purpose, metadata, sent, begun, ended } = read(key) ?? {};
       if (!plan || begun < now - DAY_MS || ended < now - STALL_MS) write(key);
       else if (!ended && !queue.items.some((upload) => keys.get(upload) === key))
-        found.push({ key, name, size, sentBytes: sent, startedAt: begun });
+        found.push({ key, name, size, purpose, metadata, sentBytes: sent, startedAt: begun });
     }
     return found.sort((one, other) => other.startedAt - one.startedAt);
   }

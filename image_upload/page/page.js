@@ -339,14 +339,18 @@ function add(source) {
   const options = { purpose: purpose.name, metadata: Object.fromEntries(fields.map((each) => [each.name, each.value.trim()])) };
   const hasFolder = [...(source.items ?? [])].some((each) => each.webkitGetAsEntry?.()?.isDirectory);
   if (hasFolder) {
-    queue.addAll(source, options);
+    send(source, options);
   } else {
     const files = [...(source.files ?? source)];
     const refused = files.filter((file) => refusal(file, purpose));
     sayRefused(refused, purpose);
-    queue.addAll(files.filter((file) => !refused.includes(file)), options);
-    if (refused.length === files.length) return;
+    const taken = files.filter((file) => !refused.includes(file));
+    if (taken.length) send(taken, options);
   }
+}
+
+function send(source, options) {
+  queue.addAll(source, options);
   $("uploads").hidden = false;
   $("uploads-title").focus();
 }
@@ -527,8 +531,8 @@ function unfinished() {
   const found = queue.unfinished().filter((pending) => !here(pending));
   const list = document.querySelector("#unfinished ul");
   list.replaceChildren(...found.map((pending) => {
-    const { name, size, sentBytes = 0, startedAt } = pending;
-    const input = element("input", { type: "file", className: "unseen", ariaLabel: text("choose_again", { name }), onchange: () => add(input.files) });
+    const { name, size, purpose, metadata, sentBytes = 0, startedAt } = pending;
+    const input = element("input", { type: "file", className: "unseen", ariaLabel: text("choose_again", { name }), onchange: () => send(input.files, { purpose, metadata }) });
     const label = element("label", { className: "button" }, input, text("choose_again_short"));
     const forget = iconButton("trash", text("forget", { name }), () => {
       focusBeside(node, $("choose"));

@@ -193,7 +193,6 @@ const scenarios = {
     await page.reload()
     await page.waitForSelector('#unfinished:not([hidden])')
     const said = await page.innerText('#unfinished .row')
-    await page.selectOption('#purpose', 'file')
     const parts = []
     page.on('request', (request) => request.method() === 'PUT' && parts.push(request.url()))
     await page.setInputFiles('#unfinished input', [path])
