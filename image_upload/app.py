@@ -11,6 +11,7 @@ from image_upload.jobs.router import router as jobs
 from image_upload.library.router import router as library
 from image_upload.limits import S3_PUT_MAX_BYTES
 from image_upload.notify.router import router as receipt_keys
+from image_upload.page.router import router as page
 from image_upload.records.router import router as records
 from image_upload.settings import Settings
 from image_upload.telemetry.audit import Audit
@@ -55,6 +56,8 @@ def create_app(settings: Settings) -> Service:
             ),
             from_url.router(principal),
             jobs(settings.auth, bucket, context.notifier, principal),
+            # In front of health, which has the same path.
+            page(settings.page, settings.auth, settings.sign_in, bucket),
             health(settings.service, bucket),
             records(context, upload_service, principal),
             accounts(settings.sign_in, settings.auth, context.database, principal),

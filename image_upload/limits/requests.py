@@ -24,6 +24,11 @@ ACCEPTS_MAX: Final = 16
 
 our own choice; there are four strategies
 """
+ACCEPT_MAX_BYTES: Final = 1_024
+"""A longer `Accept` is not read; `GET /` is answered in JSON.
+
+our own choice; browsers send below 200 bytes
+"""
 ACCEPT_LANGUAGE_MAX_BYTES: Final = 512
 """A longer `Accept-Language` is not read; the answer is in English.
 

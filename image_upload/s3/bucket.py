@@ -20,6 +20,7 @@ from image_upload.outbound.budget import ByteBudget
 from image_upload.s3 import checksums, time_limits
 from image_upload.s3.errors import S3Failure, S3TimedOut, behind_s, denied_action, error_code
 from image_upload.s3.time_limits import TimeLimit
+from image_upload.settings import origins
 from image_upload.settings.storage import StorageSettings
 
 if TYPE_CHECKING:
@@ -301,6 +302,12 @@ class Bucket:
         """Return the key's URL: on the CDN if its purpose is served there, else in the bucket (needs a signature)."""
         address = self.public_address
         return self.cdn_url(key) or f"{address.origin}{address.path_prefix}/{quote(key, safe='/~')}"
+
+    @property
+    def public_origins(self) -> list[str]:
+        """The origins of the URLs that clients get: the bucket's, and the CDN's where there is one."""
+        cdn = origins.of_url(self._settings.cdn_base_url) if self._settings.cdn_base_url else None
+        return list(dict.fromkeys([self.public_address.origin, *([cdn] if cdn else [])]))
 
     async def state(self) -> BucketState:
         """Return whether a signed HeadBucket succeeds within `HEALTH_TIMEOUT_S`. Cached for `HEALTH_CACHE_S`."""

@@ -12,6 +12,7 @@ from image_upload.settings.auth import AuthSettings
 from image_upload.settings.database import DatabaseSettings
 from image_upload.settings.from_url import FromUrlSettings
 from image_upload.settings.notify import NotifySettings
+from image_upload.settings.page import PageSettings
 from image_upload.settings.proxy import ProxySettings
 from image_upload.settings.section import Section, Setting
 from image_upload.settings.service import ServiceSettings
@@ -40,6 +41,7 @@ class Settings(NamedTuple):
     storage: StorageSettings
     proxy: ProxySettings
     web: WebSettings
+    page: PageSettings
     uploads: UploadSettings
     verification: VerificationSettings
     database: DatabaseSettings

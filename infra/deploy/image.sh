@@ -9,7 +9,7 @@ image_tag() { # the hash of everything the image is made of: the same sources ne
         say "$arch $base_image"
         # shellcheck disable=SC2046  # a name without spaces, or nothing
         find Dockerfile entrypoint.sh requirements.txt purposes.toml upload.py $([ ! -f authorize.py ] || say authorize.py) \
-            image_upload -type f ! -path '*__pycache__*' -exec "${sha[@]}" {} + | LC_ALL=C sort
+            image_upload client/upload.js -type f ! -path '*__pycache__*' -exec "${sha[@]}" {} + | LC_ALL=C sort
     } | hash
 }
 digest_of() { # a tag -> the digest of its image, empty where there is none

@@ -143,6 +143,7 @@ REQUESTS: dict[str, Callable[[World], Asked]] = {
     "GET /llms.txt": lambda _: Asked("/llms.txt"),
     "GET /favicon.ico": lambda _: Asked("/favicon.ico"),
     "GET /.well-known/jwks.json": lambda _: Asked("/.well-known/jwks.json"),
+    "GET /client.js": lambda _: Asked("/client.js"),
     "GET /errors": lambda _: Asked("/errors"),
     "GET /errors/{code}": lambda _: Asked("/errors/not-found"),
     "GET /purposes": lambda _: Asked("/purposes"),
