@@ -73,8 +73,8 @@ DETAILS: Final[Mapping[str, str]] = {
     "The request's head did not arrive within {seconds} s. Send it again.": (
         "요청 헤더가 {seconds}초 안에 도착하지 않았습니다. 다시 보내 주세요."
     ),
-    "The form arrives too slowly; nothing was stored. Send it again over a faster line.": (
-        "폼이 너무 느리게 도착해 아무것도 저장하지 않았습니다. 더 빠른 연결에서 다시 보내 주세요."
+    "The file arrives too slowly. Send it again over a faster line.": (
+        "파일이 너무 느리게 도착합니다. 더 빠른 연결에서 다시 보내 주세요."
     ),
     "The database does not answer as it should. Try again in a moment.": (
         "데이터베이스가 올바르게 응답하지 않습니다. 잠시 후 다시 시도해 주세요."
