@@ -155,12 +155,17 @@ async def up_to(max_bytes: int, chunks: AsyncIterator[memoryview]) -> AsyncGener
     async for chunk in chunks:
         received += len(chunk)
         if received > max_bytes:
-            raise FileTooLarge(
-                "The file is larger than the {limit} that its purpose takes; it is not kept. Send a smaller one.",
-                facts={"limit": human_bytes(max_bytes)},
-                max_bytes=max_bytes,
-            )
+            raise longer_than(max_bytes)
         yield chunk
+
+
+def longer_than(max_bytes: int) -> FileTooLarge:
+    """Return the problem of a file that is still arriving, and exceeds its purpose's limit."""
+    return FileTooLarge(
+        "The file is larger than the {limit} that its purpose takes; it is not kept. Send a smaller one.",
+        facts={"limit": human_bytes(max_bytes)},
+        max_bytes=max_bytes,
+    )
 
 
 def sha256(digest: str) -> str:

@@ -22,7 +22,7 @@ our own choice; more never fit into `S3_METADATA_MAX_BYTES`
 ACCEPTS_MAX: Final = 16
 """Members of `accepts`. Above: 422 `validation-failed`.
 
-our own choice; there are four strategies
+our own choice; there are five strategies
 """
 ACCEPT_LANGUAGE_MAX_BYTES: Final = 512
 """A longer `Accept-Language` is not read; the answer is in English.

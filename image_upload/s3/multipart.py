@@ -210,9 +210,8 @@ async def complete(
     S3 answers 200 before it knows the end; an `<Error>` in that answer is raised like any other.
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
     """
-    namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
     listed = "".join(_listed(part, with_sha256=bucket.checksums == "sha256") for part in parts)
-    body = f'<CompleteMultipartUpload xmlns="{namespace}">{listed}</CompleteMultipartUpload>'
+    body = f'<CompleteMultipartUpload xmlns="{xml.NAMESPACE}">{listed}</CompleteMultipartUpload>'
     query = {"uploadId": upload_id}
     response = await bucket.call(
         "CompleteMultipartUpload",

@@ -9,6 +9,7 @@ from image_upload.limits import (
     PLAN_PART_MIN_BYTES,
     PLAN_PART_WANTED_BYTES,
     PLAN_PARTS_WANTED,
+    RESUMABLE_MAX_BYTES,
     S3_PUT_MAX_BYTES,
 )
 from image_upload.s3 import multipart
@@ -24,13 +25,14 @@ def choose(
     has_metadata: bool = False,
     no_overwrite: bool = False,
     form_post: bool = True,
+    resumable: bool = False,
     form_first: bool = False,
 ) -> Strategy:
     """Return the best strategy that the client accepts and that can carry the file with all that it needs.
 
     A client without `accepts` is a version 1 client, which supports a presigned PUT only. It gets another plan if no
-    PUT can carry the file. `form_post` False: the store takes no presigned forms. `form_first`: only a form's policy
-    can hold the file to its limit.
+    PUT can carry the file. `form_post` False: the store takes no presigned forms. `resumable`: the service takes
+    appends. `form_first`: only a form's policy can hold the file to its limit.
     Raises `NoStrategy`.
     """
     in_one = size_bytes is None or size_bytes <= S3_PUT_MAX_BYTES
@@ -42,6 +44,9 @@ def choose(
         possible.insert(0 if large and accepts is not None else len(possible), "multipart")
     if (size_bytes or 0) <= min(form_max_bytes, S3_PUT_MAX_BYTES) and not (has_sha256 or has_metadata):
         possible.append("proxy")  # its form cannot carry the headers that those two sign
+    if resumable and accepts is not None and (size_bytes or 0) <= RESUMABLE_MAX_BYTES and not has_sha256:
+        # A form is one request, but a file of unknown size may be longer than it takes.
+        possible.insert(len(possible) - (size_bytes is None and possible[-1:] == ["proxy"]), "resumable")
     for strategy in possible:
         if accepts is None or strategy in accepts:
             return strategy
