@@ -77,8 +77,8 @@ def lifecycle_rules(
 ) -> list[Rule]:
     """Return the rules of the bucket's LifecycleConfiguration.
 
-    - Objects of a purpose with a life time expire after it, jobs after `JOBS_KEPT_DAYS`, and what is left of a resumable
-      upload after `RESUMABLE_KEPT_DAYS`, when its ticket has ended.
+    - Objects of a purpose with a life time expire after it, jobs after `JOBS_KEPT_DAYS`, and what is left of resumable
+      uploads after `RESUMABLE_KEPT_DAYS`, when their tickets have ended.
     - What was not verified within a day, and verdicts on what was removed, expire; malware is kept for an operator
       for `QUARANTINE_KEPT_DAYS`. Variants expire with the files of their purpose.
     - An unfinished multipart upload is aborted when its ticket expires.

@@ -116,9 +116,11 @@ class Engine:
             end = await self._kept(END)
             if not end.startswith(_COMMIT):
                 raise _gone()
-            length = int(end.removeprefix(_COMMIT))
-            return State(length, length, committed=True, recent=recent)
-        length = int(await self._kept(LENGTH)) if self._length is None and LENGTH in names else self._length
+            whole = int(end.removeprefix(_COMMIT))
+            return State(whole, whole, committed=True, recent=recent)
+        length = self._length
+        if length is None and LENGTH in names:
+            length = int(await self._kept(LENGTH))
         if length is None and recent and recent[0].offset == recent[0].end:
             length = recent[0].end  # an empty chunk: see `_sealed`
         return State(recent[0].end if recent else 0, length, recent=recent)
@@ -132,13 +134,19 @@ class Engine:
         return await self._finish(state) if state.is_whole else state
 
     async def append(
-        self, offset: int, pieces: AsyncIterator[memoryview], *, length: int | None = None, ends: bool = False
+        self,
+        offset: int,
+        pieces: AsyncIterator[memoryview],
+        *,
+        announced_bytes: int | None = None,
+        length: int | None = None,
+        ends: bool = False,
     ) -> State:
         """Append the pieces, each of which ends in the part that it begins in, and return the new state.
 
         A piece counts as soon as it is written, also if a later one fails. Its memory stays as it is until the next one
-        is asked for, that of the last one until the end. `length` is one that the client declares. `ends`: the upload
-        ends behind these pieces. With its last byte the object is made.
+        is asked for, that of the last one until the end. `announced_bytes` is how many will come, `length` one that the
+        client declares. `ends`: the upload ends behind these pieces. With its last byte the object is made.
 
         Raises `OffsetMismatch`, `LengthChanged`, `EmptyFile`, `FileTooLarge`, `UploadGone`, `UploadBusy`, and what the
         pieces raise.
@@ -148,6 +156,8 @@ class Engine:
             raise _mismatch(state, offset)
         if length is not None:
             state = await self._declared(state, length)
+        if announced_bytes is not None:
+            self._check_room(state, announced_bytes, ends=ends)
         async for piece in pieces:
             self._check_room(state, len(piece))
             state = await self._written(state, piece)
@@ -160,6 +170,10 @@ class Engine:
         if ends and state.offset != state.length:
             raise _changed(state.length)
         return await self._finish(state) if state.is_whole else state
+
+    async def record(self, length: int) -> None:
+        """Write down that the object is there, because it was made in another way than by appends."""
+        await self._store.put_new(END, _COMMIT + b"%d" % length)
 
     async def cancel(self) -> bool:
         """Cancel the upload for ever, and return True. False: it is complete, and its object stays."""
@@ -191,9 +205,9 @@ class Engine:
             raise _changed(state.length)
         return state
 
-    def _check_room(self, state: State, more_bytes: int) -> None:
+    def _check_room(self, state: State, more_bytes: int, *, ends: bool = False) -> None:
         end = state.offset + more_bytes
-        if state.length is not None and end > state.length:
+        if state.length is not None and (end > state.length or (ends and end != state.length)):
             raise _changed(state.length)
         if end > self._most_bytes:
             raise checks.longer_than(self._most_bytes)

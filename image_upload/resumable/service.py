@@ -4,7 +4,8 @@ Purpose, owner, type, size, quota and the operator's own check are those of `Upl
 process, and what counts of them is in S3: `engine`. After the last byte `completion.confirm` is called.
 """
 
-from collections.abc import AsyncIterator
+import hashlib
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
@@ -14,14 +15,16 @@ from image_upload.auth.principals import Principal
 from image_upload.completion.context import CompletionContext
 from image_upload.domain import keys
 from image_upload.domain.purposes import ANY_TYPE, Purpose
-from image_upload.errors import UploadGone
+from image_upload.errors import ConcatenationInvalid, UploadBusy, UploadGone
 from image_upload.limits import (
     LAMBDA_APPEND_MAX_BYTES,
     NOTE_MAX_CHARS,
+    PARTIALS_MAX,
     RESUMABLE_MAX_BYTES,
     RESUMABLE_PART_BYTES,
     TICKET_EXPIRES_S,
 )
+from image_upload.resumable import concatenation
 from image_upload.resumable.bodies import Body, Checksum, too_large
 from image_upload.resumable.engine import Engine, State
 from image_upload.resumable.store import S3Store
@@ -31,7 +34,7 @@ from image_upload.s3.checksums import digest_of
 from image_upload.s3.errors import map_s3_errors
 from image_upload.settings.resumable import ResumableSettings
 from image_upload.telemetry import audit
-from image_upload.uploads.idempotency import already_stored
+from image_upload.uploads.idempotency import Repeatable, already_stored
 from image_upload.uploads.multipart import Completed, checked
 from image_upload.uploads.plans import ResumablePlan, UploadSpec
 from image_upload.uploads.service import UploadService
@@ -99,6 +102,61 @@ class ResumableUploads:
         """Begin an upload that was validated. Raises `TicketsNotConfigured`, `QuotaExceeded`, the problems of S3."""
         return await self._begun(upload, "whole", note)
 
+    async def concatenate(
+        self, spec: UploadSpec, partials: Sequence[ResumableTicket], *, note: str = ""
+    ) -> tuple[ResumablePlan, Progress]:
+        """Join complete partial uploads to one object, in their order, and delete them. Safe to repeat.
+
+        `spec` has no size. Raises `ConcatenationInvalid`, `UploadGone` for a partial that was cancelled, what `create`
+        raises for the whole file, `UploadRejected`, the problems of S3.
+        """
+        if not 1 <= len(partials) <= PARTIALS_MAX or any(each.kind != "partial" for each in partials):
+            raise ConcatenationInvalid(
+                f"Only partial uploads can be joined, from 1 to {PARTIALS_MAX}. Name those that you created so.",
+                max_partials=PARTIALS_MAX,
+            )
+        async with map_s3_errors():
+            length = sum([await self._partial_length(each) for each in partials])
+        # Whoever joins the same gets the same key, so a client that lost the answer may ask again.
+        seed = hashlib.sha256("\0".join(each.upload.key for each in partials).encode()).digest()[: keys.ID_BYTES]
+        spec = spec._replace(size_bytes=length, repeatable=Repeatable(seed, seed), no_overwrite=True)
+        upload = await self._upload_service.validated(spec, "resumable")
+        ticket = upload.ticket(RESUMABLE_PART_BYTES)
+        async with map_s3_errors():
+            if not await S3Store(self._bucket, ticket).exists():
+                ticket = await self._joined(upload, partials)
+            whole = ResumableTicket(ticket, "final", await self._noted(upload.key, note))
+            await self._engine(whole).record(length)
+            for each in partials:
+                await objects.delete(self._bucket, each.upload.key)
+        progress = await self._progress(whole, State(length, length, committed=True))
+        return self._issued(whole), progress
+
+    async def _partial_length(self, partial: ResumableTicket) -> int:
+        state = await self._engine(partial).look()
+        if not state.is_whole:
+            raise ConcatenationInvalid(
+                "A partial upload is not complete yet. Send the rest of it, then join them.", offset=state.offset
+            )
+        return (state if state.committed else await self._engine(partial).head()).offset
+
+    async def _joined(self, upload: ValidatedUpload, partials: Sequence[ResumableTicket]) -> Ticket:
+        """Make the object of the partial uploads. They count as it from now on, not by themselves."""
+        found = [await objects.head(self._bucket, each.upload.key) for each in partials]
+        sources = [each for each in found if each is not None]
+        if len(sources) < len(partials):
+            raise UploadGone("A partial upload was cleaned up. Start a new upload.")
+        for each in partials:
+            await self._context.quotas.settle(each.upload.key, None)
+        ticket = await self._upload_service.open(upload, RESUMABLE_PART_BYTES)
+        await concatenation.send_parts(self._bucket, ticket, sources)
+        store = S3Store(self._bucket, ticket)
+        sent = await store.list_parts() or {}
+        length = upload.spec.size_bytes or 0
+        if not await store.complete([sent[number] for number in sorted(sent)], length) and not await store.exists():
+            raise UploadBusy
+        return ticket
+
     def ticket(self, text: str, principal: Principal) -> ResumableTicket:
         """Return the ticket of a text, if the principal may go on with its upload.
 
@@ -145,7 +203,9 @@ class ResumableUploads:
         pieces = body.pieces(offset) if most_bytes is None else body.checked_pieces(offset, most_bytes, checksum)
         try:
             async with aclosing(pieces), map_s3_errors():
-                state = await self._engine(ticket).append(offset, pieces, length=length, ends=ends)
+                state = await self._engine(ticket).append(
+                    offset, pieces, announced_bytes=announced_bytes, length=length, ends=ends
+                )
         finally:
             body.free()
         return await self._progress(ticket, state)
@@ -169,19 +229,18 @@ class ResumableUploads:
     async def _begun(
         self, upload: ValidatedUpload, kind: Literal["whole", "partial", "final"], note: str
     ) -> ResumablePlan:
-        signer = self._upload_service.resumable_tickets  # before S3 is asked
-        if len(note) > NOTE_MAX_CHARS:
-            async with map_s3_errors():
-                data = note.encode()
-                await transfer.put(self._bucket, _note_key(upload.key), data, await digest_of(data), {})
+        _ = self._upload_service.resumable_tickets  # before S3 is asked
+        kept = await self._noted(upload.key, note)
         size_bytes = upload.spec.size_bytes
         # Metadata has no place in the ticket, but in an upload that was begun in S3.
         in_one = size_bytes is not None and size_bytes <= RESUMABLE_PART_BYTES and upload.spec.metadata is None
         begin = self._reserved(upload) if in_one else self._upload_service.open(upload, RESUMABLE_PART_BYTES)
-        ticket = ResumableTicket(await begin, kind, note if len(note) <= NOTE_MAX_CHARS else None)
-        text = signer.issue(ticket)
+        return self._issued(ResumableTicket(await begin, kind, kept))
+
+    def _issued(self, ticket: ResumableTicket) -> ResumablePlan:
+        text = self._upload_service.resumable_tickets.issue(ticket)
         valid = Validity(datetime.now(UTC), ticket.upload.ends_at, TICKET_EXPIRES_S)
-        cdn_url = self._bucket.cdn_url(upload.key)
+        cdn_url = self._bucket.cdn_url(ticket.upload.key)
         return ResumablePlan(ticket, text, f"/resumable/{text}", self.max_append_bytes, valid, cdn_url)
 
     async def _reserved(self, upload: ValidatedUpload) -> Ticket:
@@ -194,6 +253,16 @@ class ResumableUploads:
         await self._context.quotas.reserve(upload.key, upload.most_bytes, ticket.ends_at)
         audit.record("mint", upload.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
         return ticket
+
+    async def _noted(self, key: str, note: str) -> str | None:
+        """Return what the ticket says of a note. A long one is stored."""
+        if len(note) <= NOTE_MAX_CHARS:
+            return note
+        data = note.encode()
+        headers = {"Content-Type": "text/plain", **self._bucket.storage_headers(_note_key(key))}
+        async with map_s3_errors():
+            await transfer.put(self._bucket, _note_key(key), data, await digest_of(data), headers)
+        return None
 
     async def _kept_note(self, key: str) -> str:
         found = await objects.get(self._bucket, _note_key(key))
