@@ -39,7 +39,7 @@ def create_app(settings: Settings) -> Service:
         form_path=RETRY_PATH,
         form_max_bytes=file_max_bytes(S3_PUT_MAX_BYTES, settings.proxy),
     )
-    Resumable(settings.resumable, upload_service, context)
+    resumable = Resumable(settings.resumable, upload_service, context)
     from_url = FromUrl(settings.from_url, upload_service, bucket)
     app = Service(
         middleware(settings.web, Audit(settings.auth, address), admission(limiter.per_address, address)),
@@ -55,6 +55,7 @@ def create_app(settings: Settings) -> Service:
                 address_of=address,
                 front_ends=settings.front_ends,
             ),
+            resumable.router(principal, address, settings.proxy.uploads_per_address),
             from_url.router(principal),
             jobs(settings.auth, bucket, context.notifier, principal),
             health(settings.service, bucket),

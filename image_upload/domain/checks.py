@@ -18,6 +18,7 @@ _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _MEDIA_TYPE = re.compile(rf'({_TOKEN}/{_TOKEN})(?:; ?{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*"))*', re.ASCII)
 # Unregistered names that clients send, and the registered type that they mean.
 _ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
+ANY_TYPE = "application/octet-stream"
 _MEDIA_TYPE_MAX_CHARS = 255  # RFC 6838 section 4.2 allows 127 + 1 + 127
 _SHA256_BYTES = 32
 
@@ -94,6 +95,11 @@ def content_type(purpose: Purpose, declared: str, filename: str) -> str:
         facts={"purpose": purpose.name, "types": ", ".join(fitting or purpose.types)},
         allowed=fitting or list(purpose.types),
     )
+
+
+def type_or_any(purpose: Purpose, declared: str, filename: str) -> str:
+    """Return what `content_type` returns; for "", if the purpose takes every type, `application/octet-stream`."""
+    return ANY_TYPE if not declared and "*/*" in purpose.types else content_type(purpose, declared, filename)
 
 
 def file_type(purpose: Purpose, content_type: str, filename: str | None) -> str:

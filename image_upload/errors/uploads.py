@@ -294,12 +294,31 @@ class OffsetMismatch(Problem):
 
 
 class LengthChanged(Problem):
-    """The upload has another length already (`length`), or the append does not end there, or goes beyond it.
+    """The upload has another length already (`length`), or the append does not end there.
 
     Send the length that the file has, once; or start a new upload.
     """
 
     status, code, title = 400, "length-changed", "Length changed"
+
+
+class LengthExceeded(LengthChanged):
+    """The append goes beyond the upload's length (`length`). The IETF's protocol then cancels the upload; with tus what
+    was stored before stays.
+
+    Send exactly the rest, or start a new upload with the right length.
+    """
+
+    status, code, title = 400, "length-exceeded", "Length exceeded"
+
+
+class FinalUpload(Problem):
+    """The upload was joined of partial ones, so it takes no bytes of its own.
+
+    Start a new upload.
+    """
+
+    status, code, title = 403, "final-upload", "Final upload"
 
 
 class AppendTooLarge(Problem):

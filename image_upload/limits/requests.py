@@ -45,6 +45,13 @@ IDEMPOTENCY_KEY_MAX_CHARS: Final = 255
 
 our own choice; a UUID has 36
 """
+UPLOAD_METADATA_MAX_CHARS: Final = 4 * KIB
+"""Characters of `Upload-Metadata`. Above: 400 `invalid-upload-header`, before it is decoded.
+
+our own choice; file name, type and purpose have below 500
+"""
+UPLOAD_METADATA_MAX_PAIRS: Final = 32
+"""Pairs of `Upload-Metadata`. Above: the same."""
 FILENAME_MAX_CHARS: Final = 255
 """Above: 400 `invalid-filename`.
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from image_upload.domain import checks
-from image_upload.errors import EmptyFile, LengthChanged, OffsetMismatch, UploadBusy, UploadGone
+from image_upload.errors import EmptyFile, LengthChanged, LengthExceeded, OffsetMismatch, UploadBusy, UploadGone
 from image_upload.resumable import chunks
 from image_upload.resumable.chunks import END, LENGTH, Chunk
 
@@ -207,7 +207,12 @@ class Engine:
 
     def _check_room(self, state: State, more_bytes: int, *, ends: bool = False) -> None:
         end = state.offset + more_bytes
-        if state.length is not None and (end > state.length or (ends and end != state.length)):
+        if state.length is not None and end > state.length:
+            raise LengthExceeded(
+                "The append goes beyond the length of this upload. Send exactly the rest, or start a new upload.",
+                length=state.length,
+            )
+        if ends and state.length not in (None, end):
             raise _changed(state.length)
         if end > self._most_bytes:
             raise checks.longer_than(self._most_bytes)

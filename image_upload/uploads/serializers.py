@@ -5,7 +5,7 @@ from typing import Any, Final
 from image_upload.domain.purposes import ANY_TYPE, Purpose
 from image_upload.languages.purpose_texts import texts_of
 from image_upload.s3.bucket import Validity
-from image_upload.uploads.multipart import Progress
+from image_upload.uploads.multipart import Completed, Progress
 from image_upload.uploads.plans import (
     MultipartPlan,
     PartPage,
@@ -138,6 +138,14 @@ def as_progress(progress: Progress) -> dict[str, Any]:
         "parts": [{"partNumber": part.number, "size": part.size_bytes, "etag": part.etag} for part in progress.parts],
         "missing": [number for number in wanted if number not in stored],
     }
+
+
+def as_completed(done: Completed) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Return a stored object with the status and headers of the answer: 202 while it is not verified yet."""
+    content = {"objectKey": done.key, "size": done.size_bytes, "etag": done.etag, "cdnUrl": done.cdn_url}
+    if done.is_checking:
+        return {**content, "state": "checking"}, 202, {"Retry-After": "2"}
+    return content, 200, {}
 
 
 def bytes_on_lambda(body: bytes | memoryview) -> int:

@@ -335,6 +335,9 @@ DETAILS: Final[Mapping[str, str]] = {
         "해당 업로드를 찾을 수 없습니다. 취소되었거나, 완료되었거나, 하루가 지나 정리되었습니다. POST /uploads로 "
         "새 업로드를 시작해 주세요."
     ),
+    "The upload is finished, and its file stays. Delete it with DELETE /images/{key}.": (
+        "업로드가 이미 끝났고 파일은 그대로 있습니다. 파일은 DELETE /images/{key}로 삭제해 주세요."
+    ),
     "What arrived is not what was promised: its {fault} differs. It was removed. Start a new upload.": (
         "도착한 파일이 요청한 내용과 다릅니다(다른 점: {fault}). 파일을 삭제했습니다. 새 업로드를 시작해 주세요."
     ),
