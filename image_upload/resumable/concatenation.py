@@ -11,7 +11,6 @@ from typing import NamedTuple
 from image_upload.limits import COPY_PART_BYTES, COPY_PARTS_AT_ONCE, S3_PART_MIN_BYTES
 from image_upload.s3 import copies, multipart, objects
 from image_upload.s3.bucket import Bucket
-from image_upload.s3.checksums import digest_of
 from image_upload.s3.objects import StoredObject
 from image_upload.uploads.tickets import Ticket
 
@@ -71,9 +70,7 @@ async def send_parts(bucket: Bucket, ticket: Ticket, sources: Sequence[StoredObj
             data = b"".join(
                 [await objects.read_range(bucket, sources[each.source], each.first, each.size_bytes) for each in ranges]
             )
-            await multipart.send_part(
-                bucket, ticket.upload_key, ticket.upload_id, number, data, digest=await digest_of(data)
-            )
+            await multipart.put_part(bucket, ticket.upload_key, ticket.upload_id, number, data)
 
     try:
         async with asyncio.TaskGroup() as tasks:

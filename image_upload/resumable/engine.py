@@ -29,12 +29,11 @@ _LOOKS: Final = 4
 
 
 class Part(NamedTuple):
-    """A part that S3 has. `etag` is in quotes; `sha256` is base64, None if S3 keeps none."""
+    """A part that S3 has. `etag` is in quotes."""
 
     number: int
     etag: str
     size_bytes: int
-    sha256: str | None = None
 
 
 class Store(Protocol):
@@ -113,11 +112,10 @@ class Engine:
         names = {name for name, _ in listed}
         recent = _chunks_of(listed)
         if END in names:
-            end = await self._kept(END)
-            if not end.startswith(_COMMIT):
-                raise _gone()
-            whole = int(end.removeprefix(_COMMIT))
-            return State(whole, whole, committed=True, recent=recent)
+            end = await self._end()
+            if end is None:
+                raise UploadBusy
+            return end._replace(recent=recent)
         length = self._length
         if length is None and LENGTH in names:
             length = int(await self._kept(LENGTH))
@@ -169,7 +167,7 @@ class Engine:
             state = await self._sealed(state)
         if ends and state.offset != state.length:
             raise _changed(state.length)
-        return await self._finish(state) if state.is_whole else state
+        return await self._acknowledged(state, offset)
 
     async def record(self, length: int) -> None:
         """Write down that the object is there, because it was made in another way than by appends."""
@@ -182,6 +180,16 @@ class Engine:
         await self._store.abort()
         await self._clear()
         return True
+
+    async def _end(self) -> State | None:
+        """Return the state of a whole upload, None of one that is open. Raises `UploadGone`."""
+        end = await self._store.get(END)
+        if end is None:
+            return None
+        if not end.startswith(_COMMIT):
+            raise _gone()
+        length = int(end.removeprefix(_COMMIT))
+        return State(length, length, committed=True)
 
     async def _kept(self, name: str) -> bytes:
         found = await self._store.get(name)
@@ -241,16 +249,29 @@ class Engine:
             state = await self._written(state, b"")
         return state._replace(length=state.offset)
 
-    async def _finish(self, state: State) -> State:
-        """Make the object, and return the state. From the commit on nothing can cancel it, and every look goes on."""
+    async def _acknowledged(self, state: State, offset: int) -> State:
+        """Return the state after an append, complete if it is whole."""
+        if state.is_whole:
+            return await self._finish(state, offset)
+        # Once the object is made its chunks are deleted, and other bytes can take the name of one.
+        end = None if state.offset == offset else await self._end()
+        if end is not None:
+            raise _mismatch(end, offset)
+        return state
+
+    async def _finish(self, state: State, offset: int | None = None) -> State:
+        """Make the object, and return the state. From the commit on nothing can cancel it, and every look goes on.
+
+        `offset`: where this process has appended. If another one has committed, the bytes may be that one's.
+        """
         length = state.offset
         is_found = state.committed
         if not is_found and not await self._store.put_new(END, _COMMIT + b"%d" % length):
-            other = await self.look()
-            if not other.committed:
+            other = await self._end()
+            if other is None:
                 raise UploadBusy
-            if other.length != length:
-                raise _changed(other.length)
+            if offset not in (None, other.offset) or other.offset != length:
+                raise _mismatch(other, length if offset is None else offset)
             is_found = True
         for _ in range(_LOOKS):
             if is_found and await self._store.exists():

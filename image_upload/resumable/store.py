@@ -8,7 +8,7 @@ from image_upload.resumable.engine import Part
 from image_upload.s3 import multipart, objects, time_limits, transfer
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.checksums import digest_of
-from image_upload.s3.errors import S3Failure, S3TimedOut
+from image_upload.s3.errors import S3Failure
 from image_upload.s3.multipart import UploadPart
 from image_upload.uploads.multipart import completion_headers
 from image_upload.uploads.tickets import Ticket
@@ -16,6 +16,8 @@ from image_upload.uploads.tickets import Ticket
 # S3's answers to a conditional PUT whose object exists, or is being written by another request.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 _LOST: Final = frozenset({409, 412})
+# The answers to completing what was completed or aborted already. Some stores answer 500: AWS, 404.
+_OVERTAKEN: Final = frozenset({404, 409, 412, 500})
 _ONCE: Final = {"If-None-Match": "*"}
 
 
@@ -67,12 +69,10 @@ class S3Store:
         """See `Store`."""
         ticket = self._ticket
         try:
-            part = await multipart.send_part(
-                self._bucket, ticket.upload_key, ticket.upload_id, number, data, digest=await digest_of(data)
-            )
+            etag = await multipart.put_part(self._bucket, ticket.upload_key, ticket.upload_id, number, data)
         except S3Failure:
             return None
-        return Part(number, part.etag, len(data), part.sha256)
+        return Part(number, etag, len(data))
 
     async def list_parts(self) -> Mapping[int, Part] | None:
         """See `Store`. One request for each thousand parts."""
@@ -83,26 +83,24 @@ class S3Store:
             if failure.is_missing:
                 return None
             raise
-        return {part.number: Part(part.number, part.etag, part.size_bytes or 0, part.sha256) for part in listed}
+        return {part.number: Part(part.number, part.etag, part.size_bytes or 0) for part in listed}
 
     async def complete(self, parts: Sequence[Part], length: int) -> bool:
-        """See `Store`. What S3 answers to a second one differs from store to store, so it only says: look."""
+        """See `Store`."""
         ticket = self._ticket
         try:
             await multipart.complete(
                 self._bucket,
                 ticket.upload_key,
                 ticket.upload_id,
-                [UploadPart(part.number, part.etag, part.size_bytes, part.sha256) for part in parts],
+                [UploadPart(part.number, part.etag) for part in parts],
                 completion_headers(length, no_overwrite=ticket.no_overwrite),
                 limit=time_limits.COMPLETE_OWN,
             )
-        except S3TimedOut:
-            raise
         except S3Failure as failure:
-            if failure.status == 403:
-                raise
-            return False
+            if failure.status in _OVERTAKEN or failure.code == "InvalidPart":
+                return False
+            raise
         return True
 
     async def put_object(self, data: bytes | memoryview) -> None:

@@ -99,13 +99,11 @@ class MultipartUploads:
         ticket = await self.open(upload, part_bytes)
         return BegunUpload(ticket, ticket_signer.issue(ticket))
 
-    async def open(self, upload: ValidatedUpload, part_bytes: int, *, with_sha256: bool = False) -> Ticket:
-        """Do the same, and leave the ticket unsigned. `with_sha256`: every part will declare its SHA-256."""
+    async def open(self, upload: ValidatedUpload, part_bytes: int) -> Ticket:
+        """Do the same, and leave the ticket unsigned."""
         ticket = upload.ticket(part_bytes)
         # Storage class and encryption are set for the whole upload; parts do not repeat them.
         headers = upload.headers | self._bucket.storage_headers(upload.upload_key)
-        if with_sha256:
-            headers["x-amz-checksum-algorithm"] = "SHA256"
         begin = self._new if upload.spec.repeatable is None else self._agreed
         ticket = ticket._replace(upload_id=await begin(ticket, upload.most_bytes, headers))
         audit.record("mint", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)

@@ -195,8 +195,8 @@ class UploadService:
         return await self._multipart.begin(await self.validated(spec, "multipart"), part_bytes)
 
     async def open(self, upload: ValidatedUpload, part_bytes: int) -> Ticket:
-        """Begin a multipart upload whose parts this process sends, with their SHA-256. Raises what `begin` raises."""
-        return await self._multipart.open(upload, part_bytes, with_sha256=True)
+        """Begin a multipart upload whose parts this service sends. Raises what `begin` raises."""
+        return await self._multipart.open(upload, part_bytes)
 
     @property
     def resumable_tickets(self) -> TicketSigner:
