@@ -195,7 +195,7 @@ LAMBDA_APPEND_MAX_BYTES: Final = 4 * MIB
 half a part, so that two of them make one; [6 MB a request](https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html)
 hold 4.5 MiB as base64
 """
-NOTE_MAX_CHARS: Final = 1_024
+NOTE_MAX_BYTES: Final = 512
 """What a protocol wants back (`Upload-Metadata`, `Upload-Concat`) is in the ticket up to this length, and above in an
 object of its own.
 

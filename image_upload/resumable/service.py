@@ -18,7 +18,7 @@ from image_upload.domain.purposes import ANY_TYPE, Purpose
 from image_upload.errors import ConcatenationInvalid, UploadBusy, UploadGone
 from image_upload.limits import (
     LAMBDA_APPEND_MAX_BYTES,
-    NOTE_MAX_CHARS,
+    NOTE_MAX_BYTES,
     PARTIALS_MAX,
     RESUMABLE_MAX_BYTES,
     RESUMABLE_PART_BYTES,
@@ -235,7 +235,9 @@ class ResumableUploads:
         # Metadata has no place in the ticket, but in an upload that was begun in S3.
         in_one = size_bytes is not None and size_bytes <= RESUMABLE_PART_BYTES and upload.spec.metadata is None
         begin = self._reserved(upload) if in_one else self._upload_service.open(upload, RESUMABLE_PART_BYTES)
-        return self._issued(ResumableTicket(await begin, kind, kept))
+        ticket = await begin
+        ticket = ticket._replace(max_bytes=min(ticket.max_bytes, RESUMABLE_MAX_BYTES))
+        return self._issued(ResumableTicket(ticket, kind, kept))
 
     def _issued(self, ticket: ResumableTicket) -> ResumablePlan:
         text = self._upload_service.resumable_tickets.issue(ticket)
@@ -256,9 +258,9 @@ class ResumableUploads:
 
     async def _noted(self, key: str, note: str) -> str | None:
         """Return what the ticket says of a note. A long one is stored."""
-        if len(note) <= NOTE_MAX_CHARS:
-            return note
         data = note.encode()
+        if len(data) <= NOTE_MAX_BYTES:
+            return note
         headers = {"Content-Type": "text/plain", **self._bucket.storage_headers(_note_key(key))}
         async with map_s3_errors():
             await transfer.put(self._bucket, _note_key(key), data, await digest_of(data), headers)
@@ -276,7 +278,7 @@ class ResumableUploads:
             S3Store(self._bucket, upload),
             length=upload.size_bytes,
             part_bytes=upload.part_bytes,
-            most_bytes=min(upload.max_bytes, RESUMABLE_MAX_BYTES),
+            most_bytes=upload.max_bytes,
             in_parts=bool(upload.upload_id),
         )
 

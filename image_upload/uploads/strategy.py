@@ -39,14 +39,14 @@ def choose(
     possible: list[Strategy] = ["put"] if in_one else []
     if in_one and form_post and not no_overwrite:  # a policy cannot have If-None-Match
         possible.insert(0 if form_first and accepts is not None else len(possible), "post")
+    large = size_bytes is None or size_bytes >= MULTIPART_FROM_BYTES
     if size_bytes is not None and not has_sha256:  # S3 checks the digest of a whole file in a single request only
-        large = size_bytes >= MULTIPART_FROM_BYTES
         possible.insert(0 if large and accepts is not None else len(possible), "multipart")
     if (size_bytes or 0) <= min(form_max_bytes, S3_PUT_MAX_BYTES) and not (has_sha256 or has_metadata):
         possible.append("proxy")  # its form cannot carry the headers that those two sign
     if resumable and accepts is not None and (size_bytes or 0) <= RESUMABLE_MAX_BYTES and not has_sha256:
-        # A form is one request, but a file of unknown size may be longer than it takes.
-        possible.insert(len(possible) - (size_bytes is None and possible[-1:] == ["proxy"]), "resumable")
+        # A form is one request, which a broken line costs whole.
+        possible.insert(possible.index("proxy") if large and "proxy" in possible else len(possible), "resumable")
     for strategy in possible:
         if accepts is None or strategy in accepts:
             return strategy
