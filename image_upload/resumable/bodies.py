@@ -35,7 +35,7 @@ class Checksum(NamedTuple):
 
 
 class Body:
-    """The bytes of one append, at most one part of them in memory, which counts in the budget until `free`."""
+    """The bytes of one append, at most one part of them in memory until `free`."""
 
     def __init__(
         self, chunks: AsyncIterator[memoryview], budget: ByteBudget, part_bytes: int, announced_bytes: int | None

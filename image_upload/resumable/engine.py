@@ -187,7 +187,7 @@ class Engine:
         if end is None:
             return None
         if not end.startswith(_COMMIT):
-            raise _gone()
+            raise gone()
         length = int(end.removeprefix(_COMMIT))
         return State(length, length, committed=True)
 
@@ -234,7 +234,8 @@ class Engine:
         chunk = Chunk(state.offset, start, len(data))
         if not await self._store.put_new(chunk.name, data) and await self._store.get(chunk.name) != data:
             # Another append was first. If it had the same bytes, or is this one, whose answer was lost, they count.
-            raise _mismatch(await self.look(), state.offset)
+            other = await self.look()
+            raise UploadBusy if other.offset == state.offset else _mismatch(other, state.offset)
         return state._replace(offset=chunk.end, recent=(chunk, *state.recent[: _RECENT - 1]), held=data)
 
     def _is_repeated(self, newest: Chunk) -> bool:
@@ -290,7 +291,7 @@ class Engine:
         if parts is None:
             if await self._store.exists():
                 return True
-            raise _gone()
+            raise gone()
         joined = []
         for number in range(1, -(-length // self._part_bytes) + 1):
             first, end = self._bounds(number, length)
@@ -308,7 +309,7 @@ class Engine:
         if data is None:
             if await self._store.exists():
                 return True
-            raise _gone()
+            raise gone()
         await self._store.put_object(data)
         return True
 
@@ -376,5 +377,6 @@ def _changed(length: int | None) -> LengthChanged:
     )
 
 
-def _gone() -> UploadGone:
+def gone() -> UploadGone:
+    """Return the problem of an upload that was cancelled, or of which something is missing."""
     return UploadGone("The upload was cancelled or cleaned up. Start a new one.")

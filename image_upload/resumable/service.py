@@ -15,7 +15,7 @@ from image_upload.auth.principals import Principal
 from image_upload.completion.context import CompletionContext
 from image_upload.domain import keys
 from image_upload.domain.purposes import ANY_TYPE, Purpose
-from image_upload.errors import ConcatenationInvalid, UploadBusy, UploadGone
+from image_upload.errors import ConcatenationInvalid, UploadBusy
 from image_upload.limits import (
     LAMBDA_APPEND_MAX_BYTES,
     NOTE_MAX_BYTES,
@@ -24,9 +24,10 @@ from image_upload.limits import (
     RESUMABLE_PART_BYTES,
     TICKET_EXPIRES_S,
 )
+from image_upload.outbound.budget import ByteBudget
 from image_upload.resumable import concatenation
 from image_upload.resumable.bodies import Body, Checksum, too_large
-from image_upload.resumable.engine import Engine, State
+from image_upload.resumable.engine import Engine, State, gone
 from image_upload.resumable.store import S3Store
 from image_upload.s3 import objects, transfer
 from image_upload.s3.bucket import Validity
@@ -145,7 +146,7 @@ class ResumableUploads:
         found = [await objects.head(self._bucket, each.upload.key) for each in partials]
         sources = [each for each in found if each is not None]
         if len(sources) < len(partials):
-            raise UploadGone("A partial upload was cleaned up. Start a new upload.")
+            raise gone()
         for each in partials:
             await self._context.quotas.settle(each.upload.key, None)
         ticket = await self._upload_service.open(upload, RESUMABLE_PART_BYTES)
@@ -199,7 +200,11 @@ class ResumableUploads:
         most_bytes = self.max_append_bytes if checksum is None else self.max_checked_bytes
         if most_bytes is not None and announced_bytes is not None and announced_bytes > most_bytes:
             raise too_large(most_bytes)
-        body = Body(chunks, self._bucket.buffers, ticket.upload.part_bytes, announced_bytes)
+        part_bytes = ticket.upload.part_bytes
+        # All at once, so that none holds some and waits for more: a piece, and the part that begins before it.
+        wanted_bytes = min(announced_bytes or part_bytes, part_bytes) + (part_bytes if offset % part_bytes else 0)
+        taken_bytes = await self._bucket.buffers.take(wanted_bytes)
+        body = Body(chunks, ByteBudget(wanted_bytes), part_bytes, announced_bytes)
         pieces = body.pieces(offset) if most_bytes is None else body.checked_pieces(offset, most_bytes, checksum)
         try:
             async with aclosing(pieces), map_s3_errors():
@@ -208,6 +213,7 @@ class ResumableUploads:
                 )
         finally:
             body.free()
+            self._bucket.buffers.give_back(taken_bytes)
         return await self._progress(ticket, state)
 
     async def cancel(self, ticket: ResumableTicket) -> bool:
@@ -269,7 +275,7 @@ class ResumableUploads:
     async def _kept_note(self, key: str) -> str:
         found = await objects.get(self._bucket, _note_key(key))
         if found is None:
-            raise UploadGone("The upload was cleaned up. Start a new one.")
+            raise gone()
         return found.decode()
 
     def _engine(self, ticket: ResumableTicket) -> Engine:

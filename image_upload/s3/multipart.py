@@ -208,7 +208,8 @@ async def put_part(bucket: Bucket, key: str, upload_id: str, number: int, data: 
     response = await bucket.call(
         "UploadPart", "PUT", key, query=query, headers=headers, body=data, limit=time_limits.DATA
     )
-    return response.headers.get("etag", "")
+    etag: str = response.headers.get("etag", "")
+    return etag
 
 
 async def complete(

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from image_upload.auth.principals import Principal
+from image_upload.completion import batches
+from image_upload.completion.object_events import Created
 from image_upload.domain.shipped_purposes import PURPOSES
 from image_upload.errors import (
     AlreadyExists,
@@ -396,6 +398,29 @@ def test_what_was_deleted_after_its_end_is_gone_and_does_not_come_back(run: Run)
             for _ in range(2):
                 with pytest.raises(UploadGone):
                     await own.state(ticket)
+
+    run(work)
+
+
+def test_memory_is_a_part_or_two_an_append_and_all_get_their_turn(run: Run) -> None:
+    content = os.urandom(20 * MIB)
+
+    async def work(own: Process) -> None:
+        tickets = [await own.create(DOCUMENT._replace(size_bytes=len(content))) for _ in range(4)]
+        for ticket in tickets:
+            await own.append(ticket, 0, content[:MIB])
+        done = await asyncio.gather(*(own.append(ticket, MIB, content[MIB:]) for ticket in tickets))
+        assert all(each.is_complete for each in done)
+        assert own.context.bucket.buffers.take_now(16 * MIB), "all of it was given back"
+
+    run(work, BUFFER_BYTES=str(16 * MIB))
+
+
+def test_word_of_a_piece_of_a_file_is_left_alone(run: Run) -> None:
+    async def work(own: Process) -> None:
+        ticket = own.uploads.ticket(await own.create(KNOWN), USER)
+        told = Created(own.context.bucket.name, f"resumable/{ticket.upload.key}/c0")
+        assert await batches.finished(own.context, told) == batches.LEFT
 
     run(work)
 

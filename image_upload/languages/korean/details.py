@@ -378,6 +378,9 @@ DETAILS: Final[Mapping[str, str]] = {
         "S3에 연결할 수 없거나 S3가 오류로 응답했습니다. {attempts}번 모두 실패했습니다. 몇 분 후에 파일을 다시 "
         "보내 주세요."
     ),
+    "The upload was cancelled or cleaned up. Start a new one.": (
+        "업로드가 취소되었거나 정리되었습니다. 새 업로드를 시작해 주세요."
+    ),
     **SOURCES,
     **VERDICTS,
 }
