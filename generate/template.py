@@ -13,7 +13,7 @@ from image_upload.settings.section import Setting
 from image_upload.settings.service import ServiceSettings
 from image_upload.settings.storage import StorageSettings
 from image_upload.settings.verification import VerificationSettings
-from image_upload.web.routing import every_route
+from image_upload.web.routing import DeclaredRoute, DirectRoute, every_route
 from infra import verifier
 from infra.cloudformation import (
     Tag,
@@ -136,11 +136,16 @@ def url_cors() -> dict[str, Any]:
         load({"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "CORS_ALLOW_ORIGINS": "*"})
     )
     (own,) = (layer.kwargs for layer in app.user_middleware if getattr(layer.cls, "__name__", "") == "Cors")
-    methods = {method for route in every_route(app.routes) for method in getattr(route, "methods", None) or ()}
+    routes = list(every_route(app.routes))
+    methods = {method for route in routes for method in getattr(route, "methods", None) or ()}
+    # The URL has one list for all routes.
+    exposed = [
+        name for route in routes if isinstance(route, DeclaredRoute | DirectRoute) for name in route.declared.exposes
+    ]
     return {
         "AllowMethods": sorted(methods - {"OPTIONS"}),
         "AllowHeaders": Tag("!Split", [",", ref("CorsAllowHeaders")]),
-        "ExposeHeaders": own["expose_headers"],
+        "ExposeHeaders": [*own["expose_headers"], *dict.fromkeys(exposed)],
         "MaxAge": own["max_age"],
     }
 

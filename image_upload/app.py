@@ -13,6 +13,7 @@ from image_upload.limits import S3_PUT_MAX_BYTES
 from image_upload.notify.router import router as receipt_keys
 from image_upload.page.router import router as page
 from image_upload.records.router import router as records
+from image_upload.resumable.router import Resumable
 from image_upload.settings import Settings
 from image_upload.telemetry.audit import Audit
 from image_upload.uploads.router import router as uploads
@@ -39,6 +40,7 @@ def create_app(settings: Settings) -> Service:
         form_path=RETRY_PATH,
         form_max_bytes=file_max_bytes(S3_PUT_MAX_BYTES, settings.proxy),
     )
+    resumable = Resumable(settings.resumable, upload_service, context)
     from_url = FromUrl(settings.from_url, upload_service, bucket)
     app = Service(
         middleware(settings.web, Audit(settings.auth, address), admission(limiter.per_address, address)),
@@ -54,6 +56,7 @@ def create_app(settings: Settings) -> Service:
                 address_of=address,
                 front_ends=settings.front_ends,
             ),
+            resumable.router(principal, address, settings.proxy.uploads_per_address),
             from_url.router(principal),
             jobs(settings.auth, bucket, context.notifier, principal),
             # In front of health, which has the same path.

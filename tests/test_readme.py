@@ -234,7 +234,7 @@ def test_every_shell_block_works_as_it_is_printed_and_stores_the_picture(documen
             assert re.search(r"^(\d+) of \1 steps passed", said, re.MULTILINE), said
         if "events/health.json" in block:
             assert json.loads(said)["statusCode"] == 200
-    assert stores == {"README.md": 1, "README.ko.md": 1, "docs/routes.md": 8, "docs/local-stacks.md": 0}[document]
+    assert stores == {"README.md": 1, "README.ko.md": 1, "docs/routes.md": 9, "docs/local-stacks.md": 0}[document]
 
 
 def test_the_blocks_that_are_run_compare_a_file_run_the_smoke_test_and_replay_an_event() -> None:

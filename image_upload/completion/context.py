@@ -79,8 +79,8 @@ class CompletionContext:
         return self.database.is_configured or self.arrivals.are_taken or self.notifier.enabled or self.tasks.enabled
 
     def concerns(self, key: str) -> bool:
-        """Return whether there is something to do for an event of this object."""
-        return not self._only_arrivals or key.startswith(keys.INCOMING)
+        """Return whether there is something to do for an event of this object. A piece of a file is none yet."""
+        return key.startswith(keys.INCOMING) if self._only_arrivals else not key.startswith(keys.RESUMABLE)
 
     async def _confirm_end(self, key: str) -> None:
         await confirmation.confirm(self, key, row="if_reachable", is_over=True)

@@ -14,6 +14,7 @@ from image_upload.settings.from_url import FromUrlSettings
 from image_upload.settings.notify import NotifySettings
 from image_upload.settings.page import PageSettings
 from image_upload.settings.proxy import ProxySettings
+from image_upload.settings.resumable import ResumableSettings
 from image_upload.settings.section import Section, Setting
 from image_upload.settings.service import ServiceSettings
 from image_upload.settings.sign_in import SignInSettings
@@ -46,6 +47,7 @@ class Settings(NamedTuple):
     verification: VerificationSettings
     database: DatabaseSettings
     from_url: FromUrlSettings
+    resumable: ResumableSettings
     notify: NotifySettings
     tasks: TasksSettings
     service: ServiceSettings

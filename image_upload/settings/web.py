@@ -38,5 +38,6 @@ class WebSettings(Section):
         check=_headers,
     )
     """What those front ends may send beside what browsers always allow. It replaces the default, so repeat what you
-    need of it. The default has what axios, Dropzone and Uppy send, and what OpenTelemetry and Sentry add to each
-    request of a page. `*` allows what the browser asks for. The stack gives the same list to the Function URL."""
+    need of it. The default has what axios, Dropzone, Uppy and clients of resumable uploads send, and what OpenTelemetry
+    and Sentry add to each request of a page. `*` allows what the browser asks for. The stack gives the same list to the
+    Function URL."""

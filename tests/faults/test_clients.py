@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from image_upload.form_proxy import min_rate, proxy
+from image_upload.form_proxy import proxy
+from image_upload.web import min_rate
 from tests.faults.conftest import HASTY_S
 from tests.faults.hostile import HostileStore, storing
 from tests.faults.sending import FILE, URL, WAYS, Client, Way, every_way, form, post, signed
