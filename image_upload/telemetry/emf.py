@@ -4,19 +4,27 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 """
 
 import functools
+import json
 import time
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final, NamedTuple
 
-from image_upload.telemetry.metrics import STARTS, TABLE, Measurement, Metric
+from image_upload.telemetry.metrics import STARTS, TABLE, Metric
 
 # The longest array that the specification allows.
 _VALUES_MAX: Final = 100
 
-# What a document says of each metric, by its name.
-Values = dict[str, float | list[float]]
-
 _BY_NAME: Final = {metric.name: metric for metric in TABLE}
+
+# A metric's name, and its labels.
+Key = tuple[str, tuple[str, ...]]
+
+
+class Document(NamedTuple):
+    """The members of one line, but for its time and its values: they are the same for the same keys."""
+
+    before_time: str
+    after_time: str
+    keys: tuple[Key, ...]
 
 
 class Invocation:
@@ -25,61 +33,68 @@ class Invocation:
     def __init__(self, function_name: str) -> None:
         # Of its own for each function, so that stages do not add up.
         self._namespace = f"ImageUpload/{function_name}"
-        self._measured: list[Measurement] = [(STARTS, 1, ())]
+        self._measured: dict[Key, float | list[float]] = {(STARTS.name, ()): 1}
+        # Lists that take no more values.
+        self._full: list[tuple[Key, list[float]]] = []
 
     def record(self, metric: Metric, value: float, labels: tuple[str, ...]) -> None:
         """See `Recorder`."""
-        self._measured.append((metric, value, labels))
+        key = (metric.name, labels)
+        before = self._measured.get(key, 0)
+        if metric.kind == "histogram":
+            if isinstance(before, list) and len(before) < _VALUES_MAX:
+                before.append(value)
+                return
+            if isinstance(before, list):
+                self._full.append((key, before))
+            self._measured[key] = [value]
+        else:
+            assert not isinstance(before, list)
+            self._measured[key] = before + value if metric.kind == "counter" else value
 
-    def documents(self) -> list[dict[str, Any]]:
-        """See `Recorder`. They are in the order of the measurements.
-
-        A document says one value of each label, so what differs in one goes to the next document.
-        """
-        measured, self._measured = self._measured, []
-        found: list[tuple[dict[str, str], Values]] = []
-        for metric, value, labels in measured:
-            named = dict(zip(metric.labels, labels, strict=True))
-            for known, values in found:
-                if all(known.get(name, label) == label for name, label in named.items()) and _added(
-                    values, metric, value
-                ):
-                    known.update(named)
-                    break
-            else:
-                found.append((named, {metric.name: [value] if metric.kind == "histogram" else value}))
-        now_ms = int(time.time() * 1000)
-        return [
-            {
-                "_aws": {"Timestamp": now_ms, "CloudWatchMetrics": _directives(self._namespace, tuple(values))},
-                **known,
-                **values,
-            }
-            for known, values in found
-        ]
+    def documents(self) -> list[str]:
+        """See `Recorder`. A document says one value of each label, so what differs in one is in the next document."""
+        measured, self._measured = self._measured, {}
+        full, self._full = self._full, []
+        found = [_text(document, measured) for document in _arranged(self._namespace, tuple(measured))]
+        for key, values in full:
+            found += [_text(document, {key: values}) for document in _arranged(self._namespace, (key,))]
+        return found
 
 
-def _added(values: Values, metric: Metric, value: float) -> bool:
-    """Add a value to those of a document; return False if it has no room for it."""
-    before = values.get(metric.name)
-    if isinstance(before, list):
-        if len(before) == _VALUES_MAX:
-            return False
-        before.append(value)
-    elif metric.kind == "histogram":
-        values[metric.name] = [value]
-    else:
-        values[metric.name] = value + (before if before is not None and metric.kind == "counter" else 0)
-    return True
+def _text(document: Document, measured: dict[Key, float | list[float]]) -> str:
+    values = "".join([f',"{key[0]}":{measured[key]!r}' for key in document.keys])
+    return f"{document.before_time}{int(time.time() * 1000)}{document.after_time}{values}"
 
 
-@functools.lru_cache(maxsize=256)
-def _directives(namespace: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return which members are metrics, and by which labels. The same list each time: it is only written."""
-    return list(_by_labels(namespace, names))
+# Requests of a service have few kinds of keys, and arranging takes longer than writing.
+@functools.lru_cache(maxsize=1024)
+def _arranged(namespace: str, keys: tuple[Key, ...]) -> tuple[Document, ...]:
+    """Return documents for these keys, as few as hold one value of each label."""
+    found: list[tuple[dict[str, str], list[Key]]] = []
+    for key in keys:
+        named = dict(zip(_BY_NAME[key[0]].labels, key[1], strict=True))
+        for known, members in found:
+            agrees = all(known.get(name, label) == label for name, label in named.items())
+            if agrees and key[0] not in {name for name, _ in members}:
+                known.update(named)
+                members.append(key)
+                break
+        else:
+            found.append((named, [key]))
+    return tuple(_document(namespace, known, members) for known, members in found)
 
 
-def _by_labels(namespace: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    for labels in dict.fromkeys(_BY_NAME[name].labels for name in names):
-        metrics = [{"Name": name, "Unit": _BY_NAME[name].unit} for name in names if _BY_NAME[name].labels == labels]
-        yield {"Namespace": namespace, "Dimensions": [list(labels)], "Metrics": metrics}
+def _document(namespace: str, known: dict[str, str], keys: list[Key]) -> Document:
+    metrics = [_BY_NAME[name] for name, _ in keys]
+    directives = [
+        {
+            "Namespace": namespace,
+            "Dimensions": [list(labels)],
+            "Metrics": [{"Name": each.name, "Unit": each.unit} for each in metrics if each.labels == labels],
+        }
+        for labels in dict.fromkeys(each.labels for each in metrics)
+    ]
+    labels = "".join(f",{json.dumps(name)}:{json.dumps(label)}" for name, label in known.items())
+    head = f'"_aws":{{"CloudWatchMetrics":{json.dumps(directives, separators=(",", ":"))},"Timestamp":'
+    return Document(head, f"}}{labels}", tuple(keys))

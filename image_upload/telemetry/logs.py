@@ -77,7 +77,10 @@ def _second(since_1970: int) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """Format a record as one line of JSON. `extra={"fields": {…}}` adds members, and a request's trace its id."""
+    """Format a record as one line of JSON. `extra={"fields": {…}}` adds members, and a request's trace its id.
+
+    `extra={"members": "…"}` adds members that are JSON already, and have nothing to redact.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line. Characters in `_RAW` are escaped in addition to JSON's own."""
@@ -94,6 +97,8 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         text = redact(_as_json(line))
+        if members := getattr(record, "members", ""):
+            text = f"{text[:-1]},{members}}}"
         if text.isascii() and "\x7f" not in text:  # most lines; the search costs more
             return text
         return _RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

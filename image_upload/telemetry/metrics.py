@@ -5,7 +5,7 @@ lines. Every label has few values: templates of routes, codes, operations, purpo
 """
 
 from contextvars import ContextVar
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 Kind = Literal["counter", "gauge", "histogram"]
 # As CloudWatch names them. https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
@@ -132,8 +132,8 @@ class Recorder(Protocol):
     def record(self, metric: Metric, value: float, labels: tuple[str, ...]) -> None:
         """Add to a counter, add a value to a histogram, or set a gauge."""
 
-    def documents(self) -> list[dict[str, Any]]:
-        """Return what belongs into log lines, each as members of one, and begin anew."""
+    def documents(self) -> list[str]:
+        """Return what belongs into log lines, each as the JSON of members of one, and begin anew."""
 
 
 # That of the current request or event; None where METRICS is false.

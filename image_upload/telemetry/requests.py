@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from image_upload.settings.telemetry import TelemetrySettings
 from image_upload.telemetry import metrics, trace
@@ -80,7 +80,7 @@ class Telemetry:
         finally:
             measured.add_span(name, (), time.perf_counter() - began, failed=False)
             for document in [] if self.recorder is None else self.recorder.documents():
-                log.info("metrics", extra={"fields": document})
+                log.info("metrics", extra={"members": document})
             await measured.leave()
 
 
@@ -108,7 +108,7 @@ class MeasuredRequest:
 
         return receive_counted
 
-    def end(self, scope: "Scope", status: int, seconds: float, events: "Iterable[AuditEvent]") -> list[dict[str, Any]]:
+    def end(self, scope: "Scope", status: int, seconds: float, events: "Iterable[AuditEvent]") -> list[str]:
         """Record the request and what it has begun; return what belongs into log lines."""
         recorder, route = self._telemetry.recorder, route_of(scope)
         if recorder is not None:

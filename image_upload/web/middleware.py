@@ -146,9 +146,9 @@ class RequestLog:
         if "problem" in scope:
             fields["code"] = scope["problem"]
         documents = [] if measured is None else measured.end(scope, status, seconds, events)
-        log.info("request", extra={"fields": fields | documents[0] if documents else fields})
+        log.info("request", extra={"fields": fields, "members": documents[0] if documents else ""})
         for document in documents[1:]:
-            log.info("metrics", extra={"fields": document})
+            log.info("metrics", extra={"members": document})
         self._audit.write(scope, status, events)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from image_upload.jobs.task import Task
 from image_upload.limits import SPANS_WAITING_MAX
 from image_upload.telemetry import trace
 from image_upload.telemetry.metrics import SPANS
@@ -101,6 +102,22 @@ def test_without_a_collector_a_webhook_has_the_trace_of_its_request(
     web.post(f"{service}/api/v1/s3/upload", files=form, headers={"traceparent": VALID.decode()}).raise_for_status()
     (received,) = hooks.wait_for(1)
     assert received.headers["traceparent"] == VALID.decode()
+
+
+def test_a_message_for_a_worker_has_the_trace_of_its_request() -> None:
+    task = Task("look", "photos/a.jpg", "user-1")
+    made: dict[str, Any] = {
+        "url": "https://cdn.example.com/a",
+        "is_picture": True,
+        "token": "upj1.x",
+        "result_url": "/jobs/1/result",
+    }
+    assert "traceparent" not in json.loads(task.message(**made))
+    before = trace.current.set(trace.parse(VALID))
+    try:
+        assert json.loads(task.message(**made))["traceparent"] == VALID.decode()
+    finally:
+        trace.current.reset(before)
 
 
 def test_a_client_cannot_make_a_trace_be_sent(start: Start, web: httpx.Client, collecting: Collector) -> None:
