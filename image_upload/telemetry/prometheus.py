@@ -9,7 +9,16 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from image_upload.telemetry.metrics import STARTS, TABLE, Measurement, Metric
+from image_upload.telemetry.metrics import (
+    REQUEST_BYTES,
+    REQUEST_SECONDS,
+    REQUESTS,
+    RESPONSE_BYTES,
+    STARTS,
+    TABLE,
+    Measurement,
+    Metric,
+)
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -30,6 +39,11 @@ class Registry:
         # A histogram: the values in each bucket, those above the last, and their sum.
         self._histograms: dict[str, dict[tuple[str, ...], list[float]]] = {metric.name: {} for metric in TABLE}
         self.record(STARTS, 1, ())
+        self._requests = self._values[REQUESTS.name]
+        self._received_bytes = self._values[REQUEST_BYTES.name]
+        self._sent_bytes = self._values[RESPONSE_BYTES.name]
+        # By a route: its labels, and its histogram.
+        self._routes: dict[str, tuple[tuple[str], list[float]]] = {}
 
     def record(self, metric: Metric, value: float, labels: tuple[str, ...]) -> None:
         """See `Recorder`."""
@@ -38,7 +52,7 @@ class Registry:
             series = self._histograms[name]
             counts = series.get(labels)
             if counts is None:
-                counts = series[labels] = [0] * (len(BUCKETS_S) + 2)
+                counts = series[labels] = _no_counts()
             counts[bisect_left(BUCKETS_S, value)] += 1
             counts[-1] += value
         elif kind == "counter":
@@ -46,6 +60,21 @@ class Registry:
             values[labels] = values.get(labels, 0) + value
         else:
             self._values[name][labels] = value
+
+    def request(self, route: str, outcome: str, seconds: float, received_bytes: int, sent_bytes: int) -> None:
+        """See `Recorder`."""
+        known = self._routes.get(route)
+        if known is None:
+            known = self._routes[route] = ((route,), _no_counts())
+            self._histograms[REQUEST_SECONDS.name][known[0]] = known[1]
+            self._received_bytes[known[0]] = self._sent_bytes[known[0]] = 0
+        labels, counts = known
+        counts[bisect_left(BUCKETS_S, seconds)] += 1
+        counts[-1] += seconds
+        both = (route, outcome)
+        self._requests[both] = self._requests.get(both, 0) + 1
+        self._received_bytes[labels] += received_bytes
+        self._sent_bytes[labels] += sent_bytes
 
     def documents(self) -> list[str]:
         """Return none: GET /metrics shows all of it."""
@@ -73,6 +102,10 @@ class Registry:
                 yield f"{name}_bucket{_in_braces((*metric.labels, 'le'), (*labels, bound))} {so_far:.0f}\n"
             yield f"{name}_sum{_in_braces(metric.labels, labels)} {total!r}\n"
             yield f"{name}_count{_in_braces(metric.labels, labels)} {so_far:.0f}\n"
+
+
+def _no_counts() -> list[float]:
+    return [0] * (len(BUCKETS_S) + 2)
 
 
 def _in_braces(names: tuple[str, ...], values: tuple[str, ...]) -> str:

@@ -10,17 +10,13 @@ from image_upload.settings.telemetry import TelemetrySettings
 from image_upload.telemetry import metrics, trace
 from image_upload.telemetry.metrics import (
     NO_ROUTE,
-    REQUEST_BYTES,
-    REQUEST_SECONDS,
-    REQUESTS,
-    RESPONSE_BYTES,
     UPLOADS,
     Recorder,
 )
 from image_upload.telemetry.trace import TraceContext
 
 if TYPE_CHECKING:
-    from starlette.types import Message, Receive, Scope
+    from starlette.types import Scope
 
     from image_upload.telemetry.audit import AuditEvent
     from image_upload.telemetry.tracing import Attributes, Tracer
@@ -63,6 +59,11 @@ class Telemetry:
         if self.tracer is not None:
             await self.tracer.aclose()
 
+    async def flush(self) -> None:
+        """Send what waits, on Lambda."""
+        if self.tracer is not None and self.tracer.on_lambda:
+            await self.tracer.flush()
+
     def enter(self, scope: "Scope") -> "MeasuredRequest | None":
         """Begin to measure a request; None if there is nothing to measure, and it belongs to no trace."""
         received = trace.received(scope["headers"])
@@ -81,42 +82,28 @@ class Telemetry:
             measured.add_span(name, (), time.perf_counter() - began, failed=False)
             for document in [] if self.recorder is None else self.recorder.documents():
                 log.info("metrics", extra={"members": document})
-            await measured.leave()
+            measured.leave()
+            await self.flush()
 
 
 class MeasuredRequest:
     """A request under way. `sent_bytes` are those of the answer's body."""
 
-    __slots__ = ("_began_ns", "_context", "_received_bytes", "_telemetry", "_tokens", "sent_bytes")
+    __slots__ = ("_began_ns", "_context", "_telemetry", "_tokens", "sent_bytes")
 
     def __init__(self, telemetry: Telemetry, received: TraceContext | None) -> None:
         self._telemetry = telemetry
-        self._received_bytes = 0
         self.sent_bytes = 0
-        self._began_ns = time.time_ns()
         tracer = telemetry.tracer
-        self._context = received if tracer is None else tracer.begin(received)
+        self._context, self._began_ns = (received, 0) if tracer is None else (tracer.begin(received), time.time_ns())
         self._tokens = metrics.recorder.set(telemetry.recorder), trace.current.set(self._context)
-
-    def counted(self, receive: "Receive") -> "Receive":
-        """Return `receive`, which counts the body's bytes."""
-
-        async def receive_counted() -> "Message":
-            message = await receive()
-            self._received_bytes += len(message.get("body", b""))
-            return message
-
-        return receive_counted
 
     def end(self, scope: "Scope", status: int, seconds: float, events: "Iterable[AuditEvent]") -> list[str]:
         """Record the request and what it has begun; return what belongs into log lines."""
         recorder, route = self._telemetry.recorder, route_of(scope)
         if recorder is not None:
             outcome = f"{status} {scope['problem']}" if "problem" in scope else str(status)
-            recorder.record(REQUESTS, 1, (route, outcome))
-            recorder.record(REQUEST_SECONDS, seconds, (route,))
-            recorder.record(REQUEST_BYTES, self._received_bytes, (route,))
-            recorder.record(RESPONSE_BYTES, self.sent_bytes, (route,))
+            recorder.request(route, outcome, seconds, scope.get("received_bytes", 0), self.sent_bytes)
             for event in events:
                 if event.action in _STATES and status < 400:
                     recorder.record(UPLOADS, 1, (event.purpose or "", _STATES[event.action]))
@@ -137,10 +124,7 @@ class MeasuredRequest:
         if context is not None and context.tracer is not None:
             context.tracer.add_request(context, name, attributes, self._began_ns, seconds, failed=failed)
 
-    async def leave(self) -> None:
-        """End it for the log, too. On Lambda send the spans, as the process is frozen afterwards."""
+    def leave(self) -> None:
+        """End it for the log, too."""
         metrics.recorder.reset(self._tokens[0])
         trace.current.reset(self._tokens[1])
-        tracer = self._telemetry.tracer
-        if tracer is not None and tracer.on_lambda:
-            await tracer.flush()

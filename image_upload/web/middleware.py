@@ -100,8 +100,6 @@ class RequestLog:
         deadline.enter(context)
         path = path_of(scope["path"])
         measured = self._telemetry.enter(scope)
-        if measured is not None:
-            receive = measured.counted(receive)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -128,7 +126,8 @@ class RequestLog:
             audit.request_events.reset(token)
             self._write(scope, path, time.perf_counter() - started, events, measured)
             if measured is not None:
-                await measured.leave()
+                measured.leave()
+                await self._telemetry.flush()
 
     def _write(
         self, scope: Scope, path: str, seconds: float, events: list[AuditEvent], measured: MeasuredRequest | None
