@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter
 from starlette.routing import Match
@@ -22,9 +22,9 @@ _WEIGHT: Final = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
 class _PageRouter(LazyRouter):
     """A lazy router that leaves `/` to the health route, unless the client prefers HTML to JSON."""
 
-    def lead(self, path: str) -> dict[str, str] | None:
+    def lead(self, scope: Scope) -> dict[str, Any] | None:
         """As of every lazy router; `/` is a whole path and not the start of one."""
-        return {} if path == "/" else super().lead(path)
+        return {} if scope["path"] == "/" else super().lead(scope)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """The same."""
