@@ -84,8 +84,8 @@ class Decoded(NamedTuple):
 async def decode(data: bytes, job: Job) -> Decoded:
     """Decode a file in a child process; at most `VERIFY_DECODERS` at once.
 
-    Raises `Undecodable`, and `VerificationUnavailable` where no child began, or the processor was too busy to end one in
-    time: that says nothing about the file. What keeps a processor busy by itself is `Undecodable` by its CPU time.
+    Raises `Undecodable`, and `VerificationUnavailable` where no child began, or the processor was too busy to end one
+    in time: that says nothing about the file. What keeps a processor busy by itself is `Undecodable` by its CPU time.
     """
     loop = asyncio.get_running_loop()
     async with _places():
