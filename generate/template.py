@@ -140,13 +140,14 @@ def url_cors() -> dict[str, Any]:
     routes = list(every_route(app.routes))
     methods = {method for route in routes for method in getattr(route, "methods", None) or ()}
     # The URL has one list for all routes.
+    of_every_answer: Any = own["expose_headers"]
     exposed = [
         name for route in routes if isinstance(route, DeclaredRoute | DirectRoute) for name in route.declared.exposes
     ]
     return {
         "AllowMethods": sorted(methods - {"OPTIONS"}),
         "AllowHeaders": Tag("!Split", [",", ref("CorsAllowHeaders")]),
-        "ExposeHeaders": [*own["expose_headers"], *dict.fromkeys(exposed)],
+        "ExposeHeaders": [*of_every_answer, *dict.fromkeys(exposed)],
         "MaxAge": own["max_age"],
     }
 

@@ -285,7 +285,7 @@ def routes_of(app: FastAPI) -> set[str]:
     for route in every_route(app.routes):
         path = getattr(route, "path_format", None)
         assert path is not None, f"it is not known what {route!r} answers"
-        methods = getattr(route, "methods", set())
+        methods: set[str] = getattr(route, "methods", set())
         found |= {f"{method} {path}" for method in (methods - {"HEAD"} or methods)}
     return found
 
