@@ -6,6 +6,7 @@ https://opentelemetry.io/docs/specs/semconv/
 """
 
 import asyncio
+import contextvars
 import functools
 import logging
 import random
@@ -86,9 +87,13 @@ class Tracer:
         if self.on_lambda:
             return
         if self._sending is None:
-            self._sending = asyncio.create_task(self._send_soon())
+            self._begin_to_send()
         elif len(self._waiting) >= SPANS_BATCH:
             self._full.set()
+
+    def _begin_to_send(self) -> None:
+        # Outside the request's context: its log lines are of no request.
+        self._sending = asyncio.get_running_loop().create_task(self._send_soon(), context=contextvars.Context())
 
     async def _send_soon(self) -> None:
         try:
@@ -100,15 +105,17 @@ class Tracer:
         await self.flush()
         self._sending = None
         if self._waiting:  # what came meanwhile
-            self._sending = asyncio.create_task(self._send_soon())
+            self._begin_to_send()
 
     async def flush(self) -> None:
-        """Send what waits. What the collector does not take is lost, and the log says how much."""
+        """Send what waits. What the collector does not take, and all behind it, is lost; the log says how much."""
         lost, self._lost = self._lost, 0
         spans, self._waiting = self._waiting, []
+        is_taken = True
         for start in range(0, len(spans), SPANS_BATCH):
             batch = spans[start : start + SPANS_BATCH]
-            if await self._collector.send(encoded(batch)):
+            is_taken = is_taken and await self._collector.send(encoded(batch))
+            if is_taken:
                 self._count(len(batch), "sent")
             else:
                 lost += len(batch)
@@ -123,8 +130,8 @@ class Tracer:
     async def aclose(self) -> None:
         """Send what waits, once, and close the connections."""
         if self._sending is not None:
-            self._sending.cancel()
-            self._sending = None
+            self._full.set()
+            await self._sending
         await self.flush()
         await self._collector.aclose()
 
