@@ -47,15 +47,15 @@ class Registry:
 
     def record(self, metric: Metric, value: float, labels: tuple[str, ...]) -> None:
         """See `Recorder`."""
-        name, kind, *_ = metric
-        if kind == "histogram":
+        name = metric.name
+        if metric.kind == "histogram":
             series = self._histograms[name]
             counts = series.get(labels)
             if counts is None:
                 counts = series[labels] = _no_counts()
             counts[bisect_left(BUCKETS_S, value)] += 1
             counts[-1] += value
-        elif kind == "counter":
+        elif metric.kind == "counter":
             values = self._values[name]
             values[labels] = values.get(labels, 0) + value
         else:

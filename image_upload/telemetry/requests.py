@@ -43,8 +43,9 @@ def recorder_of(settings: TelemetrySettings) -> Recorder | None:
 def route_of(scope: "Scope") -> str:
     """Return a request's route, such as `GET /images/{key}`, or `NO_ROUTE`: never what the client wrote."""
     route = scope.get("route")
-    methods: Iterable[str] = getattr(route, "methods", None) or ()
-    return f"{scope['method']} {route.path_format}" if route and scope["method"] in methods else NO_ROUTE
+    if route is None or scope["method"] not in (route.methods or ()):
+        return NO_ROUTE
+    return f"{scope['method']} {route.path_format}"
 
 
 class Telemetry:
@@ -53,6 +54,8 @@ class Telemetry:
     def __init__(self, recorder: Recorder | None, tracer: "Tracer | None") -> None:
         self.recorder = recorder
         self.tracer = tracer
+        # Whether spans are sent before an event ends, because the process is frozen afterwards.
+        self.flushes = tracer is not None and tracer.on_lambda
 
     async def aclose(self) -> None:
         """Send what waits."""
@@ -60,8 +63,8 @@ class Telemetry:
             await self.tracer.aclose()
 
     async def flush(self) -> None:
-        """Send what waits, on Lambda."""
-        if self.tracer is not None and self.tracer.on_lambda:
+        """Send what waits, where the process is frozen afterwards."""
+        if self.tracer is not None and self.flushes:
             await self.tracer.flush()
 
     def enter(self, scope: "Scope") -> "MeasuredRequest | None":
@@ -89,14 +92,16 @@ class Telemetry:
 class MeasuredRequest:
     """A request under way. `sent_bytes` are those of the answer's body."""
 
-    __slots__ = ("_began_ns", "_context", "_telemetry", "_tokens", "sent_bytes")
+    __slots__ = ("_began_ns", "_context", "_recorder", "_telemetry", "_trace", "sent_bytes")
 
     def __init__(self, telemetry: Telemetry, received: TraceContext | None) -> None:
         self._telemetry = telemetry
         self.sent_bytes = 0
         tracer = telemetry.tracer
         self._context, self._began_ns = (received, 0) if tracer is None else (tracer.begin(received), time.time_ns())
-        self._tokens = metrics.recorder.set(telemetry.recorder), trace.current.set(self._context)
+        # Outside a request both are None.
+        self._recorder = None if telemetry.recorder is None else metrics.recorder.set(telemetry.recorder)
+        self._trace = None if self._context is None else trace.current.set(self._context)
 
     def end(self, scope: "Scope", status: int, seconds: float, events: "Iterable[AuditEvent]") -> list[str]:
         """Record the request and what it has begun; return what belongs into log lines."""
@@ -112,7 +117,6 @@ class MeasuredRequest:
                 ("http.request.method", scope["method"] if route is not NO_ROUTE else "_OTHER"),
                 ("http.route", route.partition(" ")[2]),
                 ("http.response.status_code", status),
-                ("request_id", scope["request_id"]),
                 *((("error.type", scope["problem"]),) if "problem" in scope else ()),
             )
             self.add_span(route, attributes, seconds, failed=status >= 500)
@@ -126,5 +130,7 @@ class MeasuredRequest:
 
     def leave(self) -> None:
         """End it for the log, too."""
-        metrics.recorder.reset(self._tokens[0])
-        trace.current.reset(self._tokens[1])
+        if self._recorder is not None:
+            metrics.recorder.reset(self._recorder)
+        if self._trace is not None:
+            trace.current.reset(self._trace)

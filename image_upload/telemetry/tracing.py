@@ -6,6 +6,8 @@ https://opentelemetry.io/docs/specs/semconv/
 """
 
 import asyncio
+import contextvars
+import functools
 import logging
 import random
 from collections.abc import Sequence
@@ -85,9 +87,13 @@ class Tracer:
         if self.on_lambda:
             return
         if self._sending is None:
-            self._sending = asyncio.create_task(self._send_soon())
+            self._begin_to_send()
         elif len(self._waiting) >= SPANS_BATCH:
             self._full.set()
+
+    def _begin_to_send(self) -> None:
+        # Outside the request's context: its log lines are of no request.
+        self._sending = asyncio.get_running_loop().create_task(self._send_soon(), context=contextvars.Context())
 
     async def _send_soon(self) -> None:
         try:
@@ -99,15 +105,17 @@ class Tracer:
         await self.flush()
         self._sending = None
         if self._waiting:  # what came meanwhile
-            self._sending = asyncio.create_task(self._send_soon())
+            self._begin_to_send()
 
     async def flush(self) -> None:
-        """Send what waits. What the collector does not take is lost, and the log says how much."""
+        """Send what waits. What the collector does not take, and all behind it, is lost; the log says how much."""
         lost, self._lost = self._lost, 0
         spans, self._waiting = self._waiting, []
+        is_taken = True
         for start in range(0, len(spans), SPANS_BATCH):
             batch = spans[start : start + SPANS_BATCH]
-            if await self._collector.send(encoded(batch)):
+            is_taken = is_taken and await self._collector.send(encoded(batch))
+            if is_taken:
                 self._count(len(batch), "sent")
             else:
                 lost += len(batch)
@@ -122,8 +130,8 @@ class Tracer:
     async def aclose(self) -> None:
         """Send what waits, once, and close the connections."""
         if self._sending is not None:
-            self._sending.cancel()
-            self._sending = None
+            self._full.set()
+            await self._sending
         await self.flush()
         await self._collector.aclose()
 
@@ -148,13 +156,17 @@ def _as_json(
 
     It took place from a moment on, in nanoseconds since 1970. Written as text, in a third of the time of an encoder.
     """
-    listed = ",".join([_attribute(*each) for each in attributes])
     return (
         f'{{"traceId":"{context.trace_id}","spanId":"{context.span_id}","parentSpanId":"{context.parent_id}",'
         f'"name":"{name}","kind":{kind},"startTimeUnixNano":"{began_ns}",'
-        f'"endTimeUnixNano":"{began_ns + int(seconds * 1e9)}","attributes":[{listed}],'
+        f'"endTimeUnixNano":"{began_ns + int(seconds * 1e9)}","attributes":[{_listed(attributes)}],'
         f'"status":{_FAILED if failed else "{}"}}}'
     )
+
+
+@functools.lru_cache(maxsize=4096)
+def _listed(attributes: Attributes) -> str:
+    return ",".join([_attribute(*each) for each in attributes])
 
 
 def _attribute(name: str, value: str | int) -> str:

@@ -127,7 +127,8 @@ class RequestLog:
             self._write(scope, path, time.perf_counter() - started, events, measured)
             if measured is not None:
                 measured.leave()
-                await self._telemetry.flush()
+                if self._telemetry.flushes:
+                    await self._telemetry.flush()
 
     def _write(
         self, scope: Scope, path: str, seconds: float, events: list[AuditEvent], measured: MeasuredRequest | None

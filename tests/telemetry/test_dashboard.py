@@ -7,7 +7,7 @@ import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,7 +17,7 @@ from image_upload.telemetry.metrics import TABLE
 from image_upload.telemetry.prometheus import PREFIX
 from tests.conftest import Start
 from tests.contract.servers import UnsupportedError
-from tests.database.databases import Place, empty, migrated
+from tests.database.databases import empty, migrated
 from tests.faults.watching import eventually
 from tests.needs import unavailable
 from tests.notify.receiver import SECRET, answer, receiver
@@ -52,6 +52,11 @@ def test_the_dashboard_asks_only_for_what_is_measured_and_for_all_of_it() -> Non
             assert target["datasource"] == panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
 
 
+def own_postgres() -> NoReturn:
+    """SQLite needs none."""
+    raise AssertionError
+
+
 def load(web: httpx.Client, service: str, over: threading.Event) -> None:
     """Mint, send, complete and forget, until it is over."""
     while not over.is_set():
@@ -65,7 +70,7 @@ def load(web: httpx.Client, service: str, over: threading.Event) -> None:
 @pytest.mark.needs("prometheus")
 @pytest.mark.needs("redis")
 def test_every_query_of_the_dashboard_gives_numbers_under_load(start: Start, web: httpx.Client, tmp_path: Path) -> None:
-    place: Place = migrated(empty("sqlite", lambda: None, tmp_path))
+    place = migrated(empty("sqlite", own_postgres, tmp_path))
     with receiver() as hooks, redis() as queue, collector() as collecting:
         hooks.usual = answer(500)
         service = start(
