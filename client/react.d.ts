@@ -28,7 +28,7 @@ export interface Uploads {
  * Upload files from a component.
  *
  * With options it makes a queue at the first rendering, and stops it when the component is removed; later options are
- * not read, but for a `token` function and `announce`. With a queue it only shows that one: make the queue outside, and
+ * not read, but for `token` and `announce`. With a queue it only shows that one: make the queue outside, and
  * uploads go on when the component is gone.
  */
 export function useUploads(options: HookOptions | Queue): Uploads;

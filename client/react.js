@@ -22,12 +22,9 @@ export function useUploads(given) {
   const isQueue = "addAll" in given;
   const latest = useRef(given);
   latest.current = given;
-  // The queue is made once; a function for the token may change with each rendering.
-  const [own] = useState(() => {
-    if (isQueue) return null;
-    const { token } = given;
-    return uploads({ ...given, token: typeof token === "function" ? () => latest.current.token() : token });
-  });
+  // The queue is made once; the token may change with each rendering.
+  const token = () => (typeof latest.current.token === "function" ? latest.current.token() : latest.current.token);
+  const [own] = useState(() => (isQueue ? null : uploads({ ...given, token })));
   const queue = isQueue ? given : own;
 
   const [subscribe, version] = useMemo(() => {

@@ -10,7 +10,8 @@ const LONGEST_WAIT_S = 120; // a longer Retry-After is told, not waited for
 const DAY_MS = 86_400_000; // a ticket's life
 const NAME_CHARACTERS = 255;
 const FOR_GOOD = /-not-configured$|^storage-denied$|^quota-exceeded$/;
-const LOST = ["ticket-invalid", "ticket-expired", "upload-not-found", "upload-url-expired"];
+const EXPIRED = "url-expired"; // never told: another plan is asked for
+const LOST = [EXPIRED, "ticket-invalid", "ticket-expired", "upload-not-found", "upload-url-expired"];
 
 const CONNECTION = "Check the connection, then try again.";
 const SIGN_IN = "Sign in again, then try again.";
@@ -99,7 +100,8 @@ function send(method, url, { headers = {}, body, signal, onSent, waitMs = STALL_
     const xhr = new XMLHttpRequest();
     let timer;
     let untouched = true;
-    const fail = (code, detail) => reject(problem(code, detail, { again: true, untouched, url }));
+    const { host, origin } = new URL(url, location); // a presigned URL is in no problem
+    const fail = (code, detail) => reject(problem(code, detail, { again: true, untouched, origin }));
     const stall = () => (fail("stalled", `No byte has moved for ${waitMs / 1000} seconds.`), xhr.abort());
     const moved = () => (clearTimeout(timer), (timer = setTimeout(stall, waitMs)));
     xhr.open(method, url);
@@ -112,7 +114,7 @@ function send(method, url, { headers = {}, body, signal, onSent, waitMs = STALL_
       };
     const header = (name) => xhr.getResponseHeader(name);
     xhr.onload = () => resolve({ status: xhr.status, text: xhr.responseText, header });
-    xhr.onerror = () => fail("network", `No answer from ${new URL(url, location).host}.`);
+    xhr.onerror = () => fail("network", `No answer from ${host}.`);
     xhr.onloadend = () => clearTimeout(timer);
     moved();
     xhr.send(body);
@@ -250,14 +252,14 @@ export function uploads(options) {
       } catch (error) {
         signal?.throwIfAborted();
         if (!error.again) throw error;
-        if (error.url && navigator.onLine === false) {
+        if (error.origin && navigator.onLine === false) {
           tries -= 1;
           offline(1);
           await sleep(STALL_MS, signal, "online").finally(() => offline(-1)); // `onLine` may be wrong
           continue;
         }
-        if (tries > 3 && error.untouched && (await isForbidden(error.url)))
-          throw problem("cors", `${new URL(error.url).host} answers, but not to pages of ${location.origin}.`);
+        if (tries > 3 && error.untouched && (await isForbidden(error.origin)))
+          throw problem("cors", `${error.origin} answers, but not to pages of ${location.origin}.`);
         if (tries === ATTEMPTS) throw error;
         const longest = Math.min(STALL_MS, 500 * 2 ** (tries - 1));
         await sleep(error.retryAfter ? error.retryAfter * 1000 : Math.random() * longest, signal);
@@ -266,8 +268,7 @@ export function uploads(options) {
   }
 
   // Whether a server can be reached that has never let this page read an answer.
-  async function isForbidden(url) {
-    const { origin } = new URL(url, location);
+  async function isForbidden(origin) {
     if (origin === location.origin || readable.has(origin)) return false;
     return fetch(origin, { mode: "no-cors", cache: "no-store" }).then(() => true, () => false);
   }
@@ -437,7 +438,7 @@ export function uploads(options) {
       if (!senders[made.strategy]) throw problem("not-the-service", `Unknown strategy of a plan: ${made.strategy}.`);
       plan = made;
       begun = Date.now();
-      planEnds = begun + plan.expiresIn * 1000 - 5000;
+      planEnds = begun + plan.expiresIn * 1000;
       for (const { partNumber, url } of plan.parts ?? []) urls.set(partNumber, url);
       keep();
       signal.throwIfAborted();
@@ -471,7 +472,13 @@ export function uploads(options) {
         body.append("file", file, name);
       }
       done = 0;
-      await carry(0, signal, async () => ({ blob: file }), async (request) => {
+      // Some stores refuse an expired URL without the CORS headers that would let the page see it.
+      const prepare = async () => {
+        if (!fresh && !(Date.now() < planEnds)) throw problem(EXPIRED, "The plan has expired.");
+        fresh = false;
+        return { blob: file };
+      };
+      await carry(0, signal, prepare, async (request) => {
         Object.assign(request, { body, headers: plan.headers });
         if (plan.formUrl) return ask("POST", plan.formUrl, { ...request, waitMs: 10 * STALL_MS });
         const answer = await asked(plan.method, plan.presignedUrl, request);
@@ -483,9 +490,9 @@ export function uploads(options) {
       if (!(Date.now() < planEnds)) urls.clear();
       while (!urls.has(number)) {
         signing ??= (async () => {
-          const json = { partNumbers: [number, ...others.slice(0, 99)] };
+          const json = { partNumbers: [number, ...others.filter((each) => !urls.has(each)).slice(0, 99)] };
           const signed = await call("POST", `/uploads/${plan.ticket}/parts`, { json, signal, offline });
-          planEnds = Date.now() + signed.expiresIn * 1000 - 5000;
+          planEnds = Date.now() + signed.expiresIn * 1000;
           for (const { partNumber, url } of signed.parts) urls.set(partNumber, url);
         })().finally(() => (signing = undefined));
         await signing;
@@ -505,15 +512,21 @@ export function uploads(options) {
           ({ missing } = found);
         }
         done = missing.reduce((left, number) => left - slice(number).size, size);
-        const put = async (request, { blob, url }) => judgedByS3(await asked("PUT", url, { ...request, body: blob }));
         const part = (number, others) =>
-          carry(number, signal, async () => ({ blob: slice(number), url: await urlOf(number, others, signal) }), put);
+          carry(
+            number,
+            signal,
+            async () => ({ blob: slice(number), url: await urlOf(number, others, signal) }),
+            async (request, { blob, url }) => {
+              urls.delete(number); // whatever fails, the next attempt has another one
+              judgedByS3(await asked("PUT", url, { ...request, body: blob }));
+            },
+          );
         const worker = async () => {
           for (let number; (number = missing.shift()); keep())
             await part(number, missing).catch((error) => {
               if (error.code !== "s3-refused" || error.status !== 403) throw error;
-              urls.delete(number); // it has expired: another one for this part, once
-              return part(number, []);
+              return part(number, []); // its URL had expired: once more
             });
         };
         await Promise.all(Array.from({ length: PARTS_AT_ONCE }, worker));
@@ -552,7 +565,7 @@ export function uploads(options) {
 
     async function transfer(signal) {
       const contentType = await checked();
-      for (let isSecond = false; ; isSecond = true) {
+      for (let losses = 0; ; losses += 1) {
         enter("sending", signal);
         if (!plan) recall();
         const fresh = !plan || (!plan.ticket && !(Date.now() < planEnds));
@@ -564,7 +577,8 @@ export function uploads(options) {
         } catch (error) {
           const { code, status } = error;
           const isRefused = code === "s3-refused" && status === 403 && !plan.ticket;
-          if (signal.aborted || isSecond || !(isRefused || status === 404 || LOST.includes(code))) throw error;
+          const isLost = isRefused || status === 404 || LOST.includes(code);
+          if (signal.aborted || !isLost || losses >= (code === EXPIRED ? ATTEMPTS : 1)) throw error;
           plan = undefined;
           urls.clear();
           if (key) write(key);
@@ -710,6 +724,7 @@ export function uploads(options) {
       const kept = read(key);
       write(key);
       if (kept) abort(kept.plan);
+      tell();
     },
     remove(upload) {
       upload.cancel();

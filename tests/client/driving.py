@@ -3,13 +3,15 @@
 import json
 import subprocess
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 # Above drive.mjs's own limit: that says what it waited for, this one only that it hangs.
 ANSWER_SECONDS = 60
+WITHIN_S = 20
 
 
 class Browser:
@@ -78,3 +80,11 @@ def options(service: str, **given: Any) -> str:
         + ", ".join(f"{name}: {value if str(value)[:1] == '(' else json.dumps(value)}" for name, value in fields)
         + "}"
     )
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    """Wait for a condition, with a deadline."""
+    deadline = time.monotonic() + WITHIN_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)  # between two looks

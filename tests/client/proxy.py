@@ -19,7 +19,7 @@ HOLD_S = 60
 class Fault:
     """What becomes of `times` requests whose `METHOD /path?query` matches, but for the first `skip`.
 
-    It does so once `after` bytes of the body have come.
+    It does so once `after` bytes of the body have come: with 0, before the server behind hears of it.
 
     `status`: answer with it, `headers` and `body`. `status` None: reset the connection. `hold`: first wait until the
     test releases it; then, without a status, pass the request on. `corrupt`: pass it on, its last byte changed.
@@ -36,6 +36,12 @@ class Fault:
     corrupt: bool = False
     reached: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self) -> None:
+        """Tell the test that the request is there; hold it, if it is to be held."""
+        self.reached.set()
+        if self.hold:
+            self.released.wait(HOLD_S)
 
 
 @dataclass
@@ -123,12 +129,13 @@ class Proxy:
             self._body(client, None, seen, early)
             self._end(client, fault, seen)
             return
+        if fault is not None and fault.hold and not early:
+            fault.wait()
         with socket.create_connection(self.upstream) as upstream:
             upstream.sendall(head.encode("latin-1") + rest)
-            if fault is not None and fault.hold:
+            if fault is not None and fault.hold and early:
                 self._body(client, upstream, seen, early)
-                fault.reached.set()
-                fault.released.wait(HOLD_S)
+                fault.wait()
             self._body(client, upstream, seen, length - 1 if fault is not None and fault.corrupt else length)
             if fault is not None and fault.corrupt:
                 upstream.sendall(bytes([client.recv(1)[0] ^ 1]))
@@ -139,9 +146,7 @@ class Proxy:
 
     def _end(self, client: socket.socket, fault: Fault, seen: Seen) -> None:
         """Do what a fault does to a request that is not passed on."""
-        fault.reached.set()
-        if fault.hold:
-            fault.released.wait(HOLD_S)
+        fault.wait()
         if fault.status is not None:
             self._answer(client, fault, seen)
         else:

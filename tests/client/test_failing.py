@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from image_upload.settings import load
+from local.service import local_environ
 from tests.browser.storage import Storage
 from tests.client.conftest import AT_ONCE, Make, cors_rule, token_of
-from tests.client.driving import Browser
+from tests.client.driving import Browser, eventually
 from tests.client.proxy import Proxy
 from tests.client.test_sending import digest_of
+from tests.conftest import serving
 
 pytestmark = pytest.mark.needs("chromium", "node", "ceph")
 
@@ -95,6 +98,21 @@ def test_a_refused_put_gets_another_url_once(made: Make, s3: Proxy, service: Pro
     s3.spoil("^PUT", times=9, status=403)
     problem_of(tab.run("return outcome(queue.add(file(1000)))"), "s3-refused")
     assert len(service.requests("^POST /uploads$")) == 4
+
+
+def test_a_url_that_expires_on_its_way_is_replaced(made: Make, s3: Proxy, storage: Storage, origin: str) -> None:
+    environ = {"CORS_ALLOW_ORIGINS": origin, "S3_PUBLIC_ENDPOINT_URL": s3.url, "UPLOAD_URL_EXPIRES_SECONDS": "4"}
+    held = s3.spoil("^PUT", after=0, hold=True)
+    with serving(load(local_environ({}, storage.environ) | environ)) as url:
+        tab = made(service=url, token=None, accepts=["put"])
+        tab.run("window.sent = file(1000); window.upload = queue.add(sent)")
+        assert held.reached.wait(10)
+        ends = time.monotonic() + 5.5
+        eventually(lambda: time.monotonic() > ends)
+        held.released.set()
+        found = tab.run("return outcome(upload)")
+    assert digest_of(storage, found) == tab.run("return sha256(sent)")
+    assert [seen.status for seen in s3.requests("^PUT")] == [403, 200]
 
 
 def test_an_answer_of_s3_that_stays_500_is_told(made: Make, s3: Proxy) -> None:

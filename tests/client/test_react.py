@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.client.conftest import Open
-from tests.client.driving import options
+from tests.client.driving import eventually, options
 from tests.client.proxy import Proxy
 from tests.client.test_failing import MIB
-from tests.client.test_resuming import eventually
 
 pytestmark = pytest.mark.needs("chromium", "node", "ceph")
 

@@ -1,8 +1,6 @@
 """Uploads that stop and go on: paused, cancelled, after a reload, in two tabs."""
 
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import pytest
 
 from tests.browser.storage import Storage
 from tests.client.conftest import AT_ONCE, Make
+from tests.client.driving import eventually
 from tests.client.proxy import Fault, Proxy
 from tests.client.test_failing import MIB, PARTS, puts
 from tests.client.test_sending import digest_of
@@ -17,21 +16,12 @@ from tests.client.test_sending import digest_of
 pytestmark = pytest.mark.needs("chromium", "node", "ceph")
 
 PART_BYTES = 8 * MIB
-WITHIN_S = 20
 NO_LOCKS = AT_ONCE + "Object.defineProperty(Navigator.prototype, 'locks', { value: undefined });"
 
 
 def held_part(s3: Proxy, number: int, **how: Any) -> Fault:
     """A part whose last bytes do not arrive before the test lets them; with a `status` it never gets to S3."""
     return s3.spoil(f"^PUT .*partNumber={number}&", after=MIB, hold=True, **how)
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    """Wait for a condition, with a deadline."""
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)  # between two looks
 
 
 def gone(service: Proxy, storage: Storage) -> None:

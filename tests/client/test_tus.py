@@ -10,8 +10,8 @@ from typing import ClassVar
 import pytest
 
 from tests.client.conftest import Make
+from tests.client.driving import eventually
 from tests.client.proxy import Proxy, proxied
-from tests.client.test_resuming import eventually
 
 pytestmark = pytest.mark.needs("chromium", "node", "ceph")
 
