@@ -83,11 +83,12 @@ const scenarios = {
 
   // With the keyboard alone: choose, pause, go on, remove, and delete what is stored.
   async keyboard(page, { files }) {
+    // Before the key: else a real dialog opens.
+    const chooser = page.waitForEvent('filechooser')
     await ready(page)
     await listed(page)
     await page.keyboard.press('Tab')
     const first = await focused(page)
-    const chooser = page.waitForEvent('filechooser')
     await page.keyboard.press('Enter')
     await bytesPerSecond(page, 2_000)
     await (await chooser).setFiles(files)
@@ -172,10 +173,11 @@ const scenarios = {
   async retried(page, { problem }) {
     await ready(page)
     await page.selectOption('#purpose', 'file')
-    await page.route('**/uploads', (route) => route.fulfill({ status: problem.status, contentType: 'application/problem+json', body: JSON.stringify(problem) }), { times: 2 })
+    await page.route('**/uploads', (route) => route.fulfill({ status: problem.status, contentType: 'application/problem+json', body: JSON.stringify(problem) }))
     await choose(page, [file('one.bin', 1000)])
     await until(page, 'one.bin', 'failed')
     const failed = await page.innerText('.row .quiet')
+    await page.unroute('**/uploads')
     await page.click('button[aria-label="Try one.bin again"]')
     await until(page, 'one.bin', 'stored')
     await heard(page, 'is stored')
@@ -291,10 +293,11 @@ const scenarios = {
     found.empty = await looked(page)
     await choose(page, [file('notes.txt', 20, 'text/plain')])
     await page.selectOption('#purpose', 'file')
-    await page.route('**/uploads', (route) => route.fulfill({ status: 400, contentType: 'application/problem+json', body: '{"code":"file-too-large","detail":"No.","status":400}' }), { times: 2 })
+    await page.route('**/uploads', (route) => route.fulfill({ status: 400, contentType: 'application/problem+json', body: '{"code":"file-too-large","detail":"No.","status":400}' }))
     await choose(page, [file('a file with a rather long name that has to be cut somewhere.bin', 20)])
     await page.waitForSelector('[data-state=failed]')
-    await bytesPerSecond(page, 20_000)
+    await page.unroute('**/uploads')
+    await bytesPerSecond(page, 2_000)
     await choose(page, [file('slow.bin', 200_000)])
     await until(page, 'slow.bin', 'sending')
     found.sending = await looked(page)
