@@ -1,7 +1,7 @@
 // Files from a page to S3, by the plans of the upload service. upload.d.ts says what each call means.
 export const VERSION = "0.1.0";
 
-const ACCEPTS = ["put", "post", "multipart", "proxy"];
+const ACCEPTS = ["put", "post", "multipart", "resumable", "proxy"];
 const ATTEMPTS = 10;
 const STALL_MS = 30_000;
 const HASHED_BYTES = 64 * 2 ** 20;

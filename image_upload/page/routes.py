@@ -37,9 +37,7 @@ def router(settings: PageSettings, auth: AuthSettings, sign_in: SignInSettings, 
     )
     def client(request: Request) -> Response:
         """An ES module to upload with, for pages without a package manager. `VERSION` in it says which it is."""
-        content = files.client_module()
-        headers = {"Cache-Control": _ASK_FIRST, "ETag": etag_of(content)}
-        return unless_known(request, Response(content, headers=headers, media_type=_SCRIPT))
+        return _script(request, files.client_module(), _ASK_FIRST)
 
     # The document shows a route once.
     routes.add_api_route("/client.js", client, methods=["HEAD"], include_in_schema=False)
@@ -77,7 +75,18 @@ def _page_routes(routes: APIRouter, facts: Mapping[str, Any], policy: str) -> No
         return unless_known(request, Response(content, headers=headers, media_type="text/html; charset=utf-8"))
 
     @routes.api_route("/page/{version}/page.js", methods=["GET", "HEAD"], include_in_schema=False)
-    def module(version: str) -> Response:
+    def module(request: Request, version: str) -> Response:
         if version != files.module_version():
             raise NotFound("There is no such file. GET / names that of this version.")
-        return Response(files.module(), headers={"Cache-Control": _FOR_EVER}, media_type=_SCRIPT)
+        return _script(request, files.module(), _FOR_EVER)
+
+
+def _script(request: Request, content: bytes, cache_control: str) -> Response:
+    """Return a script, a third as long for a client that names gzip without a weight, as browsers do."""
+    headers = {"Cache-Control": cache_control, "Vary": "Accept-Encoding"}
+    codings = {each.strip() for each in request.headers.get("accept-encoding", "").split(",")}
+    if "gzip" in codings:
+        content = files.compressed(content)
+        headers["Content-Encoding"] = "gzip"
+    headers["ETag"] = etag_of(content)
+    return unless_known(request, Response(content, headers=headers, media_type=_SCRIPT))

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import gzip
 import hashlib
 import html.parser
 import json
@@ -18,7 +19,9 @@ from image_upload.app import create_app
 from image_upload.limits import ACCEPT_MAX_BYTES
 from image_upload.page import files
 from image_upload.settings import load
+from image_upload.web.function_url import adapter
 from tests.in_process import Answered, InProcess
+from tests.runtime.operating import request
 
 ROOT = Path(__file__).resolve().parents[2]
 GIVEN = {"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "AWS_ACCESS_KEY_ID": "a"}
@@ -276,6 +279,31 @@ def test_the_client_module_is_the_file_of_the_checkout_with_its_version(client: 
     assert answer.headers[b"content-type"] == b"text/javascript; charset=utf-8"
     assert answer.headers[b"x-content-type-options"] == b"nosniff"
     assert answer.headers[b"cache-control"] == b"public, no-cache"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_compressed"),
+    [("gzip, deflate, br", True), ("deflate,gzip", True), ("gzip;q=0, br", False), ("", False)],
+)
+def test_a_script_is_compressed_for_a_client_that_takes_gzip(
+    client: InProcess, accepted: str, is_compressed: bool
+) -> None:
+    plain = asked(client, "/client.js")
+    answer = asked(client, "/client.js", accept_encoding=accepted)
+    assert answer.headers[b"vary"] == b"Accept-Encoding"
+    assert (answer.headers.get(b"content-encoding") == b"gzip") is is_compressed
+    assert (gzip.decompress(answer.body) if is_compressed else answer.body) == plain.body
+    assert (len(answer.body) < 12_000) is is_compressed
+    assert (answer.headers[b"etag"] != plain.headers[b"etag"]) is is_compressed
+    etag = answer.headers[b"etag"].decode()
+    assert asked(client, "/client.js", accept_encoding=accepted, if_none_match=etag).status == 304
+
+
+def test_a_compressed_script_is_whole_through_a_function_url() -> None:
+    handler = adapter(create_app(load(GIVEN)))
+    said = handler(request("GET", rawPath="/client.js", headers={"accept-encoding": "gzip", "host": "x"}), None)
+    assert said["isBase64Encoded"]
+    assert gzip.decompress(base64.b64decode(said["body"])) == files.client_module()
 
 
 @pytest.mark.parametrize("path", ["/client.js", "/"])
