@@ -204,6 +204,7 @@ ACTION_OF_CALL = {
     "HeadObject": "s3:GetObject",
     "GetObject": "s3:GetObject",
     "DeleteObject": "s3:DeleteObject",
+    "DeleteObjects": "s3:DeleteObject",
     "HeadBucket": "s3:ListBucket",
     "ListObjectsV2": "s3:ListBucket",
 }
@@ -445,7 +446,8 @@ def test_every_purpose_ends_when_the_table_says() -> None:
     expiring = {rule["Prefix"]: rule["ExpirationInDays"] for rule in lifecycle_of() if "ExpirationInDays" in rule}
     of_purposes = {each.prefix: each.kept_days for each in PURPOSES if each.kept_days is not None}
     variants = {f"variants/{prefix}": days for prefix, days in of_purposes.items()}
-    assert expiring == of_purposes | variants | {"incoming/": 1, "rejected/": 1, "quarantine/": 30, "jobs/": 7}
+    own = {"incoming/": 1, "rejected/": 1, "quarantine/": 30, "jobs/": 7, "resumable/": 2}
+    assert expiring == of_purposes | variants | own
 
 
 def test_parts_that_were_not_completed_go_after_a_day_wherever_they_are() -> None:
