@@ -20,6 +20,8 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check --no-input 
 # `authorize.py` only if there is one: docs/purposes.md, "Your own check".
 COPY entrypoint.sh upload.py purposes.toml authorize.p[y] ./
 COPY image_upload image_upload
+# What pages import from /client.js.
+COPY client/upload.js client/upload.js
 # Byte code, because Lambda's file system is read-only: without it every cold start compiles everything, which takes
 # twice as long. Readable by all, because Lambda runs it as a user of its own, whatever the umask of the checkout was.
 RUN python -m compileall -q upload.py image_upload $(ls authorize.py 2>/dev/null) \

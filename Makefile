@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ISOLATED := unshare --net --mount --pid --fork --mount-proc
 
 .DEFAULT_GOAL := help
-.PHONY: help dev generate bench bench-proxy bench-verify bench-memory bench-cold e2e load smoke test test-all test-rest \
+.PHONY: help dev generate bench bench-proxy bench-resumable bench-verify bench-memory bench-cold e2e load screenshot smoke test test-all test-rest \
 	lint types unit containers format pins clean
 # Else every process compiles all that it imports, where the environment says so, as many containers' does.
 export PYTHONDONTWRITEBYTECODE :=
@@ -53,11 +53,17 @@ types: $(READY) ## mypy, strict
 generate: $(READY) ## write what documents, .env.example, compose file and template repeat of the code
 	@$(BIN)/python -m generate
 
+screenshot: $(READY) ## take the picture of the upload page that the README shows (needs Chromium, Node)
+	@$(BIN)/python -m tests.page.screenshot
+
 bench: $(READY) ## measure minting against its peers, side by side (2 minutes)
 	@$(BIN)/python -m bench.mint
 
 bench-proxy: $(READY) ## measure the form proxy against its peers, side by side (4 minutes)
 	@$(BIN)/python -m bench.proxy
+
+bench-resumable: $(READY) ## measure appends into Ceph beside tus's own server (4 minutes)
+	@$(BIN)/python -m bench.resumable
 
 bench-memory: $(READY) ## measure the memory of many uploads at once through POST /api/v1/s3/upload (2 minutes)
 	@$(BIN)/python -m bench.store_memory

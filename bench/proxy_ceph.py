@@ -39,7 +39,8 @@ GARBAGE_COLLECTED_S = 8
 
 
 @contextmanager
-def _ceph() -> Iterator[Store]:
+def running_ceph() -> Iterator[Store]:
+    """Run Ceph in a folder of its own."""
     from tests.contract import servers
 
     try:
@@ -53,7 +54,7 @@ def ceph(bench: Bench) -> list[Result]:
     """Measure uploads into Ceph's RADOS Gateway, whose objects are in memory."""
     need_curl()
     print("  starting Ceph (its packages are fetched once)", flush=True)
-    store = bench.stack.enter_context(_ceph())
+    store = bench.stack.enter_context(running_ceph())
     client, bucket = store.client(), SERVICE["S3_BUCKET_NAME"]
     client.create_bucket(Bucket=bucket)
     files = files_for(bench, store, STORE_FILE_BYTES)

@@ -30,13 +30,14 @@ def described() -> Iterator[Described]:
     """Yield every setting once, in the order of the sections."""
     texts: dict[str, Declaration] = {}
     for module in Path(settings.__file__).parent.glob("*.py"):
-        texts |= {each.name: each for each in declarations(module.read_text(encoding="utf-8"))}
+        # A section may be called like one of its settings, and has no text below it.
+        texts |= {each.name: each for each in declarations(module.read_text(encoding="utf-8")) if each.paragraphs}
     known = set()
     for section in SECTIONS.values():
         for name, each in section.fields.items():
             if name not in known:
                 known.add(name)
-                if name not in texts or not texts[name].paragraphs:
+                if name not in texts:
                     raise BlockError(f"the text below {name} must say what the setting does")
                 yield Described(each, default_of(section, name), " ".join(texts[name].paragraphs), texts[name].section)
 

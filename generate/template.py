@@ -12,8 +12,9 @@ from image_upload.settings import every_setting, load, secret_settings
 from image_upload.settings.section import Setting
 from image_upload.settings.service import ServiceSettings
 from image_upload.settings.storage import StorageSettings
+from image_upload.settings.telemetry import TelemetrySettings
 from image_upload.settings.verification import VerificationSettings
-from image_upload.web.routing import every_route
+from image_upload.web.routing import DeclaredRoute, DirectRoute, every_route
 from infra import dashboard, verifier
 from infra.cloudformation import (
     Tag,
@@ -58,7 +59,7 @@ LISTS_OF_THE_URL: Final = {"CORS_ALLOW_HEADERS"}
 # Set by the template itself in one case, from the parameter in the other.
 ELSEWHERE_IN_THE_ENVIRONMENT: Final = {"CDN_BASE_URL", "TRUSTED_EDGE"}
 # What the function that verifies is told; the others are for routes and for secrets, which it has none of.
-_OF_THE_VERIFIER: Final = (StorageSettings, VerificationSettings, ServiceSettings)
+_OF_THE_VERIFIER: Final = (StorageSettings, VerificationSettings, ServiceSettings, TelemetrySettings)
 _NOT_OF_THE_VERIFIER: Final = {
     "S3_PUBLIC_ENDPOINT_URL",
     "S3_FORM_POST",
@@ -136,11 +137,17 @@ def url_cors() -> dict[str, Any]:
         load({"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "CORS_ALLOW_ORIGINS": "*"})
     )
     (own,) = (layer.kwargs for layer in app.user_middleware if getattr(layer.cls, "__name__", "") == "Cors")
-    methods = {method for route in every_route(app.routes) for method in getattr(route, "methods", None) or ()}
+    routes = list(every_route(app.routes))
+    methods = {method for route in routes for method in getattr(route, "methods", None) or ()}
+    # The URL has one list for all routes.
+    of_every_answer: Any = own["expose_headers"]
+    exposed = [
+        name for route in routes if isinstance(route, DeclaredRoute | DirectRoute) for name in route.declared.exposes
+    ]
     return {
         "AllowMethods": sorted(methods - {"OPTIONS"}),
         "AllowHeaders": Tag("!Split", [",", ref("CorsAllowHeaders")]),
-        "ExposeHeaders": own["expose_headers"],
+        "ExposeHeaders": [*of_every_answer, *dict.fromkeys(exposed)],
         "MaxAge": own["max_age"],
     }
 

@@ -1,8 +1,11 @@
 """Compose the service: one line for each room."""
 
+import functools
+
 from image_upload.auth.dependencies import principal_of
 from image_upload.auth.router import router as accounts
 from image_upload.companion.router import router as companion
+from image_upload.completion.backlog import backlog
 from image_upload.completion.context import CompletionContext
 from image_upload.form_proxy.router import RETRY_PATH, file_max_bytes
 from image_upload.form_proxy.router import router as forms
@@ -11,7 +14,9 @@ from image_upload.jobs.router import router as jobs
 from image_upload.library.router import router as library
 from image_upload.limits import S3_PUT_MAX_BYTES
 from image_upload.notify.router import router as receipt_keys
+from image_upload.page.router import router as page
 from image_upload.records.router import router as records
+from image_upload.resumable.router import Resumable
 from image_upload.settings import Settings
 from image_upload.telemetry.audit import Audit
 from image_upload.uploads.router import router as uploads
@@ -21,6 +26,7 @@ from image_upload.usage.admission import admission
 from image_upload.usage.limiter import Limiter
 from image_upload.web.documentation.router import router as documentation
 from image_upload.web.health.routes import router as health
+from image_upload.web.metrics.router import router as metrics
 from image_upload.web.middleware import middleware
 from image_upload.web.service import Service
 
@@ -38,9 +44,12 @@ def create_app(settings: Settings) -> Service:
         form_path=RETRY_PATH,
         form_max_bytes=file_max_bytes(S3_PUT_MAX_BYTES, settings.proxy),
     )
+    resumable = Resumable(settings.resumable, upload_service, context)
     from_url = FromUrl(settings.from_url, upload_service, bucket)
     app = Service(
-        middleware(settings.web, Audit(settings.auth, address), admission(limiter.per_address, address)),
+        middleware(
+            settings.web, Audit(settings.auth, address), context.telemetry, admission(limiter.per_address, address)
+        ),
         [
             # Routers are tried in this order, and most requests are for minting.
             uploads(upload_service, principal),
@@ -53,13 +62,17 @@ def create_app(settings: Settings) -> Service:
                 address_of=address,
                 front_ends=settings.front_ends,
             ),
+            resumable.router(principal, address, settings.proxy.uploads_per_address),
             from_url.router(principal),
             jobs(settings.auth, bucket, context.notifier, principal),
+            # In front of health, which has the same path.
+            page(settings.page, settings.auth, settings.sign_in, bucket),
             health(settings.service, bucket),
             records(context, upload_service, principal),
             accounts(settings.sign_in, settings.auth, context.database, principal),
             companion(upload_service, bucket, principal),
             receipt_keys(settings.auth),
+            metrics(settings.telemetry.metrics_token, context.telemetry.recorder, functools.partial(backlog, context)),
             documentation(),
         ],
         closing=[from_url.aclose, context.aclose, limiter.aclose],

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from image_upload.domain.keys import INCOMING, JOBS, VARIANTS
+from image_upload.domain.keys import INCOMING, JOBS, RESUMABLE, VARIANTS
 from infra.cloudformation import BUCKET, Tag, only_if, ref
 from infra.queues import object_rule, queues, resource, source
 
@@ -23,7 +23,7 @@ def _arrivals() -> dict[str, Any]:
 
     What has to be verified first is not told here; a variant comes before its file; and the state of a job is no file.
     """
-    others = {"anything-but": {"prefix": [INCOMING, VARIANTS, JOBS]}}
+    others = {"anything-but": {"prefix": [INCOMING, VARIANTS, JOBS, RESUMABLE]}}
     return {
         **queues("Arrivals", "TellsOfArrivals", ref("ArrivalVisibilitySeconds"), {"ArrivalRule": None}),
         "ArrivalRule": object_rule("An object has arrived in the bucket", "TellsOfArrivals", [others], "Arrivals"),

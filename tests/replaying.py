@@ -4,6 +4,7 @@ What `test_local.py event` imports takes seconds; the fork has it for nothing. A
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -13,6 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
+
+from local.database import local_database
+from local.embedded_s3 import REGION
 from local.replay import replay
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -48,6 +53,12 @@ def replaying() -> Iterator[Replay]:
 def _main() -> None:
     for name in _IMPORTED:
         importlib.import_module(name)
+    # The first of each reads what the next ones have: boto3's models, the migrations.
+    boto3.client("s3", region_name=REGION).close()
+    with local_database():
+        pass
+    # A collection in a fork would write to every object, and so copy it.
+    gc.freeze()
     for path in sys.stdin:
         # Nothing has started a thread here.
         child = os.fork()

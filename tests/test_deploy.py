@@ -232,11 +232,11 @@ def test_a_version_that_passes_goes_live_without_a_container_engine(tools: Path)
     ("arguments", "environ", "asked"),
     [
         ([], {}, ["publish"]),
-        (["--set", "VERIFY=off"], {}, ["off"]),
+        pytest.param(["--set", "VERIFY=off"], {}, ["off"], marks=pytest.mark.full),
         ([], {"VERIFY": "report"}, []),  # chosen before, and kept
         # It tells of no file before its rules are set.
         (["--bucket", "mine"], {}, []),
-        (["--bucket", "mine", "--set", "VERIFY=publish"], {}, ["publish"]),
+        pytest.param(["--bucket", "mine", "--set", "VERIFY=publish"], {}, ["publish"], marks=pytest.mark.full),
     ],
 )
 def test_files_are_verified_before_they_are_published_unless_it_is_switched_off(

@@ -205,6 +205,7 @@ def test_every_strategy_is_documented_in_the_order_of_preference() -> None:
         "put": "up to 5 GiB",
         "post": "up to 5 GiB",
         "multipart": "up to 48.8 TiB",
+        "resumable": "up to 78.1 GiB",
         "proxy": "up to 5 GiB",
     }
     assert {f"### {name}" for name in accepted} <= set(sections()["POST /uploads"].splitlines())

@@ -40,6 +40,7 @@ def test_every_event_is_of_one_kind() -> None:
     assert sorted(kinds) == sorted(path.name for path in (ROOT / "events").glob("*.json"))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("file", sorted(OTHERS))
 def test_an_event_that_is_no_request_gets_the_documented_answer(file: str, replay: Replay) -> None:
     assert replay(ROOT / "events" / file) == OTHERS[file]
@@ -52,6 +53,8 @@ def test_an_operation_ends_as_documented(file: str, replay: Replay) -> None:
     assert answer["lines"]
 
 
+# tests/runtime/test_function.py has the same answers of one process.
+@pytest.mark.full
 @pytest.mark.parametrize("file", sorted(DOCUMENTED))
 def test_an_event_gets_the_documented_answer(file: str, replay: Replay) -> None:
     answer = replay(ROOT / "events" / file)

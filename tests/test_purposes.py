@@ -419,6 +419,7 @@ def test_life_times_rights_and_cdn_follow(own: str) -> None:
             "rejected",
             "variants",
             "jobs",
+            "resumable",
         )
     ]
     cdn = rules.bucket_policy("aws", "b", every, "arn:aws:cloudfront::111122223333:distribution/E2ABCDEF")[-1]

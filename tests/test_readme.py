@@ -29,6 +29,8 @@ READY_WITHIN_S = 60.0
 BLOCK_WITHIN_S = 120.0
 POLL_S = 0.05
 PICTURE = "examples/photo.jpg"
+# Its snippets are those of README.md, as a test below says.
+KOREAN = pytest.param("README.ko.md", marks=pytest.mark.full)
 START = "make dev"
 TEST = "make test"
 # What a block of the shell prints if the service refused it.
@@ -206,7 +208,7 @@ def test_quick_start_begins_with_make_dev(document: str) -> None:
 
 
 @pytest.mark.usefixtures("dev")
-@pytest.mark.parametrize("document", ["README.md", "README.ko.md", "docs/routes.md", "docs/local-stacks.md"])
+@pytest.mark.parametrize("document", ["README.md", KOREAN, "docs/routes.md", "docs/local-stacks.md"])
 def test_every_shell_block_works_as_it_is_printed_and_stores_the_picture(document: str, terminal: Terminal) -> None:
     picture = (ROOT / PICTURE).read_bytes()
     (terminal.home / ".variables").unlink(missing_ok=True)
@@ -232,7 +234,7 @@ def test_every_shell_block_works_as_it_is_printed_and_stores_the_picture(documen
             assert re.search(r"^(\d+) of \1 steps passed", said, re.MULTILINE), said
         if "events/health.json" in block:
             assert json.loads(said)["statusCode"] == 200
-    assert stores == {"README.md": 1, "README.ko.md": 1, "docs/routes.md": 8, "docs/local-stacks.md": 0}[document]
+    assert stores == {"README.md": 1, "README.ko.md": 1, "docs/routes.md": 9, "docs/local-stacks.md": 0}[document]
 
 
 def test_the_blocks_that_are_run_compare_a_file_run_the_smoke_test_and_replay_an_event() -> None:
@@ -252,6 +254,8 @@ def test_the_quick_start_ends_with_a_stored_picture_after_six_lines(document: st
     assert store.splitlines()[-1].startswith('curl -sS -X PUT "$URL"')
 
 
+# Two starts, and a copy to compile.
+@pytest.mark.full
 @pytest.mark.parametrize("document", ["README.md", "README.ko.md"])
 def test_the_token_chapter_works_line_by_line_with_a_service_of_that_secret(document: str, tmp_path: Path) -> None:
     terminal = Terminal(copy_of_the_checkout(tmp_path), free_port(), free_port())
@@ -443,6 +447,7 @@ def test_the_two_readmes_show_the_same_snippets_and_curl_lines() -> None:
     assert set(blocks("README.ko.md", "bash")) <= set(blocks("README.md", "bash"))
 
 
+@pytest.mark.full
 def test_interrupted_make_dev_says_so_ends_with_0_and_gives_its_port_back(terminal: Terminal) -> None:
     alone = Terminal(terminal.home, free_port(), free_port(), ".local/alone")
     with make_dev(alone) as dev:

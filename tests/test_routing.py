@@ -9,11 +9,12 @@ import pytest
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from image_upload.app import create_app
 from image_upload.limits import JSON_BODY_MAX_BYTES
 from image_upload.settings import load
-from image_upload.web.routing import LazyRouter, documented
+from image_upload.web.routing import ErrorAnswer, LazyRouter, Routes, documented
 from tests.in_process import InProcess
 
 GIVEN = {"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1"}
@@ -52,7 +53,7 @@ def test_a_room_that_is_not_asked_for_is_not_built(app: FastAPI, client: InProce
     assert client.ask("GET", b"/errors").status == 200
     assert client.ask("GET", b"/nothing").status == 404
     lazy = [route for route in app.routes if isinstance(route, LazyRouter)]
-    assert len(lazy) == 11
+    assert len(lazy) == 12
     assert [route for route in lazy if "routes" in vars(route)] == []
 
 
@@ -68,6 +69,22 @@ def test_uppy_is_told_in_its_own_words_what_went_wrong_in_front_of_its_routes(cl
         assert (said["code"], said["error"]) == (code, code)
         assert said["message"] == said["detail"]
     assert "error" not in json.loads(client.ask("POST", b"/uploads", headers=JSON, body=large).body)
+
+
+def test_a_protocol_answers_errors_of_its_paths_with_its_own_status_headers_and_text(
+    app: FastAPI, client: InProcess
+) -> None:
+    def format_error(scope: Scope, answer: ErrorAnswer) -> ErrorAnswer:
+        headers = {**answer.headers, "X-Method": scope["method"]}
+        return answer._replace(status=410, headers=headers, text=f"{answer.document['code']}\n")
+
+    app.router.routes.insert(0, LazyRouter(("/protocol",), Routes, format_error))
+    said = client.ask("GET", b"/protocol/none")
+    assert (said.status, said.body) == (410, b"not-found\n")
+    assert said.headers[b"content-type"] == b"text/plain; charset=utf-8"
+    assert (said.headers[b"x-method"], said.headers[b"content-length"]) == (b"GET", b"10")
+    assert client.ask("HEAD", b"/protocol/none").body == b""
+    assert client.ask("GET", b"/elsewhere").status == 404
 
 
 @pytest.mark.parametrize(

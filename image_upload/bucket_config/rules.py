@@ -15,6 +15,7 @@ from image_upload.domain.keys import (
     OWN_FOLDERS,
     QUARANTINE,
     REJECTED,
+    RESUMABLE,
     VARIANTS,
 )
 from image_upload.domain.purposes import Purpose
@@ -24,6 +25,7 @@ from image_upload.limits import (
     JOBS_KEPT_DAYS,
     OLD_VERSIONS_KEPT_DAYS,
     QUARANTINE_KEPT_DAYS,
+    RESUMABLE_KEPT_DAYS,
     S3_IA_MIN_DAYS,
     TICKET_EXPIRES_S,
 )
@@ -75,7 +77,8 @@ def lifecycle_rules(
 ) -> list[Rule]:
     """Return the rules of the bucket's LifecycleConfiguration.
 
-    - Objects of a purpose with a life time expire after it, and jobs after `JOBS_KEPT_DAYS`.
+    - Objects of a purpose with a life time expire after it, jobs after `JOBS_KEPT_DAYS`, and what is left of resumable
+      uploads after `RESUMABLE_KEPT_DAYS`, when their tickets have ended.
     - What was not verified within a day, and verdicts on what was removed, expire; malware is kept for an operator
       for `QUARANTINE_KEPT_DAYS`. Variants expire with the files of their purpose.
     - An unfinished multipart upload is aborted when its ticket expires.
@@ -90,6 +93,7 @@ def lifecycle_rules(
     purposes = list(purposes)
     transitions = _transitions(ia_after_days, glacier_after_days)
     ending = [(f"expire-{purpose.name}", purpose.prefix, purpose.kept_days) for purpose in purposes]
+    own = (("jobs", JOBS, JOBS_KEPT_DAYS), ("resumable", RESUMABLE, RESUMABLE_KEPT_DAYS))
     expiring = [
         _rule(
             name,
@@ -97,7 +101,7 @@ def lifecycle_rules(
             Expiration={"Days": days},
             NoncurrentVersionExpiration={"NoncurrentDays": EXPIRED_VERSIONS_KEPT_DAYS},
         )
-        for name, prefix, days in (*ending, ("jobs", JOBS, JOBS_KEPT_DAYS))
+        for name, prefix, days in (*ending, *own)
         if days is not None
     ]
     cooling = [

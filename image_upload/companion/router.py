@@ -4,11 +4,12 @@ import re
 from typing import Any, Final
 
 from fastapi import APIRouter
+from starlette.types import Scope
 
 from image_upload.auth.dependencies import PATH_TOKEN, PrincipalOf
 from image_upload.s3.bucket import Bucket
 from image_upload.uploads.service import UploadService
-from image_upload.web.routing import LazyRouter
+from image_upload.web.routing import ErrorAnswer, LazyRouter
 
 _UPPY_PATH: Final = re.compile(r"(?:/u/(?P<token>[^/]+))?/?(?P<rest>/s3/.*)")
 
@@ -19,8 +20,9 @@ class UppyRouter(LazyRouter):
     Also accept a doubled slash: Uppy 6 appends `/s3` to its endpoint as it is.
     """
 
-    def lead(self, path: str) -> dict[str, Any] | None:
+    def lead(self, scope: Scope) -> dict[str, Any] | None:
         """Return the path below `/s3/` and the token in front of it; None for another path."""
+        path: str = scope["path"]
         match = _UPPY_PATH.fullmatch(path) if "/s3/" in path else None
         if match is None:
             return None
@@ -39,10 +41,8 @@ def router(upload_service: UploadService, bucket: Bucket, principal_of: Principa
     return UppyRouter(("/s3/",), build, _as_companion)
 
 
-def _as_companion(document: dict[str, Any]) -> dict[str, Any]:
+def _as_companion(_: Scope, answer: ErrorAnswer) -> ErrorAnswer:
     """Return a problem document for Uppy, which shows `message` to its user (Uppy 5) and logs `error`."""
-    return document | {
-        "error": document["code"],
-        "message": document["detail"],
-        "requestId": document["request_id"],
-    }
+    document = answer.document
+    said = {"error": document["code"], "message": document["detail"], "requestId": document["request_id"]}
+    return answer._replace(document=document | said)

@@ -20,7 +20,6 @@ from image_upload import errors
 from image_upload.auth.dependencies import PrincipalOf
 from image_upload.auth.principals import Principal
 from image_upload.domain import checks
-from image_upload.domain.purposes import Purpose
 from image_upload.errors import TicketInvalid, UploadNotFound, ValidationFailed
 from image_upload.limits import MEMBERS_MAX, S3_PART_MAX_BYTES, S3_PART_MIN_BYTES, S3_PARTS_MAX
 from image_upload.s3.bucket import Bucket
@@ -33,8 +32,6 @@ from image_upload.web.routing import Routes, documented
 
 # Uppy 6 sends these for missing metadata.
 _NOTHING = frozenset({"", "undefined", "null"})
-
-_ANY_TYPE = "application/octet-stream"
 
 _CALLER = (errors.TokenMissing, errors.TokenInvalid, errors.ValidationFailed)
 _SPEC = (
@@ -116,7 +113,7 @@ class Companion:
         purpose = self.uploads.purpose(named.get("purpose"), principal)
         return UploadSpec(
             filename=filename,
-            content_type=_type(content_type, purpose, filename),
+            content_type=checks.type_or_any(purpose, "" if content_type in _NOTHING else content_type, filename),
             size_bytes=_count(named, "size", least=0),
             purpose=purpose,
             principal=principal,
@@ -156,13 +153,6 @@ class Companion:
         """Return URLs by part number, and how many seconds they are valid."""
         page = await self.uploads.part_urls(ticket, numbers)
         return {str(number): url for number, url in page.by_number()}, page.valid.seconds
-
-
-def _type(declared: str, purpose: Purpose, filename: str) -> str:
-    """Return Uppy's type; without one, the type of the file name's extension, or for the purpose `file` any type."""
-    if declared in _NOTHING and "*/*" in purpose.types:
-        return _ANY_TYPE
-    return checks.content_type(purpose, "" if declared in _NOTHING else declared, filename)
 
 
 def _count(metadata: Mapping[str, str], name: str, least: int = 1) -> int | None:

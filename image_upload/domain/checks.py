@@ -18,6 +18,7 @@ _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _MEDIA_TYPE = re.compile(rf'({_TOKEN}/{_TOKEN})(?:; ?{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*"))*', re.ASCII)
 # Unregistered names that clients send, and the registered type that they mean.
 _ALIASES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
+ANY_TYPE = "application/octet-stream"
 _MEDIA_TYPE_MAX_CHARS = 255  # RFC 6838 section 4.2 allows 127 + 1 + 127
 _SHA256_BYTES = 32
 
@@ -96,6 +97,11 @@ def content_type(purpose: Purpose, declared: str, filename: str) -> str:
     )
 
 
+def type_or_any(purpose: Purpose, declared: str, filename: str) -> str:
+    """Return what `content_type` returns; for "", if the purpose takes every type, `application/octet-stream`."""
+    return ANY_TYPE if not declared and "*/*" in purpose.types else content_type(purpose, declared, filename)
+
+
 def file_type(purpose: Purpose, content_type: str, filename: str | None) -> str:
     """Return the extension for the key: the file name's, or without a name the type's usual one.
 
@@ -155,12 +161,17 @@ async def up_to(max_bytes: int, chunks: AsyncIterator[memoryview]) -> AsyncGener
     async for chunk in chunks:
         received += len(chunk)
         if received > max_bytes:
-            raise FileTooLarge(
-                "The file is larger than the {limit} that its purpose takes; it is not kept. Send a smaller one.",
-                facts={"limit": human_bytes(max_bytes)},
-                max_bytes=max_bytes,
-            )
+            raise longer_than(max_bytes)
         yield chunk
+
+
+def longer_than(max_bytes: int) -> FileTooLarge:
+    """Return the problem of a file that is still arriving, and exceeds its purpose's limit."""
+    return FileTooLarge(
+        "The file is larger than the {limit} that its purpose takes; it is not kept. Send a smaller one.",
+        facts={"limit": human_bytes(max_bytes)},
+        max_bytes=max_bytes,
+    )
 
 
 def sha256(digest: str) -> str:

@@ -29,9 +29,10 @@ QUARANTINE = "quarantine/"
 REJECTED = "rejected/"
 VARIANTS = "variants/"
 UNREADABLE = (INCOMING, QUARANTINE, REJECTED)
-# The state of jobs, which is no file at all.
+# The state of jobs, and pieces of files that are still arriving: no files at all.
 JOBS = "jobs/"
-OWN_FOLDERS = (*UNREADABLE, VARIANTS, JOBS)
+RESUMABLE = "resumable/"
+OWN_FOLDERS = (*UNREADABLE, VARIANTS, JOBS, RESUMABLE)
 
 # A key that is made leaves room for `variants/` in front of it and a variant's name behind it.
 _MADE_MAX_BYTES = S3_KEY_MAX_BYTES - 64

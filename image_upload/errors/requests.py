@@ -35,6 +35,35 @@ class MethodNotAllowed(Problem):
     status, code, title = 405, "method-not-allowed", "Method not allowed"
 
 
+class InvalidUploadHeader(Problem):
+    """A header of a resumable upload (`field`) is missing, or not of the form that its protocol gives it. Nothing was
+    changed.
+
+    Correct the client; docs/resumable.md has lines for the usual ones.
+    """
+
+    status, code, title = 400, "invalid-upload-header", "Invalid upload header"
+
+
+class UploadProtocolUnknown(Problem):
+    """The request to `/resumable` is neither tus 1.0.0 nor the IETF's protocol in a version that the service speaks.
+
+    Send `Tus-Resumable: 1.0.0`, or `Upload-Complete` with `Upload-Draft-Interop-Version: 8`.
+    """
+
+    status, code, title = 412, "upload-protocol-unknown", "Unknown upload protocol"
+
+
+class UnsupportedContentType(Problem):
+    """The bytes of a resumable upload came with another `Content-Type` than their protocol demands, or with a
+    `Content-Encoding`. Nothing was stored.
+
+    Send the type that the answer's text names.
+    """
+
+    status, code, title = 415, "unsupported-content-type", "Unsupported content type"
+
+
 class InvalidIdempotencyKey(Problem):
     """The header `Idempotency-Key` is neither a string in double quotes nor a word without; it is empty, longer than
     255 characters, or there twice.

@@ -8,6 +8,7 @@ header's length, and each step here takes time in proportion to it.
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -30,11 +31,22 @@ class Disposition(NamedTuple):
 
 def read(header: str) -> Disposition | None:
     """Parse a part's Content-Disposition; return None if it is not `form-data`."""
-    kind, _, _ = header.partition(";")
-    if kind.strip().lower() != "form-data":
+    found = _parameters(header) if header.partition(";")[0].strip().lower() == "form-data" else None
+    if found is None:
         return None
+    name = _extended(found.get("name*")) or found.get("name")
+    return None if name is None else Disposition(name, _filename(found))
+
+
+def filename_of(header: str) -> str | None:
+    """Return the bare file name of a Content-Disposition of any type (RFC 6266); None without one."""
+    return _filename(_parameters(header) or {})
+
+
+def _parameters(header: str) -> dict[str, str] | None:
+    """Return the parameters by their names in lower case; None if the header cannot be read."""
     found: dict[str, str] = {}
-    position, end = len(kind), len(header.rstrip(" \t;"))
+    position, end = len(header.partition(";")[0]), len(header.rstrip(" \t;"))
     while position < end:
         match = _PARAMETER.match(header, position)
         if match is None:
@@ -43,13 +55,14 @@ def read(header: str) -> Disposition | None:
         value = bare.strip() if quoted is None else re.sub(r'\\([\\"])', r"\1", quoted)
         found.setdefault(key.lower(), value)
         position = match.end()
-    name = _extended(found.get("name*")) or found.get("name")
-    if name is None:
-        return None
+    return found
+
+
+def _filename(found: Mapping[str, str]) -> str | None:
     filename = _extended(found.get("filename*"))
     if filename is None and (plain := found.get("filename")) is not None:
         filename = _words(plain) or _percent_decoded(plain)
-    return Disposition(name, None if filename is None else base_name(filename))
+    return None if filename is None else base_name(filename)
 
 
 def base_name(filename: str) -> str:

@@ -20,7 +20,6 @@ from image_upload.errors import ChunksNotSupported, EmptyFile, Problem, UploadTi
 from image_upload.form_proxy import spool as spools
 from image_upload.form_proxy.form import SUCCESS_URL_FIELD, Incoming
 from image_upload.form_proxy.form_store import StoredFile, store_form
-from image_upload.form_proxy.min_rate import ConcurrencyLimit, enforce_min_rate
 from image_upload.form_proxy.outcome import is_stored
 from image_upload.form_proxy.sender import Sender, Sent, judge, put_headers
 from image_upload.form_proxy.spool import Form, SpoolBudgets
@@ -36,6 +35,7 @@ from image_upload.outbound.deadline import Deadline, upload_deadline
 from image_upload.settings import origins
 from image_upload.settings.proxy import ProxySettings
 from image_upload.usage.addresses import AddressOf
+from image_upload.web.min_rate import ConcurrencyLimit, enforce_min_rate
 from image_upload.web.routing import length_of
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 from image_upload.form_proxy.form import Incoming
-from image_upload.form_proxy.min_rate import too_busy
 from image_upload.limits import FORM_SPOOL_BYTES
 from image_upload.outbound.budget import ByteBudget
+from image_upload.web.min_rate import too_busy
 
 CHUNK_BYTES = 256 * 1024
 

@@ -32,7 +32,7 @@ class Access:
         exists. For a key without an owner tag also the problems of S3.
         """
         keys.check(key)
-        if key.startswith((*keys.UNREADABLE, keys.JOBS)):
+        if key.startswith((*keys.UNREADABLE, keys.JOBS, keys.RESUMABLE)):
             # The state of jobs, and bytes that were not verified or did not pass. An operator reads them with the
             # bucket's own tools.
             raise missing(concealed_key=key)

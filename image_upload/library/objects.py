@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import BinaryIO, Literal, NamedTuple, Self
 
 from image_upload.auth.principals import ANONYMOUS_ID
-from image_upload.completion.announcement import owner_of
+from image_upload.completion.announcement import facts_of, owner_of
 from image_upload.completion.confirmation import Confirmation, confirm
 from image_upload.completion.context import CompletionContext
 from image_upload.completion.rejection import rejection
@@ -207,6 +207,11 @@ class Library:
         if confirmation.stored is None:
             return confirmation._replace(stored=await self.get_file_metadata(key))
         return confirmation
+
+    def receipt(self, confirmation: Confirmation) -> str | None:
+        """Return the signed receipt of what `arrival` has confirmed; None without JWT_SECRET."""
+        assert confirmation.stored is not None
+        return self._context.receipt(facts_of(confirmation.stored, confirmation.record, self._bucket.purposes))
 
     async def scan(self, key: str, user_id: str) -> str:
         """Queue the task of a stored file for a worker; return the id of its job, the same for each call.

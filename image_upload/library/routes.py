@@ -167,7 +167,8 @@ def _completion(routes: APIRouter, library: Library, access: Access, minter: Any
         if confirmation.is_checking or confirmation.stored is None:
             return JSONResponse({"key": key, "state": "checking"}, 202, {"Retry-After": "2"})
         audit.record("complete", key, size_bytes=confirmation.stored.size_bytes)
-        return JSONResponse({"state": "stored", **_described(key, confirmation.stored, library)})
+        described = _described(key, confirmation.stored, library)
+        return JSONResponse({"state": "stored", **described, "receipt": library.receipt(confirmation)})
 
 
 def _scanning(routes: APIRouter, library: Library, access: Access, minter: Any) -> None:

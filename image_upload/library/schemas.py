@@ -65,6 +65,7 @@ class Arrival(ObjectMetadata):
     """A stored file. With 202 there are `key` and `state` alone."""
 
     state: str = Field(description="stored; with 202 checking.", examples=["stored"])
+    receipt: str | None = Field(None, description="A signed statement of it; null without JWT_SECRET.")
 
 
 class Exists(BaseModel):

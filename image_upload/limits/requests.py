@@ -22,7 +22,12 @@ our own choice; more never fit into `S3_METADATA_MAX_BYTES`
 ACCEPTS_MAX: Final = 16
 """Members of `accepts`. Above: 422 `validation-failed`.
 
-our own choice; there are four strategies
+our own choice; there are five strategies
+"""
+ACCEPT_MAX_BYTES: Final = 1_024
+"""A longer `Accept` is not read; `GET /` is answered in JSON.
+
+our own choice; browsers send below 200 bytes
 """
 ACCEPT_LANGUAGE_MAX_BYTES: Final = 512
 """A longer `Accept-Language` is not read; the answer is in English.
@@ -50,6 +55,13 @@ IDEMPOTENCY_KEY_MAX_CHARS: Final = 255
 
 our own choice; a UUID has 36
 """
+UPLOAD_METADATA_MAX_CHARS: Final = 4 * KIB
+"""Characters of `Upload-Metadata`. Above: 400 `invalid-upload-header`, before it is decoded.
+
+our own choice; file name, type and purpose have below 500
+"""
+UPLOAD_METADATA_MAX_PAIRS: Final = 32
+"""Pairs of `Upload-Metadata`. Above: the same."""
 FILENAME_MAX_CHARS: Final = 255
 """Above: 400 `invalid-filename`.
 

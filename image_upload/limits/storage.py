@@ -176,6 +176,39 @@ our own choice; a usual one has about 310, the longest a key of 1,024 bytes in b
 BATCH_MAX: Final = 1_000
 """Files of one batch. Above: 422 `validation-failed`, because the answer could pass Lambda's limit."""
 
+# --- Resumable uploads ----------------------------------------------------------------------------
+
+RESUMABLE_PART_BYTES: Final = 8 * MIB
+"""The parts of a resumable upload. Such a part is in memory while it is sent, and a process that is killed loses less
+than one.
+
+our own choice; it is in each ticket
+"""
+RESUMABLE_MAX_BYTES: Final = S3_PARTS_MAX * RESUMABLE_PART_BYTES
+"""The longest file that can be sent so, 78.1 GiB. Above: 400 `file-too-large`; a multipart plan takes it.
+
+10,000 of these parts
+"""
+LAMBDA_APPEND_MAX_BYTES: Final = 4 * MIB
+"""The longest append on Lambda. Above: 413 `append-too-large`.
+
+half a part, so that two of them make one; [6 MB a request](https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html)
+hold 4.5 MiB as base64
+"""
+NOTE_MAX_BYTES: Final = 512
+"""What a protocol wants back (`Upload-Metadata`, `Upload-Concat`) is in the ticket up to this length, and above in an
+object of its own.
+
+our own choice: a ticket is in every URL
+"""
+PARTIALS_MAX: Final = 100
+"""Partial uploads that one final upload joins. Above: 400 `concatenation-invalid`.
+
+our own choice; a header names them all, and clients send up to ten at once
+"""
+RESUMABLE_KEPT_DAYS: Final = 2
+"""The bucket's rules delete the chunks of an unfinished upload after so many days: later than its ticket ends."""
+
 # --- Objects that the service stores --------------------------------------------------------------
 
 UPLOAD_PART_BYTES: Final = 8 * MIB

@@ -39,11 +39,8 @@ async def _copy_parts(bucket: Bucket, source: StoredObject, key: str, headers: M
     at_once = asyncio.Semaphore(COPY_PARTS_AT_ONCE)
 
     async def part(number: int, first: int) -> UploadPart:
-        last = min(first + length, source.size_bytes) - 1
-        every = {**_source(bucket, source), "x-amz-copy-source-range": f"bytes={first}-{last}"}
-        query = {"partNumber": str(number), "uploadId": upload_id}
         async with at_once:
-            return UploadPart(number, await _copied(bucket, "UploadPartCopy", key, every, query))
+            return await copy_part(bucket, source, key, upload_id, number=number, first=first, length=length)
 
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -63,6 +60,21 @@ async def _copy_parts(bucket: Bucket, source: StoredObject, key: str, headers: M
     if copied is None:
         raise S3Failure("HeadObject", 404)
     return copied.etag
+
+
+async def copy_part(
+    bucket: Bucket, source: StoredObject, key: str, upload_id: str, *, number: int, first: int, length: int
+) -> UploadPart:
+    """Copy up to `length` bytes of exactly this object from `first` on into a part. Raises `S3Failure`.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html
+    """
+    headers = _source(bucket, source)
+    last = min(first + length, source.size_bytes) - 1
+    if last - first + 1 < source.size_bytes:  # S3 copies no range of what has less than 5 MiB
+        headers["x-amz-copy-source-range"] = f"bytes={first}-{last}"
+    query = {"partNumber": str(number), "uploadId": upload_id}
+    return UploadPart(number, await _copied(bucket, "UploadPartCopy", key, headers, query))
 
 
 def _source(bucket: Bucket, source: StoredObject) -> dict[str, str]:

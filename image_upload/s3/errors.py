@@ -23,6 +23,7 @@ _ACTIONS = {
     "GetObjectTagging": "s3:GetObjectTagging",
     "ListObjectsV2": "s3:ListBucket",
     "DeleteObject": "s3:DeleteObject",
+    "DeleteObjects": "s3:DeleteObject",
     "PutObject": "s3:PutObject",
     "UploadPart": "s3:PutObject",
     "CopyObject": "s3:PutObject",

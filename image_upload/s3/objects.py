@@ -8,9 +8,10 @@ import asyncio
 import base64
 import hashlib
 import random
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -20,6 +21,7 @@ from image_upload.s3 import time_limits, xml
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.checksums import SHA256_HEADER
 from image_upload.s3.errors import S3Failure
+from image_upload.telemetry.metrics import RETRIES, record
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
@@ -144,6 +146,19 @@ async def sha256_of(bucket: Bucket, stored: StoredObject) -> str:
     return base64.b64encode(digest.digest()).decode()
 
 
+async def get(bucket: Bucket, key: str) -> bytes | None:
+    """Call GetObject; return the whole of a small object, None if it does not exist. Raises `S3Failure`.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    """
+    try:
+        return (await bucket.call("GetObject", "GET", key, limit=time_limits.READ)).content
+    except S3Failure as failure:
+        if failure.is_missing:
+            return None
+        raise
+
+
 async def read_range(bucket: Bucket, stored: StoredObject, first: int, length: int) -> bytes:
     """Return up to `length` bytes of exactly this object from `first` on. Raises `S3Failure`: 412 if it was replaced.
 
@@ -174,6 +189,18 @@ async def delete(bucket: Bucket, key: str, *, etag: str | None = None) -> None:
         # For a missing object AWS answers 204; other stores may answer 404.
         elif failure.code == "NoSuchBucket" or failure.status not in (_GONE_OR_CHANGED if etag else (404,)):
             raise
+
+
+async def delete_each(bucket: Bucket, keys: Sequence[str]) -> None:
+    """Call DeleteObjects: up to 1,000 at once. Missing ones are no error, and what S3 refuses of them is not told.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+    """
+    listed = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in keys)
+    body = f'<Delete xmlns="{xml.NAMESPACE}">{listed}<Quiet>true</Quiet></Delete>'.encode()
+    # The one call that S3 takes only with a digest of its body.
+    digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+    await bucket.call("DeleteObjects", "POST", "", query={"delete": ""}, headers={"Content-MD5": digest}, body=body)
 
 
 async def page(bucket: Bucket, prefix: str, *, after: str, max_keys: int) -> Page:
@@ -241,5 +268,6 @@ async def read(bucket: Bucket, stored: StoredObject) -> AsyncGenerator[bytes, No
             futile = futile + 1 if received == before else 0
             if futile == S3_CALL_ATTEMPTS:
                 raise S3Failure("GetObject", broken.status, broken.code) from None
+            record(RETRIES, 1, "GetObject")
             pause = broken.retry_after_s
             await asyncio.sleep(random.uniform(0, BACKOFF_FIRST_S) if pause is None else pause)  # jitter

@@ -1,12 +1,15 @@
 """Read S3's XML answers by local names, because not all stores send S3's namespace."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from image_upload.limits import CONTENT_LENGTH_MAX_DIGITS
 from image_upload.s3.errors import S3Failure
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
+
+
+NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
 class Unreadable(S3Failure):

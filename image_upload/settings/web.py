@@ -53,8 +53,9 @@ class WebSettings(Section):
         check=_headers,
     )
     """What those front ends may send beside what browsers always allow. It replaces the default, so repeat what you
-    need of it. The default has what axios, Dropzone and Uppy send, and what OpenTelemetry and Sentry add to each
-    request of a page. `*` allows what the browser asks for. The stack gives the same list to the Function URL."""
+    need of it. The default has what axios, Dropzone, Uppy and clients of resumable uploads send, and what OpenTelemetry
+    and Sentry add to each request of a page. `*` allows what the browser asks for. The stack gives the same list to the
+    Function URL."""
 
     # --- The edge in front -----------------------------------------------------------------------------
 
@@ -66,7 +67,8 @@ class WebSettings(Section):
     )
     """With it each request must carry it in the header `X-Edge-Secret`, which the CDN or firewall in front adds; any
     other gets 403 `edge-required` before anything else is done. So the service's own address is no way around:
-    docs/security.md#the-edge. Outside Lambda `GET /` answers without it, for the platform's probes."""
+    docs/security.md#the-edge. Outside Lambda `GET /` and `GET /metrics` answer without it, for the
+    platform's probes and Prometheus."""
 
     edge_previous_secret: SecretStr | None = setting(
         "EDGE_PREVIOUS_SECRET",

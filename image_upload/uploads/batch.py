@@ -50,7 +50,7 @@ async def _plan(
 ) -> Plan:
     spec = spec_of(wanted, principal, upload_service, repeatable)
     strategy = upload_service.strategy(spec, wanted.accepts)
-    if strategy == "multipart":
+    if strategy in ("multipart", "resumable"):
         validate(spec, strategy)
-        raise ValidationFailed("This file needs a multipart upload. Mint it alone with POST /uploads.")
+        raise ValidationFailed("This file needs an upload of its own in S3. Mint it alone with POST /uploads.")
     return await upload_service.plan(spec, strategy)

@@ -91,34 +91,23 @@ class MultipartUploads:
 
         Raises `TicketInvalid`, `TicketExpired`, and `UploadNotFound` for another user's ticket.
         """
-        ticket = self._tickets.read(text)
-        if not permissions.may_go_on(principal, ticket.user_id):
-            raise _gone(concealed_key=ticket.key)
-        return tickets.check_time(ticket)
+        return checked(self._tickets.read(text), principal)
 
     async def begin(self, upload: ValidatedUpload, part_bytes: int) -> BegunUpload:
         """Begin an upload in S3; with `repeatable` return the one that is open already. Raises `AlreadyExists` then."""
-        ticket_signer, spec = self._tickets, upload.spec
-        ticket = Ticket(
-            key=upload.key,
-            upload_id="",
-            user_id=spec.user_id,
-            purpose=spec.purpose.name,
-            content_type=spec.content_type,
-            size_bytes=spec.size_bytes,
-            part_bytes=part_bytes,
-            max_bytes=spec.purpose.max_bytes,
-            no_overwrite=spec.no_overwrite,
-            expires_at_s=tickets.expiry(),
-            recorded=upload.recorded,
-            verified=upload.upload_key != upload.key,
-        )
+        ticket_signer = self._tickets
+        ticket = await self.open(upload, part_bytes)
+        return BegunUpload(ticket, ticket_signer.issue(ticket))
+
+    async def open(self, upload: ValidatedUpload, part_bytes: int) -> Ticket:
+        """Do the same, and leave the ticket unsigned."""
+        ticket = upload.ticket(part_bytes)
         # Storage class and encryption are set for the whole upload; parts do not repeat them.
         headers = upload.headers | self._bucket.storage_headers(upload.upload_key)
-        begin = self._new if spec.repeatable is None else self._agreed
+        begin = self._new if upload.spec.repeatable is None else self._agreed
         ticket = ticket._replace(upload_id=await begin(ticket, upload.most_bytes, headers))
         audit.record("mint", ticket.key, purpose=ticket.purpose, size_bytes=ticket.size_bytes)
-        return BegunUpload(ticket, ticket_signer.issue(ticket))
+        return ticket
 
     async def _new(self, ticket: Ticket, most_bytes: int, headers: Mapping[str, str]) -> str:
         await self._context.quotas.reserve(ticket.key, most_bytes, ticket.ends_at)
@@ -221,7 +210,7 @@ class MultipartUploads:
             if parts is None or size_bytes is None:
                 sent = await self._parts(ticket)
                 if sent is None:
-                    return await self._confirmed(ticket)
+                    return await self.confirmed(ticket)
                 parts = [(part.number, part.etag) for part in sent] if parts is None else parts
                 if size_bytes is None:
                     size_bytes = await self._check_sum(ticket, sent, {number for number, _ in parts})
@@ -231,7 +220,7 @@ class MultipartUploads:
                 await s3.complete(self._bucket, ticket.upload_key, ticket.upload_id, listed, headers)
             except S3Failure as failure:
                 return await self._confirmed_after(failure, ticket)
-        return await self._confirmed(ticket)
+        return await self.confirmed(ticket)
 
     async def _check_sum(self, ticket: Ticket, sent: Sequence[UploadPart], numbers: set[int]) -> int:
         """Return the size of the object that these parts make. Abort the upload and raise `FileTooLarge` if too large.
@@ -292,15 +281,15 @@ class MultipartUploads:
         try:
             async with asyncio.timeout(S3_LOOK_TIMEOUT_S):
                 if await self._parts(ticket) is None:
-                    return await self._confirmed(ticket)
+                    return await self.confirmed(ticket)
         except TimeoutError:
             raise failure from None
         if failure.status in (409, 412):
             raise AlreadyExists("There is an object under this key, and it is not overwritten. Start a new upload.")
         raise failure
 
-    async def _confirmed(self, ticket: Ticket) -> Completed:
-        """Return the object after `confirm`, which removes an object of a wrong length."""
+    async def confirmed(self, ticket: Ticket) -> Completed:
+        """Return the object after `confirm`, which removes an object of a wrong length. Raises `UploadNotFound`."""
         row: RowPolicy = "if_reachable" if ticket.recorded else "none"
         allowed = AllowedSize(ticket.size_bytes, ticket.max_bytes)
         confirmation = await confirm(self._context, ticket.key, row=row, allowed=allowed)
@@ -314,6 +303,13 @@ class MultipartUploads:
         audit.record("complete", ticket.key, purpose=ticket.purpose, size_bytes=stored.size_bytes)
         cdn_url = self._bucket.cdn_url(ticket.key)
         return Completed(ticket.key, stored.size_bytes, stored.etag, cdn_url, confirmation.is_checking)
+
+
+def checked(ticket: Ticket, principal: Principal) -> Ticket:
+    """Return the ticket, if the principal may continue its upload now. Raises `UploadNotFound`, `TicketExpired`."""
+    if not permissions.may_go_on(principal, ticket.user_id):
+        raise _gone(concealed_key=ticket.key)
+    return tickets.check_time(ticket)
 
 
 def completion_headers(size_bytes: int | None, *, no_overwrite: bool) -> dict[str, str]:

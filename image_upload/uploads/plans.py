@@ -8,9 +8,9 @@ from image_upload.auth.principals import Principal
 from image_upload.domain.purposes import Purpose
 from image_upload.s3.bucket import PartUrls, Validity
 from image_upload.uploads.idempotency import Repeatable
-from image_upload.uploads.tickets import Ticket
+from image_upload.uploads.tickets import ResumableTicket, Ticket
 
-Strategy = Literal["put", "post", "multipart", "proxy"]
+Strategy = Literal["put", "post", "multipart", "resumable", "proxy"]
 
 
 class UploadSpec(NamedTuple):
@@ -152,4 +152,28 @@ class MultipartPlan(NamedTuple):
         return self.ticket.ends_at
 
 
-Plan = PutPlan | PostPlan | ProxyPlan | MultipartPlan
+class ResumablePlan(NamedTuple):
+    """An upload that goes on through this service at `path`, by tus or the IETF protocol, after any interruption.
+
+    `append_max_bytes` is what one request holds; None: any number.
+    """
+
+    ticket: ResumableTicket
+    ticket_text: str
+    path: str
+    append_max_bytes: int | None
+    valid: Validity
+    cdn_url: str | None
+
+    @property
+    def key(self) -> str:
+        """The object's key."""
+        return self.ticket.upload.key
+
+    @property
+    def ends_at(self) -> datetime:
+        """When the permission to upload ends."""
+        return self.valid.ends_at
+
+
+Plan = PutPlan | PostPlan | ProxyPlan | MultipartPlan | ResumablePlan

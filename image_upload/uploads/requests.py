@@ -52,7 +52,7 @@ class UploadRequest(BaseModel):
         "upload_timestamp. Send {} for just those. The upload must then send all `headers`.",
     )
     ifNoneMatch: bool = Field(default=False, description="The URL works once: S3 never overwrites an object.")
-    accepts: list[Literal["put", "post", "multipart", "proxy"]] | None = Field(
+    accepts: list[Literal["put", "post", "multipart", "resumable", "proxy"]] | None = Field(
         None,
         min_length=1,
         max_length=ACCEPTS_MAX,

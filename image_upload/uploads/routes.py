@@ -15,7 +15,7 @@ from image_upload.limits import RESPONSE_PAGE_BYTES, S3_PARTS_MAX
 from image_upload.uploads.batch import plan_batch
 from image_upload.uploads.idempotency import HEADER, Repeatable
 from image_upload.uploads.requests import BatchRequest, CompleteRequest, PartsRequest, UploadRequest, spec_of
-from image_upload.uploads.serializers import as_page, as_plan, as_progress, as_purpose, bytes_on_lambda
+from image_upload.uploads.serializers import as_completed, as_page, as_plan, as_progress, as_purpose, bytes_on_lambda
 from image_upload.uploads.service import UploadService
 from image_upload.web.json_answer import JSONResponse
 from image_upload.web.json_body import read_json
@@ -249,10 +249,7 @@ def _ticket_routes(routes: APIRouter, upload_service: UploadService, caller: Any
         listed = (await read_json(request, CompleteRequest, empty=CompleteRequest(parts=None))).parts
         parts = None if listed is None else [(part.partNumber, part.etag) for part in listed]
         done = await upload_service.complete(upload_service.ticket(ticket, principal), parts)
-        answer = {"objectKey": done.key, "size": done.size_bytes, "etag": done.etag, "cdnUrl": done.cdn_url}
-        if done.is_checking:
-            return JSONResponse({**answer, "state": "checking"}, 202, {"Retry-After": "2"})
-        return JSONResponse(answer)
+        return JSONResponse(*as_completed(done))
 
     @routes.delete(
         "/uploads/{ticket}",

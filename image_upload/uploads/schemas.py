@@ -95,8 +95,23 @@ class ProxyPlan(_Plan):
     fields: dict[str, str] = Field(description="Form fields to send before `file`.")
 
 
+class ResumablePlan(_Plan):
+    """An upload that goes on through this service after any interruption: send the file in appends."""
+
+    strategy: Literal["resumable"]
+    method: Literal["PATCH"]
+    presignedUrl: str | None = Field(description="Always null.", examples=[None])
+    uploadUrl: str = Field(description="The route of this service that takes the appends.")
+    ticket: str = Field(description="Names the upload. Keep it to go on.")
+    protocols: list[str] = Field(description="What uploadUrl speaks.", examples=[["tus-1.0.0", "ietf-8"]])
+    chunkSize: int | None = Field(description="Bytes that one append may hold; null for any number.")
+    size: int | None = Field(description="Bytes of the whole file; null if the request did not say.")
+
+
 class MintedUpload(
-    RootModel[Annotated[PutPlan | PostPlan | MultipartPlan | ProxyPlan, Field(discriminator="strategy")]]
+    RootModel[
+        Annotated[PutPlan | PostPlan | MultipartPlan | ResumablePlan | ProxyPlan, Field(discriminator="strategy")]
+    ]
 ):
     """A plan. `strategy` says which one it is."""
 

@@ -1,11 +1,11 @@
 """Plans as the JSON of their routes. `schemas.py` describes it for the OpenAPI document."""
 
-from typing import Any
+from typing import Any, Final
 
 from image_upload.domain.purposes import ANY_TYPE, Purpose
 from image_upload.languages.purpose_texts import texts_of
 from image_upload.s3.bucket import Validity
-from image_upload.uploads.multipart import Progress
+from image_upload.uploads.multipart import Completed, Progress
 from image_upload.uploads.plans import (
     MultipartPlan,
     PartPage,
@@ -13,10 +13,14 @@ from image_upload.uploads.plans import (
     PostPlan,
     ProxyPlan,
     PutPlan,
+    ResumablePlan,
     SignedRequest,
     Strategy,
 )
 from image_upload.uploads.tickets import Ticket
+
+# What `resumable` speaks.
+RESUMABLE_PROTOCOLS: Final = ("tus-1.0.0", "ietf-8")
 
 
 def as_plan(plan: Plan, *, compact: bool = False) -> dict[str, Any]:
@@ -32,6 +36,8 @@ def as_plan(plan: Plan, *, compact: bool = False) -> dict[str, Any]:
             return _one(plan.put, "proxy", "POST") | form | {"sizeEnforced": plan.put.size_enforced}
         case MultipartPlan():
             return _multipart(plan, compact=compact)
+        case ResumablePlan():
+            return _resumable(plan)
 
 
 def _one(plan: PutPlan | PostPlan, strategy: Strategy, method: str) -> dict[str, Any]:
@@ -67,6 +73,26 @@ def _multipart(plan: MultipartPlan, *, compact: bool) -> dict[str, Any]:
         "complete": _request(plan.complete),
         "abort": _request(plan.abort),
         "list": _request(plan.list_parts),
+    }
+
+
+def _resumable(plan: ResumablePlan) -> dict[str, Any]:
+    ticket = plan.ticket.upload
+    return {
+        "presignedUrl": None,
+        "uploadUrl": plan.path,
+        "objectKey": ticket.key,
+        "strategy": "resumable",
+        "method": "PATCH",
+        "headers": {},
+        **as_validity(plan.valid),
+        "cdnUrl": plan.cdn_url,
+        "ticket": plan.ticket_text,
+        "protocols": list(RESUMABLE_PROTOCOLS),
+        "chunkSize": plan.append_max_bytes,
+        "size": ticket.size_bytes,
+        "maxBytes": ticket.max_bytes if ticket.size_bytes is None else ticket.size_bytes,
+        "sizeEnforced": True,
     }
 
 
@@ -112,6 +138,14 @@ def as_progress(progress: Progress) -> dict[str, Any]:
         "parts": [{"partNumber": part.number, "size": part.size_bytes, "etag": part.etag} for part in progress.parts],
         "missing": [number for number in wanted if number not in stored],
     }
+
+
+def as_completed(done: Completed) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Return a stored object with the status and headers of the answer: 202 while it is not verified yet."""
+    content = {"objectKey": done.key, "size": done.size_bytes, "etag": done.etag, "cdnUrl": done.cdn_url}
+    if done.is_checking:
+        return {**content, "state": "checking"}, 202, {"Retry-After": "2"}
+    return content, 200, {}
 
 
 def bytes_on_lambda(body: bytes | memoryview) -> int:

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from image_upload.auth import permissions
 from image_upload.auth.principals import Principal
@@ -10,21 +10,28 @@ from image_upload.completion.context import CompletionContext
 from image_upload.database.values import Kind, Record
 from image_upload.domain import checks
 from image_upload.domain.purposes import Purpose, Purposes
-from image_upload.errors import AlreadyExists, ValidationFailed
+from image_upload.errors import AlreadyExists, TicketsNotConfigured, ValidationFailed
 from image_upload.limits import S3_PUT_MAX_BYTES
 from image_upload.settings.auth import AuthSettings
 from image_upload.settings.storage import StorageSettings
 from image_upload.uploads.idempotency import IdempotencyKeys, Repeatable, already_stored, check_repeated
 from image_upload.uploads.multipart import Completed, MultipartUploads, Progress
-from image_upload.uploads.plans import BegunUpload, PartPage, Plan, Strategy, UploadSpec
+from image_upload.uploads.plans import BegunUpload, PartPage, Plan, ResumablePlan, Strategy, UploadSpec
 from image_upload.uploads.single_put import SinglePutPlanner
 from image_upload.uploads.storing import StoredUpload, store
 from image_upload.uploads.strategy import choose, part_length
-from image_upload.uploads.tickets import Ticket, TicketSigner
+from image_upload.uploads.tickets import RESUMABLE, Ticket, TicketSigner
 from image_upload.uploads.validation import ValidatedUpload, validate
 
 if TYPE_CHECKING:
     from image_upload.auth.authorization import Authorization
+
+
+class ResumableRoom(Protocol):
+    """Plans uploads that go on through this service after an interruption: `resumable.router.Resumable`."""
+
+    async def plan(self, upload: ValidatedUpload) -> ResumablePlan:
+        """Begin an upload of known size, or of none. Raises `TicketsNotConfigured`, `QuotaExceeded`, those of S3."""
 
 
 class UploadService:
@@ -54,6 +61,9 @@ class UploadService:
             secret = secrets.token_bytes()
         previous = auth.jwt_previous_secret.get_secret_value().encode() if auth.jwt_previous_secret else None
         self._multipart = MultipartUploads(settings, TicketSigner(secret, previous) if secret else None, context)
+        self._resumable_tickets = TicketSigner(secret, previous, purpose=RESUMABLE) if secret else None
+        # None: this service has no such uploads.
+        self.resumable: ResumableRoom | None = None
         self.idempotency_keys = IdempotencyKeys(secret)
         self._expires_s = settings.upload_url_expires_s
         self.authorization: Authorization | None = None
@@ -91,6 +101,7 @@ class UploadService:
             has_metadata=spec.metadata is not None,
             no_overwrite=spec.no_overwrite,
             form_post=self.form_post,
+            resumable=self.resumable is not None,
             form_first=spec.size_bytes is None and spec.purpose.max_bytes < S3_PUT_MAX_BYTES,
         )
 
@@ -102,7 +113,7 @@ class UploadService:
         Raises the problems of `validate`, `UploadRefused`, `AuthorizationUnavailable`, `QuotaExceeded`,
         `CredentialsUnavailable`; for multipart also `TicketsNotConfigured` and those of S3.
         """
-        return await self._plan(await self._validated(spec, strategy), strategy, compact=compact)
+        return await self._plan(await self.validated(spec, strategy), strategy, compact=compact)
 
     async def plan_recorded(
         self, kind: Kind, spec: UploadSpec, strategy: Strategy, *, compact: bool = False
@@ -113,7 +124,7 @@ class UploadService:
         `DatabaseUnavailable`; for a repeated request `IdempotencyKeyReused`, `AlreadyExists`, `UploadRejected`.
         """
         records = self._context.database.records
-        upload = await self._validated(spec, strategy, recorded=True)
+        upload = await self.validated(spec, strategy, recorded=True)
         if spec.repeatable is not None:
             return await self._plan_repeatable(kind, upload, spec.repeatable, strategy, compact=compact)
         plan = await self._plan(upload, strategy, compact=compact)
@@ -143,8 +154,11 @@ class UploadService:
             raise already_stored(upload.key, id=record.id) from None
         return plan, await records.renew(record, plan.ends_at)
 
-    async def _validated(self, spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) -> ValidatedUpload:
-        """Return what `validate` returns, once the operator's own check has allowed and narrowed it."""
+    async def validated(self, spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) -> ValidatedUpload:
+        """Return what `validate` returns, once the operator's own check has allowed and narrowed it.
+
+        Raises the problems of `validate`, `UploadRefused`, `AuthorizationUnavailable`.
+        """
         upload = validate(spec, strategy, recorded=recorded)
         if self.authorization is not None:
             from image_upload.uploads.authorized import authorized  # with the one above
@@ -164,6 +178,9 @@ class UploadService:
             case "multipart":
                 part_bytes = part_length(upload.spec.size_bytes or 0)
                 return await self._multipart.plan(upload, part_bytes, compact=compact)
+            case "resumable":
+                assert self.resumable is not None, "`strategy` returns it only with such a room"
+                return await self.resumable.plan(upload)
 
     async def release(self, plans: Sequence[Plan], repeatable: Repeatable | None = None) -> None:
         """Release the quota of plans that were not returned to the client.
@@ -175,7 +192,21 @@ class UploadService:
 
     async def begin(self, spec: UploadSpec, part_bytes: int) -> BegunUpload:
         """Begin a multipart upload whose part URLs the client requests later. Raises what `plan` raises."""
-        return await self._multipart.begin(await self._validated(spec, "multipart"), part_bytes)
+        return await self._multipart.begin(await self.validated(spec, "multipart"), part_bytes)
+
+    async def open(self, upload: ValidatedUpload, part_bytes: int) -> Ticket:
+        """Begin a multipart upload whose parts this service sends. Raises what `begin` raises."""
+        return await self._multipart.open(upload, part_bytes)
+
+    @property
+    def resumable_tickets(self) -> TicketSigner:
+        """What signs the tickets of resumable uploads. Raises `TicketsNotConfigured`."""
+        if self._resumable_tickets is None:
+            raise TicketsNotConfigured(
+                "Resumable uploads are not configured. The operator sets JWT_SECRET; until then send files up to 5 GiB "
+                "with a presigned PUT."
+            )
+        return self._resumable_tickets
 
     async def store(
         self,
@@ -189,7 +220,7 @@ class UploadService:
         If this raises, nothing is left of it. Raises the problems of `validate`, `EmptyFile`, `FileTooLarge`,
         `QuotaExceeded`, `UploadRejected`, those of S3, and what the chunks raise.
         """
-        return await store(self._context, await self._validated(spec, "multipart"), chunks, progress=progress)
+        return await store(self._context, await self.validated(spec, "multipart"), chunks, progress=progress)
 
     def ticket(self, text: str, principal: Principal) -> Ticket:
         """Return the ticket of a text, if the principal may continue its upload.
@@ -220,6 +251,13 @@ class UploadService:
         `UploadRejected`, the problems of S3.
         """
         return await self._multipart.complete(ticket, parts)
+
+    async def confirmed(self, ticket: Ticket) -> Completed:
+        """Return the object of an upload that was completed; see `completion.confirm`. Safe to repeat.
+
+        Raises `SizeMismatch`, `FileTooLarge`, `UploadNotFound`, `UploadRejected`, the problems of S3.
+        """
+        return await self._multipart.confirmed(ticket)
 
     async def abort(self, ticket: Ticket) -> None:
         """Abort the upload. A finished object stays. Raises `UploadNotFound`, the problems of S3."""

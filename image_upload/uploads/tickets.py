@@ -9,7 +9,7 @@ import hmac
 import json
 import time
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from image_upload.domain import keys
 from image_upload.errors import TicketExpired, TicketInvalid
@@ -17,6 +17,9 @@ from image_upload.limits import TICKET_EXPIRES_S, TICKET_MAX_CHARS
 
 # The prefix of every ticket. Logs redact texts that begin with it.
 PREFIX = "upl1."
+# What a ticket is for; a key is derived for each.
+MULTIPART: Final = b"image-upload ticket v1"
+RESUMABLE: Final = b"image-upload resumable v1"
 # HMAC-SHA256, cut to 128 bits to keep URLs short: RFC 2104 section 5 allows half the hash.
 _MAC_BYTES = 16
 
@@ -64,22 +67,43 @@ class Ticket(NamedTuple):
         return min(self.part_bytes, self.size_bytes - (number - 1) * self.part_bytes)
 
 
-class TicketSigner:
-    """Sign tickets with one secret, and verify them with it or the previous one."""
+class ResumableTicket(NamedTuple):
+    """One resumable upload. Without an `upload_id` its object is written by one request.
 
-    def __init__(self, secret: bytes, previous: bytes | None = None) -> None:
+    `kind`: a partial upload becomes a part of a final one, and has no purpose. `note` is what its protocol wants back;
+    None: it is too long for a ticket, and in S3.
+    """
+
+    upload: Ticket
+    kind: Literal["whole", "partial", "final"] = "whole"
+    note: str | None = ""
+
+
+class TicketSigner:
+    """Sign tickets with one secret, and verify them with it or the previous one. `purpose` keeps two kinds apart."""
+
+    def __init__(self, secret: bytes, previous: bytes | None = None, *, purpose: bytes = MULTIPART) -> None:
         # Derived keys, so that a ticket is never valid as a token, nor a token as a ticket.
         secrets = (secret,) if previous is None else (secret, previous)
-        self._keys = tuple(hmac.digest(each, b"image-upload ticket v1", "sha256") for each in secrets)
+        self._keys = tuple(hmac.digest(each, purpose, "sha256") for each in secrets)
 
-    def issue(self, ticket: Ticket) -> str:
+    def issue(self, ticket: Ticket | ResumableTicket) -> str:
         """Return the ticket as a text that is safe in a URL's path (base64url and dots)."""
         payload = json.dumps(ticket, ensure_ascii=False, separators=(",", ":")).encode()
         return _sealed(payload, self._keys[0])
 
     def read(self, text: str) -> Ticket:
         """Return the ticket of a text, expired or not. Raises `TicketInvalid` if it was altered or is not a ticket."""
-        return Ticket(*json.loads(self._verified(text)))
+        return Ticket(*self._fields(text))
+
+    def read_resumable(self, text: str) -> ResumableTicket:
+        """Do the same for the ticket of a resumable upload."""
+        upload, *others = self._fields(text)
+        return ResumableTicket(Ticket(*upload), *others)
+
+    def _fields(self, text: str) -> list[Any]:
+        fields: list[Any] = json.loads(self._verified(text))
+        return fields
 
     def _verified(self, text: str) -> bytes:
         """Return the payload of a text that was signed here, in exactly the same encoding."""

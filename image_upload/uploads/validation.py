@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 from image_upload.database.values import ExpectedObject
 from image_upload.domain import checks, keys, metadata
-from image_upload.limits import S3_OBJECT_MAX_BYTES, S3_PUT_MAX_BYTES
+from image_upload.limits import RESUMABLE_MAX_BYTES, S3_OBJECT_MAX_BYTES, S3_PUT_MAX_BYTES
+from image_upload.uploads import tickets
 from image_upload.uploads.plans import Strategy, UploadSpec
+from image_upload.uploads.tickets import Ticket
 
 # The longest object that a strategy can carry.
 CARRIES_BYTES: dict[Strategy, int] = {
@@ -14,6 +16,7 @@ CARRIES_BYTES: dict[Strategy, int] = {
     "post": S3_PUT_MAX_BYTES,
     "proxy": S3_PUT_MAX_BYTES,
     "multipart": S3_OBJECT_MAX_BYTES,
+    "resumable": RESUMABLE_MAX_BYTES,
 }
 
 
@@ -47,6 +50,24 @@ class ValidatedUpload(NamedTuple):
             ends_at=ends_at,
         )
 
+    def ticket(self, part_bytes: int) -> Ticket:
+        """Return its ticket, without the id of an upload in S3."""
+        spec = self.spec
+        return Ticket(
+            key=self.key,
+            upload_id="",
+            user_id=spec.user_id,
+            purpose=spec.purpose.name,
+            content_type=spec.content_type,
+            size_bytes=spec.size_bytes,
+            part_bytes=part_bytes,
+            max_bytes=spec.purpose.max_bytes,
+            no_overwrite=spec.no_overwrite,
+            expires_at_s=tickets.expiry(),
+            recorded=self.recorded,
+            verified=self.upload_key != self.key,
+        )
+
 
 def validate(spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) -> ValidatedUpload:
     """Check a specification for a strategy and give it a key.
@@ -70,8 +91,9 @@ def validate(spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) ->
         )
     class_id = checks.class_id(purpose, spec.metadata or {})
     most_bytes = min(purpose.max_bytes, carries_bytes) if spec.size_bytes is None else spec.size_bytes
-    # A form's policy has the limit. For the others S3 takes what the strategy carries, unless the length is signed.
-    size_enforced = spec.size_bytes is not None or strategy == "post" or most_bytes == carries_bytes
+    # A form's policy has the limit, and the service itself counts what it appends. For the others S3 takes what the
+    # strategy carries, unless the length is signed.
+    size_enforced = spec.size_bytes is not None or strategy in ("post", "resumable") or most_bytes == carries_bytes
     key = keys.make(
         purpose,
         user_id=spec.user_id,

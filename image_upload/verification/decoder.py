@@ -84,14 +84,22 @@ class Decoded(NamedTuple):
 async def decode(data: bytes, job: Job) -> Decoded:
     """Decode a file in a child process; at most `VERIFY_DECODERS` at once.
 
-    Raises `Undecodable`, and `VerificationUnavailable` where no child began: that says nothing about the file.
+    Raises `Undecodable`, and `VerificationUnavailable` where no child began, or the processor was too busy to end one
+    in time: that says nothing about the file. What keeps a processor busy by itself is `Undecodable` by its CPU time.
     """
+    loop = asyncio.get_running_loop()
     async with _places():
         for attempt in (1, 2):
+            began = loop.time()
             try:
                 # The process kills the child before, once it has begun itself.
                 async with asyncio.timeout(VERIFY_TIMEOUT_S + VERIFY_START_TIMEOUT_S):
                     return _read(await _asked(data, job), job)
+            except Undecodable:
+                if loop.time() - began < VERIFY_TIMEOUT_S:
+                    raise
+                log.warning("no time to decode in", extra={"fields": {"seconds": VERIFY_TIMEOUT_S}})
+                break
             except (_NotBegun, TimeoutError) as error:
                 log.warning("no process to decode in", extra={"fields": {"attempt": attempt, "reason": repr(error)}})
                 _servers.close()

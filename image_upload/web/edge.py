@@ -17,8 +17,8 @@ from image_upload.web.problems import answer
 
 HEADER: Final = "X-Edge-Secret"
 
-# Outside Lambda the platform asks for health (Kubernetes probes) without the edge. It shows nothing of a user.
-_PROBED: Final = "/"
+# Outside Lambda the platform asks these without the edge: probes of Kubernetes, and Prometheus with METRICS_TOKEN.
+_ASKED_DIRECTLY: Final = ("/", "/metrics")
 
 # Address and port of the client. CloudFront replaces what a client sends under this name.
 # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/adding-cloudfront-headers.html
@@ -37,7 +37,7 @@ class Edge:
         self._app = app
         given = (settings.edge_secret, settings.edge_previous_secret)
         self._secrets = [each.get_secret_value().encode() for each in given if each is not None]
-        self._probed = None if settings.on_lambda else _PROBED
+        self._open = () if settings.on_lambda else _ASKED_DIRECTLY
         self._trusts_cloudfront = settings.trusted_edge == "cloudfront"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,7 +45,7 @@ class Edge:
         if scope["type"] == "http":
             if self._came_through(scope):
                 self._take_over_address(scope)
-            elif scope["path"] != self._probed:
+            elif scope["path"] not in self._open:
                 await answer(scope, send, _refusal())
                 return
         await self._app(scope, receive, send)

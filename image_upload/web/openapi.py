@@ -34,6 +34,7 @@ a `detail` that tells people what to do next, and a `request_id` to quote when a
 TAGS = {
     "Service": "Health, the error codes, and this service in plain text.",
     "Minting": "Presigned URLs for uploads, and multipart uploads from begin to end.",
+    "Resumable uploads": "Files in any number of requests, by tus 1.0.0 or the IETF's protocol.",
     "Proxy": "Forms for clients that cannot reach S3 themselves.",
     "Reading and managing": "List, read, describe and delete stored files.",
     "Jobs": "Work that takes longer than a request.",

@@ -20,9 +20,11 @@ from image_upload.errors import (
 from image_upload.languages import negotiation
 from image_upload.web.json_answer import encode
 from image_upload.web.json_body import invalid_request
-from image_upload.web.routing import allowed_methods, error_formatter
+from image_upload.web.routing import ErrorAnswer, allowed_methods, formatted
 
 log: Final = logging.getLogger("image_upload.requests")
+
+_TEXT: Final = "text/plain; charset=utf-8"
 
 
 def cause_of(error: Exception) -> Exception:
@@ -65,20 +67,14 @@ async def answer(scope: Scope, send: Send, problem: Problem) -> None:
         as_document(type(problem), problem.detail, scope.get("request_id", ""), **problem.extras),
         negotiation.preferred(scope["headers"]),
     )
-    in_words_of = error_formatter(scope["app"].routes, scope["path"])
-    if in_words_of is not None:
-        document = in_words_of(document)
-    body = encode(document)
-    headers = {
-        "content-type": MEDIA_TYPE,
-        "content-length": str(len(body)),
-        **negotiation.headers_of(language),
-        **problem.headers,
-    }
+    headers = {**negotiation.headers_of(language), **problem.headers}
+    said = formatted(scope, ErrorAnswer(problem.status, headers, document))
+    kind, body = (MEDIA_TYPE, encode(said.document)) if said.text is None else (_TEXT, said.text.encode())
+    headers = {"content-type": kind, "content-length": str(len(body)), **said.headers}
     await send(
         {
             "type": "http.response.start",
-            "status": problem.status,
+            "status": said.status,
             "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
         }
     )

@@ -20,8 +20,18 @@ from image_upload.limits import BODY_TIMEOUT_S, CONTENT_LENGTH_MAX_DIGITS, JSON_
 
 _KEY: Final = "x-documented"
 
-# Returns a problem document in the form of one protocol's clients.
-ErrorFormatter = Callable[[dict[str, Any]], dict[str, Any]]
+
+class ErrorAnswer(NamedTuple):
+    """The answer to a request that failed. `text` is sent in place of the problem document, unless it is None."""
+
+    status: int
+    headers: dict[str, str]
+    document: dict[str, Any]
+    text: str | None = None
+
+
+# Returns the answer in the form of one protocol's clients.
+ErrorFormatter = Callable[[Scope, ErrorAnswer], ErrorAnswer]
 
 
 class Declared(NamedTuple):
@@ -133,14 +143,14 @@ class LazyRouter(BaseRoute):
         """The routes, built at first use."""
         return self._build().routes
 
-    def lead(self, path: str) -> dict[str, Any] | None:
+    def lead(self, scope: Scope) -> dict[str, Any] | None:
         """Return the changes in the scope of a request for one of these paths; None for another path."""
-        return {} if path.startswith(self._prefixes) else None
+        return {} if scope["path"].startswith(self._prefixes) else None
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Return the best match among the routes; the scope carries the route that matched."""
         best: tuple[Match, Scope] = (Match.NONE, {})
-        changes = self.lead(scope["path"]) if scope["type"] == "http" else None
+        changes = self.lead(scope) if scope["type"] == "http" else None
         if changes is None:
             return best
         inner = {**scope, **changes}
@@ -164,12 +174,12 @@ def every_route(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
             yield route
 
 
-def error_formatter(routes: Iterable[BaseRoute], path: str) -> ErrorFormatter | None:
-    """Return the formatter for errors of this path; None: problem documents as they are."""
-    for route in routes:
-        if isinstance(route, LazyRouter) and route.format_error is not None and route.lead(path) is not None:
-            return route.format_error
-    return None
+def formatted(scope: Scope, answer: ErrorAnswer) -> ErrorAnswer:
+    """Return an answer in the form of the protocol that the path belongs to."""
+    for route in scope["app"].routes:
+        if isinstance(route, LazyRouter) and route.format_error is not None and route.lead(scope) is not None:
+            return route.format_error(scope, answer)
+    return answer
 
 
 def without_slash(scope: Scope) -> str | None:
@@ -239,6 +249,7 @@ def bounded(scope: Scope, receive: Receive, limits: Declared) -> Receive:
             # After the body's end, `receive` waits for the client's disconnect, without a limit.
             ends_at_s = None
         received += len(message.get("body", b""))
+        scope["received_bytes"] = received  # `telemetry.requests` counts them
         if received > most:
             raise _too_large(most)
         return message

@@ -1,14 +1,15 @@
 # shellcheck shell=bash
 # Part of deploy.sh: the image in the registry.
 
-hash() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi | cut -c 1-16; }
+sha=(sha256sum)
+command -v sha256sum >/dev/null || sha=(shasum -a 256)
+hash() { "${sha[@]}" | cut -c 1-16; }
 image_tag() { # the hash of everything the image is made of: the same sources need no second build
     {
         say "$arch $base_image"
         # shellcheck disable=SC2046  # a name without spaces, or nothing
         find Dockerfile entrypoint.sh requirements.txt purposes.toml upload.py $([ ! -f authorize.py ] || say authorize.py) \
-            image_upload -type f ! -path '*__pycache__*' |
-            LC_ALL=C sort | while IFS= read -r each; do say "$each"; cat "$each"; done
+            image_upload client/upload.js -type f ! -path '*__pycache__*' -exec "${sha[@]}" {} + | LC_ALL=C sort
     } | hash
 }
 digest_of() { # a tag -> the digest of its image, empty where there is none

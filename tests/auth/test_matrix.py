@@ -44,6 +44,7 @@ class World:
         self._storage = storage
         self.web = web
         self._tickets: list[str] = []
+        self._resumable: list[str] = []
 
     def _made(self, path: str, **request: Any) -> dict[str, Any]:
         response = self.web.post(self.url + path, headers=signed_in("owner"), **request)
@@ -84,6 +85,16 @@ class World:
         """Give up what is unfinished: other tests look at what is left in S3."""
         for ticket in self._tickets:
             self.web.delete(f"{self.url}/uploads/{ticket}", headers=signed_in("owner"))
+        for location in self._resumable:
+            self.web.delete(self.url + location, headers=signed_in("owner"))
+
+    @property
+    def resumable(self) -> str:
+        """The ticket of a resumable upload that has no bytes yet."""
+        headers = {**signed_in("owner"), **_RESUMABLE}
+        location: str = self.web.post(f"{self.url}/resumable", headers=headers).headers["location"]
+        self._resumable.append(location)
+        return location
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -127,6 +138,10 @@ class Asked(NamedTuple):
     given: dict[str, Any] = {}  # noqa: RUF012  it is never changed
 
 
+# What tus says of a file `a.jpg` of five bytes.
+_RESUMABLE = {"Tus-Resumable": "1.0.0", "Upload-Length": "5", "Upload-Metadata": "filename YS5qcGc="}
+_APPEND = {"Upload-Offset": "0", "Upload-Complete": "?0", "Content-Type": "application/partial-upload"}
+
 _IMAGE = {"json": {"content_type": "image/jpeg"}}
 
 
@@ -143,6 +158,8 @@ REQUESTS: dict[str, Callable[[World], Asked]] = {
     "GET /llms.txt": lambda _: Asked("/llms.txt"),
     "GET /favicon.ico": lambda _: Asked("/favicon.ico"),
     "GET /.well-known/jwks.json": lambda _: Asked("/.well-known/jwks.json"),
+    "GET /client.js": lambda _: Asked("/client.js"),
+    "GET /metrics": lambda _: Asked("/metrics"),
     "GET /errors": lambda _: Asked("/errors"),
     "GET /errors/{code}": lambda _: Asked("/errors/not-found"),
     "GET /purposes": lambda _: Asked("/purposes"),
@@ -159,6 +176,12 @@ REQUESTS: dict[str, Callable[[World], Asked]] = {
     ),
     "POST /uploads/{ticket}/complete": lambda world: Asked(f"/uploads/{world.ticket}/complete"),
     "DELETE /uploads/{ticket}": lambda world: Asked(f"/uploads/{world.ticket}"),
+    "OPTIONS /resumable": lambda _: Asked("/resumable"),
+    "POST /resumable": lambda _: Asked("/resumable", {"headers": _RESUMABLE}),
+    "HEAD /resumable/{ticket}": lambda world: Asked(world.resumable),
+    "GET /resumable/{ticket}": lambda world: Asked(world.resumable),
+    "PATCH /resumable/{ticket}": lambda world: Asked(world.resumable, {"headers": _APPEND, "content": b"123"}),
+    "DELETE /resumable/{ticket}": lambda world: Asked(world.resumable),
     "POST /images/presigned-url": lambda _: Asked("/images/presigned-url", _IMAGE),
     "POST /images/presigned-url/scan": lambda _: Asked("/images/presigned-url/scan", _IMAGE),
     "POST /images/presigned-url/profile": lambda _: Asked("/images/presigned-url/profile", _IMAGE),
@@ -225,6 +248,7 @@ def signed_in(caller: str) -> dict[str, str]:
 def settings(s3: EmbeddedS3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """As in production, but for a database, an S3 and a queue that need no TLS."""
     given = {**local_environ({}, s3.environ), "JWT_SECRET": SECRET, "ENVIRONMENT": "production"}
+    given |= {"METRICS": "on", "METRICS_TOKEN": SECRET[::-1]}
     strict = load({name: value for name, value in given.items() if not name.startswith("AWS_S3_")})
     database = f"sqlite:///{tmp_path_factory.mktemp('matrix') / 'records.sqlite3'}"
     migrate(settings_with(database))
@@ -256,12 +280,13 @@ def world(app: FastAPI, settings: Settings, web: httpx.Client) -> Iterator[World
 
 
 def routes_of(app: FastAPI) -> set[str]:
-    """`METHOD /path` of everything the app answers, also what it builds late. HEAD comes with every GET."""
+    """`METHOD /path` of everything the app answers, also what it builds late. HEAD comes with many a GET."""
     found = set()
     for route in every_route(app.routes):
         path = getattr(route, "path_format", None)
         assert path is not None, f"it is not known what {route!r} answers"
-        found |= {f"{method} {path}" for method in getattr(route, "methods", ()) if method != "HEAD"}
+        methods: set[str] = getattr(route, "methods", set())
+        found |= {f"{method} {path}" for method in (methods - {"HEAD"} or methods)}
     return found
 
 
@@ -287,7 +312,8 @@ def test_every_caller_gets_the_answer_of_the_table(world: World, route: str) -> 
     answers: dict[str, int] = {}
     for caller in CALLERS:
         asked = REQUESTS[route](world)
-        response = world.web.request(method, world.url + asked.path, headers=signed_in(caller), **asked.given)
+        given = asked.given | {"headers": {**asked.given.get("headers", {}), **signed_in(caller)}}
+        response = world.web.request(method, world.url + asked.path, **given)
         answers[caller] = response.status_code
     assert answers == documented()[route]
 

@@ -94,7 +94,7 @@ def sqlite(tmp_path: Path) -> Place:
     return migrated(empty("sqlite", lambda: pytest.fail("no server is needed"), tmp_path))
 
 
-@pytest.mark.parametrize("name", ["google", "github"])
+@pytest.mark.parametrize("name", ["google", pytest.param("github", marks=pytest.mark.full)])
 def test_the_whole_way_goes_through_the_handler(provider: SignInServer, sqlite: Place, name: str) -> None:
     here = "http://127.0.0.1:1"
     provider.redirect_bases.append(here)

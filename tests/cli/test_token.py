@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +12,8 @@ import pytest
 
 from image_upload.__main__ import main
 from tests.conftest import Start
+from tests.forked import ran
 
-ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a-secret-of-more-than-sixty-four-bytes-for-every-hash-that-there-is-"
 SPEC = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 3}
 
@@ -22,15 +21,7 @@ SPEC = {"filename": "a.jpg", "contentType": "image/jpeg", "size": 3}
 def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """The command in a folder whose `.env` is the only one that it can find."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "JWT_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "image_upload", "token", *arguments],
-        cwd=folder,
-        env=inherited | {"PYTHONPATH": str(ROOT)} | environ,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return ran("image_upload", "token", *arguments, environ=inherited | environ, cwd=folder)
 
 
 Here = Callable[..., tuple[int, str, str]]

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from typing import Any
 
 import boto3
@@ -14,6 +13,7 @@ from local.embedded_s3 import ACCESS_KEY, BUCKET, SECRET_KEY, EmbeddedS3
 from local.ports import claim_port
 from tests.completion.test_batches import batch, failures
 from tests.completion.test_events import received, sample
+from tests.forked import ran
 
 KEY = "users/user-1/4f9d1c7be0a24c0f8d5b6a7e3c2f1a90/1+1 보고서.pdf"
 GUARDDUTY = {"VERIFY": "publish", "MALWARE_SCANNER": "guardduty"}
@@ -130,14 +130,7 @@ def test_the_command_sweeps_arrivals_without_a_database(s3: EmbeddedS3, arriving
 
     def swept(**environ: str) -> subprocess.CompletedProcess[str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        return subprocess.run(
-            [sys.executable, "-m", "image_upload", "sweep"],
-            env=inherited | {"ENVIRONMENT": "local", **s3.environ, **environ},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return ran("image_upload", "sweep", environ=inherited | {"ENVIRONMENT": "local", **s3.environ, **environ})
 
     done = swept(**GUARDDUTY)
     assert (done.returncode, done.stdout) == (0, "Swept: nothing was due.\n"), done.stderr

@@ -3,11 +3,9 @@
 import asyncio
 import os
 import subprocess
-import sys
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -21,8 +19,8 @@ from local.embedded_s3 import EmbeddedS3
 from tests.completion.stores import do, expected_object, put
 from tests.database.databases import Place
 from tests.faults.hostile import answering, hostile_store, raw, stalling_after
+from tests.forked import ran
 
-ROOT = Path(__file__).resolve().parents[2]
 OVER = datetime.now(UTC) - timedelta(minutes=1)
 
 
@@ -105,15 +103,7 @@ def test_the_command_says_how_many_ended_how(s3: EmbeddedS3, place: Place) -> No
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "DATABASE_"))}
 
     def run(**further: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "image_upload", "sweep"],
-            cwd=ROOT,
-            env=environ | {"ENVIRONMENT": "test"} | s3.environ | further,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return ran("image_upload", "sweep", environ=environ | {"ENVIRONMENT": "test"} | s3.environ | further)
 
     done = run(DATABASE_URL=place.url)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "Swept: 2 expired, 1 stored."), done.stderr

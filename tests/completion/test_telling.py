@@ -140,7 +140,7 @@ def test_what_the_receiver_did_not_take_is_sent_by_the_sweep(s3: EmbeddedS3, pla
     assert verified(first)["id"] == verified(second)["id"]
 
 
-@pytest.mark.parametrize("content", [PHOTO, SCRIPT])
+@pytest.mark.parametrize("content", [PHOTO, pytest.param(SCRIPT, marks=pytest.mark.full)])
 def test_ended_at_any_call_there_is_one_event(s3: EmbeddedS3, place: Place, content: bytes) -> None:
     calls = 0
     with hooked() as receiver:

@@ -301,7 +301,7 @@ def test_bytes_that_are_exchanged_while_they_are_looked_at_do_not_stay(
     assert is_settled(store, put.key)
 
 
-@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("before", [True, pytest.param(False, marks=pytest.mark.full)])
 @pytest.mark.parametrize("content", [PHOTO, SCRIPT])
 def test_ended_at_any_call_the_next_one_finishes(
     store: Store, publishing: str, web: httpx.Client, content: bytes, before: bool

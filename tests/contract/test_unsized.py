@@ -172,7 +172,7 @@ def test_a_limit_of_s3_itself_needs_no_form(service: str, web: httpx.Client) -> 
 def test_parts_need_a_size(service: str, web: httpx.Client) -> None:
     asked = {"filename": "a.jpg", "contentType": "image/jpeg", "accepts": ["multipart"]}
     refused = problem(web.post(f"{service}/uploads", json=asked), 400, "no-strategy")
-    assert refused["possible"] == ["post", "put", "proxy"]
+    assert refused["possible"] == ["post", "put", "resumable", "proxy"]
     assert "send its size" in refused["detail"]
 
 

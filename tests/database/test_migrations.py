@@ -2,9 +2,7 @@
 
 import os
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from alembic import command
@@ -15,22 +13,15 @@ from image_upload.database import migration
 from image_upload.database.engine import Target, open_for_migrations
 from image_upload.database.tables import metadata
 from tests.database.databases import Place, settings_with
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.forked import ran
 
 
 def migrate_db(place: Place | None, *arguments: str) -> subprocess.CompletedProcess[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "DATABASE_"))}
     environ |= {"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "us-east-1"}
-    return subprocess.run(
-        [sys.executable, "-m", "image_upload", "migrate-db", *arguments],
-        cwd=ROOT,
-        env=environ if place is None else environ | {"DATABASE_URL": place.url},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    if place is not None:
+        environ["DATABASE_URL"] = place.url
+    return ran("image_upload", "migrate-db", *arguments, environ=environ)
 
 
 @pytest.mark.full

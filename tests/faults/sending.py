@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
+import pytest
+
 from image_upload.aws.endpoints import locate
 from image_upload.aws.sigv4 import Credentials, Signer
 from local.embedded_s3 import ACCESS_KEY, REGION, SECRET_KEY
@@ -52,6 +54,10 @@ class Way:
 
 
 WAYS = tuple(Way(streamed, retrying) for streamed in (True, False) for retrying in (False, True))
+# In the first tier two of them, which have each of the properties once.
+every_way = pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=pytest.mark.full if way.streamed is way.retrying else ()) for way in WAYS], ids=str
+)
 
 
 def form(parts: list[tuple[str, bytes]], boundary: str | None = None) -> tuple[bytes, str]:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from image_upload.form_proxy import min_rate, proxy
+from image_upload.form_proxy import proxy
+from image_upload.web import min_rate
 from tests.faults.conftest import HASTY_S
 from tests.faults.hostile import HostileStore, storing
-from tests.faults.sending import FILE, URL, WAYS, Client, Way, form, post, signed
+from tests.faults.sending import FILE, URL, WAYS, Client, Way, every_way, form, post, signed
 from tests.faults.watching import eventually
 
 MIB = 1 << 20
@@ -19,7 +20,6 @@ CONTENT = secrets.token_bytes(2 * MIB + 7)
 IDLE_S = 0.3
 STREAMED = [way for way in WAYS if way.streamed]
 
-every_way = pytest.mark.parametrize("way", WAYS, ids=str)
 every_streamed_way = pytest.mark.parametrize("way", STREAMED, ids=str)
 
 
@@ -155,7 +155,7 @@ def test_a_file_without_a_good_end_is_not_stored(store: HostileStore, check_targ
     nothing_stored(store)
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@every_way
 def test_a_form_without_a_length_is_stored(store: HostileStore, check_target: str, way: Way) -> None:
     store.play(storing)
     body, content_type = form(way.parts(signed(store.endpoint_url), CONTENT))

@@ -277,7 +277,9 @@ def all_at_once(service: str, request: bytes) -> set[tuple[tuple[int, ...], str,
     return {(tuple(each.statuses), each.document["code"], each.sent_all) for each in heard}
 
 
-@pytest.mark.parametrize("expects", [(), (b"Expect: 100-continue",)], ids=["", "expect"])
+@pytest.mark.parametrize(
+    "expects", [(), pytest.param((b"Expect: 100-continue",), marks=pytest.mark.full)], ids=["", "expect"]
+)
 def test_every_client_that_sends_before_it_reads_gets_its_refusal(start: Start, expects: tuple[bytes, ...]) -> None:
     service = start(AUTH_REQUIRED="true")
     without_token = post(*expects, path=b"/api/v1/s3/upload", body=LARGE)

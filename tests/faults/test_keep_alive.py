@@ -67,9 +67,9 @@ class Answers:
         return status, body, fields.get(b"connection") == b"close"
 
 
-@pytest.mark.parametrize("apart", [False, True], ids=["at-once", "head-first"])
+@pytest.mark.parametrize("apart", [False, pytest.param(True, marks=pytest.mark.full)], ids=["at-once", "head-first"])
 @pytest.mark.parametrize("field", [b"X: x", CHUNKED], ids=["length", "chunked"])
-@pytest.mark.parametrize("length", [0, 1, 100_000])
+@pytest.mark.parametrize("length", [pytest.param(0, marks=pytest.mark.full), 1, 100_000])
 def test_five_hundred_requests_one_after_another_keep_their_connection(
     counter: str, length: int, field: bytes, apart: bool
 ) -> None:

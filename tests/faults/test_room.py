@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from image_upload.errors import ClientTooSlow, TooManyUploads
-from image_upload.form_proxy.min_rate import ConcurrencyLimit, enforce_min_rate
 from image_upload.limits import CLIENT_BUSY_MIN_BYTES_PER_S
+from image_upload.web.min_rate import ConcurrencyLimit, enforce_min_rate
 from tests.faults.conftest import service_before
 from tests.faults.hostile import HostileStore, raw, resetting, storing
 from tests.faults.sending import PLAIN, RETRY, WAYS, Client, Way, form, post, signed

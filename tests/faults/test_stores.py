@@ -28,7 +28,20 @@ from tests.faults.hostile import (
     storing_then_resetting,
     talking,
 )
-from tests.faults.sending import MAX_RETRIES, RETRY, THEIRS, WAYS, Answer, Client, Outcome, Way, form, post, signed
+from tests.faults.sending import (
+    MAX_RETRIES,
+    RETRY,
+    THEIRS,
+    WAYS,
+    Answer,
+    Client,
+    Outcome,
+    Way,
+    every_way,
+    form,
+    post,
+    signed,
+)
 from tests.faults.watching import eventually
 
 MIB = 1 << 20
@@ -110,7 +123,7 @@ def seen(answer: Answer, store: HostileStore) -> Outcome:
     return Outcome(answer.status, answer.code, answer.attempts, len(store.exchanges), len(store.stored))
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@every_way
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_fault_has_its_answer(store: HostileStore, check_target: str, name: str, way: Way) -> None:
     fault = FAULTS[name]
@@ -165,7 +178,7 @@ def test_an_attempt_that_stands_still_leaves_time_for_another(
     assert answer.elapsed_s < PATIENT_S
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@every_way
 @pytest.mark.parametrize("content", [SMALL[: MIB // 2], LARGE], ids=["short", "long"])
 def test_a_flood_of_interim_answers_is_cut(store: HostileStore, check_target: str, content: bytes, way: Way) -> None:
     store.play(talking(b"", b"HTTP/1.1 102 Wait\r\n\r\n" * 1000), storing)
@@ -176,7 +189,7 @@ def test_a_flood_of_interim_answers_is_cut(store: HostileStore, check_target: st
     assert store.exchanges[0].said_bytes < 32 * MIB
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@every_way
 @pytest.mark.parametrize("after_bytes", [0, MIB])
 @pytest.mark.parametrize("content", [SMALL[: MIB // 2], LARGE], ids=["short", "long"])
 def test_a_refusal_is_heard_although_the_connection_breaks(
@@ -190,7 +203,7 @@ def test_a_refusal_is_heard_although_the_connection_breaks(
         assert (answer.document["upstream_status"], answer.document["upstream_code"]) == (403, "AccessDenied")
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@every_way
 def test_a_store_that_wants_to_be_asked_gets_no_byte_of_a_file_that_it_refuses(s3: EmbeddedS3, way: Way) -> None:
     def refusing(exchange: Exchange) -> None:
         exchange.read_head()
@@ -226,7 +239,7 @@ def test_a_store_that_wants_to_be_asked_gets_no_byte_of_a_file_that_it_refuses(s
                 assert outcome.status == 200 or store.exchanges[0].received_bytes == 0
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@every_way
 def test_a_closed_port_is_unavailable_storage(s3: EmbeddedS3, way: Way) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         endpoint = f"http://127.0.0.1:{gone.getsockname()[1]}"
@@ -238,7 +251,7 @@ def test_a_closed_port_is_unavailable_storage(s3: EmbeddedS3, way: Way) -> None:
     assert answer.elapsed_s < QUICK_S
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@every_way
 @pytest.mark.parametrize("retries", [0, 1, 3])
 @pytest.mark.parametrize(
     "act", [answering(raw(503)), resetting(0), answering_early(raw(503))], ids=["503", "reset", "early 503"]
@@ -252,7 +265,7 @@ def test_there_are_never_more_attempts_than_asked_for(
     assert seen(answer, store) == Outcome(502, "upstream-unavailable", attempts, attempts, 0)
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@every_way
 def test_the_pause_that_the_store_asks_for_is_kept(store: HostileStore, check_target: str, way: Way) -> None:
     store.play(answering(raw(503, "Retry-After: 1")), storing)
     answer = post(check_target, way.path, way.parts(signed(store.endpoint_url), SMALL, RETRIES))
@@ -263,7 +276,7 @@ def test_the_pause_that_the_store_asks_for_is_kept(store: HostileStore, check_ta
         assert answer.elapsed_s < 1
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@every_way
 def test_a_pause_beyond_the_deadline_is_not_begun(store: HostileStore, hasty: str, way: Way) -> None:
     store.play(answering(raw(503, "Retry-After: 20")), storing)
     answer = post(hasty, way.path, way.parts(signed(store.endpoint_url), SMALL, RETRIES))

@@ -69,7 +69,7 @@ def test_no_plan_is_a_form_where_the_store_takes_none(start: Start, web: httpx.C
         plan = web.post(f"{service}/uploads", json=JPEG | {"accepts": accepts}).json()
         assert plan["strategy"] == strategy
     refused = problem(web.post(f"{service}/uploads", json=JPEG | {"accepts": ["post"]}), 400, "no-strategy")
-    assert refused["possible"] == ["put", "multipart", "proxy"]
+    assert refused["possible"] == ["put", "multipart", "proxy", "resumable"]
     assert web.post(f"{start()}/uploads", json=JPEG | {"accepts": ["post"]}).json()["strategy"] == "post"
 
 

@@ -1,13 +1,15 @@
 """A server to import from, and a service that may."""
 
+import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from local.embedded_s3 import EmbeddedS3
+from local.embedded_s3 import ACCESS_KEY, SECRET_KEY, EmbeddedS3
 from tests.conftest import serving, settings_for
+from tests.contract.store import Store, opened
 from tests.from_url import origins
 from tests.from_url.origins import Origin
 
@@ -20,10 +22,17 @@ def origin() -> Iterator[Origin]:
         yield there
 
 
+@pytest.fixture(scope="module")
+def store(s3: EmbeddedS3) -> Iterator[Store]:
+    """A bucket in which nothing is of other tests."""
+    with opened("moto", s3.endpoint_url, ACCESS_KEY, SECRET_KEY, f"from-url-{secrets.token_hex(6)}") as store:
+        yield store
+
+
 @pytest.fixture
-def importing(s3: EmbeddedS3, origin: Origin) -> Iterator[str]:
+def importing(s3: EmbeddedS3, store: Store, origin: Origin) -> Iterator[str]:
     """The base URL of a service that may import from the origin."""
-    with serving(settings_for(s3, FROM_URL_PRIVATE_HOSTS=origin.host)) as url:
+    with serving(settings_for(s3, **store.environ, FROM_URL_PRIVATE_HOSTS=origin.host)) as url:
         yield url
 
 

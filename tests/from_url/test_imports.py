@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import httpx
 import pytest
 
 from image_upload.from_url import importer
 from image_upload.outbound import download
-from local.embedded_s3 import ACCESS_KEY, BUCKET, REGION, SECRET_KEY, EmbeddedS3
+from local.embedded_s3 import EmbeddedS3
 from tests.conftest import problem, serving, settings_for
+from tests.contract.store import Store
 from tests.from_url import origins
 from tests.from_url.conftest import Import
 from tests.from_url.origins import Origin, wait_until
@@ -23,43 +23,27 @@ from tests.from_url.origins import Origin, wait_until
 MIB = 1024 * 1024
 
 
-@pytest.fixture(scope="module")
-def store(s3: EmbeddedS3) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=s3.endpoint_url,
-        region_name=REGION,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-    )
-
-
 @pytest.fixture
-def nothing_stays(store: Any) -> Iterator[None]:
-    """What is in the bucket after the test was in it before: other tests leave objects and unfinished uploads."""
+def nothing_stays(store: Store) -> Iterator[None]:
+    """What is in the bucket after the test was in it before."""
     before, begun = _keys(store), _unfinished(store)
     yield
     wait_until(lambda: _unfinished(store) <= begun)
     assert _keys(store) == before
 
 
-def _unfinished(store: Any) -> set[str]:
-    return {each["UploadId"] for each in store.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])}
+def _unfinished(store: Store) -> set[str]:
+    return {each["UploadId"] for each in store.s3.list_multipart_uploads(Bucket=store.bucket).get("Uploads", [])}
 
 
-def _keys(store: Any) -> set[str]:
-    pages = store.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+def _keys(store: Store) -> set[str]:
+    pages = store.s3.get_paginator("list_objects_v2").paginate(Bucket=store.bucket)
     return {
         each["Key"]
         for page in pages
         for each in page.get("Contents", [])
         if not each["Key"].startswith(("jobs/", "rejected/"))
     }
-
-
-def read(store: Any, key: str) -> bytes:
-    found: bytes = store.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-    return found
 
 
 def job_of(web: httpx.Client, base: str, response: httpx.Response, within_s: float = 30.0) -> dict[str, Any]:
@@ -81,7 +65,7 @@ def job_of(web: httpx.Client, base: str, response: httpx.Response, within_s: flo
 
 @pytest.mark.parametrize("answer", [origins.file, origins.chunked])
 @pytest.mark.parametrize("size", [1, 8 * MIB, 8 * MIB + 1, 9_999_999])
-def test_a_file_is_stored_byte_for_byte(ask: Import, origin: Origin, store: Any, size: int, answer: Any) -> None:
+def test_a_file_is_stored_byte_for_byte(ask: Import, origin: Origin, store: Store, size: int, answer: Any) -> None:
     data = b"".join(origins.pieces(size))
     response = ask(origin.serve("/a/%EA%B3%A0%EC%96%91%EC%9D%B4.jpg?sig=1", answer(data)), metadata={})
     assert response.status_code == 201, response.text
@@ -90,7 +74,7 @@ def test_a_file_is_stored_byte_for_byte(ask: Import, origin: Origin, store: Any,
     assert made["objectKey"].endswith(".jpg")
     assert (made["size"], made["contentType"], made["cdnUrl"]) == (size, "image/jpeg", None)
     assert response.headers["location"] == made["url"] == f"/images/{made['objectKey']}"
-    assert read(store, made["objectKey"]) == data
+    assert store.read(made["objectKey"]) == data
     described = httpx.get(
         f"{response.request.url.scheme}://{response.request.url.netloc.decode()}{made['url']}/metadata"
     )
@@ -100,12 +84,12 @@ def test_a_file_is_stored_byte_for_byte(ask: Import, origin: Origin, store: Any,
     assert headers["accept-encoding"] == "identity"
 
 
-def test_the_purpose_decides_the_key_and_the_type(ask: Import, origin: Origin, store: Any) -> None:
+def test_the_purpose_decides_the_key_and_the_type(ask: Import, origin: Origin, store: Store) -> None:
     url = origin.serve("/paper", origins.file(b"%PDF-1.7", "application/pdf"))
     made = ask(url, purpose="document", filename="논문.pdf").json()
     assert made["objectKey"].startswith("documents/anonymous/")
     assert made["objectKey"].endswith(".pdf")
-    assert store.head_object(Bucket=BUCKET, Key=made["objectKey"])["ContentType"] == "application/pdf"
+    assert store.s3.head_object(Bucket=store.bucket, Key=made["objectKey"])["ContentType"] == "application/pdf"
 
 
 def test_a_name_in_the_url_that_does_not_fit_the_type_is_left_out(ask: Import, origin: Origin, jpeg: bytes) -> None:
@@ -274,13 +258,13 @@ def test_a_body_that_is_shorter_than_announced_is_not_stored(ask: Import, origin
 
 
 def test_of_a_body_that_is_longer_than_announced_the_announced_bytes_are_stored(
-    ask: Import, origin: Origin, store: Any
+    ask: Import, origin: Origin, store: Store
 ) -> None:
     def answer(request: origins.Handler) -> None:
         request.head(200, Content_Type="image/jpeg", Content_Length=5)
         request.body(b"12345678")
 
-    assert read(store, ask(origin.serve("/a.jpg", answer)).json()["objectKey"]) == b"12345"
+    assert store.read(ask(origin.serve("/a.jpg", answer)).json()["objectKey"]) == b"12345"
 
 
 @pytest.mark.usefixtures("nothing_stays")
@@ -344,16 +328,16 @@ def test_where_imports_are_off_the_answer_says_so(start: Any, web: httpx.Client)
     problem(said, 403, "source-url-refused")
 
 
-def test_the_bucket_of_the_service_is_no_source(ask: Import, s3: EmbeddedS3) -> None:
+def test_the_bucket_of_the_service_is_no_source(ask: Import, store: Store) -> None:
     """The service itself may connect to it; what a user names may not."""
-    problem(ask(f"{s3.endpoint_url}/{BUCKET}/uploads/a.jpg"), 403, "source-url-refused")
+    problem(ask(f"{store.endpoint_url}/{store.bucket}/uploads/a.jpg"), 403, "source-url-refused")
 
 
 # --- what takes longer ----------------------------------------------------------------------------
 
 
 def test_what_takes_longer_goes_on_as_a_job_with_progress(
-    ask: Import, importing: str, origin: Origin, web: httpx.Client, store: Any, monkeypatch: pytest.MonkeyPatch
+    ask: Import, importing: str, origin: Origin, web: httpx.Client, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importer, "JOB_WRITES_EVERY_S", 0.1)
     go_on = threading.Event()
@@ -378,7 +362,7 @@ def test_what_takes_longer_goes_on_as_a_job_with_progress(
     assert (job["state"], job["error"]) == ("done", None)
     assert job["key"] == job["result"]["objectKey"]
     assert job["progress"] == {"sent_bytes": 24 * MIB + 7, "total_bytes": 24 * MIB + 7}
-    assert read(store, job["key"]) == first + rest
+    assert store.read(job["key"]) == first + rest
 
 
 def test_a_job_at_once(ask: Import, importing: str, origin: Origin, web: httpx.Client, jpeg: bytes) -> None:
@@ -429,19 +413,19 @@ def test_a_user_imports_so_many_files_at_once(ask: Import, origin: Origin, monke
 
 
 @pytest.fixture
-def checking(s3: EmbeddedS3, origin: Origin) -> Iterator[str]:
+def checking(s3: EmbeddedS3, store: Store, origin: Origin) -> Iterator[str]:
     """The base URL of a service that verifies what it publishes."""
-    with serving(settings_for(s3, FROM_URL_PRIVATE_HOSTS=origin.host, VERIFY="publish")) as url:
+    with serving(settings_for(s3, **store.environ, FROM_URL_PRIVATE_HOSTS=origin.host, VERIFY="publish")) as url:
         yield url
 
 
 def test_a_picture_is_published_after_it_was_verified(
-    checking: str, origin: Origin, web: httpx.Client, jpeg: bytes, store: Any
+    checking: str, origin: Origin, web: httpx.Client, jpeg: bytes, store: Store
 ) -> None:
     url = origin.serve("/a.jpg", origins.file(jpeg))
     made = web.post(f"{checking}/uploads/from-url", json={"url": url, "purpose": "profile"})
     assert made.status_code == 201, made.text
-    assert read(store, made.json()["objectKey"]) == jpeg
+    assert store.read(made.json()["objectKey"]) == jpeg
 
 
 @pytest.mark.usefixtures("nothing_stays")

@@ -65,7 +65,9 @@ def api() -> Iterator[Lambda]:
 
 @contextlib.contextmanager
 def deployed(home: Path, s3: EmbeddedS3, origin: Origin, api: Lambda) -> Iterator[Function]:
-    with function(home, s3.environ, FROM_URL_PRIVATE_HOSTS=origin.host, AWS_ENDPOINT_URL_LAMBDA=api.url) as running:
+    with function(
+        home, s3.environ, FROM_URL_PRIVATE_HOSTS=origin.host, AWS_ENDPOINT_URL_LAMBDA=api.url, forks=True
+    ) as running:
         running.api.wait_for_polls(1)
         yield running
 

@@ -17,6 +17,9 @@ from tests.faults.watching import peak_rss_bytes
 from tests.from_url import origins
 from tests.from_url.origins import Origin, wait_until
 
+# Two servers start for each.
+pytestmark = pytest.mark.full
+
 MIB = 1 << 20
 GIB = 1 << 30
 BUFFER_BYTES = 32 * MIB
@@ -59,24 +62,21 @@ def finished(web: httpx.Client, service: ServiceProcess, response: httpx.Respons
     return found
 
 
-@pytest.mark.parametrize(
-    "size", [pytest.param(96 * MIB, id="96 MiB"), pytest.param(GIB, id="1 GiB", marks=pytest.mark.full)]
-)
 def test_a_long_file_needs_no_more_memory_than_a_short_one(
-    service: ServiceProcess, origin: Origin, web: httpx.Client, size: int
+    service: ServiceProcess, origin: Origin, web: httpx.Client
 ) -> None:
     warm = finished(web, service, imported(web, service, origin.serve("/a", origins.pattern(64 * MIB)), wait=0))
     assert warm["state"] == "done", warm
     before = peak_rss_bytes(service.pid)
-    job = finished(web, service, imported(web, service, origin.serve("/b", origins.pattern(size)), wait=0))
+    job = finished(web, service, imported(web, service, origin.serve("/b", origins.pattern(GIB)), wait=0))
     grown = peak_rss_bytes(service.pid) - before
-    assert (job["state"], job["result"]["size"]) == ("done", size)
+    assert (job["state"], job["result"]["size"]) == ("done", GIB)
     assert grown < SLACK_BYTES, f"{grown / MIB:.1f} MiB"
     digest = hashlib.sha256()
     with httpx.stream("GET", web.get(f"{service.url}/images/{job['key']}").json()["url"], timeout=PATIENCE_S) as back:
         for piece in back.iter_raw():
             digest.update(piece)
-    assert digest.hexdigest() == origins.sha256_of(size)
+    assert digest.hexdigest() == origins.sha256_of(GIB)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

@@ -68,9 +68,12 @@ def reachable(s3: EmbeddedS3) -> dict[str, str]:
 def test_it_holds_the_service_and_nothing_else_of_the_checkout(image: str) -> None:
     held = shell(image, "find /var/task -not -path '*/__pycache__*' -type f | sed 's,^/var/task/,,'")
     package = {
-        str(path.relative_to(ROOT)) for kind in ("*.py", "*.pem") for path in (ROOT / "image_upload").rglob(kind)
+        str(path.relative_to(ROOT))
+        for kind in ("*.py", "*.pem", "page/page.*", "page/*.json")
+        for path in (ROOT / "image_upload").rglob(kind)
     }
-    assert held == package | {"entrypoint.sh", "upload.py", "purposes.toml", "requirements.txt"}
+    beside = {"entrypoint.sh", "upload.py", "purposes.toml", "requirements.txt", "client/upload.js"}
+    assert held == package | beside
 
 
 def test_it_holds_the_pinned_packages_and_no_other(image: str) -> None:

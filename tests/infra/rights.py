@@ -13,29 +13,33 @@ from pathlib import Path
 from typing import Any, Final
 
 import botocore.session
-import cfnlint
 from botocore import xform_name
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 _REFERENCE: Final = "https://docs.aws.amazon.com/service-authorization/latest/reference/"
 
 # --- what there is --------------------------------------------------------------------------------
 
-_KNOWN: Final[dict[str, Any]] = json.loads(
-    (Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json").read_text(encoding="utf-8")
-)
+
+@cache
+def _known() -> dict[str, Any]:
+    # It takes 0.9 s, and every worker of a run imports this module.
+    import cfnlint
+
+    data = Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json"
+    known: dict[str, Any] = json.loads(data.read_text(encoding="utf-8"))
+    return known
 
 
 def exists(action: str) -> bool:
     """Whether IAM knows an action such as `s3:GetObject`; it does not mind upper and lower case."""
     service, _, name = action.partition(":")
-    return name.lower() in _KNOWN.get(service, {}).get("Actions", {})
+    return name.lower() in _known().get(service, {}).get("Actions", {})
 
 
 def has_resources(action: str) -> bool:
     """Whether a policy can limit the action to resources. Where it cannot, IAM asks for `*`."""
     service, _, name = action.partition(":")
-    return bool(_KNOWN[service]["Actions"][name.lower()].get("Resources"))
+    return bool(_known()[service]["Actions"][name.lower()].get("Resources"))
 
 
 # --- commands of the AWS CLI ----------------------------------------------------------------------
@@ -235,6 +239,8 @@ def of_handlers(kind: str) -> set[str]:
 
     The schemas also name operations of APIs that are no actions (`s3:DeleteBucketCors`), which no policy can grant.
     """
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
     handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["handlers"]
     needed = {name: handler.get("permissions", ()) for name, handler in handlers.items() if name != "list"}
     return {action for actions in needed.values() for action in actions if exists(action)}

@@ -26,7 +26,8 @@ PSEUDO = {
 _NOTHING = object()
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML brings no types
+# In C, where PyYAML was built with it: in Python it takes half a second, in every worker of a run.
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # PyYAML brings no types
     pass
 
 

@@ -55,7 +55,7 @@ def test_new_objects_of_its_own_or_an_existing_bucket_go_into_the_queue(given: d
         # What has to be verified first is the other function's; the others are no files of their own.
         "detail": {
             "bucket": {"name": [bucket]},
-            "object": {"key": [{"anything-but": {"prefix": ["incoming/", "variants/", "jobs/"]}}]},
+            "object": {"key": [{"anything-but": {"prefix": ["incoming/", "variants/", "jobs/", "resumable/"]}}]},
         },
     }
     assert [each["Arn"] for each in rule["Targets"]] == ["<Arrivals.Arn>"]

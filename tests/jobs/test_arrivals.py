@@ -90,7 +90,7 @@ def test_confirmed_by_many_at_once_there_is_one_job(
     assert [each["id"] for each in queue.messages()] == [id_of(key, "look")]
 
 
-@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("recorded", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_ended_at_any_call_the_next_confirmation_queues(
     s3: EmbeddedS3, place: Place, queue: Sqs, purposes: str, *, recorded: bool
 ) -> None:

@@ -94,6 +94,7 @@ def test_its_s3_refuses_a_form_against_its_policy(made: str, web: httpx.Client) 
 
 
 @strict
+@pytest.mark.full
 def test_objects_rows_and_tickets_survive_a_restart(web: httpx.Client, folder: Path) -> None:
     with started(PORT=free_port()) as (process, printed):
         url = url_of(printed)

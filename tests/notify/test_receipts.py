@@ -19,7 +19,7 @@ from image_upload.notify.event import Event, StoredFacts
 from image_upload.notify.receipts import Receipts
 from image_upload.settings import load
 from image_upload.settings.auth import AuthSettings
-from tests.conftest import Start
+from tests.conftest import Mint, Start
 from tests.notify.documented import example
 from tests.notify.receiver import ENVIRON, NOW
 from tests.npm import installed, tool
@@ -67,6 +67,17 @@ def test_a_receipt_is_verified_with_the_published_keys(start: Start) -> None:
     claims = in_python()(receipt(JWT_SECRET=SECRET), service + KEYS)
     assert claims.pop("jti")
     assert claims == CLAIMS
+
+
+def test_who_completes_an_upload_gets_its_receipt(start: Start, web: httpx.Client, mint: Mint, jpeg: bytes) -> None:
+    service = start(JWT_SECRET=SECRET, AUTH_REQUIRED="false")
+    plan = mint()
+    assert web.put(plan["presignedUrl"], content=jpeg, headers=plan["headers"]).status_code == 200
+    done = web.post(f"{service}/images/{plan['objectKey']}/complete").json()
+    claims = in_python()(done["receipt"], service + KEYS)
+    assert (claims["key"], claims["size"], claims["sub"]) == (plan["objectKey"], len(jpeg), "anonymous")
+    without = web.post(f"{start()}/images/{plan['objectKey']}/complete").json()
+    assert without["receipt"] is None
 
 
 def test_what_another_secret_signed_or_was_altered_is_no_receipt(start: Start) -> None:

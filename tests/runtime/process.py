@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from local.service import local_environ
+from tests.forked import Forked, forked
 from tests.runtime.api import WITHIN_S, RuntimeApi, runtime_api
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ ON_LAMBDA = {
 class Function(NamedTuple):
     """A function that runs: `temporary` is the only folder that it may write to."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     api: RuntimeApi
     log: Path
     temporary: Path
@@ -38,23 +39,37 @@ class Function(NamedTuple):
 
 @contextlib.contextmanager
 def function(
-    home: Path, s3: Mapping[str, str], *, handler: str = HANDLER, executable: str = sys.executable, **environ: str
+    home: Path,
+    s3: Mapping[str, str],
+    *,
+    handler: str = HANDLER,
+    executable: str = sys.executable,
+    forks: bool = False,
+    **environ: str,
 ) -> Iterator[Function]:
-    """A function with the settings of a local run, on a Runtime API server of its own."""
+    """A function with the settings of a local run, on a Runtime API server of its own.
+
+    One that forks has its imports already (`tests.forked`): for tests of what a function does once it runs.
+    """
     temporary = home / "tmp"
     temporary.mkdir()
     log = home / "function.log"
     wanted = local_environ({"PATH": os.environ["PATH"], "TMPDIR": str(temporary)}, s3)
     with runtime_api() as api, log.open("wb") as output:
-        process = subprocess.Popen(
-            [executable, "-m", "awslambdaric", handler],
-            cwd=ROOT,
-            env={**wanted, **ON_LAMBDA, "AWS_LAMBDA_RUNTIME_API": api.address, **environ},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        variables = {**wanted, **ON_LAMBDA, "AWS_LAMBDA_RUNTIME_API": api.address, **environ}
+        process: subprocess.Popen[bytes] | Forked
+        if forks:
+            process = forked("awslambdaric", handler, environ=variables, stdout=log, stderr=log)
+        else:
+            process = subprocess.Popen(
+                [executable, "-m", "awslambdaric", handler],
+                cwd=ROOT,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         try:
             yield Function(process, api, log, temporary)
         finally:

@@ -61,7 +61,7 @@ def keys_in(store: Store) -> list[str]:
 
 def asked(home: Path, environ: dict[str, str], event: dict[str, Any], timeout_s: float = 60) -> tuple[bool, str]:
     """What a function of its own answers to one operation, and that no secret is in it or in the log."""
-    with function(home, environ) as running:
+    with function(home, environ, forks=True) as running:
         found = answered(running, event, timeout_s)
         said = running.said()
     for secret in (environ["AWS_SECRET_ACCESS_KEY"], environ.get("JWT_SECRET"), "X-Amz-Signature=", "eyJ"):
@@ -131,7 +131,7 @@ def test_a_provider_without_keys_fails_the_smoke_test(
 
 def test_the_smoke_test_takes_nothing_from_the_limits_and_quotas_of_users(tmp_path: Path, store: Store) -> None:
     spec = json.dumps({"filename": "a.png", "contentType": "image/png", "size": 1})
-    with function(tmp_path, store.environ, **TIGHT) as running:
+    with function(tmp_path, store.environ, **TIGHT, forks=True) as running:
         assert answered(running, SMOKE)[0]
         # One request an hour and one file a day are left to every client, and the limits still hold.
         answers = [running.api.answer(request(body=spec)) for _ in range(2)]
@@ -244,7 +244,7 @@ def test_what_cannot_be_deleted_is_named(tmp_path: Path, store: Store, meddler: 
 
 def test_no_request_starts_an_operation(tmp_path: Path, store: Store) -> None:
     body = json.dumps(SMOKE)
-    with function(tmp_path, store.environ) as running:
+    with function(tmp_path, store.environ, forks=True) as running:
         for event in (
             request(body=body),
             request(body=body, rawPath="/"),
@@ -259,7 +259,7 @@ def test_no_request_starts_an_operation(tmp_path: Path, store: Store) -> None:
 
 
 def test_an_operation_that_is_none_says_which_there_are(tmp_path: Path, store: Store) -> None:
-    with function(tmp_path, store.environ) as running:
+    with function(tmp_path, store.environ, forks=True) as running:
         for event in (
             {"operation": "smook"},
             {"operation": None},

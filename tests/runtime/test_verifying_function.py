@@ -30,7 +30,7 @@ def store(s3: EmbeddedS3) -> Iterator[Store]:
 
 @pytest.fixture
 def verifier(tmp_path: Path, store: Store) -> Iterator[Function]:
-    with function(tmp_path, store.environ, handler=HANDLER, **SET) as running:
+    with function(tmp_path, store.environ, handler=HANDLER, **SET, forks=True) as running:
         yield running
 
 

@@ -40,7 +40,7 @@ def test_four_workers_upload_at_once(tmp_path: Path, s3: EmbeddedS3) -> None:
 
     with hostile_store() as store:
         store.play(*[store_together] * WORKERS)
-        with function(tmp_path, {**s3.environ, "AWS_S3_ENDPOINT_URL": store.endpoint_url}, **AT_ONCE) as running:
+        with function(tmp_path, {**s3.environ, **AT_ONCE, "AWS_S3_ENDPOINT_URL": store.endpoint_url}) as running:
             running.api.wait_for_polls(WORKERS)
             event = read_event(ROOT / "events/proxied-upload.json", store.endpoint_url)
             outcomes = [running.api.send(event) for _ in range(WORKERS)]
@@ -55,7 +55,7 @@ def test_four_workers_upload_at_once(tmp_path: Path, s3: EmbeddedS3) -> None:
 def test_workers_do_not_mix_up_what_they_are_given(tmp_path: Path, s3: EmbeddedS3, web: httpx.Client) -> None:
     """Sixteen uploads of large forms, each file of other bytes; what one left in /tmp another could take."""
     files = {f"uploads/worker-{number}.jpg": bytes([number]) * (SIZE_BYTES) for number in range(16)}
-    with function(tmp_path, s3.environ, **AT_ONCE) as running:
+    with function(tmp_path, {**s3.environ, **AT_ONCE}) as running:
         running.api.wait_for_polls(WORKERS)
         for answer in [running.api.send(form_event(file, s3.endpoint_url, key)) for key, file in files.items()]:
             found = answer.result(WITHIN_S).answer
@@ -69,8 +69,9 @@ def test_workers_do_not_mix_up_what_they_are_given(tmp_path: Path, s3: EmbeddedS
         assert list(running.temporary.iterdir()) == []
 
 
+@pytest.mark.full
 def test_wrong_settings_end_every_worker_with_the_message(tmp_path: Path) -> None:
-    with function(tmp_path, {}, **AT_ONCE) as running:
+    with function(tmp_path, AT_ONCE) as running:
         running.process.wait(WITHIN_S)
         assert {error["errorType"] for error in running.api.init_errors} == {"SettingsError"}
         assert running.api.polls == []

@@ -71,14 +71,14 @@ def test_without_origins_no_browser_is_let_in() -> None:
 # --- life times -----------------------------------------------------------------------------------
 
 
-def test_scans_end_after_30_days_and_chats_and_jobs_after_7_and_nothing_else_ends() -> None:
+def test_what_ends_ends_after_its_days_and_nothing_else_does() -> None:
     ends = {
         rule["Filter"]["Prefix"]: rule["Expiration"]["Days"]
         for rule in lifecycle().values()
         if "Days" in rule.get("Expiration", {})
     }
     of_purposes = {"scans/": 30, "chat/": 7}
-    own = {"incoming/": 1, "rejected/": 1, "quarantine/": 30, "jobs/": 7}
+    own = {"incoming/": 1, "rejected/": 1, "quarantine/": 30, "jobs/": 7, "resumable/": 2}
     assert ends == of_purposes | own | {f"variants/{prefix}": days for prefix, days in of_purposes.items()}
 
 

@@ -58,7 +58,7 @@ def started(home: Path, environ: dict[str, str]) -> Iterator[Running]:
         "SECRETS_REFRESH_SECONDS": str(REFRESH_S),
         **environ,
     }
-    with function(home, {}, handler="tests.runtime.ahead.handler", **wanted) as running:
+    with function(home, {}, handler="tests.runtime.ahead.handler", **wanted, forks=True) as running:
         yield Running(running, clock)
         assert NEVER_SHOWN not in running.said()
         assert NEVER_SHOWN not in json.dumps(running.api.init_errors)

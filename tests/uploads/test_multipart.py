@@ -164,7 +164,7 @@ def test_the_strategy_follows_size_and_what_the_client_accepts(
     spec = {**BIG, "size": size, "accepts": accepts, "compact": True}
     response = web.post(f"{service}/uploads", json=spec)
     if strategy is None:
-        assert problem(response, 400, "no-strategy")["possible"] == ["multipart"]
+        assert problem(response, 400, "no-strategy")["possible"] == ["multipart", "resumable"]
     else:
         assert response.json()["strategy"] == strategy
 
@@ -358,14 +358,14 @@ def test_a_batch_whose_answer_would_pass_lambdas_limit_is_refused(start: Start, 
     ("fields", "possible"),
     [
         ({"sha256": "0" * 64}, ["put", "post"]),
-        ({"metadata": {}}, ["put", "post", "multipart"]),
-        ({"ifNoneMatch": True}, ["put", "multipart", "proxy"]),
+        ({"metadata": {}}, ["put", "post", "multipart", "resumable"]),
+        ({"ifNoneMatch": True}, ["put", "multipart", "proxy", "resumable"]),
     ],
 )
 def test_a_strategy_that_cannot_carry_what_is_asked_is_not_offered(
     service: str, web: httpx.Client, fields: dict[str, Any], possible: list[str]
 ) -> None:
-    for strategy in ("put", "post", "multipart", "proxy"):
+    for strategy in ("put", "post", "multipart", "resumable", "proxy"):
         response = web.post(f"{service}/uploads", json={**BIG, "size": 5, "accepts": [strategy], **fields})
         if strategy in possible:
             assert response.json()["strategy"] == strategy

@@ -64,6 +64,7 @@ def test_a_probe_of_the_platform_passes_and_browsers_are_let_in_through_the_edge
     closed: str, web: httpx.Client
 ) -> None:
     assert web.get(f"{closed}/").json()["bucket"] == "ok"
+    assert web.get(f"{closed}/metrics").status_code == 200
     preflight = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "POST"}
     allowed = web.options(f"{closed}/uploads", headers=sent(NEW) | preflight)
     assert allowed.headers["access-control-allow-origin"] == "https://app.example.com"
@@ -106,7 +107,11 @@ def test_a_setting_that_cannot_work_stops_the_start(environ: dict[str, str], sai
 
 
 def test_without_a_secret_no_request_pays_for_the_edge() -> None:
-    assert [each.cls for each in create_app(load(GIVEN)).user_middleware if each.cls is edge.Edge] == []
+    def layers(**environ: str) -> list[object]:
+        return [layer.cls for layer in create_app(load(GIVEN | environ)).user_middleware]
+
+    assert edge.Edge not in layers()
+    assert layers(EDGE_SECRET=NEW).index(edge.Edge) == 1, "below the log, which counts what is refused"
     assert edge.headers(load(GIVEN).web) == {}
 
 

@@ -28,9 +28,13 @@ def test_a_file_is_known_by_its_bytes(true: str) -> None:
     assert set(FILES) >= PICTURES
 
 
-@pytest.mark.parametrize("declared", FILES)
 @pytest.mark.parametrize("true", FILES)
-def test_within_a_family_the_true_type_counts_and_across_families_a_file_is_disguised(true: str, declared: str) -> None:
+def test_within_a_family_the_true_type_counts_and_across_families_a_file_is_disguised(true: str) -> None:
+    for declared in FILES:
+        counts_or_is_disguised(true, declared)
+
+
+def counts_or_is_disguised(true: str, declared: str) -> None:
     found = inspected(FILES[true], wanted(declared, ANYTHING))
     assert found.facts is not None
     is_one_family = true == declared or any({true, declared} <= family for family in FAMILIES)
@@ -39,9 +43,9 @@ def test_within_a_family_the_true_type_counts_and_across_families_a_file_is_disg
     zip_of_an_office = declared == "application/zip" and zipped_office(true)
     if is_one_family or zip_of_an_office or is_sent_as_text:
         keeps_declared = is_sent_as_text or (declared.startswith("audio/") and true.startswith(("audio/", "video/")))
-        assert (found.fault, found.facts.media_type) == (None, declared if keeps_declared else true)
+        assert (found.fault, found.facts.media_type) == (None, declared if keeps_declared else true), declared
     else:
-        assert found.fault == "disguised"
+        assert found.fault == "disguised", declared
         assert declared in str(found.why)
 
 

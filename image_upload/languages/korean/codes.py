@@ -10,6 +10,18 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
         "허용되지 않는 메서드",
         "경로는 있지만 이 메서드를 쓸 수 없습니다. `Allow` 헤더를 확인하세요.",
     ),
+    "invalid-upload-header": (
+        "업로드 헤더가 올바르지 않음",
+        "이어 올리기 요청의 헤더가 없거나 프로토콜에 맞지 않습니다. 변경된 것은 없습니다. 클라이언트를 수정하세요.",
+    ),
+    "upload-protocol-unknown": (
+        "알 수 없는 업로드 프로토콜",
+        "`/resumable` 요청이 tus나 IETF 프로토콜이 아닙니다. `Tus-Resumable`이나 `Upload-Complete`를 보내세요.",
+    ),
+    "unsupported-content-type": (
+        "지원하지 않는 Content-Type",
+        "이어 올리기의 데이터가 프로토콜이 요구하는 Content-Type으로 오지 않았습니다. 저장된 것은 없습니다.",
+    ),
     "invalid-idempotency-key": (
         "잘못된 Idempotency-Key",
         "`Idempotency-Key`는 1~255자의 문자열 하나여야 합니다. 업로드마다 새 UUID를, 재시도에는 같은 값을 보내세요.",
@@ -207,6 +219,42 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
     "size-mismatch": (
         "크기 불일치",
         "저장된 객체의 크기가 요청한 크기와 달라(`expected_bytes`, `stored_bytes`) 삭제했습니다.",
+    ),
+    "offset-mismatch": (
+        "오프셋이 다름",
+        "업로드의 끝에서 시작하지 않는 요청입니다(`expected_offset`, `provided_offset`). 오프셋을 확인하세요.",
+    ),
+    "length-changed": (
+        "길이가 바뀜",
+        "업로드의 길이가 이미 정해졌거나(`length`), 보낸 내용이 그 길이와 다릅니다. 새 업로드를 시작하세요.",
+    ),
+    "length-exceeded": (
+        "길이를 넘음",
+        "보낸 내용이 업로드의 길이(`length`)를 넘습니다. 남은 만큼만 보내거나 새 업로드를 시작하세요.",
+    ),
+    "final-upload": (
+        "이어 붙인 업로드",
+        "부분 업로드를 이어 붙인 업로드에는 바이트를 추가할 수 없습니다. 새 업로드를 시작하세요.",
+    ),
+    "append-too-large": (
+        "추가 요청이 너무 큼",
+        "추가 요청 하나는 `max_append_bytes`까지 보낼 수 있습니다. 같은 내용을 여러 번에 나누어 보내세요.",
+    ),
+    "checksum-mismatch": (
+        "체크섬이 다름",
+        "보낸 바이트가 체크섬과 다릅니다. 저장된 것은 없습니다. 다시 보내세요.",
+    ),
+    "upload-gone": (
+        "업로드가 없어짐",
+        "업로드가 취소되었거나 정리되었습니다. 새 업로드를 시작하세요.",
+    ),
+    "upload-busy": (
+        "업로드가 처리 중임",
+        "같은 업로드의 다른 요청이 처리 중입니다. `Retry-After`초 후에 오프셋을 물어보세요.",
+    ),
+    "concatenation-invalid": (
+        "잘못된 이어 붙이기",
+        "부분 업로드가 아니거나, 끝나지 않았거나, 너무 많습니다(`max_partials`). 모두 끝낸 뒤 다시 보내세요.",
     ),
     "not-arrived": (
         "아직 도착하지 않음",

@@ -81,8 +81,8 @@ DETAILS: Final[Mapping[str, str]] = {
     "The request's head did not arrive within {seconds} s. Send it again.": (
         "요청 헤더가 {seconds}초 안에 도착하지 않았습니다. 다시 보내 주세요."
     ),
-    "The form arrives too slowly; nothing was stored. Send it again over a faster line.": (
-        "폼이 너무 느리게 도착해 아무것도 저장하지 않았습니다. 더 빠른 연결에서 다시 보내 주세요."
+    "The file arrives too slowly. Send it again over a faster line.": (
+        "파일이 너무 느리게 도착합니다. 더 빠른 연결에서 다시 보내 주세요."
     ),
     "The database does not answer as it should. Try again in a moment.": (
         "데이터베이스가 올바르게 응답하지 않습니다. 잠시 후 다시 시도해 주세요."
@@ -343,6 +343,9 @@ DETAILS: Final[Mapping[str, str]] = {
         "해당 업로드를 찾을 수 없습니다. 취소되었거나, 완료되었거나, 하루가 지나 정리되었습니다. POST /uploads로 "
         "새 업로드를 시작해 주세요."
     ),
+    "The upload is finished, and its file stays. Delete it with DELETE /images/{key}.": (
+        "업로드가 이미 끝났고 파일은 그대로 있습니다. 파일은 DELETE /images/{key}로 삭제해 주세요."
+    ),
     "What arrived is not what was promised: its {fault} differs. It was removed. Start a new upload.": (
         "도착한 파일이 요청한 내용과 다릅니다(다른 점: {fault}). 파일을 삭제했습니다. 새 업로드를 시작해 주세요."
     ),
@@ -382,6 +385,9 @@ DETAILS: Final[Mapping[str, str]] = {
     ): (
         "S3에 연결할 수 없거나 S3가 오류로 응답했습니다. {attempts}번 모두 실패했습니다. 몇 분 후에 파일을 다시 "
         "보내 주세요."
+    ),
+    "The upload was cancelled or cleaned up. Start a new one.": (
+        "업로드가 취소되었거나 정리되었습니다. 새 업로드를 시작해 주세요."
     ),
     **SOURCES,
     **VERDICTS,

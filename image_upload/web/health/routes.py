@@ -37,7 +37,9 @@ def router(settings: ServiceSettings, bucket: Bucket) -> APIRouter:
                 "version": __version__,
                 "environment": settings.environment,
                 "bucket": await bucket.state(),
-            }
+            },
+            # Browsers may get a page there (`page/`).
+            headers={"Vary": "Accept"},
         )
 
     @routes.get(

@@ -1,4 +1,4 @@
-"""Limit simultaneous uploads, and refuse clients that send too slowly."""
+"""Limit simultaneous uploads through the process, and refuse clients that send too slowly."""
 
 import asyncio
 import time
@@ -91,4 +91,4 @@ async def enforce_min_rate(
 
 
 def _too_slow() -> ClientTooSlow:
-    return ClientTooSlow("The form arrives too slowly; nothing was stored. Send it again over a faster line.")
+    return ClientTooSlow("The file arrives too slowly. Send it again over a faster line.")
