@@ -285,9 +285,8 @@ def routes_of(app: FastAPI) -> set[str]:
     for route in every_route(app.routes):
         path = getattr(route, "path_format", None)
         assert path is not None, f"it is not known what {route!r} answers"
-        methods: set[str] = getattr(route, "methods", set())
-        found |= {f"{method} {path}" for method in (methods - {"HEAD"} or methods)}
-    return found
+        found |= {f"{method} {path}" for method in getattr(route, "methods", ())}
+    return found - {f"HEAD {path}" for method, path in map(str.split, found) if method == "GET"}
 
 
 def documented() -> dict[str, dict[str, int]]:
