@@ -18,7 +18,7 @@ usage() { # the table of docs/deploy.md
 
 # --- what is asked for ----------------------------------------------------------------------------------------------
 name=image-upload-service region="" profile="" env_file="" arch=${ARCH:-arm64} base_image=${BASE_IMAGE:-} canary="" live=""
-rebuild="" forget_folders="" image_only="" dry_run="" yes="" destroy="" delete_bucket="" given=()
+rebuild="" forget_folders="" image_only="" edge="" dry_run="" yes="" destroy="" delete_bucket="" given=()
 while [ $# -gt 0 ]; do
     option=${1#--} option=${option//-/_}
     case $1 in
@@ -31,7 +31,7 @@ while [ $# -gt 0 ]; do
                 *) printf -v "$option" %s "$2" ;;
             esac
             shift ;;
-        --rebuild | --forget-folders | --image-only | --dry-run | --yes | --destroy | --delete-bucket) printf -v "$option" 1 ;;
+        --rebuild | --edge | --forget-folders | --image-only | --dry-run | --yes | --destroy | --delete-bucket) printf -v "$option" 1 ;;
         -h | --help) usage; exit 0 ;;
         *) fail "There is no option $1; ./deploy.sh --help lists them." ;;
     esac
@@ -179,10 +179,14 @@ fi
 # Without it no user could sign in. One that is there stays.
 [ -n "$(deployed LiveVersion)" ] || is_given JWT_SECRET || is_given JwtJwksUrl || is_given SecretsFrom || is_given SecretArn ||
     secrets+=("JWT_SECRET=$(LC_ALL=C od -An -N 32 -tx1 /dev/urandom | tr -d ' \n')")
+[ -z "$edge" ] || is_given EDGE_SECRET || secrets+=("EDGE_SECRET=$(LC_ALL=C od -An -N 32 -tx1 /dev/urandom | tr -d ' \n')")
 ! is_given DATABASE_URL || wanted+=("Database=true")
 # An existing bucket tells of new files only after bucket-rules --events, so there the operator decides.
 is_given Verify || is_given ExistingBucketName || wanted+=("Verify=publish")
 store_secrets
+# CloudFront sends the newest version: the run after a rotation hands it over.
+if all_given | grep -q '^EdgeSecretFrom='; then edge=""; elif [[ $(deployed EdgeSecretFrom) == "ssm:/$name/"* ]]; then edge=1; fi
+[ -z "$edge" ] || wanted+=("EdgeSecretFrom=ssm:/$name/EDGE_SECRET:$(edge_version)")
 [ -n "$live" ] || change_stack "${wanted[@]}"
 
 # --- the version ------------------------------------------------------------------------------------------------------
@@ -217,7 +221,8 @@ if [ -n "$before" ] && [ "$before" != "$version" ]; then
 fi
 keep_image live "$version"
 change_stack "LiveVersion=$version" "VerifierImageUri=$(image_of "$version")"
-url=$(output FunctionUrl) deadline=$((SECONDS + 90)) # a new URL's permission takes its time to arrive everywhere
+url=$(output EdgeUrl)
+url=${url:-$(output FunctionUrl)} deadline=$((SECONDS + 90)) # a new URL's permission takes its time to arrive everywhere
 until curl -fsS -o /dev/null --max-time 10 "$url" 2>"$work/error"; do
     [ "$SECONDS" -lt "$deadline" ] || fail "$url does not answer ($(reason)), though version $version passed; see python -m image_upload doctor --url $url"
     sleep 2
@@ -227,7 +232,7 @@ cat <<END
 
 Version $version is live$([ -z "$before" ] || [ "$before" = "$version" ] || say "; the way back: ./deploy.sh --live $before").
 
-  Function URL  $url
+  Address       $url
   Bucket        $(output BucketName)$(cdn=$(output CdnUrl); [ -z "$cdn" ] || printf '\n  CDN           %s' "$cdn")
   Logs          aws logs tail $(output LogGroupName) --follow --region $region
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from generate import errors, limits, metrics, purposes, routes, settings, stores, template
+from generate import costs, errors, limits, metrics, purposes, routes, settings, stores, template
 from generate.blocks import BlockError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -12,6 +12,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 FILES: Final[Mapping[str, Callable[[str], str]]] = {
     ".env.example": settings.dotenv,
     "docker-compose.yml": settings.compose,
+    "docs/costs.md": costs.page,
     "docs/errors.md": errors.page,
     "docs/limits.md": limits.page,
     "docs/metrics.md": metrics.page,

@@ -15,7 +15,7 @@ from image_upload.settings.storage import StorageSettings
 from image_upload.settings.telemetry import TelemetrySettings
 from image_upload.settings.verification import VerificationSettings
 from image_upload.web.routing import DeclaredRoute, DirectRoute, every_route
-from infra import verifier
+from infra import dashboard, verifier
 from infra.cloudformation import (
     Tag,
     as_yaml,
@@ -57,7 +57,7 @@ NOT_PARAMETERS: Final[Mapping[str, str]] = {
 LISTS_OF_THE_URL: Final = {"CORS_ALLOW_HEADERS"}
 
 # Set by the template itself in one case, from the parameter in the other.
-ELSEWHERE_IN_THE_ENVIRONMENT: Final = {"CDN_BASE_URL"}
+ELSEWHERE_IN_THE_ENVIRONMENT: Final = {"CDN_BASE_URL", "TRUSTED_EDGE"}
 # What the function that verifies is told; the others are for routes and for secrets, which it has none of.
 _OF_THE_VERIFIER: Final = (StorageSettings, VerificationSettings, ServiceSettings, TelemetrySettings)
 _NOT_OF_THE_VERIFIER: Final = {
@@ -243,6 +243,7 @@ REGIONS: Final[Mapping[str, Callable[[], Any]]] = {
     "verifier-statements": verifier_statements,
     "url-cors": url_cors,
     "events": events,
+    "dashboard": dashboard.resources,
     "bucket-rules": bucket_rules,
     "bucket-policy": bucket_policy,
 }

@@ -10,6 +10,7 @@ from image_upload import missing
 # Command → its module in `cli`, and what it does.
 COMMANDS: Final = {
     "bucket-rules": ("bucket_rules", "show what a bucket is set to against what it must be, and set it"),
+    "cost": ("cost", "estimate what AWS takes in a month for so many uploads"),
     "deliveries": ("deliveries", "list events that the application did not get, and send them again"),
     "doctor": ("doctor", "check a set-up or a deployment against what the code expects, a line a check"),
     "import": ("import_files.command", "move files from local storage into the bucket, resumable at any point"),

@@ -180,12 +180,15 @@ case "$*" in
         printf 'parameter\\tJwtJwksUrl\\t%s\\n' "${PROVIDER:-}"
         printf 'parameter\\tDatabase\\t%s\\n' "${DATABASE:-false}"
         printf 'parameter\\tVerify\\t%s\\n' "${VERIFY:-}"
+        printf 'parameter\\tEdgeSecretFrom\\t%s\\n' "${EDGE:-}"
+        [ -z "${EDGE:-}" ] || printf 'output\\tEdgeUrl\\thttps://d111111abcdef8.cloudfront.net/\\n'
         printf 'output\\tFunctionUrl\\thttps://example.lambda-url.ap-northeast-2.on.aws/\\n' ;;
     "ecr describe-images"*) echo sha256:0123 ;;
     "ecr put-image"* | "ecr batch-get-image"*) echo "{}" ;;
     "lambda get-function "*) echo registry/name@sha256:0123 ;;
     "lambda publish-version"*) echo 8 ;;
     "ssm put-parameter"*) ;;
+    "ssm get-parameters-by-path"*) echo "${STORED-3}" ;;
     "lambda invoke"*)
         for answer; do [ "${answer#fileb://}" = "$answer" ] || cat "${answer#fileb://}" >>"$HOME/operations"; done
         echo >>"$HOME/operations"
@@ -378,6 +381,42 @@ def test_a_secret_is_made_until_a_version_is_live_and_only_where_none_else_prove
     stored = [each for each in calls(tools) if each.startswith("ssm put-parameter")]
     assert [each for each in stored if "--overwrite" in each] == []
     assert ["/JWT_SECRET " in each for each in stored] == [True] * made
+
+
+OWN_EDGE = "ssm:/image-upload-service/EDGE_SECRET:2"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "stored", "handed"),
+    [
+        ([], {}, 0, []),
+        (["--edge"], {}, 1, ["ssm:/image-upload-service/EDGE_SECRET:3"]),
+        # The run after a rotation hands the newest version over.
+        ([], {"EDGE": OWN_EDGE}, 0, ["ssm:/image-upload-service/EDGE_SECRET:3"]),
+        # What the operator names, and what is elsewhere, stays.
+        (["--set", "EdgeSecretFrom="], {"EDGE": OWN_EDGE}, 0, [""]),
+        ([], {"EDGE": "ssm:/edge-to-be/SECRET:1"}, 0, []),
+    ],
+)
+def test_the_edge_sends_the_newest_secret_which_no_argument_holds(
+    tools: Path, arguments: list[str], environ: dict[str, Any], stored: int, handed: list[str]
+) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    done = deploy(tools, "--yes", *arguments, INVOKE=PASSED, **environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+    puts = [each for each in calls(tools) if each.startswith("ssm put-parameter")]
+    # CloudFormation hands CloudFront a String alone.
+    assert ["--type String --value file://" in each and "/EDGE_SECRET " in each for each in puts] == [True] * stored
+    first = next(each for each in calls(tools) if each.startswith("cloudformation deploy"))
+    assert re.findall(r" EdgeSecretFrom=(\S*)", first) == handed
+    address = "https://d111111abcdef8.cloudfront.net" if environ else "https://example.lambda-url"
+    assert f"NEXT_PUBLIC_UPLOAD_SERVICE_URL={address}" in done.stdout
+
+
+def test_an_edge_without_its_secret_is_told_before_anything_changes(tools: Path) -> None:
+    program(tools, "aws", DEPLOYED_ACCOUNT)
+    refused(deploy(tools, "--yes", EDGE=OWN_EDGE, STORED="", INVOKE=PASSED), "EDGE_SECRET is not in Parameter Store")
+    assert not any("cloudformation deploy" in each for each in calls(tools))
 
 
 # --- folders whose purpose was removed ------------------------------------------------------------

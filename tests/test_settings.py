@@ -340,6 +340,8 @@ def test_a_reference_that_leads_nowhere_stops_the_start() -> None:
 def test_the_secrets_are_the_settings_whose_values_are_hidden() -> None:
     assert set(secret_settings()) == {
         "DATABASE_URL",
+        "EDGE_PREVIOUS_SECRET",
+        "EDGE_SECRET",
         "GITHUB_CLIENT_SECRET",
         "GOOGLE_CLIENT_SECRET",
         "JWT_PREVIOUS_SECRET",

@@ -130,6 +130,15 @@ class TooManyConnections(Problem):
     status, code, title = 503, "too-many-connections", "Too many connections"
 
 
+class EdgeRequired(Problem):
+    """The request did not come through the edge (CDN, firewall, proxy) that this service stands behind.
+
+    Send it to the service's public address. Its operator finds the header in docs/security.md.
+    """
+
+    status, code, title = 403, "edge-required", "Not through the edge"
+
+
 class TokenMissing(Problem):
     """The route needs a token and got none.
 

@@ -34,6 +34,11 @@ ACCEPT_LANGUAGE_MAX_BYTES: Final = 512
 
 our own choice; browsers send below 200 bytes
 """
+EDGE_ADDRESS_MAX_CHARS: Final = 64
+"""A longer `CloudFront-Viewer-Address` is not read; the address stays that of the edge.
+
+an IPv6 address and a port have at most 51
+"""
 FAULTS_LISTED_MAX: Final = 100
 """422 `validation-failed` and 400 `batch-refused` list so many faults and count the others. A body of 1 MiB can hold
 a hundred thousand, and their list is 40 times as long."""

@@ -41,6 +41,7 @@ from image_upload.limits import LAMBDA_ANSWER_MARGIN_S, SMOKE_CLEAN_UP_S
 from image_upload.outbound.client import tls_context
 from image_upload.settings import Settings
 from image_upload.settings.values import OFF
+from image_upload.web import edge
 from image_upload.web.function_url import adapter
 
 _HOST: Final = "smoke-test.invalid"
@@ -79,7 +80,8 @@ class FunctionClient(Client):
         if not url.startswith("/"):
             return wait_for(self._sent_to_s3(method, url, body, headers), min(left_s, TIMEOUT_S), "S3")
         context = _Context(self._context.aws_request_id, time.monotonic() + left_s)
-        answer = self._http(request_event(method, url, body, headers), context)  # type: ignore[arg-type]
+        event = request_event(method, url, body, headers | edge.headers(self._settings.web))
+        answer = self._http(event, context)  # type: ignore[arg-type]
         text = answer.get("body", "")
         return Answer(
             answer["statusCode"],

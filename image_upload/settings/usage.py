@@ -69,7 +69,7 @@ class UsageSettings(Section):
         check=_rate_limit("rate_limit_per_address"),
     )
     """Requests from one address, signed in or not; of IPv6 from one /64. An office shares one address. Behind
-    CloudFront set it to `off`: the address is CloudFront's, and all its clients share it."""
+    CloudFront set `TRUSTED_EDGE`, or the address is CloudFront's, and all its clients share it."""
 
     rate_limit_fails: Literal["open", "closed"] = setting(
         "RATE_LIMIT_FAILS",

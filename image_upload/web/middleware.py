@@ -24,6 +24,7 @@ from image_upload.telemetry import audit
 from image_upload.telemetry.audit import Audit, AuditEvent
 from image_upload.telemetry.logs import path_of
 from image_upload.telemetry.requests import MeasuredRequest, Telemetry
+from image_upload.web.edge import Edge
 from image_upload.web.problems import answer, cause_of, translate
 from image_upload.web.routing import without_slash
 
@@ -51,6 +52,8 @@ def middleware(
         Middleware(RequestLog, auditor=auditor, telemetry=telemetry),
         Middleware(Problems, admission=admission),
     ]
+    if settings.edge_secret is not None:
+        layers.insert(1, Middleware(Edge, settings=settings))
     # A Function URL adds the CORS headers itself, and browsers refuse two.
     if settings.cors_allow_origins and not settings.on_lambda:
         cors = Middleware(
@@ -63,7 +66,7 @@ def middleware(
             max_age=86_400,
         )
         # Outside `Problems`, so that browsers can read errors too.
-        layers.insert(1, cors)
+        layers.insert(-1, cors)
     return layers
 
 

@@ -41,15 +41,17 @@ all_given() { printf '%s\n' ${overrides[@]+"${overrides[@]}"} ${secrets[@]+"${se
 is_given() { all_given | grep -q -- "^$1=." || [ -n "$(deployed "$1")" ]; } # now or before, and other than empty
 
 store_secrets() { # One that is there stays, because users have signed in with it. docs/deploy.md, "Secrets", says how to change it.
-    local each key elsewhere
+    local each key kind elsewhere
     [ ${#secrets[@]} -eq 0 ] || for each in SecretsFrom SecretArn; do
         elsewhere=$(all_given | sed -n "s/^$each=//p")$(deployed $each)
         [ -z "$elsewhere" ] || fail "The secrets of this stack are elsewhere ($each). Set ${secrets[0]%%=*} there, not here."
     done
     for each in ${secrets[@]+"${secrets[@]}"}; do
-        key=/$name/${each%%=*}
+        key=/$name/${each%%=*} kind=SecureString
+        # CloudFormation hands CloudFront nothing else, and whoever may read the distribution sees the secret there anyway.
+        [ "${each%%=*}" != EDGE_SECRET ] || kind=String
         printf %s "${each#*=}" >"$work/secret" # not an argument, which every process of this machine could read
-        if aws ssm put-parameter --name "$key" --type SecureString --value "file://$work/secret" >/dev/null 2>"$work/error"; then
+        if aws ssm put-parameter --name "$key" --type "$kind" --value "file://$work/secret" >/dev/null 2>"$work/error"; then
             say "  stored  the secret $key"
         elif grep -q ParameterAlreadyExists "$work/error"; then
             say "  kept    the secret $key as it is"
@@ -57,4 +59,10 @@ store_secrets() { # One that is there stays, because users have signed in with i
             fail "The secret $key cannot be stored: $(reason)"
         fi
     done
+}
+edge_version() { # -> the version of EDGE_SECRET in Parameter Store
+    local version
+    version=$(aws ssm get-parameters-by-path --path "/$name/" --query "Parameters[?Name=='/$name/EDGE_SECRET'].Version" --output text)
+    [[ $version =~ ^[1-9][0-9]*$ ]] || fail "/$name/EDGE_SECRET is not in Parameter Store, so CloudFront has nothing to send; add --edge."
+    printf %s "$version"
 }

@@ -155,6 +155,10 @@ class Stack:
             case "Fn::Join":
                 separator, parts = operand
                 return separator.join(self.resolve(parts))
+            case "Fn::Select":
+                # An attribute is known by its name alone, and so is a part of it.
+                index, parts = operand[0], self.resolve(operand[1])
+                return parts[index] if len(parts) > 1 else f"{parts[0]}[{index}]"
             case "Fn::Split":
                 separator, text = operand
                 return self.resolve(text).split(separator)

@@ -28,6 +28,8 @@ BESIDES: Final = {
     "ecr:GetDownloadUrlForLayer",
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscloudformation.html: a stack with tags.
     "cloudformation:TagResource",
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references-ssm.html: EdgeSecretFrom.
+    "ssm:GetParameters",
 }
 NAME: Final = "upload"
 OTHER: Final = "photos"
@@ -40,7 +42,7 @@ def policy(*documents: str, **parameters: str) -> list[dict[str, Any]]:
 
 
 def deployer(**parameters: str) -> list[dict[str, Any]]:
-    return policy("Delivery", "Resources", **({"MayEmptyBucket": "true"} | parameters))
+    return policy("Delivery", "Resources", "Front", **({"MayEmptyBucket": "true"} | parameters))
 
 
 def actions(statements: list[dict[str, Any]]) -> set[str]:
@@ -65,6 +67,7 @@ _ARNS: Final = {
     "AWS::CloudFront::Distribution": "arn:aws:cloudfront::{account}:distribution/E1",
     "AWS::CloudFront::OriginAccessControl": "arn:aws:cloudfront::{account}:origin-access-control/E1",
     "AWS::CloudFront::ResponseHeadersPolicy": "arn:aws:cloudfront::{account}:response-headers-policy/1",
+    "AWS::CloudWatch::Dashboard": "arn:aws:cloudwatch::{account}:dashboard/{name}-{logical}-1A2B3C4D5E6F",
     "AWS::Lambda::Alias": "arn:aws:lambda:{region}:{account}:function:{name}:live",
     "AWS::Lambda::EventSourceMapping": "arn:aws:lambda:{region}:{account}:event-source-mapping:0b1c",
     "billing": "arn:aws:billing::{account}:billingview/primary",
@@ -82,6 +85,7 @@ _ARNS: Final = {
     "s3 templates": "arn:aws:s3:::{name}-template-1a2b3c4d5e6f",
     "sns": "arn:aws:sns:{region}:{account}:{name}-{logical}-1A2B3C4D5E6F",
     "sqs": "arn:aws:sqs:{region}:{account}:{name}-{logical}-1A2B3C4D5E6F",
+    "wafv2": "arn:aws:wafv2:us-east-1:{account}:global/webacl/{name}-{logical}/0b1c",
     "ssm": "arn:aws:ssm:{region}:{account}:parameter/{name}/JWT_SECRET",
 }
 
@@ -142,7 +146,7 @@ def test_nothing_is_allowed_that_neither_the_stack_nor_the_script_needs() -> Non
 
 
 def test_the_template_has_a_bucket_of_its_own_and_no_file_of_a_user_can_be_read() -> None:
-    statements = policy("Delivery", "Resources")
+    statements = policy("Delivery", "Resources", "Front")
     bucket = _ARNS["s3 templates"].format(name=NAME)
     for action in of_script("aws s3 rb") | {"s3:CreateBucket"}:
         resource = f"{bucket}/0b1c.template" if action.endswith("Object") else bucket
@@ -176,7 +180,11 @@ def test_the_resources_of_another_stack_are_out_of_reach() -> None:
 def test_what_is_allowed_on_everything_reads_or_names_no_resource() -> None:
     everywhere = actions([each for each in deployer() if each["Resource"] == "*" and "Condition" not in each])
     changing = {each for each in everywhere if not each.partition(":")[2].startswith(("Get", "Describe", "List"))}
-    assert {each for each in changing if not each.startswith("cloudfront:")} == {"sns:Unsubscribe"}
+    assert {each for each in changing if not each.startswith("cloudfront:")} == {
+        "logs:DeleteQueryDefinition",
+        "logs:PutQueryDefinition",
+        "sns:Unsubscribe",
+    }
 
 
 @pytest.mark.parametrize("service", ["ec2.amazonaws.com", "ecs-tasks.amazonaws.com", "cloudformation.amazonaws.com"])
@@ -189,7 +197,7 @@ def test_the_functions_role_is_handed_to_lambda_alone(service: str) -> None:
 def test_the_bucket_is_emptied_only_where_that_was_asked_for() -> None:
     bucket = arn_of("s3:DeleteObjectVersion", NAME)
     for parameters, allowed in (({}, False), ({"MayEmptyBucket": "true"}, True)):
-        statements = policy("Delivery", "Resources", **parameters)
+        statements = policy("Delivery", "Resources", "Front", **parameters)
         assert allows(statements, "s3:DeleteObjectVersion", bucket, {}) is allowed
 
 
@@ -253,7 +261,7 @@ def test_each_policy_is_by_iams_grammar_and_fits(parameters: dict[str, str]) -> 
     """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html."""
     longest = {"Name": "n" * 40, "ExistingBucketName": "b" * 63}
     made = Stack(DEPLOYER, **longest, **parameters).of_type("AWS::IAM::ManagedPolicy")
-    assert list(made) == ["Delivery", "Resources", "FunctionBoundary"]
+    assert list(made) == ["Delivery", "Resources", "Front", "FunctionBoundary"]
     for name, each in made.items():
         document = each["PolicyDocument"]
         assert len(json.dumps(document, separators=(",", ":"))) <= POLICY_MAX_CHARS, name

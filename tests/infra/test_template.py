@@ -17,17 +17,21 @@ from image_upload.app import create_app
 from image_upload.bucket_config import rules
 from image_upload.cli import bucket_rules
 from image_upload.domain import shipped_purposes
-from image_upload.errors import StorageUnavailable
+from image_upload.errors import StorageUnavailable, every_problem
 from image_upload.settings import every_setting, load, load_section, secret_reference, secret_settings
 from image_upload.settings.auth import AuthSettings
+from image_upload.settings.usage import RATE_LIMITS_IN_PRODUCTION
 from image_upload.telemetry.audit import Audit
 from image_upload.telemetry.logs import JsonFormatter
 from image_upload.telemetry.requests import Telemetry
+from image_upload.web import edge
 from image_upload.web.middleware import Problems, RequestLog
 from image_upload.web.routing import DeclaredRoute, every_route
+from infra import dashboard
 from tests.infra.template import IMAGE, TEMPLATE, VERIFIED, Stack
 
 ROOT = Path(__file__).parents[2]
+RUNBOOKS = (ROOT / "docs/runbooks.md").read_text(encoding="utf-8")
 SECRET = "s" * 64
 ORIGINS = "https://app.example.com,http://localhost:3000"
 KEY = "arn:aws:kms:eu-north-1:123456789012:key/0f1e"
@@ -37,6 +41,12 @@ DOMAIN = {
     "CdnDomainName": "cdn.example.com",
     "CdnCertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/0f1e",
 }
+EDGE = {"EdgeSecretFrom": "ssm:/upload/EDGE_SECRET:3"}
+OWN_EDGE = EDGE | {
+    "EdgeDomainName": "upload.example.com",
+    "EdgeCertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/0f1e",
+}
+WEB_ACL = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/mine/0f1e"
 # What Lambda sets: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 LAMBDA = {
     "AWS_LAMBDA_FUNCTION_NAME": "upload",
@@ -172,6 +182,9 @@ def test_the_environment_leaves_most_of_its_4_kb_to_the_values() -> None:
         {"VerifierConcurrency": "1"},
         {"MalwareScanner": "clamd"},
         {"CdnCertificateArn": "arn:aws:acm:eu-north-1:123456789012:certificate/0f1e"},
+        {"EdgeSecretFrom": "ssm:/upload/EDGE_SECRET"},
+        {"EdgeSecretFrom": "0123456789abcdef0123456789abcdef"},
+        {"EdgeFirewall": WEB_ACL.replace("us-east-1", "eu-north-1")},
     ],
     ids=lambda wrong: next(iter(wrong)),
 )
@@ -653,6 +666,44 @@ def test_every_alarm_says_what_to_do_next() -> None:
     assert [name for name, each in alarms.items() if not verbs.search(each["AlarmDescription"])] == []
 
 
+def test_every_alarm_names_its_runbook_and_each_section_leads_to_the_end() -> None:
+    """By the text alone: what is seen, where to look first, what to do, and how to know that it is over."""
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOKS, re.MULTILINE | re.DOTALL))
+    alarms = {name: each for name, each in TEMPLATE["Resources"].items() if each["Type"] == "AWS::CloudWatch::Alarm"}
+    assert sections.keys() == alarms.keys()
+    for name, alarm in alarms.items():
+        assert alarm["Properties"]["AlarmDescription"].endswith(f" docs/runbooks.md#{name.lower()}")
+        steps = re.findall(r"^\*\*([A-Z][a-z]+(?: [a-z]+)*)\.?\*\*", sections[name], re.MULTILINE)
+        assert {"Symptom", "First look", "It is over"} <= set(steps), name
+        assert "What to do" in steps or "what to do" in sections[name].lower(), name
+
+
+def test_what_a_runbook_names_is_there() -> None:
+    codes = {each.code for each in every_problem()}
+    tables = re.findall(r"^\| (`[a-z-]+`[^|]*) \|", RUNBOOKS, re.MULTILINE)
+    assert tables
+    assert {code for row in tables for code in re.findall(r"`([a-z-]+)`", row)} - codes == {"code"}
+    parameters = set(re.findall(r"--set (\w+)=", RUNBOOKS))
+    assert parameters - TEMPLATE["Parameters"].keys() == set()
+    assert set(re.findall(r"\$\(of (\w+)\)", RUNBOOKS)) - TEMPLATE["Outputs"].keys() == set()
+    assert set(re.findall(r"`upload/([a-z ]+)`", RUNBOOKS)) == set(dashboard.QUERIES)
+
+
+@pytest.mark.parametrize("options", [{}, VERIFIED, {"Database": "true"}, VERIFIED | {"TaskQueue": "true"}])
+def test_the_dashboard_is_json_that_shows_only_what_is_there(options: dict[str, str]) -> None:
+    stack = Stack(**options, Dashboard="true")
+    (made,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
+    widgets = json.loads(made["DashboardBody"])["widgets"]
+    titles = " ".join(each["properties"]["title"] for each in widgets)
+    for resource, word in (("Arrivals", "Arrivals"), ("Verifications", "Verifications"), ("Tasks", "Tasks")):
+        assert (resource in stack.resources) is (word in titles)
+    assert {each["properties"]["region"] for each in widgets} == {"eu-north-1"}
+    assert len(stack.of_type("AWS::Logs::QueryDefinition")) == len(dashboard.QUERIES)
+    assert Stack(**options).of_type("AWS::CloudWatch::Dashboard") == {}
+    # What a query asks for is what the log has.
+    assert '"logger"' in JsonFormatter().format(logging.makeLogRecord({"name": "image_upload.requests"}))
+
+
 def test_only_what_users_meet_rings_for_crashes_and_answers() -> None:
     """A version that fails its smoke test is invoked by its number, which no alarm of these counts."""
     stack = Stack()
@@ -699,6 +750,64 @@ def test_the_budget_writes_to_the_address() -> None:
     (budget,) = Stack(MonthlyBudgetUsd="20", AlarmEmail="a@example.com").of_type("AWS::Budgets::Budget").values()
     assert budget["Budget"]["BudgetLimit"] == {"Amount": "20", "Unit": "USD"}
     assert {each["Subscribers"][0]["Address"] for each in budget["NotificationsWithSubscribers"]} == {"a@example.com"}
+
+
+# --- the edge -------------------------------------------------------------------------------------
+
+
+def test_there_is_no_edge_unless_it_is_asked_for_and_there_is_a_url_to_stand_in_front_of() -> None:
+    for stack in (Stack(), Stack(**EDGE, LiveVersion="")):
+        assert {"Edge", "Firewall"} & stack.resources.keys() == set()
+        assert {"EdgeUrl", "EdgeHost"} & stack.outputs.keys() == set()
+    # The version that goes live first is made before the edge.
+    assert environment_of(Stack(**EDGE, LiveVersion=""))["TRUSTED_EDGE"] == "cloudfront"
+    assert environment_of(Stack())["TRUSTED_EDGE"] == ""
+
+
+def test_the_edge_sends_the_secret_that_the_service_asks_for_and_keeps_nothing() -> None:
+    config = Stack(**EDGE).resources["Edge"]["Properties"]["DistributionConfig"]
+    (origin,) = config["Origins"]
+    assert origin["DomainName"] == "<Url.FunctionUrl>[2]"
+    (header,) = origin["OriginCustomHeaders"]
+    reference = "{{resolve:ssm:/upload/EDGE_SECRET:3}}"
+    assert header == {"HeaderName": edge.HEADER, "HeaderValue": reference}
+    assert origin["CustomOriginConfig"]["OriginProtocolPolicy"] == "https-only"
+    behaviour = config["DefaultCacheBehavior"]
+    assert set(behaviour["AllowedMethods"]) >= {"GET", "HEAD", "POST", "DELETE", "OPTIONS"}
+    assert behaviour["CachePolicyId"] == "4135ea2d-6df8-44a3-9df3-4b5a84be39ad", "CachingDisabled"
+    assert behaviour["OriginRequestPolicyId"] == "b689b0a8-53d0-40ab-baf2-68738e2966ac", "AllViewerExceptHostHeader"
+    arn = SECRET_ARN + ":SecretString:EDGE_SECRET::0f1e"
+    config = Stack(EdgeSecretFrom=f"secretsmanager:{arn}").resources["Edge"]["Properties"]["DistributionConfig"]
+    assert config["Origins"][0]["OriginCustomHeaders"][0]["HeaderValue"] == "{{resolve:secretsmanager:" + arn + "}}"
+
+
+def test_the_edge_has_its_own_name_and_firewall_by_option() -> None:
+    def config(**parameters: str) -> dict[str, Any]:
+        found: dict[str, Any] = Stack(**parameters).resources["Edge"]["Properties"]["DistributionConfig"]
+        return found
+
+    assert {"Aliases", "WebACLId"} & config(**EDGE).keys() == set()
+    assert Stack(**EDGE).outputs["EdgeUrl"] == "https://<Edge.DomainName>/"
+    assert config(**OWN_EDGE)["Aliases"] == ["upload.example.com"]
+    assert config(**OWN_EDGE)["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
+    assert Stack(**OWN_EDGE).outputs["EdgeUrl"] == "https://upload.example.com/"
+    assert config(**EDGE, EdgeFirewall=WEB_ACL)["WebACLId"] == WEB_ACL
+    assert Stack(**EDGE, EdgeFirewall=WEB_ACL).of_type("AWS::WAFv2::WebACL") == {}
+    assert config(**EDGE, EdgeFirewall="managed")["WebACLId"] == "<Firewall.Arn>"
+    broken = Stack(EdgeFirewall="managed", EdgeDomainName="upload.example.com").broken_rules()
+    assert sorted(each.partition(" ")[0] for each in broken) == ["EdgeDomainName", "EdgeDomainName", "EdgeFirewall"]
+    assert Stack(**OWN_EDGE, EdgeFirewall="managed").broken_rules() == []
+
+
+def test_the_firewall_counts_by_address_and_blocks_no_upload_for_its_bytes() -> None:
+    rules_of = Stack(**EDGE, EdgeFirewall="managed").resources["Firewall"]["Properties"]["Rules"]
+    assert [each["Priority"] for each in rules_of] == list(range(len(rules_of)))
+    rate = rules_of[0]["Statement"]["RateBasedStatement"]
+    minute = int(RATE_LIMITS_IN_PRODUCTION["rate_limit_per_address"].partition("/")[0])
+    assert (rate["AggregateKeyType"], int(rate["Limit"]) * 60 / rate["EvaluationWindowSec"]) == ("IP", minute)
+    (common,) = (each["Statement"]["ManagedRuleGroupStatement"] for each in rules_of if each["Name"] == "common")
+    counted = {each["Name"] for each in common["RuleActionOverrides"] if each["ActionToUse"] == {"Count": {}}}
+    assert {"SizeRestrictions_BODY", "SizeRestrictions_URIPATH", "SizeRestrictions_QUERYSTRING"} <= counted
 
 
 # --- the stack as a whole -------------------------------------------------------------------------
@@ -749,7 +858,16 @@ def test_the_outputs_are_those_that_the_deployment_reads() -> None:
 
 def test_every_combination_of_options_refers_only_to_what_it_makes() -> None:
     options: list[dict[str, str]] = [
-        *({}, DOMAIN, {"Cdn": "true"}, VPC, {"KmsKeyArn": KEY}, {"Alarms": "false"}),
+        *(
+            {},
+            DOMAIN,
+            {"Cdn": "true"},
+            EDGE,
+            OWN_EDGE | {"EdgeFirewall": "managed"},
+            VPC,
+            {"KmsKeyArn": KEY},
+            {"Alarms": "false"},
+        ),
         *(
             {"Database": "true"},
             {"Database": "true", "LiveVersion": ""},

@@ -50,6 +50,10 @@ CODES: Final[Mapping[str, tuple[str, str]]] = {
         "연결이 너무 많음",
         "지금은 연결을 더 받을 수 없습니다. `Retry-After`초 후에 다시 시도하세요.",
     ),
+    "edge-required": (
+        "공개 주소를 거치지 않음",
+        "이 서비스는 앞단(CDN, 방화벽, 프록시)을 거친 요청만 받습니다. 서비스의 공개 주소로 보내세요.",
+    ),
     "token-missing": ("로그인 필요", "`Authorization: Bearer <token>` 헤더가 필요한 경로입니다."),
     "token-invalid": (
         "사용할 수 없는 토큰",

@@ -19,6 +19,11 @@ DETAILS: Final[Mapping[str, str]] = {
     "type": "형식",
     "checksum": "체크섬",
     # Sentences.
+    "This address answers only what comes through the edge in front of it. Use the service's public address. "
+    "If you are its operator, let the edge send EDGE_SECRET in the header X-Edge-Secret.": (
+        "이 주소는 앞단(CDN, 방화벽)을 거친 요청에만 응답합니다. 서비스의 공개 주소를 사용해 주세요. 운영자라면 앞단이 "
+        "X-Edge-Secret 헤더로 EDGE_SECRET을 보내도록 설정해 주세요."
+    ),
     "There is no such file. GET /docs names those of this version.": (
         "해당 파일이 없습니다. 이 버전의 파일은 GET /docs에서 확인해 주세요."
     ),
