@@ -285,8 +285,10 @@ def routes_of(app: FastAPI) -> set[str]:
     for route in every_route(app.routes):
         path = getattr(route, "path_format", None)
         assert path is not None, f"it is not known what {route!r} answers"
-        found |= {f"{method} {path}" for method in getattr(route, "methods", ())}
-    return found - {f"HEAD {path}" for method, path in map(str.split, found) if method == "GET"}
+        methods: set[str] = getattr(route, "methods", set())
+        if methods != {"HEAD"} or getattr(route, "include_in_schema", True):
+            found |= {f"{method} {path}" for method in (methods - {"HEAD"} or methods)}
+    return found
 
 
 def documented() -> dict[str, dict[str, int]]:
