@@ -17,9 +17,11 @@ export interface UploadsOptions {
   token?: string | (() => string | null | undefined | Promise<string | null | undefined>) | undefined;
   /** Purpose of files that name none. Without it: the service's first. */
   purpose?: string | undefined;
+  /** Stored with each file that names none of its own. `{}` stores the standard ones, such as the file's name. */
+  metadata?: Record<string, string>;
   /** Requests at once for all files, 6 if left out. A file in parts has at most 4 of them. */
   requests?: number | undefined;
-  /** What the client may be told to do: "put", "post", "multipart", "proxy" if left out. "resumable" is known, too. */
+  /** What the client may be told to do; all five if left out. */
   accepts?: Array<"put" | "post" | "multipart" | "resumable" | "proxy"> | undefined;
   /** Id of the signed-in user, so that users of one browser do not resume each other's uploads. */
   user?: string | undefined;
