@@ -182,12 +182,43 @@ def imports(bench: Bench) -> Result:
     return result
 
 
+def telemetry(bench: Bench) -> Result:
+    """Measure what metrics and traces add to a mint."""
+    port = free_port()
+    sink = [sys.executable, "-m", "bench.sink", str(port)]
+    bench.stack.enter_context(serving(sink, environment(bench.home), bench.home, port=port, path="/", body=None))
+    on = {"METRICS": "on", "METRICS_TOKEN": "a token of the benchmark, long enough"}
+    traced = {"TRACES_ENDPOINT": f"http://127.0.0.1:{port}"}
+    off, measured, both = "a server", "a server, with metrics", "a server, with metrics and traces"
+    off_lambda, on_lambda = "Lambda", "Lambda, with metrics"
+    peers = {
+        off: (bench.python("asgi service"), 100),
+        measured: (bench.python("asgi service", **on), 100),
+        both: (bench.python("asgi service", **on, **traced), 100),
+        off_lambda: (bench.python("handler service", **ON_LAMBDA), 100),
+        on_lambda: (bench.python("handler service", **ON_LAMBDA, **on), 100),
+    }
+    title = "6. POST /uploads with metrics and traces; the collector is another process"
+    result = Result("telemetry", title, "ms of CPU time", interleaved(_warm(peers, 1e3, "cpu_ns"), 21))
+    result.compare("the time of a mint without metrics", measured, off, 1.05, at_least=False)
+    result.compare("that, with traces too", both, off)
+    result.compare("on Lambda, the time without metrics", on_lambda, off_lambda, 1.05, at_least=False)
+    return result
+
+
 PLAN = Plan(
     program="python -m bench.mint",
     about=__doc__,
     duration="three minutes",
     deadline_s=420,
-    measurements={"sign": sign, "parts": parts, "handler": handler, "http": http, "import": imports},
+    measurements={
+        "sign": sign,
+        "parts": parts,
+        "handler": handler,
+        "http": http,
+        "import": imports,
+        "telemetry": telemetry,
+    },
     with_node=frozenset({"sign", "http"}),
     packages=("fastapi", "starlette", "pydantic", "mangum", "uvicorn", "uvloop", "httptools", "boto3", "botocore"),
     node_packages=("@aws-sdk/client-s3", "@aws-sdk/s3-request-presigner", "@uppy/companion"),

@@ -1,4 +1,4 @@
-"""A store that discards everything: `python -m bench.sink PORT` takes PUTs and counts their bytes.
+"""A store that discards everything: `python -m bench.sink PORT` takes PUTs and POSTs, and counts their bytes.
 
 It answers GET with the counts. Only what a client of S3 sends is understood: a Content-Length, no chunks.
 """
@@ -48,7 +48,7 @@ class Sink(asyncio.BufferedProtocol):
         request, *lines = head.lower().split(b"\r\n")
         fields = {name: value.strip() for name, _, value in (line.partition(b":") for line in lines)}
         self._close = fields.get(b"connection") == b"close"
-        if not request.startswith(b"put "):
+        if not request.startswith((b"put ", b"post ")):
             counts = json.dumps({"puts": Sink.puts, "bytes": Sink.received}).encode()
             self._answer(b"" if request.startswith(b"head ") else counts)
             return

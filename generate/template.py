@@ -12,6 +12,7 @@ from image_upload.settings import every_setting, load, secret_settings
 from image_upload.settings.section import Setting
 from image_upload.settings.service import ServiceSettings
 from image_upload.settings.storage import StorageSettings
+from image_upload.settings.telemetry import TelemetrySettings
 from image_upload.settings.verification import VerificationSettings
 from image_upload.web.routing import every_route
 from infra import verifier
@@ -58,7 +59,7 @@ LISTS_OF_THE_URL: Final = {"CORS_ALLOW_HEADERS"}
 # Set by the template itself in one case, from the parameter in the other.
 ELSEWHERE_IN_THE_ENVIRONMENT: Final = {"CDN_BASE_URL"}
 # What the function that verifies is told; the others are for routes and for secrets, which it has none of.
-_OF_THE_VERIFIER: Final = (StorageSettings, VerificationSettings, ServiceSettings)
+_OF_THE_VERIFIER: Final = (StorageSettings, VerificationSettings, ServiceSettings, TelemetrySettings)
 _NOT_OF_THE_VERIFIER: Final = {
     "S3_PUBLIC_ENDPOINT_URL",
     "S3_FORM_POST",

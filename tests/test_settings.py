@@ -344,6 +344,7 @@ def test_the_secrets_are_the_settings_whose_values_are_hidden() -> None:
         "GOOGLE_CLIENT_SECRET",
         "JWT_PREVIOUS_SECRET",
         "JWT_SECRET",
+        "METRICS_TOKEN",
         "QUEUE_URL",
         "REDIS_URL",
         "SESSION_SECRET",

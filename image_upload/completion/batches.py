@@ -12,6 +12,7 @@ message that needs no work (a deletion, S3's test event, an object without a rec
 import asyncio
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -53,6 +54,16 @@ def messages_of(records: Sequence[Any]) -> list[Message] | None:
             case _:
                 return None
     return messages
+
+
+def age_s(records: Sequence[Any]) -> float:
+    """Return how long the oldest message of a batch has been in the queue; 0 if Lambda does not say it."""
+    sent_ms = [
+        int(text)
+        for record in records
+        if isinstance(text := record.get("attributes", {}).get("SentTimestamp"), str) and text.isdecimal()
+    ]
+    return max(0.0, time.time() - min(sent_ms) / 1000) if sent_ms else 0.0
 
 
 async def settle(messages: Sequence[Message], context: CompletionContext, within_s: float) -> dict[str, Any]:

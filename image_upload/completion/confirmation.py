@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 from image_upload.completion import announcement
 from image_upload.database.database import Database
 from image_upload.database.values import ExpectedObject, Record
-from image_upload.domain import keys
+from image_upload.domain import keys, purposes
 from image_upload.domain.faults import Fault
 from image_upload.domain.metadata import facts_in
 from image_upload.errors import DatabaseUnavailable
@@ -26,6 +26,7 @@ from image_upload.s3 import objects
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.errors import map_s3_errors
 from image_upload.s3.objects import StoredObject
+from image_upload.telemetry import metrics
 from image_upload.usage.quotas import Quotas
 from image_upload.verification.arrivals import Arrivals, Published, Removed, Undecided
 
@@ -148,8 +149,16 @@ async def _confirm_object(
                 await context.arrivals.report(found)
     # What a ticket leads to is completed once.
     ends = allowed is not None
+    is_news = is_news or ends or fault is not None
     settled = await _settle(
-        context, found, record, row, fault, is_over=is_over or ends, is_news=is_news or ends or fault is not None
+        context,
+        found,
+        record,
+        row,
+        fault,
+        is_over=is_over or ends,
+        is_news=is_news,
+        is_first=is_news and not is_published,
     )
     if settled.fault is not None:
         # Row first: if this call is interrupted here, the next one still finds the object and removes it.
@@ -185,7 +194,7 @@ async def _confirm_arrival(
         case Undecided(arrival):
             return Confirmation(arrival, record, is_checking=True)
         case Published(stored, now=True):
-            return await _settle(context, stored, record, row, None, is_over=True, is_news=True)
+            return await _settle(context, stored, record, row, None, is_over=True, is_news=True, is_first=True)
         case Published(stored, verified):
             # Published by a process that knows neither row nor ticket, or stored before verification was turned on.
             return await _confirm_object(
@@ -193,7 +202,15 @@ async def _confirm_arrival(
             )
         case Removed(arrival, fault, why, quarantined, now):
             settled = await _settle(
-                context, arrival, record, row, fault, quarantined=quarantined, is_over=True, is_news=is_news or now
+                context,
+                arrival,
+                record,
+                row,
+                fault,
+                quarantined=quarantined,
+                is_over=True,
+                is_news=is_news or now,
+                is_first=now,
             )
             return settled._replace(why=why if settled.fault == fault else None)
 
@@ -225,8 +242,11 @@ async def _settle_missing(
     """Settle row and quota of a key without an object, if none can come any more."""
     if is_over:
         if record is not None:
+            was_pending = record.state == "pending"
             with _postponed(row):
                 record = await context.database.records.expire(record)
+            if was_pending and record.state == "expired":
+                _count(context, key, "abandoned")
         await context.quotas.settle(key, None)
     return Confirmation(None, record)
 
@@ -241,12 +261,14 @@ async def _settle(
     quarantined: bool = False,
     is_over: bool,
     is_news: bool,
+    is_first: bool,
 ) -> Confirmation:
     """Settle row and quota by S3's description and the fault that was found. An earlier fault of the row counts.
 
     What is told of it, and the task that it starts, are written with the row. An upload without one is told of where
-    `is_news`.
+    `is_news`, and counted where `is_first`; one with a row is counted where its state changes.
     """
+    before = record
     news = _News(context, found, record, fault, quarantined=quarantined, is_told=is_news or record is not None)
     if record is None:
         with _postponed(row):
@@ -266,12 +288,21 @@ async def _settle(
             fault = record.fault
         elif record.state == "stored":
             fault = None
+    is_counted = is_first if record is None or before is None else record.state != before.state
+    if is_counted:
+        _count(context, found.key, "completed" if fault is None else "rejected")
     # While a presigned URL can store another file, what was removed keeps its reservation.
     if fault is None or is_over:
         counted = found.size_bytes if fault is None else None
         await context.quotas.settle(keys.published(found.key), counted, is_over=is_over)
     await news.send()
     return Confirmation(found, record, fault)
+
+
+def _count(context: Context, key: str, state: str) -> None:
+    """Count an upload among those of its purpose."""
+    purpose = purposes.of_key(keys.published(key), context.bucket.purposes.every())
+    metrics.record(metrics.UPLOADS, 1, "" if purpose is None else purpose.name, state)
 
 
 class _News:

@@ -8,12 +8,14 @@ from image_upload.database.database import Database
 from image_upload.domain import keys
 from image_upload.jobs.tasks import Tasks, tasks_of
 from image_upload.notify.notifier import notifier_of
+from image_upload.outbound.collector import telemetry_of
 from image_upload.s3.bucket import Bucket
 from image_upload.settings.auth import AuthSettings
 from image_upload.settings.database import DatabaseSettings
 from image_upload.settings.notify import NotifySettings
 from image_upload.settings.storage import StorageSettings
 from image_upload.settings.tasks import TasksSettings
+from image_upload.settings.telemetry import TelemetrySettings
 from image_upload.settings.usage import UsageSettings
 from image_upload.settings.verification import VerificationSettings
 from image_upload.usage.quotas import quotas_of
@@ -41,10 +43,12 @@ class Sections(Protocol):
     def tasks(self) -> TasksSettings: ...
     @property
     def auth(self) -> AuthSettings: ...
+    @property
+    def telemetry(self) -> TelemetrySettings: ...
 
 
 class CompletionContext:
-    """Bucket, arrivals, database, quotas, notifier and tasks of one service. Each connects at its first call.
+    """Bucket, arrivals, database, quotas, notifier, tasks, telemetry of one service. Each connects at its first call.
 
     With `only_arrivals` events of other objects are left alone, such as those of what was just published.
     """
@@ -57,6 +61,14 @@ class CompletionContext:
         self.quotas = quotas_of(settings.usage, self.database, self._confirm_end, self.bucket.purposes)
         self.notifier = notifier_of(settings.notify, self.database)
         self._auth, self._tasks = settings.auth, settings.tasks
+        # Where events and tasks go, by the outbox's names.
+        named = {
+            "webhook": settings.notify.webhook_url,
+            "event_bus": settings.notify.event_bus,
+            "queue": settings.tasks.queue_url,
+        }
+        self.targets = [name for name, address in named.items() if address is not None]
+        self.telemetry = telemetry_of(settings.telemetry)
 
     @cached_property
     def tasks(self) -> Tasks:
@@ -93,3 +105,4 @@ class CompletionContext:
         await self.bucket.aclose()
         await self.database.aclose()
         await self.quotas.aclose()
+        await self.telemetry.aclose()

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from image_upload.completion import batches
+from image_upload.completion.backlog import backlog
 from image_upload.completion.context import CompletionContext
 from image_upload.completion.object_events import Created, NotFromS3, created
 from image_upload.completion.sweep import FAILED, sweep
@@ -20,6 +21,7 @@ from image_upload.domain import keys
 from image_upload.errors import Problem
 from image_upload.limits import LAMBDA_DEADLINE_MARGIN_S
 from image_upload.outbound import deadline
+from image_upload.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,12 @@ def receive(event: Mapping[str, Any], invocation: Any, context: CompletionContex
 
     It uses Mangum's event loop, because connections to S3 and the database belong to their loop.
     """
-    return asyncio.get_event_loop().run_until_complete(_receive(event, invocation, context))
+    return asyncio.get_event_loop().run_until_complete(_measured(event, invocation, context))
+
+
+async def _measured(event: Mapping[str, Any], invocation: Any, context: CompletionContext) -> dict[str, Any]:
+    async with context.telemetry.event("event"):
+        return await _receive(event, invocation, context)
 
 
 async def _receive(event: Mapping[str, Any], invocation: Any, context: CompletionContext) -> dict[str, Any]:
@@ -51,6 +58,7 @@ async def _receive(event: Mapping[str, Any], invocation: Any, context: Completio
         case {"Records": [{"eventSource": "aws:sqs"}, *_] as records}:
             if (messages := batches.messages_of(records)) is None:
                 raise UnknownEvent(_EXPECTED)
+            metrics.record(metrics.QUEUE_AGE, batches.age_s(records), "arrivals")
             return await batches.settle(messages, context, within_s)
         case _:
             told = _told_in(event, context.bucket.name)
@@ -62,7 +70,7 @@ async def _receive(event: Mapping[str, Any], invocation: Any, context: Completio
                 "an event came, and there is nothing to do with it: set DATABASE_URL or VERIFY, or remove the trigger"
             )
             return {}
-    tally = await sweep(context, within_s) if told is None else await _confirm_all(context, told)
+    tally = await _sweep(context, within_s) if told is None else await _confirm_all(context, told)
     log.info("event", extra={"fields": dict(tally)})
     if tally[FAILED]:
         raise Incomplete(f"{tally[FAILED]} of {tally.total()} records could not be settled. The log says why.")
@@ -86,6 +94,14 @@ def _told_in(event: Mapping[str, Any], own: str) -> list[Created]:
     if not found:
         log.warning("an event that is not about a new object in this bucket was left alone")
     return found
+
+
+async def _sweep(context: CompletionContext, within_s: float) -> Counter[str]:
+    tally = await sweep(context, within_s)
+    if metrics.recorder.get() is not None:
+        for metric, value, labels in await backlog(context):
+            metrics.record(metric, value, *labels)
+    return tally
 
 
 async def _confirm_all(context: CompletionContext, told: list[Created]) -> Counter[str]:

@@ -24,6 +24,8 @@ from image_upload.errors import DatabaseUnavailable
 from image_upload.limits import DATABASE_ATTEMPTS, DATABASE_TIMEOUT_S, SWEEP_LEASE_S
 from image_upload.outbound.deadline import at_most
 from image_upload.settings.database import DatabaseSettings
+from image_upload.telemetry import metrics
+from image_upload.telemetry.calls import database, measured
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +68,7 @@ class Records:
         target = Target(settings)
         self._engine = open_engine(target, on_lambda=settings.on_lambda, timeout_s=timeout_s)
         self._timeout_s = timeout_s
+        self._system = database("sqlite" if target.is_sqlite else "postgresql")
         # DSQL has no SKIP LOCKED: there the second of two claims of one row is retried.
         self.skip_locked = not target.is_dsql
 
@@ -227,20 +230,33 @@ class Records:
         self, work: Callable[[AsyncConnection], Awaitable[Answer]], attempts: int = DATABASE_ATTEMPTS
     ) -> Answer:
         """Run `work` in one transaction; run it again after a conflict of two transactions, up to `attempts` times."""
+        operation = _operation(work)
         for left in reversed(range(attempts)):
-            try:
-                async with asyncio.timeout(at_most(self._timeout_s)), self._engine.begin() as connection:
-                    return await work(connection)
-            except IntegrityError:
-                raise
-            except (DBAPIError, PoolTimeout, TimeoutError, OSError) as error:
-                if _sqlstate(error) not in _CONFLICTS or not left:
-                    raise _translated(error) from None
+            with measured(self._system, operation) as call:
+                try:
+                    async with asyncio.timeout(at_most(self._timeout_s)), self._engine.begin() as connection:
+                        answer = await work(connection)
+                except IntegrityError:
+                    call.outcome = "refused"
+                    raise
+                except (DBAPIError, PoolTimeout, TimeoutError, OSError) as error:
+                    call.outcome = "failed"
+                    if _sqlstate(error) not in _CONFLICTS or not left:
+                        raise _translated(error) from None
+                else:
+                    call.outcome = "ok"
+                    return answer
+            metrics.record(metrics.RETRIES, 1, operation)
         raise AssertionError("the last attempt returns or raises")
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._engine.dispose()
+
+
+def _operation(work: Callable[..., Any]) -> str:
+    """Return whose work it is, such as `Records.claim`, by the method that has defined it."""
+    return work.__qualname__.partition(".<locals>")[0].replace("._", ".")
 
 
 def _record(row: RowMapping) -> Record:

@@ -3,9 +3,10 @@
 import asyncio
 import functools
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type, stop_after_attempt
@@ -29,9 +30,13 @@ from image_upload.outbound.deadline import Deadline
 from image_upload.outbound.retry import BACKOFF_MAX_S, RETRYABLE_STATUSES, RetryableError, retry_after_s
 from image_upload.outbound.streaming_put import StreamingPut, StreamingPutError
 from image_upload.s3.errors import error_code
+from image_upload.telemetry.calls import S3, measured
+from image_upload.telemetry.metrics import RETRIES, record
 
 # Longer than for the service's own calls, so that three pauses outlast a gateway's restart.
 BACKOFF_FIRST_S = 2.0
+# The PUT of a form's file to the URL that the client has named, among the operations of S3.
+FORWARDED: Final = "ForwardedPut"
 
 Sleep = Callable[[float], Awaitable[None]]
 # Whether the target has stored this file.
@@ -132,6 +137,8 @@ class Sender:
             async with asyncio.timeout(deadline.left_s):
                 async for attempt in attempts:
                     number = before + attempt.retry_state.attempt_number
+                    if number > 1:
+                        record(RETRIES, 1, FORWARDED)
                     with attempt:
                         try:
                             idle_s = functools.partial(patience, deadline, another=number - before <= max_retries)
@@ -153,7 +160,8 @@ class Sender:
         assert form.file is not None  # the routes refuse a form without a file
         attempt = self._by_streaming_put if form.size_bytes >= STREAM_FROM_BYTES else self._over_client
         try:
-            return await attempt(form, target, number, idle_s)
+            with forwarded():
+                return await attempt(form, target, number, idle_s)
         except AddressRefused:
             raise UploadTargetRefused("The URL's host leads to an address that is not public.") from None
         except RetryableError as transient:
@@ -196,6 +204,24 @@ class Sender:
             return judge(response.status_code, response.headers, code, number)
         finally:
             await response.aclose()
+
+
+@contextmanager
+def forwarded() -> Iterator[None]:
+    """Measure the PUT of a form in the block, as a call of S3."""
+    with measured(S3, FORWARDED) as call:
+        try:
+            yield
+        except RetryableError as failure:
+            call.outcome = "unreachable" if failure.status is None else "failed"
+            raise
+        except StreamingPutError:
+            call.outcome = "unreachable"
+            raise
+        except (AddressRefused, UpstreamRefused, UpstreamRedirected):
+            call.outcome = "refused"
+            raise
+        call.outcome = "ok"
 
 
 def put_headers(target: Target, content_type: str | None) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from image_upload.errors import MalformedForm, TooManyUploads, UploadTargetRefused, UpstreamRefused, UpstreamUnavailable
 from image_upload.form_proxy.form import Incoming
 from image_upload.form_proxy.outcome import has_arrived, unknown
-from image_upload.form_proxy.sender import Sent, judge, patience, put_headers
+from image_upload.form_proxy.sender import Sent, forwarded, judge, patience, put_headers
 from image_upload.form_proxy.spool import Form, Spool
 from image_upload.form_proxy.target import Target
 from image_upload.outbound.client import AddressRefused
@@ -62,16 +62,17 @@ class StreamingUpload:
         began = time.monotonic()
         headers = put_headers(self._target, self._incoming.content_type)
         try:
-            reply = await self._bucket.streaming_put.put(
-                self._target.url,
-                headers,
-                self._length,
-                self._chunks(),
-                idle_s=lambda: patience(self._deadline, another=self._spool is not None),
-            )
-            status = judge(reply.status, reply.headers, error_code(reply.body), 1)
-            if reply.sent_bytes != self._length:
-                raise RetryableError(f"{reply.status} before the whole file was sent", status=reply.status)
+            with forwarded():
+                reply = await self._bucket.streaming_put.put(
+                    self._target.url,
+                    headers,
+                    self._length,
+                    self._chunks(),
+                    idle_s=lambda: patience(self._deadline, another=self._spool is not None),
+                )
+                status = judge(reply.status, reply.headers, error_code(reply.body), 1)
+                if reply.sent_bytes != self._length:
+                    raise RetryableError(f"{reply.status} before the whole file was sent", status=reply.status)
         except AddressRefused:
             raise UploadTargetRefused(
                 "The URL's host leads to an address that is not public. Pass the presignedUrl of POST /uploads "

@@ -14,6 +14,12 @@ class Queue(Protocol):
     async def send(self, message: str) -> None:
         """Put a message into the queue. Raises `QueueUnavailable`; then it may be there all the same."""
 
+    async def age_s(self) -> float | None:
+        """Return the age of the oldest message that no worker has done, 0 if there is none; None if it is not known.
+
+        Raises `QueueUnavailable`.
+        """
+
     async def aclose(self) -> None:
         """Close the connections."""
 

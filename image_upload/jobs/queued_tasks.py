@@ -132,6 +132,10 @@ class QueuedTasks:
             result_url=f"{self._settings.service_url or ''}/jobs/{job_id}/result",
         )
 
+    async def age_s(self) -> float | None:
+        """See `Tasks`."""
+        return await self._queue.age_s()
+
     async def aclose(self) -> None:
         """See `Tasks`."""
         await self._dispatcher.aclose()

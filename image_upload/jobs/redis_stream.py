@@ -8,7 +8,7 @@ import asyncio
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from image_upload.jobs.queue import unavailable
 from image_upload.limits import QUEUE_TIMEOUT_S, STREAM_MAX_MESSAGES
@@ -35,6 +35,28 @@ class RedisStream:
                 await self._redis.xadd(self._stream, {"message": message}, maxlen=STREAM_MAX_MESSAGES, approximate=True)
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             raise unavailable(type(error).__name__) from None
+
+    async def age_s(self) -> float | None:
+        """See `Queue`. An entry's id begins with its time."""
+        try:
+            async with asyncio.timeout(QUEUE_TIMEOUT_S):
+                ids = await self._oldest()
+                seconds, microseconds = await self._redis.time()
+        except ResponseError:
+            return 0.0  # there is no stream yet
+        except (RedisError, OSError) as error:
+            raise unavailable(type(error).__name__) from None
+        now_ms = seconds * 1000 + microseconds // 1000
+        return max((now_ms - int(each.partition(b"-")[0]) for each in ids), default=0) / 1000
+
+    async def _oldest(self) -> list[bytes]:
+        """Return the ids of the oldest entries that a group of workers has in hand, or has yet to read."""
+        groups = await self._redis.xinfo_groups(self._stream)
+        found = [(await self._redis.xpending(self._stream, group["name"]))["min"] for group in groups]
+        for last_read in [group["last-delivered-id"] for group in groups] or [b"0-0"]:
+            unread = await self._redis.xrange(self._stream, b"(" + last_read, count=1)
+            found += [entry_id for entry_id, _ in unread or ()]
+        return [each for each in found if each is not None]
 
     async def aclose(self) -> None:
         """See `Queue`."""

@@ -63,6 +63,10 @@ class SqsQueue:
         signer = Signer(self._address, await self._credentials.current(), service="sqs")
         return await calls.post(self._client, signer, _HEADERS, body, most_bytes=QUEUE_ANSWER_MAX_BYTES)
 
+    async def age_s(self) -> float | None:
+        """Return None: of SQS CloudWatch alone knows it, as ApproximateAgeOfOldestMessage."""
+        return None
+
     async def aclose(self) -> None:
         """See `Queue`."""
         await self._client.aclose()

@@ -1,10 +1,11 @@
-"""A task for a worker: what is to be done with a stored file, and the message that says so. Pure."""
+"""A task for a worker: what is to be done with a stored file, and the message that says so."""
 
 import json
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from image_upload.jobs.job import id_of
+from image_upload.telemetry import trace
 
 
 class Task(NamedTuple):
@@ -36,7 +37,7 @@ class Task(NamedTuple):
         return cls(**json.loads(body))
 
     def message(self, *, url: str, is_picture: bool, token: str, result_url: str) -> str:
-        """Return the message for a worker, as JSON. `url` is the file's."""
+        """Return the message for a worker, as JSON. `url` is the file's. With the `traceparent` of a trace."""
         arguments: dict[str, Any] = {
             "image_url" if is_picture else "file_url": url,
             "user_id": self.owner_id or None,
@@ -49,5 +50,6 @@ class Task(NamedTuple):
             "key": self.key,
             "token": token,
             "result_url": result_url,
+            **trace.header(),
         }
         return json.dumps(document, ensure_ascii=False, separators=(",", ":"))

@@ -44,6 +44,9 @@ class Tasks(Protocol):
         Raises `QueueNotConfigured`, `QueueUnavailable`, the problems of S3.
         """
 
+    async def age_s(self) -> float | None:
+        """Return the age of the oldest message. See `Queue.age_s`."""
+
     async def aclose(self) -> None:
         """Wait for what is under way, then close the connections."""
 
@@ -74,6 +77,10 @@ class NoTasks:
     async def queue(self, stored: StoredObject, owner_id: str) -> str:  # noqa: ARG002  the interface's
         """Raise `QueueNotConfigured`."""
         raise QueueNotConfigured("This service hands no work to workers. Its operator sets QUEUE_URL.")
+
+    async def age_s(self) -> float | None:
+        """Return None."""
+        return None
 
     async def aclose(self) -> None:
         """Do nothing."""

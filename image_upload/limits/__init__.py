@@ -11,4 +11,5 @@ from image_upload.limits.jobs import *
 from image_upload.limits.notify import *
 from image_upload.limits.requests import *
 from image_upload.limits.storage import *
+from image_upload.limits.telemetry import *
 from image_upload.limits.verification import *

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, delete, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -33,6 +33,15 @@ class Listed(NamedTuple):
     next_at: datetime
     last_status: str | None
     created_at: datetime
+
+
+class Backlog(NamedTuple):
+    """How many rows of a target are in a state, and when the oldest was made."""
+
+    target: str
+    state: str
+    rows: int
+    oldest_at: datetime
 
 
 class Outbox:
@@ -151,6 +160,20 @@ class Outbox:
 
         async def work(connection: AsyncConnection) -> list[Listed]:
             return [Listed(*row) for row in (await connection.execute(rows)).all()]
+
+        return await self._run(work)
+
+    async def backlog(self) -> list[Backlog]:
+        """Return what is pending or dead."""
+        of_each = (outbox.c.target, outbox.c.state)
+        rows = (
+            select(*of_each, func.count(), func.min(outbox.c.created_at))
+            .where(outbox.c.state.in_((PENDING, DEAD)))
+            .group_by(*of_each)
+        )
+
+        async def work(connection: AsyncConnection) -> list[Backlog]:
+            return [Backlog(*row) for row in (await connection.execute(rows)).all()]
 
         return await self._run(work)
 

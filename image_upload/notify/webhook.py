@@ -18,6 +18,7 @@ from image_upload.outbound.client import NONE, AddressRefused, Destinations, Res
 from image_upload.outbound.retry import retry_after_s
 from image_upload.settings.notify import NotifySettings
 from image_upload.settings.values import is_loopback
+from image_upload.telemetry import trace
 
 _GONE: Final = 410
 # Those whose Retry-After counts: the receiver has too much to do.
@@ -65,6 +66,7 @@ class WebhookTarget:
             "webhook-id": delivery.id,
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": " ".join(signer.sign(delivery.id, now, delivery.body) for signer in self._signers),
+            **trace.header(),
         }
 
     async def aclose(self) -> None:

@@ -21,6 +21,8 @@ from image_upload.s3 import checksums, time_limits
 from image_upload.s3.errors import S3Failure, S3TimedOut, behind_s, denied_action, error_code
 from image_upload.s3.time_limits import TimeLimit
 from image_upload.settings.storage import StorageSettings
+from image_upload.telemetry.calls import S3, measured, outcome_of
+from image_upload.telemetry.metrics import RETRIES, record
 
 if TYPE_CHECKING:
     import httpx
@@ -211,6 +213,8 @@ class Bucket:
                 head_until = bound.when()
                 async for attempt in attempts:
                     bound.reschedule(head_until)
+                    if attempt.retry_state.attempt_number > 1:
+                        record(RETRIES, 1, operation)
                     with attempt:
                         async with self.opened(
                             operation, method, key, query=query, headers=headers, body=body, limit=limit
@@ -254,16 +258,22 @@ class Bucket:
             method, key, now=now.replace(microsecond=0), expires_s=S3_CALL_EXPIRES_S, headers=headers, query=query
         )
         timeout = httpx.Timeout(limit.connect_s, read=limit.idle_s, write=limit.idle_s)
-        try:
-            async with self.client.stream(
-                method, url, headers=headers, content=_pieces(body), timeout=timeout
-            ) as response:
-                if response.is_success:
-                    yield response
-                    return
-                error_body = await response.aread()
-        except httpx.HTTPError as error:
-            raise RetryableError(type(error).__name__, timed_out=isinstance(error, httpx.TimeoutException)) from None
+        with measured(S3, operation) as call:
+            try:
+                async with self.client.stream(
+                    method, url, headers=headers, content=_pieces(body), timeout=timeout
+                ) as response:
+                    if response.is_success:
+                        yield response
+                        call.outcome = "ok"
+                        return
+                    call.outcome = outcome_of(response.status_code)
+                    error_body = await response.aread()
+            except httpx.HTTPError as error:
+                call.outcome = "unreachable"
+                raise RetryableError(
+                    type(error).__name__, timed_out=isinstance(error, httpx.TimeoutException)
+                ) from None
         code = error_code(error_body)
         if response.status_code in RETRYABLE_STATUSES:
             pause = retry_after_s(response.headers.get("retry-after"), now)
@@ -313,15 +323,18 @@ class Bucket:
     async def _ask_state(self) -> BucketState:
         import httpx  # see `client`
 
-        try:
-            async with asyncio.timeout(HEALTH_TIMEOUT_S):
-                signer = self._signer(self.address, await self._credentials.current())
-                now = datetime.now(UTC).replace(microsecond=0)
-                response = await self.client.head(signer.presign("HEAD", "", now=now, expires_s=S3_CALL_EXPIRES_S))
-        except (httpx.HTTPError, TimeoutError):
-            return "unreachable"
-        except CredentialsUnavailable:
-            return "no-credentials"
+        with measured(S3, "HeadBucket") as call:
+            try:
+                async with asyncio.timeout(HEALTH_TIMEOUT_S):
+                    signer = self._signer(self.address, await self._credentials.current())
+                    now = datetime.now(UTC).replace(microsecond=0)
+                    response = await self.client.head(signer.presign("HEAD", "", now=now, expires_s=S3_CALL_EXPIRES_S))
+            except (httpx.HTTPError, TimeoutError):
+                call.outcome = "unreachable"
+                return "unreachable"
+            except CredentialsUnavailable:
+                return "no-credentials"
+            call.outcome = outcome_of(response.status_code)
         return _STATE_OF_STATUS.get(response.status_code, "error")
 
     async def aclose(self) -> None:

@@ -20,6 +20,7 @@ from image_upload.s3 import time_limits, xml
 from image_upload.s3.bucket import Bucket
 from image_upload.s3.checksums import SHA256_HEADER
 from image_upload.s3.errors import S3Failure
+from image_upload.telemetry.metrics import RETRIES, record
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
@@ -241,5 +242,6 @@ async def read(bucket: Bucket, stored: StoredObject) -> AsyncGenerator[bytes, No
             futile = futile + 1 if received == before else 0
             if futile == S3_CALL_ATTEMPTS:
                 raise S3Failure("GetObject", broken.status, broken.code) from None
+            record(RETRIES, 1, "GetObject")
             pause = broken.retry_after_s
             await asyncio.sleep(random.uniform(0, BACKOFF_FIRST_S) if pause is None else pause)  # jitter

@@ -13,11 +13,12 @@ from image_upload.settings.database import DatabaseSettings
 from image_upload.settings.from_url import FromUrlSettings
 from image_upload.settings.notify import NotifySettings
 from image_upload.settings.proxy import ProxySettings
-from image_upload.settings.section import Section, Setting
+from image_upload.settings.section import BOOLEANS, Section, Setting
 from image_upload.settings.service import ServiceSettings
 from image_upload.settings.sign_in import SignInSettings
 from image_upload.settings.storage import StorageSettings
 from image_upload.settings.tasks import TasksSettings
+from image_upload.settings.telemetry import TelemetrySettings
 from image_upload.settings.uploads import UploadSettings
 from image_upload.settings.usage import UsageSettings
 from image_upload.settings.verification import VerificationSettings
@@ -47,6 +48,7 @@ class Settings(NamedTuple):
     notify: NotifySettings
     tasks: TasksSettings
     service: ServiceSettings
+    telemetry: TelemetrySettings
 
     def replaced(self, **changed: Any) -> "Settings":
         """Return the same but for some fields, in each section that has them. They are not checked."""
@@ -119,6 +121,9 @@ def _between(given: Mapping[str, str]) -> dict[str, str]:
         wrong["JWT_SECRET"] = "missing; who signs in gets a token that is signed with it"
     if "QUEUE_URL" in given and "JWT_SECRET" not in given:
         wrong["JWT_SECRET"] = "missing; the tokens of jobs are made from it"
+    is_in_lines = "AWS_LAMBDA_FUNCTION_NAME" in given and BOOLEANS.get(given.get("METRICS", "").lower())
+    if is_in_lines and given.get("LOG_LEVEL", "").upper() in ("WARNING", "ERROR"):
+        wrong["LOG_LEVEL"] = "above INFO, which is the level of the lines that hold METRICS"
     for name in ("QUOTA_BYTES_TOTAL", "QUOTA_FILES_TOTAL"):
         if name in given and "DATABASE_URL" not in given:
             wrong[name] = "without DATABASE_URL nothing is counted for longer than a day"

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 _REQUIRED: Final = object()
 
-_BOOLEANS: Final = {
+BOOLEANS: Final = {
     **dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True),
     **dict.fromkeys(("false", "f", "no", "n", "off", "0"), False),
 }
@@ -112,9 +112,9 @@ class Setting:
     def _parsed(self, text: str) -> Any:
         kind = self.type
         if kind is bool:
-            if text.lower() not in _BOOLEANS:
+            if text.lower() not in BOOLEANS:
                 raise ValueError("neither true nor false")
-            return _BOOLEANS[text.lower()]
+            return BOOLEANS[text.lower()]
         if kind is int or kind is float:
             return self._number(text)
         if get_origin(kind) is tuple:

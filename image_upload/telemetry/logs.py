@@ -15,6 +15,7 @@ from pydantic_core import to_json
 
 from image_upload.limits import LOGGED_MAX_CHARS
 from image_upload.settings.service import ServiceSettings
+from image_upload.telemetry import trace
 
 # The parts that make a presigned URL, a bearer token or a ticket usable. No reader of the log may be able to use them.
 _SECRET = re.compile(
@@ -76,7 +77,10 @@ def _second(since_1970: int) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """Format a record as one line of JSON. `extra={"fields": {…}}` adds members."""
+    """Format a record as one line of JSON. `extra={"fields": {…}}` adds members, and a request's trace its id.
+
+    `extra={"members": "…"}` adds members that are JSON already, and have nothing to redact.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line. Characters in `_RAW` are escaped in addition to JSON's own."""
@@ -87,9 +91,14 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
+        context = trace.current.get()
+        if context is not None:
+            line["trace_id"] = context.trace_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         text = redact(_as_json(line))
+        if members := getattr(record, "members", ""):
+            text = f"{text[:-1]},{members}}}"
         if text.isascii() and "\x7f" not in text:  # most lines; the search costs more
             return text
         return _RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -23,6 +23,7 @@ from image_upload.settings.web import WebSettings
 from image_upload.telemetry import audit
 from image_upload.telemetry.audit import Audit, AuditEvent
 from image_upload.telemetry.logs import path_of
+from image_upload.telemetry.requests import MeasuredRequest, Telemetry
 from image_upload.web.problems import answer, cause_of, translate
 from image_upload.web.routing import without_slash
 
@@ -42,9 +43,14 @@ _UNKEPT: Final = ((b"cache-control", b"no-store"),)
 Admission = Callable[[Scope], Awaitable[None]]
 
 
-def middleware(settings: WebSettings, auditor: Audit, admission: Admission | None) -> list[Middleware]:
+def middleware(
+    settings: WebSettings, auditor: Audit, telemetry: Telemetry, admission: Admission | None
+) -> list[Middleware]:
     """Return what surrounds the routes, outermost first."""
-    layers = [Middleware(RequestLog, auditor=auditor), Middleware(Problems, admission=admission)]
+    layers = [
+        Middleware(RequestLog, auditor=auditor, telemetry=telemetry),
+        Middleware(Problems, admission=admission),
+    ]
     # A Function URL adds the CORS headers itself, and browsers refuse two.
     if settings.cors_allow_origins and not settings.on_lambda:
         cors = Middleware(
@@ -71,12 +77,15 @@ def _says_how_long(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 class RequestLog:
     """Give each request an id, return it as X-Request-Id, and write one log line at its end, then the audit log's.
 
+    The request is measured, and its metrics on Lambda are members of that line.
+
     Answers get `Cache-Control: no-store`, unless the route sets Cache-Control itself.
     """
 
-    def __init__(self, app: ASGIApp, auditor: Audit) -> None:
+    def __init__(self, app: ASGIApp, auditor: Audit, telemetry: Telemetry) -> None:
         self._app = app
         self._audit = auditor
+        self._telemetry = telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on. `scope["status"]` is the answer's status, from its start on."""
@@ -90,6 +99,7 @@ class RequestLog:
         scope["request_id"] = request_id
         deadline.enter(context)
         path = path_of(scope["path"])
+        measured = self._telemetry.enter(scope)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -102,6 +112,8 @@ class RequestLog:
                     # Answers have URLs, tokens, tickets and names for this caller only, so no cache may store them.
                     *(() if _says_how_long(message["headers"]) else _UNKEPT),
                 ]
+            elif measured is not None:
+                measured.sent_bytes += len(message.get("body", b""))
             await send(message)
 
         events: list[AuditEvent] = []
@@ -112,20 +124,32 @@ class RequestLog:
             scope["status"] = CLIENT_CLOSED_REQUEST
         finally:
             audit.request_events.reset(token)
-            status = scope.get("status", CLIENT_CLOSED_REQUEST)
-            fields: dict[str, Any] = {
-                "request_id": request_id,
-                "method": scope["method"][:LOGGED_MAX_CHARS],
-                "path": path,
-                "status": status,
-                "duration_ms": round((time.perf_counter() - started) * 1000, 2),
-            }
-            if "principal" in scope:
-                fields["user_id"] = self._audit.who(scope["principal"].user_id)
-            if "problem" in scope:
-                fields["code"] = scope["problem"]
-            log.info("request", extra={"fields": fields})
-            self._audit.write(scope, status, events)
+            self._write(scope, path, time.perf_counter() - started, events, measured)
+            if measured is not None:
+                measured.leave()
+                if self._telemetry.flushes:
+                    await self._telemetry.flush()
+
+    def _write(
+        self, scope: Scope, path: str, seconds: float, events: list[AuditEvent], measured: MeasuredRequest | None
+    ) -> None:
+        status = scope.get("status", CLIENT_CLOSED_REQUEST)
+        fields: dict[str, Any] = {
+            "request_id": scope["request_id"],
+            "method": scope["method"][:LOGGED_MAX_CHARS],
+            "path": path,
+            "status": status,
+            "duration_ms": round(seconds * 1000, 2),
+        }
+        if "principal" in scope:
+            fields["user_id"] = self._audit.who(scope["principal"].user_id)
+        if "problem" in scope:
+            fields["code"] = scope["problem"]
+        documents = [] if measured is None else measured.end(scope, status, seconds, events)
+        log.info("request", extra={"fields": fields, "members": documents[0] if documents else ""})
+        for document in documents[1:]:
+            log.info("metrics", extra={"members": document})
+        self._audit.write(scope, status, events)
 
 
 class Cors(CORSMiddleware):

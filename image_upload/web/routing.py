@@ -239,6 +239,7 @@ def bounded(scope: Scope, receive: Receive, limits: Declared) -> Receive:
             # After the body's end, `receive` waits for the client's disconnect, without a limit.
             ends_at_s = None
         received += len(message.get("body", b""))
+        scope["received_bytes"] = received  # `telemetry.requests` counts them
         if received > most:
             raise _too_large(most)
         return message

@@ -143,6 +143,7 @@ REQUESTS: dict[str, Callable[[World], Asked]] = {
     "GET /llms.txt": lambda _: Asked("/llms.txt"),
     "GET /favicon.ico": lambda _: Asked("/favicon.ico"),
     "GET /.well-known/jwks.json": lambda _: Asked("/.well-known/jwks.json"),
+    "GET /metrics": lambda _: Asked("/metrics"),
     "GET /errors": lambda _: Asked("/errors"),
     "GET /errors/{code}": lambda _: Asked("/errors/not-found"),
     "GET /purposes": lambda _: Asked("/purposes"),
@@ -225,6 +226,7 @@ def signed_in(caller: str) -> dict[str, str]:
 def settings(s3: EmbeddedS3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """As in production, but for a database, an S3 and a queue that need no TLS."""
     given = {**local_environ({}, s3.environ), "JWT_SECRET": SECRET, "ENVIRONMENT": "production"}
+    given |= {"METRICS": "on", "METRICS_TOKEN": SECRET[::-1]}
     strict = load({name: value for name, value in given.items() if not name.startswith("AWS_S3_")})
     database = f"sqlite:///{tmp_path_factory.mktemp('matrix') / 'records.sqlite3'}"
     migrate(settings_with(database))

@@ -22,6 +22,7 @@ from image_upload.settings import every_setting, load, load_section, secret_refe
 from image_upload.settings.auth import AuthSettings
 from image_upload.telemetry.audit import Audit
 from image_upload.telemetry.logs import JsonFormatter
+from image_upload.telemetry.requests import Telemetry
 from image_upload.web.middleware import Problems, RequestLog
 from tests.infra.template import IMAGE, TEMPLATE, VERIFIED, Stack
 
@@ -596,7 +597,7 @@ def test_every_5xx_is_counted_by_its_log_line_and_no_other(what: str, counted: b
     try:
         auditor = Audit(load_section(AuthSettings, {"ENVIRONMENT": "test"}, serving=True), lambda _: "")
         asyncio.run(
-            RequestLog(Problems(app), auditor)(
+            RequestLog(Problems(app), auditor, Telemetry(None, None))(
                 {
                     "type": "http",
                     "method": "GET",

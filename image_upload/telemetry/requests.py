@@ -1,0 +1,136 @@
+"""Measure requests and events of one service: metrics, spans, and the trace that each belongs to."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from image_upload.settings.telemetry import TelemetrySettings
+from image_upload.telemetry import metrics, trace
+from image_upload.telemetry.metrics import (
+    NO_ROUTE,
+    UPLOADS,
+    Recorder,
+)
+from image_upload.telemetry.trace import TraceContext
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+    from image_upload.telemetry.audit import AuditEvent
+    from image_upload.telemetry.tracing import Attributes, Tracer
+
+log = logging.getLogger("image_upload.metrics")
+
+# What of the audit log's actions is the state of an upload.
+_STATES: Final = {"mint": "begun", "store": "begun", "abort": "abandoned"}
+
+
+def recorder_of(settings: TelemetrySettings) -> Recorder | None:
+    """Return what metrics are recorded with; None without METRICS."""
+    if not settings.metrics:
+        return None
+    if settings.lambda_function_name is not None:
+        from image_upload.telemetry.emf import Invocation  # each place needs one of them
+
+        return Invocation(settings.lambda_function_name)
+    from image_upload.telemetry.prometheus import Registry  # the same
+
+    return Registry()
+
+
+def route_of(scope: "Scope") -> str:
+    """Return a request's route, such as `GET /images/{key}`, or `NO_ROUTE`: never what the client wrote."""
+    route = scope.get("route")
+    if route is None or scope["method"] not in (route.methods or ()):
+        return NO_ROUTE
+    return f"{scope['method']} {route.path_format}"
+
+
+class Telemetry:
+    """The recorder and the tracer of one service, where there are any."""
+
+    def __init__(self, recorder: Recorder | None, tracer: "Tracer | None") -> None:
+        self.recorder = recorder
+        self.tracer = tracer
+        # Whether spans are sent before an event ends, because the process is frozen afterwards.
+        self.flushes = tracer is not None and tracer.on_lambda
+
+    async def aclose(self) -> None:
+        """Send what waits."""
+        if self.tracer is not None:
+            await self.tracer.aclose()
+
+    async def flush(self) -> None:
+        """Send what waits, where the process is frozen afterwards."""
+        if self.tracer is not None and self.flushes:
+            await self.tracer.flush()
+
+    def enter(self, scope: "Scope") -> "MeasuredRequest | None":
+        """Begin to measure a request; None if there is nothing to measure, and it belongs to no trace."""
+        received = trace.received(scope["headers"])
+        if received is None and self.recorder is None and self.tracer is None:
+            return None
+        return MeasuredRequest(self, received)
+
+    @asynccontextmanager
+    async def event(self, name: str) -> AsyncIterator[None]:
+        """Measure what is not a request: an event of Lambda."""
+        measured = MeasuredRequest(self, None)
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            measured.add_span(name, (), time.perf_counter() - began, failed=False)
+            for document in [] if self.recorder is None else self.recorder.documents():
+                log.info("metrics", extra={"members": document})
+            measured.leave()
+            await self.flush()
+
+
+class MeasuredRequest:
+    """A request under way. `sent_bytes` are those of the answer's body."""
+
+    __slots__ = ("_began_ns", "_context", "_recorder", "_telemetry", "_trace", "sent_bytes")
+
+    def __init__(self, telemetry: Telemetry, received: TraceContext | None) -> None:
+        self._telemetry = telemetry
+        self.sent_bytes = 0
+        tracer = telemetry.tracer
+        self._context, self._began_ns = (received, 0) if tracer is None else (tracer.begin(received), time.time_ns())
+        # Outside a request both are None.
+        self._recorder = None if telemetry.recorder is None else metrics.recorder.set(telemetry.recorder)
+        self._trace = None if self._context is None else trace.current.set(self._context)
+
+    def end(self, scope: "Scope", status: int, seconds: float, events: "Iterable[AuditEvent]") -> list[str]:
+        """Record the request and what it has begun; return what belongs into log lines."""
+        recorder, route = self._telemetry.recorder, route_of(scope)
+        if recorder is not None:
+            outcome = f"{status} {scope['problem']}" if "problem" in scope else str(status)
+            recorder.request(route, outcome, seconds, scope.get("received_bytes", 0), self.sent_bytes)
+            for event in events:
+                if event.action in _STATES and status < 400:
+                    recorder.record(UPLOADS, 1, (event.purpose or "", _STATES[event.action]))
+        if self._context is not None and self._context.tracer is not None:
+            attributes = (
+                ("http.request.method", scope["method"] if route is not NO_ROUTE else "_OTHER"),
+                ("http.route", route.partition(" ")[2]),
+                ("http.response.status_code", status),
+                *((("error.type", scope["problem"]),) if "problem" in scope else ()),
+            )
+            self.add_span(route, attributes, seconds, failed=status >= 500)
+        return [] if recorder is None else recorder.documents()
+
+    def add_span(self, name: str, attributes: "Attributes", seconds: float, *, failed: bool) -> None:
+        """Add the span of the whole, if its trace is sent."""
+        context = self._context
+        if context is not None and context.tracer is not None:
+            context.tracer.add_request(context, name, attributes, self._began_ns, seconds, failed=failed)
+
+    def leave(self) -> None:
+        """End it for the log, too."""
+        if self._recorder is not None:
+            metrics.recorder.reset(self._recorder)
+        if self._trace is not None:
+            trace.current.reset(self._trace)

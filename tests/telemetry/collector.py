@@ -1,0 +1,104 @@
+"""A collector of traces on loopback. It reads what it is sent strictly, by OpenTelemetry's own schema."""
+
+import base64
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+
+from google.protobuf import json_format
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+
+class Span(NamedTuple):
+    """A span, its ids in hexadecimal."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    name: str
+    kind: int
+    began_ns: int
+    ended_ns: int
+    attributes: dict[str, str | int]
+    failed: bool
+
+
+class Collector:
+    """What has arrived. It answers with `status`."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.paths: set[str] = set()
+        self.status = 200
+        self.url = ""
+
+    @property
+    def spans(self) -> list[Span]:
+        """All of them, in the order in which they came."""
+        return [span for body in self.bodies for span in _spans(body)]
+
+
+def _spans(body: bytes) -> Iterator[Span]:
+    document = json.loads(body)
+    for span in _each(document):
+        # https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding: ids are hexadecimal here, not base64.
+        for name in ("traceId", "spanId", "parentSpanId"):
+            span[name] = base64.b64encode(bytes.fromhex(span[name])).decode()
+    request = json_format.ParseDict(document, ExportTraceServiceRequest())
+    for resource in request.resource_spans:
+        assert {each.key: each.value.string_value for each in resource.resource.attributes}["service.name"]
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                yield Span(
+                    span.trace_id.hex(),
+                    span.span_id.hex(),
+                    span.parent_span_id.hex(),
+                    span.name,
+                    span.kind,
+                    span.start_time_unix_nano,
+                    span.end_time_unix_nano,
+                    {each.key: each.value.string_value or each.value.int_value for each in span.attributes},
+                    span.status.code == 2,
+                )
+
+
+def _each(document: Any) -> Iterator[dict[str, Any]]:
+    for resource in document["resourceSpans"]:
+        for scope in resource["scopeSpans"]:
+            yield from scope["spans"]
+
+
+@contextlib.contextmanager
+def collector() -> Iterator[Collector]:
+    """Run one."""
+    running = Collector()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            assert self.headers["Content-Type"] == "application/json"
+            running.paths.add(self.path)
+            running.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(running.status)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    running.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield running
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

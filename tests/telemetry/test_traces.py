@@ -1,0 +1,182 @@
+"""Traces, as a collector receives them over HTTP."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from image_upload.jobs.task import Task
+from image_upload.limits import SPANS_BATCH, SPANS_WAITING_MAX
+from image_upload.telemetry import trace
+from image_upload.telemetry.metrics import SPANS
+from image_upload.telemetry.prometheus import Registry
+from image_upload.telemetry.tracing import CLIENT, SERVER, Tracer
+from tests.conftest import Start
+from tests.database.databases import Place
+from tests.faults.watching import eventually
+from tests.notify.receiver import SECRET, Receiver, receiver
+from tests.telemetry.collector import Collector, Span, collector
+from tests.telemetry.scraped import samples, value
+from tests.telemetry.test_trace_context import SPAN_ID, TRACE_ID, VALID
+
+SPEC = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 5, "metadata": {"owner": "alice@example.com"}}
+
+
+@pytest.fixture
+def hooks() -> Iterator[Receiver]:
+    with receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def collecting() -> Iterator[Collector]:
+    with collector() as running:
+        yield running
+
+
+def arrived(collecting: Collector, route: str) -> Span:
+    """The span of the last request for a route, once it is there."""
+    found: list[Span] = []
+
+    def is_there() -> bool:
+        found[:] = [span for span in collecting.spans if span.name == route]
+        return bool(found)
+
+    eventually(is_there, f"no span of {route}", within_s=20)
+    return found[-1]
+
+
+def test_an_upload_is_one_trace_from_the_browser_to_database_and_s3(
+    start: Start, web: httpx.Client, collecting: Collector, place: Place
+) -> None:
+    service = start(TRACES_ENDPOINT=collecting.url, DATABASE_URL=place.url)
+    browser = {"traceparent": VALID.decode(), "tracestate": "vendor=secret"}
+    post = web.post(f"{service}/posts", json=SPEC, headers=browser).json()
+    web.put(post["presignedUrl"], content=b"12345", headers=post["headers"]).raise_for_status()
+    web.post(f"{service}/posts/{post['id']}/complete", headers=browser).raise_for_status()
+
+    ended = arrived(collecting, "POST /posts/{post_id}/complete")
+    begun = arrived(collecting, "POST /posts")
+    assert collecting.paths == {"/v1/traces"}
+    for root in (begun, ended):
+        assert (root.trace_id, root.parent_id, root.kind, root.failed) == (TRACE_ID, SPAN_ID, SERVER, False)
+    assert begun.attributes["http.request.method"] == "POST"
+    assert begun.attributes["http.route"] == "/posts"
+    assert begun.attributes["http.response.status_code"] == 201
+    below = [span for span in collecting.spans if span.parent_id == ended.span_id]
+    assert {"HeadObject", "Records.settle"} <= {span.name for span in below}
+    for span in below:
+        assert (span.trace_id, span.kind, span.failed) == (TRACE_ID, CLIENT, False)
+        assert ended.began_ns <= span.began_ns <= span.ended_ns <= ended.ended_ns
+    systems = {span.attributes.get("db.system.name") or span.attributes["rpc.service"] for span in below}
+    assert systems == {"S3", "sqlite" if place.is_sqlite else "postgresql"}
+    ids = [span.span_id for span in collecting.spans]
+    assert len(set(ids)) == len(ids)
+
+
+def test_no_span_tells_a_key_a_name_a_token_or_a_query(start: Start, web: httpx.Client, collecting: Collector) -> None:
+    service = start(TRACES_ENDPOINT=collecting.url)
+    plan = web.post(f"{service}/uploads", json=SPEC).json()
+    key = plan["objectKey"]
+    web.put(plan["presignedUrl"], content=b"12345", headers=plan["headers"]).raise_for_status()
+    web.get(f"{service}/images/{key}/metadata", params={"secret": "in-a-query"})
+    web.get(f"{service}/u/token-in-a-path/s3/params?filename=name-of-a-file.jpg&type=image/jpeg")
+    web.get(f"{service}/no-route/alice", headers={"Authorization": "Bearer token-in-a-header"})
+    web.request("PURGE", f"{service}/uploads")
+    eventually(lambda: len(collecting.spans) >= 6, "not all spans", within_s=20)
+    sent = b"".join(collecting.bodies).decode()
+    for secret in (key.rpartition("/")[2], "X-Amz", "in-a", "name-of", "alice", "cat.jpg", "PURGE", "vendor=secret"):
+        assert secret not in sent
+
+
+def test_without_a_collector_a_webhook_has_the_trace_of_its_request(
+    start: Start, web: httpx.Client, hooks: Receiver
+) -> None:
+    service = start(WEBHOOK_URL=hooks.url, WEBHOOK_SECRET=SECRET)
+    form = {"file": ("cat.jpg", b"12345", "image/jpeg")}
+    web.post(f"{service}/api/v1/s3/upload", files=form, headers={"traceparent": VALID.decode()}).raise_for_status()
+    (received,) = hooks.wait_for(1)
+    assert received.headers["traceparent"] == VALID.decode()
+
+
+def test_a_message_for_a_worker_has_the_trace_of_its_request() -> None:
+    task = Task("look", "photos/a.jpg", "user-1")
+    made: dict[str, Any] = {
+        "url": "https://cdn.example.com/a",
+        "is_picture": True,
+        "token": "upj1.x",
+        "result_url": "/jobs/1/result",
+    }
+    assert "traceparent" not in json.loads(task.message(**made))
+    before = trace.current.set(trace.parse(VALID))
+    try:
+        assert json.loads(task.message(**made))["traceparent"] == VALID.decode()
+    finally:
+        trace.current.reset(before)
+
+
+def test_a_client_cannot_make_a_trace_be_sent(start: Start, web: httpx.Client, collecting: Collector) -> None:
+    service = start(TRACES_ENDPOINT=collecting.url, TRACES_RATIO="0")
+    web.post(f"{service}/uploads", json=SPEC, headers={"traceparent": VALID.decode()}).raise_for_status()
+    assert value(samples(web.get(f"{service}/metrics").text), "requests_total", route="POST /uploads", outcome="200")
+    assert not collecting.bodies
+
+
+class Refusing:
+    """A collector that is slower than the service."""
+
+    def __init__(self) -> None:
+        self.documents: list[dict[str, Any]] = []
+
+    async def send(self, document: bytes) -> bool:
+        self.documents.append(json.loads(document))
+        return False
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_collector_that_takes_nothing_costs_bounded_memory_and_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    registry, refusing = Registry(), Refusing()
+
+    async def spans() -> None:
+        tracer = Tracer(1.0, refusing, registry, on_lambda=False)
+        for _ in range(SPANS_WAITING_MAX + 10):
+            tracer.add_request(tracer.begin(None), "GET /", (), time.time_ns(), 0.1, failed=False)
+        await tracer.aclose()
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(spans())
+    sent = [document["resourceSpans"][0]["scopeSpans"][0]["spans"] for document in refusing.documents]
+    assert [len(spans) for spans in sent] == [SPANS_BATCH], "it is not asked again and again"
+    assert value(samples(registry.text([])), SPANS.name, outcome="lost") == SPANS_WAITING_MAX + 10
+    assert [record.getMessage() for record in caplog.records] == ["spans were not sent to the collector"]
+
+
+def test_a_share_of_the_traces_is_sent_the_same_by_every_service() -> None:
+    tracers = [Tracer(ratio, Refusing(), None, on_lambda=True) for ratio in (0.25, 0.25, 0.5)]
+    chosen = []
+    for number in range(2000):
+        received = trace.parse(
+            f"00-{number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128 or 1:032x}-{SPAN_ID}-00".encode()
+        )
+        chosen.append([tracer.begin(received).tracer is tracer for tracer in tracers])
+    assert all(first == second for first, second, _ in chosen)
+    assert all(half for quarter, _, half in chosen if quarter)
+    assert 400 < sum(quarter for quarter, _, _ in chosen) < 600
+
+
+def test_an_unreachable_collector_changes_no_answer(start: Start, web: httpx.Client, collecting: Collector) -> None:
+    collecting.status = 503
+    service = start(TRACES_ENDPOINT=collecting.url)
+    web.post(f"{service}/uploads", json=SPEC).raise_for_status()
+    eventually(
+        lambda: value(samples(web.get(f"{service}/metrics").text), "spans_total", outcome="lost") > 0,
+        "nothing is lost",
+        within_s=20,
+    )
