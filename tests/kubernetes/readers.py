@@ -21,6 +21,8 @@ LAYER_SHA256: Final = "371f601037bfed037b2ddc3cb0dff0dd83b8bb7296bb9ea4c7afc0f9f
 # The oldest that the manifests are for (docs/kubernetes.md), and the newest that it knows.
 SCHEMAS_VERSION: Final = "1.37.0"
 KUBERNETES: Final = ("1.30", "1.37")
+# Models of the operator's own types: the schemas have none.
+MONITORING_VERSION: Final = "0.80.1.0"
 READ_WITHIN_S: Final = 120.0
 
 
@@ -55,9 +57,12 @@ def built(overlay: str) -> list[dict[str, Any]]:
 
 
 def python() -> str:
-    """The interpreter that has the schemas."""
-    wanted = f"kubernetes-validate=={SCHEMAS_VERSION}"
-    folder = servers.virtual_environment("kubernetes-validate", SCHEMAS_VERSION, wanted)
+    """The interpreter that has the schemas and the models."""
+    wanted = (
+        f"kubernetes-validate=={SCHEMAS_VERSION}",
+        f"cloudcoil-models-prometheus-operator=={MONITORING_VERSION}",
+    )
+    folder = servers.virtual_environment("kubernetes", f"{SCHEMAS_VERSION}-{MONITORING_VERSION}", *wanted)
     return str(folder / "bin/python")
 
 

@@ -137,6 +137,19 @@ def test_a_command_is_one_of_the_service(pod: Pod) -> None:
                 assert sweep._parsed(arguments[4:]).seconds < 300  # the next one begins then
 
 
+def test_prometheus_reads_the_route_and_the_token_of_the_service() -> None:
+    (monitor,) = of_kind("ServiceMonitor")
+    (endpoint,) = monitor["spec"]["endpoints"]
+    container = api().containers[0]
+    assert endpoint["port"] == container["ports"][0]["name"]
+    assert f"`GET {endpoint['path']}`" in (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    credentials = endpoint["authorization"]["credentials"]
+    assert credentials["key"] in secret_settings()
+    (patch,) = kustomizations()["metrics"]["patches"]
+    assert f"secretRef: {{name: {credentials['name']}}}" in patch["patch"]
+    assert f"generic {credentials['name']} --from-literal={credentials['key']}=" in DOCUMENT
+
+
 def test_a_probe_asks_for_health() -> None:
     container = api().containers[0]
     for name in ("startupProbe", "readinessProbe", "livenessProbe"):
