@@ -21,6 +21,7 @@ from botocore.config import Config
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+from image_upload.web import edge
 from tests.e2e.world import ROOT, World
 from tests.infra.template import parse
 from tests.test_purposes import OWN
@@ -382,6 +383,33 @@ def test_a_secret_is_rotated_without_a_deployment(aws: World, web: httpx.Client)
     store(aws, "JWT_SECRET", new)
     within(60, lambda: minted(web, url, new).status_code == 200)
     assert minted(web, url, old).status_code == 200, "who is signed in stays signed in"
+    assert live(aws)["version"] == version
+
+
+def test_the_origin_secret_refuses_the_bare_url_and_rotates_without_a_deployment(aws: World, web: httpx.Client) -> None:
+    """The edge is played here: the emulated CloudFront has no address that leads to it."""
+    url, version, old, new = output(aws, "FunctionUrl"), live(aws)["version"], "o" * 64, "n" * 64
+    ssm = cloud(aws, "ssm")
+
+    def status(*secret: str) -> int:
+        return web.get(f"{url}errors", headers=[(edge.HEADER, each) for each in secret]).status_code
+
+    def put(setting: str, value: str) -> None:
+        ssm.put_parameter(Name=f"/{NAME}/{setting}", Value=value, Type="String", Overwrite=True)
+
+    assert status() == 200
+    put("EDGE_SECRET", old)
+    within(60, lambda: status() == 403)
+    assert (status(old), status(new)) == (200, 403)
+    put("EDGE_PREVIOUS_SECRET", old)
+    put("EDGE_SECRET", new)
+    within(60, lambda: status(new) == 200)
+    assert (status(), status(old)) == (403, 200)
+    ssm.delete_parameter(Name=f"/{NAME}/EDGE_PREVIOUS_SECRET")
+    within(60, lambda: status(old) == 403)
+    assert (status(), status(new)) == (403, 200)
+    ssm.delete_parameter(Name=f"/{NAME}/EDGE_SECRET")
+    within(60, lambda: status() == 200)
     assert live(aws)["version"] == version
 
 

@@ -11,8 +11,10 @@ from image_upload.app import create_app
 from image_upload.limits import EDGE_ADDRESS_MAX_CHARS
 from image_upload.settings import SettingsError, load
 from image_upload.web import edge
+from local.embedded_s3 import EmbeddedS3
 from tests.conftest import Start, problem
-from tests.runtime.process import ROOT, Function
+from tests.runtime.operating import SMOKE, answered
+from tests.runtime.process import ROOT, Function, function
 from tests.secrets.store import NEVER_SHOWN, secret_store
 from tests.secrets.test_rotation import REFRESH_S, started
 
@@ -149,3 +151,13 @@ def test_the_bare_url_is_refused_and_the_secret_rotates_without_a_refused_reques
             running.later(REFRESH_S)
             assert statuses() == [403, 403, 200]
             assert len(running.lines("secrets have changed")) == 2
+
+
+@pytest.mark.full
+def test_the_smoke_test_passes_behind_the_edge(tmp_path: Path, s3: EmbeddedS3) -> None:
+    environ = {**s3.environ, "EDGE_SECRET": NEW, "EDGE_PREVIOUS_SECRET": OLD}
+    with function(tmp_path, environ) as running:
+        passed, lines = answered(running, SMOKE)
+        assert passed, lines
+        assert status(running, "/errors") == 403
+        assert NEW not in running.said() + lines
