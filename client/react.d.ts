@@ -5,7 +5,7 @@ export * from "./upload.js";
 
 export interface HookOptions extends UploadsOptions {
   /** The text of the live region, in place of the English one. */
-  announce?: (items: readonly Upload[]) => string;
+  announce?: ((items: readonly Upload[]) => string) | undefined;
 }
 
 export interface Uploads {

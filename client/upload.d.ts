@@ -14,29 +14,31 @@ export interface UploadsOptions {
    * The bearer token, or a function that returns it. The function is asked before the first call and, after an answer
    * of 401, once more.
    */
-  token?: string | (() => string | null | undefined | Promise<string | null | undefined>);
+  token?: string | (() => string | null | undefined | Promise<string | null | undefined>) | undefined;
   /** Purpose of files that name none. Without it: the service's first. */
-  purpose?: string;
+  purpose?: string | undefined;
+  /** Stored with each file that names none of its own. `{}` stores the standard ones, such as the file's name. */
+  metadata?: Record<string, string>;
   /** Requests at once for all files, 6 if left out. A file in parts has at most 4 of them. */
-  requests?: number;
-  /** What the client may be told to do: "put", "post", "multipart", "proxy" if left out. "resumable" is known, too. */
-  accepts?: Array<"put" | "post" | "multipart" | "resumable" | "proxy">;
+  requests?: number | undefined;
+  /** What the client may be told to do; all five if left out. */
+  accepts?: Array<"put" | "post" | "multipart" | "resumable" | "proxy"> | undefined;
   /** Id of the signed-in user, so that users of one browser do not resume each other's uploads. */
-  user?: string;
+  user?: string | undefined;
   /** Where uploads are noted that go on after a reload. Without it: localStorage. null: nowhere. */
-  storage?: Storage | null;
+  storage?: Storage | null | undefined;
   /** Language of the service's problems, such as "ko". Without it: the browser's. */
-  language?: string;
+  language?: string | undefined;
 }
 
 export interface FileOptions {
-  purpose?: string;
+  purpose?: string | undefined;
   /** Name of a Blob, or another one than the file's. */
-  filename?: string;
+  filename?: string | undefined;
   /** Stored with the object. */
-  metadata?: Record<string, string>;
+  metadata?: Record<string, string> | undefined;
   /** The same key gives the same object: for uploads that your own code repeats. */
-  idempotencyKey?: string;
+  idempotencyKey?: string | undefined;
 }
 
 export interface Queue {

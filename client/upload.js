@@ -326,7 +326,7 @@ export function uploads(options) {
   const tell = framed(() => listeners.forEach((listener) => listener()));
 
   function create(file, given) {
-    const { idempotencyKey, metadata } = given;
+    const { idempotencyKey, metadata = options.metadata } = given;
     const { size, type } = file;
     const name = shortened(given.filename ?? file.name ?? "blob");
     const purpose = given.purpose ?? options.purpose;

@@ -53,7 +53,7 @@ def test_a_room_that_is_not_asked_for_is_not_built(app: FastAPI, client: InProce
     assert client.ask("GET", b"/errors").status == 200
     assert client.ask("GET", b"/nothing").status == 404
     lazy = [route for route in app.routes if isinstance(route, LazyRouter)]
-    assert len(lazy) == 12
+    assert len(lazy) == 14
     assert [route for route in lazy if "routes" in vars(route)] == []
 
 

@@ -12,7 +12,9 @@ import io
 import json
 import os
 import re
+import signal
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -195,16 +197,20 @@ def queue_of(url: str) -> Queue:
 
 
 def main() -> None:
-    """Handle messages, one after another, until the process is ended. Start as many processes as you have work for."""
+    """Handle messages, one after another, until SIGTERM; the task that has begun is finished first."""
+    ending = threading.Event()
+    # The first process of a container ignores the signal unless it says what to do.
+    signal.signal(signal.SIGTERM, lambda *_: ending.set())
     for taken in queue_of(os.environ["QUEUE_URL"]).messages():
-        if taken is None:
-            continue
         try:
-            with taken as text:
-                handle(text)
+            if taken is not None:
+                with taken as text:
+                    handle(text)
         except Exception as error:  # noqa: BLE001  one message must not stop the others: it comes again
             # Without the text of the exception, which may hold a presigned URL.
             print(f"a message failed, and comes again: {type(error).__name__}", file=sys.stderr, flush=True)
+        if ending.is_set():
+            return
 
 
 if __name__ == "__main__":

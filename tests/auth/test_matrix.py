@@ -286,7 +286,8 @@ def routes_of(app: FastAPI) -> set[str]:
         path = getattr(route, "path_format", None)
         assert path is not None, f"it is not known what {route!r} answers"
         methods: set[str] = getattr(route, "methods", set())
-        found |= {f"{method} {path}" for method in (methods - {"HEAD"} or methods)}
+        if methods != {"HEAD"} or getattr(route, "include_in_schema", True):
+            found |= {f"{method} {path}" for method in (methods - {"HEAD"} or methods)}
     return found
 
 

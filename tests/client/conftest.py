@@ -46,7 +46,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(HERE / source, folder)
     for page in ("page.html", "page-react.html"):
         shutil.copy(HERE / page, dist)
-    ten_lines, _, component = documented()
+    ten_lines, _, component, _ = documented()
     (dist / "documented.js").write_text(ten_lines.replace("https://uploads.example.com/client.js", "./upload.js"))
     (folder / "documented-react.jsx").write_text(component)
     (folder / "node_modules").symlink_to(installed(HERE, "client"))
@@ -187,10 +187,11 @@ def open_tab(browser: Browser, origin: str) -> Iterator[Open]:
     browser.send("begin")
     names = iter("abcdefgh")
 
-    def open_one(init: str = AT_ONCE, page: str = "page.html") -> Tab:
+    def open_one(init: str = AT_ONCE, page: str = "page.html", url: str | None = None) -> Tab:
         tab = Tab(browser, next(names))
-        browser.send("open", tab=tab.name, url=f"{origin}/{page}", init=init)
-        tab.until("window.isReady")
+        browser.send("open", tab=tab.name, url=url or f"{origin}/{page}", init=init)
+        if url is None:
+            tab.until("window.isReady")
         return tab
 
     yield open_one

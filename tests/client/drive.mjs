@@ -41,7 +41,7 @@ const commands = {
     const found = await tabs.get(tab).waitForFunction(code, undefined, { polling: 20 })
     return found.jsonValue()
   },
-  choose: ({ tab, files }) => tabs.get(tab).setInputFiles('input', files),
+  choose: ({ tab, files }) => tabs.get(tab).setInputFiles('input[type=file]', files),
   // A real drop, of folders, too: only the DevTools protocol has it.
   async drop({ tab, files }) {
     const session = await context.newCDPSession(tabs.get(tab))

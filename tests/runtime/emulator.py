@@ -3,7 +3,6 @@
 https://github.com/aws/aws-lambda-runtime-interface-emulator
 """
 
-import os
 import platform
 import sys
 import zipfile
@@ -26,12 +25,7 @@ def emulator() -> Path:
         raise servers.UnsupportedError(f"there is no {NAME} for {sys.platform} on {machine}")
 
     def install(target: Path) -> None:
-        requirement = target / "requirement.txt"
-        requirement.write_text(f"aws-sam-cli=={SAM_CLI_VERSION} --hash=sha256:{SAM_CLI_SHA256}\n", encoding="utf-8")
-        pip = [sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check", "--quiet"]
-        wanted = ["--no-deps", "--require-hashes", "--dest", str(target), "--requirement", str(requirement)]
-        servers._run([*pip, *wanted], os.environ, target / "install.log", servers.INSTALL_WITHIN_S)
-        (wheel,) = target.glob("*.whl")
+        wheel = servers.fetched_wheel("aws-sam-cli", SAM_CLI_VERSION, SAM_CLI_SHA256, target)
         with zipfile.ZipFile(wheel) as archive:
             (target / NAME).write_bytes(archive.read(_MEMBERS[machine]))
         (target / NAME).chmod(0o755)

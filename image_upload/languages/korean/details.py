@@ -27,6 +27,15 @@ DETAILS: Final[Mapping[str, str]] = {
     "There is no such file. GET /docs names those of this version.": (
         "해당 파일이 없습니다. 이 버전의 파일은 GET /docs에서 확인해 주세요."
     ),
+    "There is no such file. GET / names that of this version.": (
+        "해당 파일이 없습니다. 이 버전의 파일은 GET /에서 확인해 주세요."
+    ),
+    "This route needs METRICS_TOKEN. Send it as: Authorization: Bearer <token>.": (
+        "이 경로에는 METRICS_TOKEN이 필요합니다. Authorization: Bearer <token> 헤더로 보내 주세요."
+    ),
+    "This is not METRICS_TOKEN. Its operator sets it where Prometheus is configured.": (
+        "METRICS_TOKEN과 다릅니다. 운영자가 Prometheus 설정에서 값을 지정해야 합니다."
+    ),
     "The token's audience (aud) is not this service. Have it issued for it, or add the audience to JWT_AUDIENCE.": (
         "토큰의 대상(aud)이 이 서비스가 아닙니다. 이 서비스용으로 토큰을 다시 발급받거나 JWT_AUDIENCE에 대상을 추가해 "
         "주세요."
