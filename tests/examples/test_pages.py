@@ -55,7 +55,7 @@ def test_the_plain_page_stores_a_file_and_links_it(beside: Beside, open_tab: Ope
 def test_uppys_dashboard_stores_a_file(beside: Beside, open_tab: Open, tmp_path: Path) -> None:
     folder = shutil.copytree(ROOT / "examples/uppy", tmp_path / "uppy", ignore=shutil.ignore_patterns("node_modules"))
     (folder / "node_modules").symlink_to(installed(ROOT / "examples/uppy", "uppy-example"))
-    build = [folder / "node_modules/.bin/esbuild", "main.js", "--bundle", "--outfile=bundle.js"]
+    build = [str(folder / "node_modules/.bin/esbuild"), "main.js", "--bundle", "--outfile=bundle.js"]
     subprocess.run(build, cwd=folder, check=True, capture_output=True, timeout=NPM_SECONDS)
     url, storage = beside(folder)
     tab = open_tab(init="", url=url)

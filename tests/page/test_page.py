@@ -1,5 +1,6 @@
 """The page and the client module as they are served: to whom, in which language, under which policy."""
 
+import asyncio
 import base64
 import contextlib
 import gzip
@@ -11,7 +12,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -22,6 +24,9 @@ from image_upload.settings import load
 from image_upload.web.function_url import adapter
 from tests.in_process import Answered, InProcess
 from tests.runtime.operating import request
+
+if TYPE_CHECKING:
+    from mangum.types import LambdaContext
 
 ROOT = Path(__file__).resolve().parents[2]
 GIVEN = {"ENVIRONMENT": "test", "S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "AWS_ACCESS_KEY_ID": "a"}
@@ -300,8 +305,12 @@ def test_a_script_is_compressed_for_a_client_that_takes_gzip(
 
 
 def test_a_compressed_script_is_whole_through_a_function_url() -> None:
-    handler = adapter(create_app(load(GIVEN)))
-    said = handler(request("GET", rawPath="/client.js", headers={"accept-encoding": "gzip", "host": "x"}), None)
+    event = request("GET", rawPath="/client.js", headers={"accept-encoding": "gzip", "host": "x"})
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 30_000)
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        asyncio.set_event_loop(loop)
+        said = adapter(create_app(load(GIVEN)))(event, cast("LambdaContext", context))
+        asyncio.set_event_loop(None)
     assert said["isBase64Encoded"]
     assert gzip.decompress(base64.b64decode(said["body"])) == files.client_module()
 
