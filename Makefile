@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ISOLATED := unshare --net --mount --pid --fork --mount-proc
 
 .DEFAULT_GOAL := help
-.PHONY: help dev generate bench bench-proxy bench-resumable bench-verify bench-memory bench-cold e2e load screenshot smoke test test-all test-rest \
+.PHONY: help dev generate bench bench-proxy bench-resumable bench-client bench-verify bench-memory bench-cold e2e load screenshot smoke test test-all test-rest \
 	lint types unit containers format pins clean
 # Else every process compiles all that it imports, where the environment says so, as many containers' does.
 export PYTHONDONTWRITEBYTECODE :=
@@ -64,6 +64,9 @@ bench-proxy: $(READY) ## measure the form proxy against its peers, side by side 
 
 bench-resumable: $(READY) ## measure appends into Ceph beside tus's own server (4 minutes)
 	@$(BIN)/python -m bench.resumable
+
+bench-client: $(READY) ## measure the client for pages in Chromium beside aws s3 cp and Uppy (5 minutes)
+	@$(BIN)/python -m bench.client
 
 bench-memory: $(READY) ## measure the memory of many uploads at once through POST /api/v1/s3/upload (2 minutes)
 	@$(BIN)/python -m bench.store_memory
