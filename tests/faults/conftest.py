@@ -59,7 +59,8 @@ def warm(hostile: HostileStore, check_target: str, hasty: str) -> None:
         hostile.play(storing)
         assert post(check_target, way.path, way.parts(signed(hostile.endpoint_url), bytes(1 << 20))).status == 200
     hostile.play()
-    assert post(hasty, WAYS[0].path, []).status == 422
+    # What its first request builds may take longer than it has.
+    assert post(hasty, WAYS[0].path, []).status in {422, 504}
 
 
 @pytest.fixture
