@@ -81,6 +81,20 @@ const scenarios = {
     return { empty, said, summary, names, pictures: await page.$$eval('.tile img', (found) => found.map((each) => each.naturalWidth)) }
   },
 
+  // Chooses a file for each purpose that the page offers.
+  async purposes(page, { files }) {
+    await ready(page)
+    const offered = await page.$$eval('#purpose option', (found) => found.map((each) => each.value))
+    const texts = []
+    for (const [index, purpose] of offered.entries()) {
+      await page.selectOption('#purpose', purpose)
+      texts.push(await page.textContent('#purpose-text'))
+      await choose(page, files[index])
+      await until(page, files[index].split('/').at(-1), 'stored')
+    }
+    return { offered, texts }
+  },
+
   // With the keyboard alone: choose, pause, go on, remove, and delete what is stored.
   async keyboard(page, { files }) {
     // Before the key: else a real dialog opens.

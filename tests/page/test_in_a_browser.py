@@ -20,6 +20,7 @@ from tests.browser.driving import Browser
 from tests.contract.store import Store
 from tests.database.databases import empty, settings_with
 from tests.page.conftest import SECRET, Visit, visiting
+from tests.test_purposes import OWN
 
 pytestmark = pytest.mark.needs("chromium", "node", "seaweedfs")
 
@@ -85,6 +86,25 @@ def test_what_a_purpose_does_not_take_is_said_before_anything_is_sent(visit: Vis
     assert "large.jpg: 10 MiB is too large" in found["notice"]
     assert found["asksFor"].startswith("Fill in class_id first.")
     assert found["accept"].startswith("audio/*,.mp3")
+
+
+def test_a_teams_own_purposes_are_those_of_the_page(
+    browser: Browser, seaweedfs: Store, pictures: list[str], tmp_path: Path
+) -> None:
+    own = tmp_path / "purposes.toml"
+    own.write_text(OWN, encoding="utf-8")
+    invoice = tmp_path / "march.pdf"
+    invoice.write_bytes(b"%PDF-1.7\n%%EOF\n")
+    with visiting(browser, seaweedfs, PURPOSES_FILE=str(own)) as visit:
+        found = visit.run("purposes", files=[str(invoice), pictures[0]])
+    assert found["offered"] == ["Invoice", "avatar"]
+    assert found["texts"] == [
+        "Files (PDF, XML), up to 20 MiB. Kept for 3650 days.",
+        "Images (JPG, PNG, WEBP, AVIF), up to 2 MiB.",
+    ]
+    listed = seaweedfs.s3.list_objects_v2(Bucket=seaweedfs.bucket)["Contents"]
+    folders = {each["Key"].partition("/")[0] for each in listed}
+    assert {"invoices", "avatars", "variants"} <= folders
 
 
 def test_a_failure_says_why_and_can_be_tried_again(visit: Visit) -> None:
