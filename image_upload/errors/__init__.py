@@ -7,5 +7,6 @@ URL's query, a token or a secret.
 
 from image_upload.errors.problem import *
 from image_upload.errors.requests import *
+from image_upload.errors.resumable import *
 from image_upload.errors.service import *
 from image_upload.errors.uploads import *

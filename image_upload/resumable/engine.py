@@ -1,7 +1,7 @@
 """Append to an upload from any process at any time, without a lock and without a database.
 
 A byte counts exactly when it is in a chunk: an object that is written once (`If-None-Match: *`) and never changed. The
-parts of the multipart upload are a cache, which whoever needs one can build again from the chunks. So every process may
+parts of the multipart upload are a cache, which any process can build again from the chunks. So every process may
 end between two calls, and any number of them may work on one upload; docs/decisions/resumable.md has the reasons.
 
 The engine is an algorithm over `Store`. It knows neither HTTP nor S3, and awaits nothing but the store and the bytes.

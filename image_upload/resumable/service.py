@@ -118,7 +118,7 @@ class ResumableUploads:
             )
         async with map_s3_errors():
             length = sum([await self._partial_length(each) for each in partials])
-        # Whoever joins the same gets the same key, so a client that lost the answer may ask again.
+        # The same partial uploads lead to the same key, so a client that lost the answer may ask again.
         seed = hashlib.sha256("\0".join(each.upload.key for each in partials).encode()).digest()[: keys.ID_BYTES]
         spec = spec._replace(size_bytes=length, repeatable=Repeatable(seed, seed), no_overwrite=True)
         upload = await self._upload_service.validated(spec, "resumable")

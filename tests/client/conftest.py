@@ -199,24 +199,26 @@ def open_tab(browser: Browser, origin: str) -> Iterator[Open]:
     assert ended["crashes"] == [], ended["log"]
 
 
-Make = Callable[..., Tab]
+class Make:
+    """Make a tab with `queue`; keyword arguments are its options. Without a `purpose` among them files have `file`."""
+
+    def __init__(self, open_tab: Open, service: str, token: str) -> None:
+        self._open_tab = open_tab
+        self._options = {"service": service, "token": token, "purpose": "file"}
+
+    def __call__(self, init: str = AT_ONCE, **given: Any) -> Tab:
+        tab = self._open_tab(init)
+        self.again(tab, **given)
+        return tab
+
+    def again(self, tab: Tab, **given: Any) -> None:
+        """After a reload."""
+        tab.run(f"window.queue = uploads({options(**{**self._options, **given})})")
 
 
 @pytest.fixture
 def made(open_tab: Open, service: Proxy, s3: Proxy, token: str) -> Make:  # noqa: ARG001  both proxies are as new
-    """A tab with `queue`; keyword arguments are its options. Without a `purpose` among them files have `file`."""
-
-    def make(init: str = AT_ONCE, **given: Any) -> Tab:
-        tab = open_tab(init)
-        again(tab, **given)
-        return tab
-
-    def again(tab: Tab, **given: Any) -> None:
-        code = options(**{"service": service.url, "token": token, "purpose": "file", **given})
-        tab.run(f"window.queue = uploads({code})")
-
-    make.again = again  # type: ignore[attr-defined]  # after a reload
-    return make
+    return Make(open_tab, service.url, token)
 
 
 def token_of(user: str, lives_s: int = 600) -> str:

@@ -50,7 +50,7 @@ def test_after_a_reload_only_what_is_missing_is_sent(made: Make, s3: Proxy, stor
     tab.reload()
     s3.heal()
 
-    made.again(tab)  # type: ignore[attr-defined]
+    made.again(tab)
     (pending,) = tab.run("return queue.unfinished()")
     assert (pending["name"], pending["size"]) == (large.name, 100 * MIB)
     assert pending["sentBytes"] == 6 * PART_BYTES
@@ -70,7 +70,7 @@ def test_what_is_not_wanted_any_more_is_aborted_in_s3(made: Make, s3: Proxy, sto
     tab.run(f"queue.add({PARTS})")
     assert held.reached.wait(10)
     tab.reload()
-    made.again(tab)  # type: ignore[attr-defined]
+    made.again(tab)
     assert len(storage.open_uploads()) == 1
     tab.run("queue.forget(queue.unfinished()[0])")
     gone(service, storage)
@@ -83,9 +83,9 @@ def test_another_user_is_not_offered_it(made: Make, s3: Proxy) -> None:
     tab.run(f"queue.add({PARTS})")
     assert held.reached.wait(10)
     tab.reload()
-    made.again(tab, accepts=["multipart"], user="bob")  # type: ignore[attr-defined]
+    made.again(tab, accepts=["multipart"], user="bob")
     assert tab.run("return queue.unfinished()") == []
-    made.again(tab, accepts=["multipart"], user="ann")  # type: ignore[attr-defined]
+    made.again(tab, accepts=["multipart"], user="ann")
     assert len(tab.run("return queue.unfinished()")) == 1
 
 

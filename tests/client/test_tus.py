@@ -118,7 +118,7 @@ def test_after_a_reload_it_goes_on_at_the_offset(made: Make, service: Proxy, tus
     tab.reload()
     held.released.set()
     eventually(lambda: not tus.open)
-    made.again(tab)  # type: ignore[attr-defined]
+    made.again(tab)
     found = tab.run(f"window.sent = file({SIZE}); return outcome(queue.add(sent))")
     assert (found["state"], found["resumed"]) == ("stored", True), found
     assert hashlib.sha256(Tus.stored).hexdigest() == tab.run("return sha256(sent)")

@@ -6,6 +6,7 @@ A detail that is not here is for developers and operators; its answer is in Engl
 from collections.abc import Mapping
 from typing import Final
 
+from image_upload.languages.korean.access import ACCESS
 from image_upload.languages.korean.sources import SOURCES
 from image_upload.languages.korean.verdicts import VERDICTS
 
@@ -19,22 +20,11 @@ DETAILS: Final[Mapping[str, str]] = {
     "type": "형식",
     "checksum": "체크섬",
     # Sentences.
-    "This address answers only what comes through the edge in front of it. Use the service's public address. "
-    "If you are its operator, let the edge send EDGE_SECRET in the header X-Edge-Secret.": (
-        "이 주소는 앞단(CDN, 방화벽)을 거친 요청에만 응답합니다. 서비스의 공개 주소를 사용해 주세요. 운영자라면 앞단이 "
-        "X-Edge-Secret 헤더로 EDGE_SECRET을 보내도록 설정해 주세요."
-    ),
     "There is no such file. GET /docs names those of this version.": (
         "해당 파일이 없습니다. 이 버전의 파일은 GET /docs에서 확인해 주세요."
     ),
     "There is no such file. GET / names that of this version.": (
         "해당 파일이 없습니다. 이 버전의 파일은 GET /에서 확인해 주세요."
-    ),
-    "This route needs METRICS_TOKEN. Send it as: Authorization: Bearer <token>.": (
-        "이 경로에는 METRICS_TOKEN이 필요합니다. Authorization: Bearer <token> 헤더로 보내 주세요."
-    ),
-    "This is not METRICS_TOKEN. Its operator sets it where Prometheus is configured.": (
-        "METRICS_TOKEN과 다릅니다. 운영자가 Prometheus 설정에서 값을 지정해야 합니다."
     ),
     "The token's audience (aud) is not this service. Have it issued for it, or add the audience to JWT_AUDIENCE.": (
         "토큰의 대상(aud)이 이 서비스가 아닙니다. 이 서비스용으로 토큰을 다시 발급받거나 JWT_AUDIENCE에 대상을 추가해 "
@@ -398,6 +388,7 @@ DETAILS: Final[Mapping[str, str]] = {
     "The upload was cancelled or cleaned up. Start a new one.": (
         "업로드가 취소되었거나 정리되었습니다. 새 업로드를 시작해 주세요."
     ),
+    **ACCESS,
     **SOURCES,
     **VERDICTS,
 }
