@@ -48,6 +48,19 @@ async function store(plan: Plan): Promise<void> {
       if (data.size !== plan.size) throw new Error(`stored ${data.size} bytes of ${plan.size}`);
       return;
     }
+    case "resumable": {
+      for (let offset = 0; offset < bytes.length; offset += plan.chunkSize ?? bytes.length) {
+        const headers = {
+          ...plan.headers,
+          "Tus-Resumable": "1.0.0",
+          "Upload-Offset": String(offset),
+          "Content-Type": "application/offset+octet-stream",
+        };
+        const body = bytes.slice(offset, offset + (plan.chunkSize ?? bytes.length));
+        check(await fetch(new URL(plan.uploadUrl, service), { method: plan.method, headers, body }));
+      }
+      return;
+    }
     default: {
       const impossible: never = plan;
       throw new Error(`unknown plan ${impossible}`);
@@ -56,7 +69,7 @@ async function store(plan: Plan): Promise<void> {
 }
 
 const stored: Record<string, string> = {};
-for (const strategy of ["put", "post", "multipart", "proxy"] satisfies Plan["strategy"][]) {
+for (const strategy of ["put", "post", "multipart", "resumable", "proxy"] satisfies Plan["strategy"][]) {
   const { data, error } = await client.POST("/uploads", {
     body: { filename: "photo.jpg", contentType: "image/jpeg", size: bytes.length, accepts: [strategy] },
   });
