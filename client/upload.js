@@ -174,7 +174,7 @@ async function alone(name, signal, task) {
     do {
       taken = false;
       line.postMessage(id);
-      await sleep(300, signal);
+      await sleep(300, signal); // for the answers of the other tabs
     } while (taken);
     mine = true;
     return await task();
@@ -594,7 +594,7 @@ export function uploads(options) {
       for (;;) {
         answer = await call("POST", `${path}/complete?wait=${checks.waiting.length ? 1 : 20}`, asking);
         if (answer.status !== 202) break;
-        await sleep(2000, signal);
+        await sleep(2000, signal); // what the answer's Retry-After asks for
       }
       let url = answer.cdn_url;
       // A token with the scope `mint` may not read.

@@ -128,7 +128,7 @@ async def _store(
     try:
         bounded = checks.up_to(destination.max_bytes, chunks)
         # type: an AsyncIterator here, which its callers make by a generator
-        async with aclosing(chunks), aclosing(bounded) as stream, map_s3_errors():  # type: ignore[type-var]
+        async with aclosing(chunks), aclosing(bounded) as stream, map_s3_errors():  # type: ignore[type-var]  # `aclose` is all that it asks for
             stored = await transfer.store(
                 context.bucket,
                 destination.upload_key,

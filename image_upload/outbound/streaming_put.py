@@ -138,7 +138,7 @@ def _head(target: str, headers: Mapping[str, str], length: int, *, expect: bool 
 
 
 async def _send(exchange: "_Exchange", body: AsyncIterator[bytes | memoryview], length: int) -> None:
-    async with contextlib.aclosing(body) as chunks:  # type: ignore[type-var]
+    async with contextlib.aclosing(body) as chunks:  # type: ignore[type-var]  # `aclose` is all that it asks for
         async for chunk in chunks:
             if exchange.answered:
                 # The store has answered and would discard the rest of the body.

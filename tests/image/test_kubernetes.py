@@ -117,4 +117,4 @@ def wait_until_it_no_longer_listens(container: engine.Container, port: int) -> N
     deadline = time.monotonic() + ENDS_WITHIN_S
     while f":{port:04X} 00000000:0000 0A" in engine.podman("exec", container.name, "cat", "/proc/net/tcp"):
         assert time.monotonic() < deadline, container.logs()
-        time.sleep(servers.POLL_S)
+        time.sleep(servers.POLL_S)  # between two looks at the container
