@@ -1,14 +1,11 @@
 """Uppy's pages in a real browser, the service, and the strict S3 servers behind it."""
 
 import contextlib
-import functools
-import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -27,6 +24,7 @@ from tests.browser.storage import BUCKET, REGION, Storage
 from tests.conftest import serving
 from tests.contract.conftest import as_param, chosen_servers, running
 from tests.npm import NPM_SECONDS, installed, tool
+from tests.pages import served
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent.parent / "docs"
@@ -62,21 +60,11 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # the base class's name
-        pass
-
-
 @pytest.fixture(scope="session")
 def origin(workshop: Path) -> Iterator[str]:
     """The origin of the front end, which serves the pages and nothing else."""
-    handler = functools.partial(_Quiet, directory=str(workshop / "dist"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, name="pages", daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with served(workshop / "dist") as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

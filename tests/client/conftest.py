@@ -1,13 +1,10 @@
 """The client in a real browser, in front of the service and Ceph, with a proxy before each."""
 
 import contextlib
-import functools
-import http.server
 import os
 import re
 import shutil
 import subprocess
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -27,6 +24,7 @@ from tests.client.proxy import Proxy, proxied
 from tests.conftest import serving
 from tests.contract.conftest import running
 from tests.npm import NPM_SECONDS, installed, tool
+from tests.pages import served
 
 HERE = Path(__file__).resolve().parent
 CLIENT = HERE.parent.parent / "client"
@@ -63,21 +61,11 @@ def documented() -> list[str]:
     return re.findall(r"^```jsx?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # the base class's name
-        pass
-
-
 @pytest.fixture(scope="session")
 def origin(workshop: Path) -> Iterator[str]:
     """The origin of the pages."""
-    handler = functools.partial(_Quiet, directory=str(workshop / "dist"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, name="pages", daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with served(workshop / "dist") as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from local.service import local_environ
 from tests.browser.storage import Storage
 from tests.client.conftest import Open, stored_on
 from tests.conftest import serving
-from tests.examples.conftest import served
 from tests.npm import NPM_SECONDS, installed
+from tests.pages import served
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTO = ROOT / "examples/photo.jpg"

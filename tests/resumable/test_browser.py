@@ -1,12 +1,9 @@
 """tus-js-client and Uppy in Chromium, on a page of another origin, by the code of docs/resumable.md."""
 
-import functools
 import hashlib
-import http.server
 import json
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ import pytest
 from tests.contract.conftest import SECRET, running, service_on
 from tests.contract.store import opened
 from tests.npm import NPM_SECONDS, tool
+from tests.pages import served
 from tests.resumable.clients import WITHIN_S
 from tests.resumable.speaking import TUS, Tus, stored
 from tests.resumable.test_clients import documented
@@ -28,24 +26,14 @@ pytestmark = pytest.mark.needs("chromium", "node", "seaweedfs")
 MIB = 1 << 20
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # the base class's name
-        pass
-
-
 @pytest.fixture(scope="module")
 def page(packages: Path) -> Iterator[str]:
     """The front end's page."""
     for name, code in zip(("tus", "uppy"), documented("js"), strict=True):
         (packages / f"documented-{name}.mjs").write_text(code, encoding="utf-8")
     subprocess.run([tool("node", "node"), "build.mjs"], cwd=packages, check=True, timeout=NPM_SECONDS)
-    handler = functools.partial(_Quiet, directory=str(packages / "dist"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, name="pages", daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with served(packages / "dist") as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
