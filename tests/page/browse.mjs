@@ -183,6 +183,27 @@ const scenarios = {
     return { notice, before, asksFor, accept: await page.getAttribute('#choose', 'accept') }
   },
 
+  // What a reload loads for the thumbnails of stored pictures.
+  async thumbnails(page, { files }) {
+    await ready(page)
+    await choose(page, files)
+    for (const each of files) await until(page, each.split('/').at(-1), 'stored')
+    const loaded = []
+    let hold = true
+    const held = []
+    await page.route('**/variants/**', (route) => (hold ? held.push(route) : route.continue()))
+    page.on('response', (response) => response.request().resourceType() === 'image' && loaded.push(new URL(response.url()).pathname))
+    await page.reload()
+    // The pictures are on their way.
+    await page.waitForFunction((count) => document.querySelectorAll('.tile canvas').length === count, files.length)
+    const colours = await page.$$eval('.tile canvas', (found) => found.map((each) => [...each.getContext('2d').getImageData(each.width >> 1, each.height >> 1, 1, 1).data]))
+    hold = false
+    for (const route of held) await route.continue()
+    await page.waitForFunction((count) => document.querySelectorAll('.tile img').length === count, files.length)
+    const widths = await page.$$eval('.tile img', (found) => found.map((each) => each.naturalWidth))
+    return { loaded, colours, widths, names: await page.$$eval('.tile .name', (found) => found.map((each) => each.textContent)) }
+  },
+
   // The service refuses once, and takes it when it is tried again.
   async retried(page, { problem }) {
     await ready(page)

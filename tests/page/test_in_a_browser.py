@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+from PIL import Image
 
 from image_upload.app import create_app
 from image_upload.database.migration import migrate
@@ -105,6 +106,21 @@ def test_a_teams_own_purposes_are_those_of_the_page(
     listed = seaweedfs.s3.list_objects_v2(Bucket=seaweedfs.bucket)["Contents"]
     folders = {each["Key"].partition("/")[0] for each in listed}
     assert {"invoices", "avatars", "variants"} <= folders
+
+
+def test_thumbnails_are_the_small_pictures_without_a_cdn_too_and_a_blur_until_they_are_there(
+    visit: Visit, pictures: list[str]
+) -> None:
+    with visiting(visit.browser, visit.store, VARIANTS="thumb:320") as visit_with_variants:
+        found = visit_with_variants.run("thumbnails", files=pictures)
+    assert found["widths"] == [320] * len(pictures)
+    assert [path for path in found["loaded"] if "/variants/" not in path] == []
+    for name, (red, green, blue, alpha) in zip(found["names"], found["colours"], strict=True):
+        with Image.open(next(each for each in pictures if each.endswith(name))) as picture:
+            middle = picture.convert("RGB").resize((5, 5), Image.Resampling.BOX).getpixel((2, 2))
+        assert alpha == 255
+        assert isinstance(middle, tuple)
+        assert max(abs(a - b) for a, b in zip((red, green, blue), middle, strict=True)) < 64
 
 
 def test_a_failure_says_why_and_can_be_tried_again(visit: Visit) -> None:

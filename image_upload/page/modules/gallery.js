@@ -1,7 +1,7 @@
 // The files that are stored, newest first.
 import { $, button, element, focusBeside, icon, iconButton, iconOf, quiet, relabel } from "./elements.js";
 import { notice, toast } from "./notices.js";
-import { PICTURES, drawPreview, once } from "./previews.js";
+import { PICTURES, drawHash, drawPreview, once } from "./previews.js";
 import { call, inPath, maySeeFiles, urlOf } from "./session.js";
 import { bytes, day, duration, moment, text, why } from "./texts.js";
 
@@ -109,9 +109,11 @@ function tileOf(file) {
     file.cdn = known.cdn_url;
     draw();
     if (!PICTURES.test(file.type)) return;
-    const variant = Object.values(known.variants).find(Boolean);
+    if (known.facts?.placeholder) drawHash(picture, known.facts.placeholder);
+    const [variant] = Object.keys(known.variants);
     if (!variant && file.size > THUMBNAIL_MAX_BYTES) return;
-    const src = variant ?? file.cdn ?? (await urlOf(file.key));
+    const onCdn = variant ? known.variants[variant] : file.cdn;
+    const src = onCdn ?? (await urlOf(known.variant_keys[variant] ?? file.key));
     const image = element("img", { alt: "", decoding: "async", src });
     await image.decode();
     picture.replaceChildren(image);

@@ -1,5 +1,6 @@
 // Small pictures, drawn once their place is in view.
 import { element } from "./elements.js";
+import { decoded } from "./thumbhash.js";
 
 const PREVIEW_MAX_BYTES = 64 * 2 ** 20;
 export const PICTURES = /^image\/(jpeg|png|webp|avif|gif|bmp)$/;
@@ -32,12 +33,23 @@ export function once(target, work) {
   seen.observe(target);
 }
 
+function draw(place, { width, height }, onto) {
+  const canvas = element("canvas", { width, height });
+  onto(canvas.getContext("2d"));
+  place.replaceChildren(canvas);
+}
+
 export async function drawPreview(place, file) {
   if (!PICTURES.test(file.type) || file.size > PREVIEW_MAX_BYTES) return;
   const bitmap = await createImageBitmap(file);
   const width = Math.min(bitmap.width, 400);
-  const canvas = element("canvas", { width, height: Math.max(1, Math.round((bitmap.height * width) / bitmap.width)) });
-  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  const height = Math.max(1, Math.round((bitmap.height * width) / bitmap.width));
+  draw(place, { width, height }, (context) => context.drawImage(bitmap, 0, 0, width, height));
   bitmap.close();
-  place.replaceChildren(canvas);
+}
+
+// Draws a ThumbHash, for as long as the picture is on its way.
+export function drawHash(place, hash) {
+  const found = decoded(hash);
+  draw(place, found, (context) => context.putImageData(new ImageData(found.data, found.width), 0, 0));
 }
