@@ -20,6 +20,7 @@ function purposeChanged() {
   const purpose = chosen();
   $("purpose-text").textContent = purpose.texts[language];
   $("choose").accept = purpose.accept;
+  $("photograph").parentElement.hidden = !purpose.types.some((each) => each === "*/*" || each.startsWith("image/"));
   for (const field of document.querySelectorAll("#options .needed")) field.remove();
   for (const name of purpose.metadata) {
     const input = element("input", { id: `needs-${name}`, name, autocomplete: "off", oninput: () => input.setCustomValidity("") });
@@ -79,15 +80,22 @@ function sayRefused(files, purpose) {
 }
 
 $("purpose").addEventListener("change", purposeChanged);
-$("choose").addEventListener("change", () => {
-  add($("choose").files);
-  $("choose").value = "";
-});
+// All of the place chooses; its label does so by itself.
+$("target").addEventListener("click", (event) => event.target.closest("label") ?? $("choose").click());
+for (const input of [$("choose"), $("photograph")]) {
+  input.addEventListener("change", () => {
+    add(input.files);
+    input.value = "";
+  });
+}
 
 const hasFiles = (event) => !$("add").hidden && event.dataTransfer?.types.includes("Files");
-addEventListener("dragenter", (event) => hasFiles(event) && document.body.classList.add("dragging"));
+addEventListener("dragover", (event) => {
+  if (!hasFiles(event)) return;
+  event.preventDefault();
+  document.body.classList.add("dragging");
+});
 addEventListener("dragleave", (event) => event.relatedTarget === null && document.body.classList.remove("dragging"));
-addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
 addEventListener("drop", (event) => {
   document.body.classList.remove("dragging");
   if (!hasFiles(event)) return;

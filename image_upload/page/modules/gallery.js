@@ -63,7 +63,7 @@ function drawTiles() {
     if ($("tiles").children[index] !== tile) $("tiles").insertBefore(tile, $("tiles").children[index] ?? null);
   });
   $("empty").hidden = stored.length > 0;
-  $("empty").textContent = text(maySeeFiles() ? "empty" : "files_need_sign_in");
+  document.querySelector("#empty p").textContent = text(maySeeFiles() ? "empty" : "files_need_sign_in");
   $("more").hidden = stored.length <= shown && nextToken === null;
   $("stored-count").textContent = stored.length ? text(nextToken ? "partial" : "files", { count: stored.length }) : "";
 }

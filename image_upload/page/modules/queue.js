@@ -5,7 +5,7 @@ import { arrived, copyLink } from "./gallery.js";
 import { say } from "./notices.js";
 import { drawPreview, once } from "./previews.js";
 import { base, leave, maySeeFiles, session, token } from "./session.js";
-import { bytes, duration, language, moment, text, why } from "./texts.js";
+import { bytes, duration, language, moment, percent, text, why } from "./texts.js";
 
 const OVER = new Set(["stored", "failed", "cancelled"]);
 
@@ -15,6 +15,7 @@ let items = null;
 let pausing = false;
 let batch = { items: [], half: false, over: true };
 const rows = new Map();
+const { title } = document;
 
 // Makes the queue of who is here now. That of the same user stays, with what was not sent.
 export function open() {
@@ -40,6 +41,7 @@ export function close() {
   items = null;
   batch = { items: [], half: false, over: true };
   $("uploads").hidden = $("unfinished").hidden = true;
+  document.title = title;
 }
 
 export function send(source, options) {
@@ -59,7 +61,8 @@ function draw() {
       rows.delete(upload);
     }
     const added = items.filter((each) => !rows.has(each));
-    $("rows").append(...added.map((upload) => {
+    // What was added last comes first, as among the stored files.
+    $("rows").prepend(...added.map((upload) => {
       const row = rowOf(upload);
       rows.set(upload, row);
       return row.node;
@@ -89,7 +92,9 @@ function summary() {
   if (failed) said.push(text("failed_of", { count: failed }));
   if (going && speed) said.push(text("speed", { speed: bytes(speed) }), text("left", { time: duration((sizes - sent) / speed) }));
   $("summary").textContent = said.join(" · ");
-  $("whole").value = sizes ? sent / sizes : 0;
+  const share = sizes ? sent / sizes : 0;
+  $("whole").value = share;
+  document.title = going ? `${percent(share)} · ${title}` : title;
   $("whole").hidden = !going || items.length === 1;
   const several = items.length > 1;
   tool("pause", several && going && !pausing);
@@ -148,6 +153,7 @@ function rowOf(upload) {
   const preview = element("div", { className: "preview" }, icon(iconOf(upload.type)));
   const state = quiet("");
   const bar = element("progress", { max: 1, value: 0, ariaLabel: name });
+  const share = element("p", { className: "share", ariaHidden: "true" }); // the bar says it to screen readers
   const pause = iconButton("pause", text("pause", { name }), () => (pausable() ? upload.pause() : upload.resume()));
   const retry = iconButton("retry", text("retry_file", { name }), () => again(upload));
   const copy = iconButton("link", text("copy", { name }), () => copyLink(upload.result.key));
@@ -157,7 +163,7 @@ function rowOf(upload) {
     queue.remove(upload);
   });
   const tools = element("div", { className: "tools" }, pause, retry, copy, remove);
-  const about = element("div", {}, element("p", { className: "name", title: name }, name), state, bar);
+  const about = element("div", { className: "about" }, element("p", { className: "name", title: name }, name), share, state, bar);
   const node = element("li", { className: "row" }, preview, about, tools);
   const pausable = () => upload.state !== "paused";
   let before;
@@ -173,6 +179,7 @@ function rowOf(upload) {
     const mark = { stored: "check", failed: "alert" }[upload.state];
     state.replaceChildren(...(mark ? [icon(mark)] : []), said.join(" · "));
     bar.value = upload.size ? upload.sent / upload.size : 0;
+    share.textContent = percent(bar.value);
     if (upload.state === before) return;
     before = node.dataset.state = upload.state;
     const focused = document.activeElement;

@@ -16,6 +16,11 @@ export function text(key, facts = {}) {
   return template.replace(/\{(\w+)\}/g, (_, name) => said(facts[name]));
 }
 
+const whole = new Intl.NumberFormat(language, { style: "percent", roundingMode: "floor" });
+
+// A share, 0 to 1, without its fractions: 100 % is all of it.
+export const percent = (share) => whole.format(share);
+
 export function bytes(count) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let unit = 0;
