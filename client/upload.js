@@ -580,18 +580,15 @@ export function uploads(options) {
 
     async function described(signal) {
       enter("checking", signal);
-      const path = `/images/${plan.objectKey.split("/").map(encodeURIComponent).join("/")}`;
+      const path = `/images/${plan.objectKey.split("/").map(encodeURIComponent).join("/")}/complete`;
       const asking = { signal, offline, lane: checks };
       let answer;
       for (;;) {
-        answer = await call("POST", `${path}/complete?wait=${checks.waiting.length ? 1 : 20}`, asking);
+        answer = await call("POST", `${path}?wait=${checks.waiting.length ? 1 : 20}`, asking);
         if (answer.status !== 202) break;
         await sleep(2000, signal); // what the answer's Retry-After asks for
       }
-      let url = answer.cdn_url;
-      // A token with the scope `mint` may not read.
-      url ??= await call("GET", path, asking).then((found) => found.url, () => null);
-      const { key, size, etag, content_type: contentType, facts, variants, receipt } = answer;
+      const { key, url, size, etag, content_type: contentType, facts, variants, receipt } = answer;
       const { width, height, placeholder: thumbhash } = facts ?? {};
       return { key, url, size, etag, contentType, width, height, thumbhash, variants, receipt };
     }
