@@ -52,6 +52,7 @@ def is_settled(store: Store, key: str) -> bool:
     return store.head(f"incoming/{key}") is None
 
 
+@pytest.mark.also_on("localstack")
 def test_a_picture_has_its_key_once_it_is_verified(store: Store, publishing: str, web: httpx.Client) -> None:
     put = mint_put(web, publishing, size=len(PHOTO), metadata={"album": "제주"})
     assert not put.key.startswith("incoming/")
