@@ -10,7 +10,7 @@ import podman_compose  # type: ignore[import-not-found]  # not of this environme
 
 def with_fields(token: Any) -> Any:
     """Do what `substituted` needs of `dataclass`: the arguments become attributes."""
-    token.__init__ = lambda self, **fields: vars(self).update(fields)
+    token.__init__ = lambda self, **fields: self.__dict__.update(fields)
     return token
 
 
