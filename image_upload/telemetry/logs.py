@@ -125,5 +125,7 @@ def configure(settings: ServiceSettings) -> None:
     # https://docs.python.org/3/howto/logging.html#optimization
     logging._srcfile = None  # noqa: SLF001  as the page above documents
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    if sys.version_info >= (3, 12):
+        logging.logAsyncioTasks = False
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
