@@ -323,6 +323,8 @@ def redirecting() -> Iterator[tuple[http.server.ThreadingHTTPServer, list[Mappin
         thread.join()
 
 
+# Servers of its own.
+@pytest.mark.full
 def test_a_redirect_takes_no_token_along_and_a_service_that_is_gone_is_named(
     redirecting: tuple[http.server.ThreadingHTTPServer, list[Mapping[str, str]]], tmp_path: Path
 ) -> None:
