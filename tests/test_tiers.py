@@ -156,6 +156,7 @@ def test_every_test_of_the_project_is_in_a_part_also_as_a_bare_machine_sees_it(p
     assert {name: tiers.get(name) for name in here} == here
 
 
+@pytest.mark.full
 def test_a_need_that_is_not_known_is_no_silent_success(tmp_path: Path, run: list[str]) -> None:
     (tmp_path / "test_marked.py").write_text(MARKED.replace('needs("podman")', 'needs("podmam")'), encoding="utf-8")
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)

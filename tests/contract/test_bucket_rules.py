@@ -178,6 +178,7 @@ def test_eventbridge_is_added_only_with_events_and_other_notifications_stay(
     assert "events         EventBridge" in states(command("--events", "--apply")[1], "ok")
 
 
+@pytest.mark.full
 def test_a_policy_that_asks_for_tls_is_not_set_where_there_is_none(command: Command, store: Store, bucket: str) -> None:
     _, lines = command("--apply")
     assert any("policy" in line and "plain http" in line for line in states(lines, "skip"))

@@ -107,6 +107,7 @@ def test_by_sqs(start: Start, s3: EmbeddedS3, web: httpx.Client) -> None:
         assert queue.bodies() == []
 
 
+@pytest.mark.full
 def test_at_sigterm_it_ends_the_task_that_it_has_and_takes_no_other(s3: EmbeddedS3) -> None:
     with sqs(s3) as queue, socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"

@@ -64,6 +64,7 @@ async def read(own: Process, key: str) -> bytes:
     return content
 
 
+@pytest.mark.full
 def test_an_append_costs_a_listing_and_a_chunk_and_each_full_part_one_reading_and_one_part(run: Run) -> None:
     content = os.urandom(5 * APPEND)
 

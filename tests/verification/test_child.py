@@ -100,6 +100,7 @@ def test_a_child_has_none_of_this_process_secrets(monkeypatch: pytest.MonkeyPatc
 # --- killed ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 @linux
 def test_a_child_that_wants_too_much_memory_is_the_verdict_undecodable(monkeypatch: pytest.MonkeyPatch) -> None:
     data = picture("PNG", noise(2000, 1500), compress_level=1)
@@ -136,6 +137,7 @@ def test_the_next_file_is_decoded_after_a_killed_child(monkeypatch: pytest.Monke
     assert len(decoder._servers._processes) == 1
 
 
+@pytest.mark.full
 def test_many_pictures_at_once_are_decoded_in_turns() -> None:
     data = picture("JPEG")
 
