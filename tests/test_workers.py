@@ -36,7 +36,7 @@ def test_that_kills_its_worker():
 
 
 @pytest.mark.parametrize(("count", "workers"), [(1, 1), (7, 3), (100, 8)])
-def test_every_number_is_taken_once_whoever_is_quick(count: int, workers: int) -> None:
+def test_every_number_is_taken_once_also_by_one_quick_worker(count: int, workers: int) -> None:
     shares = Shares(count, workers)
     taken = [shares.take(0) for _ in range(count)]
     assert sorted(number for number in taken if number is not None) == list(range(count))
