@@ -54,7 +54,7 @@ def command(tmp_path: Path) -> list[str]:
 def ran(command: list[str], runs: Path) -> str:
     """What a run prints that fails. Its tests note in a file that they ran."""
     environ = os.environ | {"RUNS": str(runs)}
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stderr
     return done.stdout
 

@@ -23,6 +23,7 @@ IMPORTED: Final = (
     "moto.s3.urls",
     "sqlalchemy.ext.asyncio",
 )
+_POLL_S: Final = 1.0
 _FORK: Final = multiprocessing.get_context("fork")
 
 
@@ -104,12 +105,16 @@ def _listen(session: pytest.Session, readers: dict[Connection, tuple[Any, set[in
     hook = session.config.hook
     open_readers = list(readers)
     while open_readers:
-        for reader in wait(open_readers):
+        # The end of a worker is not always that of its pipe, which what it has forked may hold.
+        ended = (reader for reader in open_readers if not readers[reader][0].is_alive())
+        for reader in wait(open_readers, _POLL_S) or list(ended):
             assert isinstance(reader, Connection)
             process, in_hand = readers[reader]
             try:
-                said = reader.recv()
+                said = reader.recv() if reader.poll() else None
             except EOFError:
+                said = None
+            if said is None:
                 open_readers.remove(reader)
                 process.join()
                 for number in sorted(in_hand):
