@@ -120,6 +120,8 @@ def test_there_is_no_other_page_of_routes(service: str, web: httpx.Client) -> No
         problem(web.get(service + path), 404, "not-found")
 
 
+# A process that starts, to see what it imports.
+@pytest.mark.full
 def test_nothing_of_it_is_imported_before_a_page_is_read_and_the_package_never() -> None:
     script = """
 import asyncio, json, sys

@@ -1,17 +1,18 @@
-"""The sample events through `upload.handler`, each in a process of its own, as `test_local.py event` does it."""
+"""The sample events through `upload.handler`, each in a process of its own, by `test_local.py event`."""
 
 import base64
 import json
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
-from tests.replaying import Replay, replaying
+from tests.forked import ran
 
 ROOT = Path(__file__).parents[1]
 ROW = re.compile(r"^\| `(?P<file>[\w-]+\.json)` \|.*\| (?P<status>\d{3}) \| (?:`(?P<code>[\w-]+)`)? ?\|$", re.MULTILINE)
@@ -29,10 +30,12 @@ OPERATIONS = {
 }
 
 
-@pytest.fixture(scope="module")
-def replay() -> Iterator[Replay]:
-    with replaying() as replay:
-        yield replay
+def replay(file: Path) -> dict[str, Any]:
+    """What is answered to the event in a file, with an empty S3 and database behind it each time."""
+    done = ran("test_local", "event", str(file), environ=os.environ)
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
 def test_every_event_is_of_one_kind() -> None:
@@ -42,12 +45,12 @@ def test_every_event_is_of_one_kind() -> None:
 
 @pytest.mark.full
 @pytest.mark.parametrize("file", sorted(OTHERS))
-def test_an_event_that_is_no_request_gets_the_documented_answer(file: str, replay: Replay) -> None:
+def test_an_event_that_is_no_request_gets_the_documented_answer(file: str) -> None:
     assert replay(ROOT / "events" / file) == OTHERS[file]
 
 
 @pytest.mark.parametrize("file", sorted(OPERATIONS))
-def test_an_operation_ends_as_documented(file: str, replay: Replay) -> None:
+def test_an_operation_ends_as_documented(file: str) -> None:
     answer = replay(ROOT / "events" / file)
     assert answer["passed"] is OPERATIONS[file], answer
     assert answer["lines"]
@@ -56,7 +59,7 @@ def test_an_operation_ends_as_documented(file: str, replay: Replay) -> None:
 # tests/runtime/test_function.py has the same answers of one process.
 @pytest.mark.full
 @pytest.mark.parametrize("file", sorted(DOCUMENTED))
-def test_an_event_gets_the_documented_answer(file: str, replay: Replay) -> None:
+def test_an_event_gets_the_documented_answer(file: str) -> None:
     answer = replay(ROOT / "events" / file)
     status, code = DOCUMENTED[file]
     assert answer["statusCode"] == status, answer
@@ -70,15 +73,12 @@ def test_an_event_gets_the_documented_answer(file: str, replay: Replay) -> None:
 
 
 def test_a_form_that_is_stored_by_an_event_says_so() -> None:
-    """By the command itself."""
-    command = [sys.executable, "test_local.py", "event", "events/proxied-upload.json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
-    body = json.loads(json.loads(done.stdout)["body"])
+    body = json.loads(replay(ROOT / "events/proxied-upload.json")["body"])
     assert body["file_size"] == (ROOT / "examples/photo.jpg").stat().st_size
     assert body["success"] is True
 
 
-def test_a_binary_form_survives_base64(tmp_path: Path, replay: Replay) -> None:
+def test_a_binary_form_survives_base64(tmp_path: Path) -> None:
     event = json.loads((ROOT / "events/proxied-upload.json").read_text())
     every_byte = bytes(range(256)) * 8
     body = base64.b64decode(event["body"])
@@ -103,7 +103,7 @@ def test_a_binary_form_survives_base64(tmp_path: Path, replay: Replay) -> None:
 )
 # AWS does not say in which of its two spellings the second one comes.
 @pytest.mark.parametrize("decoded", [False, True])
-def test_a_key_is_decoded_exactly_once(tmp_path: Path, replay: Replay, raw: str, key: str, decoded: bool) -> None:
+def test_a_key_is_decoded_exactly_once(tmp_path: Path, raw: str, key: str, decoded: bool) -> None:
     event = json.loads((ROOT / "events/exists.json").read_text())
     event["rawPath"] = f"/api/v1/s3/file/{raw}/exists"
     event["requestContext"]["http"]["path"] = unquote(event["rawPath"]) if decoded else event["rawPath"]

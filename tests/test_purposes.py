@@ -371,6 +371,8 @@ def test_gif_joins_each_purpose_that_takes_all_images(own: str) -> None:
     assert load(MINIMUM).storage.purposes.named["upload"].extensions_of("image/gif") is None
 
 
+# A process that starts, to see what it imports.
+@pytest.mark.full
 def test_a_start_with_the_file_that_ships_parses_nothing() -> None:
     script = "import sys, upload; print([each for each in ('tomllib', 'tomli') if each in sys.modules])"
     environ = {name: value for name, value in os.environ.items() if name != "PURPOSES_FILE"} | MINIMUM

@@ -31,6 +31,8 @@ POLL_S = 0.05
 PICTURE = "examples/photo.jpg"
 # Its snippets are those of README.md, as a test below says.
 KOREAN = pytest.param("README.ko.md", marks=pytest.mark.full)
+# Dozens of lines of curl, each a process, and two programs that start; other tests ask the same by name.
+LONG = [pytest.param(document, marks=pytest.mark.full) for document in ("docs/routes.md", "docs/local-stacks.md")]
 START = "make dev"
 TEST = "make test"
 # What a block of the shell prints if the service refused it.
@@ -208,7 +210,7 @@ def test_quick_start_begins_with_make_dev(document: str) -> None:
 
 
 @pytest.mark.usefixtures("dev")
-@pytest.mark.parametrize("document", ["README.md", KOREAN, "docs/routes.md", "docs/local-stacks.md"])
+@pytest.mark.parametrize("document", ["README.md", KOREAN, *LONG])
 def test_every_shell_block_works_as_it_is_printed_and_stores_the_picture(document: str, terminal: Terminal) -> None:
     picture = (ROOT / PICTURE).read_bytes()
     (terminal.home / ".variables").unlink(missing_ok=True)

@@ -66,7 +66,7 @@ sys.exit(pytest.main(sys.argv[1:], [Listing()]))
 def run(tmp_path: Path) -> list[str]:
     """The beginning of a command that runs MARKED, without the plug-ins of other packages, which take longer."""
     (tmp_path / "test_marked.py").write_text(MARKED, encoding="utf-8")
-    others = [word for name in ("anyio", "schemathesis", "socket", "xdist") for word in ("-p", f"no:{name}")]
+    others = [word for name in ("anyio", "schemathesis", "socket") for word in ("-p", f"no:{name}")]
     alone = ["-p", "tests.tiers", "-p", "no:cacheprovider", *others, f"--rootdir={tmp_path}", "-c", os.devnull]
     return [sys.executable, "-m", "pytest", "-q", "-rA", *alone, str(tmp_path)]
 
@@ -156,6 +156,7 @@ def test_every_test_of_the_project_is_in_a_part_also_as_a_bare_machine_sees_it(p
     assert {name: tiers.get(name) for name in here} == here
 
 
+@pytest.mark.full
 def test_a_need_that_is_not_known_is_no_silent_success(tmp_path: Path, run: list[str]) -> None:
     (tmp_path / "test_marked.py").write_text(MARKED.replace('needs("podman")', 'needs("podmam")'), encoding="utf-8")
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)

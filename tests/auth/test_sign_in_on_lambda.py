@@ -123,6 +123,7 @@ def test_the_whole_way_goes_through_the_handler(provider: SignInServer, sqlite: 
     assert '"message":"signed in"' in log
 
 
+@pytest.mark.full
 def test_in_production_the_cookie_is_for_this_host_and_https_and_the_settings_say_where_to_go() -> None:
     function = Function(PRODUCTION)
     begun = function.call("GET", "/auth/oauth/github", **{"x-forwarded-host": "evil.example"})
@@ -138,6 +139,8 @@ def test_in_production_the_cookie_is_for_this_host_and_https_and_the_settings_sa
     function.end()
 
 
+# A start of its own, as the next.
+@pytest.mark.full
 def test_in_production_there_is_no_token_for_tests() -> None:
     function = Function(PRODUCTION)
     answers = [function.call("POST", path, "email=a@example.com") for path in ("/auth/oauth/test-token", "/auth/xyz")]
@@ -151,6 +154,8 @@ def test_in_production_there_is_no_token_for_tests() -> None:
     function.end()
 
 
+# A process that starts, to see what it imports.
+@pytest.mark.full
 def test_other_routes_import_nothing_of_signing_in() -> None:
     function = Function(PRODUCTION)
     assert function.call("GET", "/errors")["statusCode"] == 200

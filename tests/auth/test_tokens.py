@@ -175,6 +175,8 @@ def test_a_token_with_the_scope_mint_uploads_for_the_user_it_names_and_does_noth
     assert web.get(f"{service}/images/profiles/alice/x", headers=both).status_code == 200
 
 
+# A process that starts, to see what it imports.
+@pytest.mark.full
 def test_nothing_that_verifies_is_imported_before_the_first_token() -> None:
     """Each of these costs a Lambda start or a first request tens of milliseconds."""
     code = """

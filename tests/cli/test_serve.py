@@ -118,6 +118,7 @@ def refused_by(port: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("port", ["abc", "-1", "65536"])
 def test_a_port_that_is_none_gives_a_sentence(port: str, tmp_path: Path) -> None:
     with served({"PORT": port}, tmp_path / "log") as process:
@@ -127,6 +128,7 @@ def test_a_port_that_is_none_gives_a_sentence(port: str, tmp_path: Path) -> None
     assert "Traceback" not in said
 
 
+@pytest.mark.full
 def test_a_busy_port_ends_it(tmp_path: Path, s3: EmbeddedS3) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as busy,

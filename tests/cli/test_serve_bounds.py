@@ -66,6 +66,7 @@ def test_a_flood_of_headers_takes_no_memory(s3: EmbeddedS3, tmp_path: Path) -> N
         assert peak_rss_bytes(pid) - before < 32 * MIB
 
 
+@pytest.mark.full
 def test_a_process_of_few_descriptors_answers_beside_silent_connections_and_says_so_once(
     s3: EmbeddedS3, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ def test_each_row_ends_as_s3_says(s3: EmbeddedS3, place: Place) -> None:
     assert tally == {"stored": 1, "rejected": 1, "expired": 2}
 
 
+@pytest.mark.full
 def test_several_batches_and_sweeps_at_once_end_each_row_once(s3: EmbeddedS3, place: Place) -> None:
     async def work(context: CompletionContext) -> list[Counter[str]]:
         await rows(context, SWEEP_BATCH * 2 + 5)

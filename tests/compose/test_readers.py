@@ -73,6 +73,7 @@ def test_docker_compose_selects_the_same_services(profile: str) -> None:
     assert set(done.stdout.split()) == of_profiles(profile), done.stderr
 
 
+@pytest.mark.full
 def test_the_script_that_localstack_runs_makes_the_bucket_in_its_region(s3: EmbeddedS3) -> None:
     import boto3  # this test alone needs it
 

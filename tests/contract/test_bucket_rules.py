@@ -90,12 +90,14 @@ def test_a_browser_can_send_and_read_the_etag_after_it(
     store.s3.delete_object(Bucket=bucket, Key="uploads/a")
 
 
+@pytest.mark.full
 def test_a_server_that_lacks_a_setting_is_said_to_lack_it(command: Command, store: Store) -> None:
     _, lines = command("--origins", ORIGIN)
     lacking = {line.split("  ")[0] for line in states(lines, "skip") if "no such setting" in line}
     assert lacking == NO_BUCKET_SETTINGS.get(store.name, set())
 
 
+@pytest.mark.full
 def test_rules_of_others_stay_and_ours_are_put_right(command: Command, store: Store, bucket: str) -> None:
     archive = {
         "ID": "archive",
@@ -179,6 +181,7 @@ def test_eventbridge_is_added_only_with_events_and_other_notifications_stay(
     assert "events         EventBridge" in states(command("--events", "--apply")[1], "ok")
 
 
+@pytest.mark.full
 def test_a_policy_that_asks_for_tls_is_not_set_where_there_is_none(command: Command, store: Store, bucket: str) -> None:
     _, lines = command("--apply")
     assert any("policy" in line and "plain http" in line for line in states(lines, "skip"))

@@ -36,6 +36,7 @@ def move_keys(store: Store) -> list[str]:
     return [found["Key"] for page in pages for found in page.get("Contents", ())]
 
 
+@pytest.mark.full
 def test_files_of_every_length_are_stored_once_and_known(move: Import) -> None:
     for number, size in enumerate(SIZES):
         move.write(f"수업/{number}+%20 1교시.mp3", noise(number, size))

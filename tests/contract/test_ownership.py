@@ -178,6 +178,7 @@ def test_an_object_stored_past_the_service_belongs_to_the_user_of_its_owner_tag(
     assert web.delete(f"{closed}/images/{folder}/seven.jpg", headers=as_user("7")).status_code == 204
 
 
+@pytest.mark.full
 def test_a_listing_shows_a_user_what_is_theirs_and_an_administrator_everything(
     store: Store, closed: str, web: httpx.Client, user: str
 ) -> None:

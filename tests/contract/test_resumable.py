@@ -93,6 +93,8 @@ def test_a_file_comes_in_appends_of_any_size(
     run(work())
 
 
+# tests/resumable/test_model.py is the first tier's.
+@pytest.mark.full
 @FILES
 @pytest.mark.parametrize("before", [True, False], ids=["before S3 has it", "before its answer"])
 def test_a_process_may_end_at_any_call_and_the_next_one_goes_on(
@@ -124,6 +126,7 @@ def test_a_process_may_end_at_any_call_and_the_next_one_goes_on(
     run(work())
 
 
+@pytest.mark.full
 @FILES
 def test_a_process_that_stood_still_at_any_call_changes_nothing_when_it_goes_on(
     store: Store, settings: Settings, content: bytes
@@ -252,6 +255,7 @@ def test_one_writer_wins_each_name_and_the_end_is_listed_before_the_newest_chunk
     run(work())
 
 
+@pytest.mark.full
 def test_partial_uploads_become_one_object(store: Store, settings: Settings) -> None:
     contents = [content_of(size) for size in (100, 3 * MIB, 6 * MIB, 1)]
 

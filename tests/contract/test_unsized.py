@@ -44,6 +44,7 @@ def put_too_large(web: httpx.Client, service: str) -> str:
     return str(plan["key"])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("path", PATHS)
 def test_eleven_megabytes_of_a_version_1_client_are_removed_and_never_served(
     store: Store, service: str, web: httpx.Client, path: str
@@ -238,6 +239,8 @@ def test_a_post_without_a_size_is_rejected_when_its_image_is_too_large(
 # --- where what is sent is verified first ---------------------------------------------------------
 
 
+# Megabytes; tests/completion/test_unsized.py is the first tier's, as for the next.
+@pytest.mark.full
 @pytest.mark.parametrize("path", PATHS)
 def test_what_is_too_large_for_a_checked_purpose_never_has_its_key(
     store: Store, start: Start, web: httpx.Client, jpeg: bytes, path: str

@@ -252,6 +252,8 @@ def test_a_database_that_stops_and_comes_back(own_postgres: Postgres) -> None:
     assert place.ask(work) == ["pending"]
 
 
+# A process that starts, to see what it imports.
+@pytest.mark.full
 def test_importing_the_service_imports_nothing_of_a_database() -> None:
     program = (
         "import sys, upload; "

@@ -288,6 +288,7 @@ def test_every_client_that_sends_before_it_reads_gets_its_refusal(start: Start, 
     assert all_at_once(service, too_large) == {((413,), "body-too-large", True)}
 
 
+@pytest.mark.full
 def test_every_client_for_whom_there_is_no_place_gets_its_refusal(start: Start) -> None:
     service = start()
     body, content_type = form([('name="file"; filename="cat.jpg"', LARGE)])

@@ -206,11 +206,11 @@ def test_reading_a_name_takes_time_in_proportion_to_it(unit: str) -> None:
         text = unit * (length // len(unit))
         best = float("inf")
         for _ in range(3):
-            started = time.perf_counter()
+            started = time.thread_time()
             part_names.read(f'form-data; name="a"; filename="{text}"')
             part_names.read(f"form-data; name=a; filename*={text}")
             part_names.read(f"form-data; {text}")
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.thread_time() - started)
         return best
 
     # Sixteen times the text; a quadratic step would take 256 times as long.

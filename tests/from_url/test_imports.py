@@ -64,7 +64,7 @@ def job_of(web: httpx.Client, base: str, response: httpx.Response, within_s: flo
 
 
 @pytest.mark.parametrize("answer", [origins.file, origins.chunked])
-@pytest.mark.parametrize("size", [1, 8 * MIB, 8 * MIB + 1, 9_999_999])
+@pytest.mark.parametrize("size", [1, pytest.param(8 * MIB, marks=pytest.mark.full), 8 * MIB + 1, 9_999_999])
 def test_a_file_is_stored_byte_for_byte(ask: Import, origin: Origin, store: Store, size: int, answer: Any) -> None:
     data = b"".join(origins.pieces(size))
     response = ask(origin.serve("/a/%EA%B3%A0%EC%96%91%EC%9D%B4.jpg?sig=1", answer(data)), metadata={})

@@ -131,6 +131,7 @@ def needs() -> Iterator[tuple[str, str, str]]:
         yield action, "", ""
 
 
+@pytest.mark.full
 def test_whatever_the_stack_and_the_script_need_is_allowed_on_their_own_resources() -> None:
     statements = deployer()
     refused = [

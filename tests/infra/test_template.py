@@ -856,6 +856,7 @@ def test_the_outputs_are_those_that_the_deployment_reads() -> None:
     }
 
 
+@pytest.mark.full
 def test_every_combination_of_options_refers_only_to_what_it_makes() -> None:
     options: list[dict[str, str]] = [
         *(

@@ -72,6 +72,7 @@ def test_what_is_kept_out_and_what_has_no_task_starts_none(
     assert queue.messages() == []
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("recorded", [True, False])
 def test_confirmed_by_many_at_once_there_is_one_job(
     s3: EmbeddedS3, place: Place, queue: Sqs, purposes: str, *, recorded: bool
@@ -90,7 +91,8 @@ def test_confirmed_by_many_at_once_there_is_one_job(
     assert [each["id"] for each in queue.messages()] == [id_of(key, "look")]
 
 
-@pytest.mark.parametrize("recorded", [True, pytest.param(False, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("recorded", [True, False])
 def test_ended_at_any_call_the_next_confirmation_queues(
     s3: EmbeddedS3, place: Place, queue: Sqs, purposes: str, *, recorded: bool
 ) -> None:

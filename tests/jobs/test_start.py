@@ -11,13 +11,11 @@ from tests.notify.test_start import _MINT
 from tests.test_docs import ROOT
 
 
+# A process that starts, to see what it imports.
+@pytest.mark.full
 @pytest.mark.parametrize(
     "environ",
-    [
-        pytest.param({}, marks=pytest.mark.full),
-        {"QUEUE_URL": "redis://127.0.0.1:1/tasks"},
-        pytest.param({"QUEUE_URL": "http://127.0.0.1:1/123456789012/tasks"}, marks=pytest.mark.full),
-    ],
+    [{}, {"QUEUE_URL": "redis://127.0.0.1:1/tasks"}, {"QUEUE_URL": "http://127.0.0.1:1/123456789012/tasks"}],
 )
 def test_a_mint_imports_nothing_of_tasks_and_workers(environ: dict[str, str]) -> None:
     done = subprocess.run(

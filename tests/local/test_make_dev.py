@@ -29,8 +29,8 @@ def minted(web: httpx.Client, url: str, **fields: Any) -> dict[str, Any]:
     return plan
 
 
-def url_of(printed: str) -> str:
-    found = re.search(r"Service +(\S+)", printed)
+def url_of(printed: Path) -> str:
+    found = re.search(r"Service +(\S+)", printed.read_text(encoding="utf-8"))
     assert found
     return found[1]
 
@@ -102,13 +102,13 @@ def test_objects_rows_and_tickets_survive_a_restart(web: httpx.Client, folder: P
         web.put(plan["presignedUrl"], content=JPEG, headers=plan["headers"]).raise_for_status()
         ticket = minted(web, url, accepts=["multipart"])["ticket"]
         post = web.post(f"{url}/posts", json=SPEC).raise_for_status().json()
-        process.send_signal(signal.SIGINT)
+        os.kill(process.pid, signal.SIGINT)
         assert process.wait(20) == 0
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "jwt-secret").stat().st_mode) == 0o600
     with started(PORT=free_port()) as (_, printed):
         url = url_of(printed)
-        assert f"kept in {folder}" in printed
+        assert f"kept in {folder}" in printed.read_text(encoding="utf-8")
         assert web.get(web.get(f"{url}/images/{plan['objectKey']}").json()["url"]).content == JPEG
         assert web.get(f"{url}/uploads/{ticket}").status_code == 200
         assert web.get(f"{url}/posts/{post['id']}").status_code == 200
@@ -136,7 +136,8 @@ def test_an_s3_that_is_no_choice_gives_a_sentence() -> None:
 
 
 def test_moto_says_what_it_does_not_check() -> None:
-    with started(PORT=free_port(), S3="moto") as (_, printed):
+    with started(PORT=free_port(), S3="moto") as (_, file):
+        printed = file.read_text(encoding="utf-8")
         assert "moto, in memory, gone at exit" in printed
         assert "moto checks no signature, length, type, policy or checksum" in printed
 
@@ -146,17 +147,18 @@ def test_the_bucket_of_env_is_used_when_it_is_asked_for(
 ) -> None:
     named = {**s3.environ, "ENVIRONMENT": "production", "DATABASE_URL": "postgresql://user:secret@db.example.com/real"}
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in named.items()), encoding="utf-8")
-    with started(tmp_path, PORT=free_port(), S3="env", PYTHONPATH=os.fspath(Path(__file__).parents[2])) as (_, printed):
+    with started(tmp_path, PORT=free_port(), S3="env") as (_, file):
+        printed = file.read_text(encoding="utf-8")
         assert f"{s3.endpoint_url}  bucket {s3.environ['S3_BUCKET_NAME']}: what is stored" in printed
         assert f"{folder.as_posix()}/records-{s3.environ['S3_BUCKET_NAME']}.sqlite3  kept; DATABASE_URL" in printed
         assert "secret" not in printed
-        plan = minted(web, url_of(printed))
+        plan = minted(web, url_of(file))
         assert plan["presignedUrl"].startswith(s3.endpoint_url)
-        assert web.get(f"{url_of(printed)}/").json()["environment"] == "local"
+        assert web.get(f"{url_of(file)}/").json()["environment"] == "local"
 
 
 def test_env_without_a_bucket_says_what_is_missing(tmp_path: Path) -> None:
-    done = run(cwd=tmp_path, PORT=free_port(), S3="env", PYTHONPATH=os.fspath(Path(__file__).parents[2]))
+    done = run(cwd=tmp_path, PORT=free_port(), S3="env")
     assert done.returncode == 1
     assert "S3_BUCKET_NAME" in done.stderr
     assert "Traceback" not in done.stderr
@@ -164,5 +166,6 @@ def test_env_without_a_bucket_says_what_is_missing(tmp_path: Path) -> None:
 
 def test_a_bucket_of_dotenv_is_named_in_the_banner(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("AWS_S3_BUCKET=real-customers\n", encoding="utf-8")
-    with started(tmp_path, PORT=free_port(), S3="moto") as (_, printed):
+    with started(tmp_path, PORT=free_port(), S3="moto") as (_, file):
+        printed = file.read_text(encoding="utf-8")
         assert ".env names the bucket real-customers, which is not used. To use it: make dev S3=env\n" in printed

@@ -69,6 +69,7 @@ def test_a_taken_port_gives_a_sentence(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.full
 def test_a_port_that_is_taken_meanwhile_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: Iterator[int] = iter(range(10))
     with socket.create_server(("127.0.0.1", 0)) as busy:

@@ -1,4 +1,4 @@
-"""`python test_local.py` as a person runs it."""
+"""`python test_local.py` as a person runs it, but forked: tests/test_readme.py has `make dev` itself."""
 
 import contextlib
 import hashlib
@@ -7,8 +7,8 @@ import re
 import signal
 import socket
 import subprocess
-import sys
-import threading
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +16,11 @@ import httpx
 import pytest
 
 from tests.conftest import Mint
+from tests.forked import Forked, forked, ran
 
 ROOT = Path(__file__).parents[2]
+READY_WITHIN_S = 60.0
+POLL_S = 0.02
 
 
 @pytest.fixture(autouse=True)
@@ -28,38 +31,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str, cwd: Path = ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "test_local.py"), *arguments],
-        cwd=cwd,
-        env=os.environ | environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return ran("test_local", *arguments, environ=os.environ | environ, cwd=cwd)
 
 
 @contextlib.contextmanager
-def started(cwd: Path = ROOT, **environ: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A running `python test_local.py` and what it printed until it was ready."""
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "test_local.py")], cwd=cwd, env=os.environ | environ, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    watchdog = threading.Timer(60, process.kill)
-    watchdog.start()
-    printed = ""
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            printed += line
-            if "Ctrl-C stops" in line:
-                break
-        yield process, printed
-    finally:
-        watchdog.cancel()
-        process.kill()
-        process.communicate()
+def started(cwd: Path = ROOT, **environ: str) -> Iterator[tuple[Forked, Path]]:
+    """A running `python test_local.py` that is ready, and the file that it prints to."""
+    with tempfile.TemporaryDirectory() as folder:
+        printed, log = Path(folder, "stdout"), Path(folder, "stderr")
+        process = forked("test_local", environ=os.environ | environ, cwd=cwd, stdout=printed, stderr=log)
+        deadline = time.monotonic() + READY_WITHIN_S
+        try:
+            while not printed.exists() or "Ctrl-C stops" not in printed.read_text(encoding="utf-8"):
+                assert process.poll() is None, log.read_text(encoding="utf-8")
+                assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
+                time.sleep(POLL_S)  # it says in no other way that it is ready
+            yield process, printed
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(READY_WITHIN_S)
 
 
 def free_port() -> str:
@@ -69,7 +60,8 @@ def free_port() -> str:
 
 def test_the_printed_lines_can_be_pasted_and_ctrl_c_stops_it_cleanly() -> None:
     # A production shell must not lead a local run to a real bucket.
-    with started(PORT=free_port(), ENVIRONMENT="production", S3_BUCKET_NAME="real-customers") as (process, printed):
+    with started(PORT=free_port(), ENVIRONMENT="production", S3_BUCKET_NAME="real-customers") as (process, file):
+        printed = file.read_text(encoding="utf-8")
         assert re.search(r"^S3 .*bucket local-uploads,", printed, re.MULTILINE)
         assert "The environment names the bucket real-customers, which is not used. " in printed
         assert "To use it: make dev S3=env" in printed
@@ -83,10 +75,9 @@ def test_the_printed_lines_can_be_pasted_and_ctrl_c_stops_it_cleanly() -> None:
         assert '"attempts":1' in answers[2].stdout
         url = re.findall(r"Service +(\S+)", printed)[0]
         assert httpx.get(url, trust_env=False).json()["environment"] == "local"
-        process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=20)
-        assert process.returncode == 0
-        assert rest.strip() == "Stopped."
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(READY_WITHIN_S) == 0
+        assert file.read_text(encoding="utf-8").removeprefix(printed).strip() == "Stopped."
 
 
 @pytest.mark.parametrize("setting", ["PORT", "S3_PORT"])

@@ -284,6 +284,7 @@ def test_what_is_over_is_deleted_by_a_sweep(place: Place, hooks: Receiver, clock
         assert {row[0] for row in rows(place)} == states
 
 
+@pytest.mark.full
 def test_a_dead_event_is_replayed_with_all_its_attempts(place: Place, hooks: Receiver) -> None:
     hooks.script = [answer(410)] * 3
 

@@ -145,6 +145,8 @@ def test_head_is_answered_as_get_is(client: InProcess) -> None:
     assert asked(client, "/", "POST", accept=BROWSERS[0]).status == 405
 
 
+# A process that starts, to see what it imports.
+@pytest.mark.full
 def test_nothing_of_it_is_read_before_a_page_is() -> None:
     script = """
 import sys

@@ -64,6 +64,7 @@ async def read(own: Process, key: str) -> bytes:
     return content
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("remembers", [True, False], ids=["the same process", "another process"])
 def test_an_append_costs_a_chunk_and_each_full_part_one_reading_and_one_part(run: Run, remembers: bool) -> None:
     """A process that has answered the append before needs no listing."""
@@ -124,7 +125,14 @@ def test_a_file_of_one_request_begins_nothing_in_s3(run: Run) -> None:
     run(work)
 
 
-@pytest.mark.parametrize("append", [APPEND, 3 * MIB + 7, 20 * MIB], ids=["half a part", "odd", "at once"])
+@pytest.mark.parametrize(
+    "append",
+    [
+        pytest.param(APPEND, marks=pytest.mark.full, id="half a part"),
+        pytest.param(3 * MIB + 7, marks=pytest.mark.full, id="odd"),
+        pytest.param(20 * MIB, id="at once"),
+    ],
+)
 def test_at_most_2_1_times_the_bytes_of_a_file_are_written(run: Run, append: int) -> None:
     content = os.urandom(20 * MIB)
 
@@ -427,6 +435,7 @@ def test_what_was_deleted_after_its_end_is_gone_and_does_not_come_back(run: Run)
     run(work)
 
 
+@pytest.mark.full
 def test_memory_is_a_part_or_two_an_append_and_all_get_their_turn(run: Run) -> None:
     content = os.urandom(20 * MIB)
 

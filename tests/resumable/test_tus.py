@@ -132,13 +132,13 @@ def test_bytes_of_another_content_type_are_refused(tus: Tus, kind: str) -> None:
     assert tus.offset(location) == 0
 
 
-@pytest.mark.parametrize("offset", [0, 4, 6, 10, 11, 2**63, "9" * 400])
-def test_an_append_at_another_offset_changes_nothing(tus: Tus, offset: int | str) -> None:
+def test_an_append_at_another_offset_changes_nothing(tus: Tus) -> None:
     """If the offsets do not match, the Server MUST respond with the 409 Conflict status without modifying [it]."""
     location = tus.begin(10)
     tus.append(location, 0, TEN[:5])
-    assert tus.append(location, offset, b"x").status_code == 409  # type: ignore[arg-type]  # also what is no number
-    assert tus.offset(location) == 5
+    for offset in (0, 4, 6, 10, 11, 2**63, "9" * 400):
+        assert tus.append(location, offset, b"x").status_code == 409, offset  # type: ignore[arg-type]  # no number, too
+        assert tus.offset(location) == 5
     tus.append(location, 5, TEN[5:])
     assert stored(tus, location) == TEN
 

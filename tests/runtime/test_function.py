@@ -144,7 +144,7 @@ def test_nothing_is_left_behind_on_the_disk(service: Function) -> None:
 
 def test_an_answer_that_lambda_cannot_carry_becomes_a_500(tmp_path: Path, s3: EmbeddedS3) -> None:
     event = json.loads((EVENTS / "health.json").read_text())
-    with function(tmp_path, s3.environ, handler="tests.runtime.handlers.guarded") as running:
+    with function(tmp_path, s3.environ, handler="tests.runtime.handlers.guarded", forks=True) as running:
         fits = running.api.answer({**event, "rawQueryString": str(LAMBDA_RESPONSE_MAX_BYTES - 500)})
         assert fits["statusCode"] == 200
         answer = running.api.answer({**event, "rawQueryString": str(LAMBDA_RESPONSE_MAX_BYTES)})
@@ -156,14 +156,14 @@ def test_an_answer_that_lambda_cannot_carry_becomes_a_500(tmp_path: Path, s3: Em
 
 def test_without_the_guard_such_an_answer_would_end_the_process(tmp_path: Path, s3: EmbeddedS3) -> None:
     event = json.loads((EVENTS / "health.json").read_text())
-    with function(tmp_path, s3.environ, handler="tests.runtime.handlers.unguarded") as running:
+    with function(tmp_path, s3.environ, handler="tests.runtime.handlers.unguarded", forks=True) as running:
         running.api.send({**event, "rawQueryString": str(LAMBDA_RESPONSE_MAX_BYTES)})
         assert running.process.wait(WITHIN_S) != 0
         assert len(running.api.refused) == 1
 
 
 def test_a_binary_answer_arrives_byte_for_byte(tmp_path: Path, s3: EmbeddedS3) -> None:
-    with function(tmp_path, s3.environ, handler="tests.runtime.handlers.guarded") as running:
+    with function(tmp_path, s3.environ, handler="tests.runtime.handlers.guarded", forks=True) as running:
         answer = running.api.answer(json.loads((EVENTS / "health.json").read_text()))
     assert answer["isBase64Encoded"] is True
     assert base64.b64decode(answer["body"], validate=True) == bytes(range(256))
@@ -187,7 +187,7 @@ def test_an_s3_that_does_not_answer_is_504_before_the_deadline(tmp_path: Path, s
     timeout_s = LAMBDA_DEADLINE_MARGIN_S + 1
     with hostile_store() as store:
         store.play(Exchange.stall)
-        with function(tmp_path, {**s3.environ, "AWS_S3_ENDPOINT_URL": store.endpoint_url}) as running:
+        with function(tmp_path, {**s3.environ, "AWS_S3_ENDPOINT_URL": store.endpoint_url}, forks=True) as running:
             running.api.wait_for_polls(1)
             began = time.monotonic()
             event = read_event(EVENTS / "proxied-upload.json", store.endpoint_url)
@@ -211,7 +211,7 @@ def test_a_silent_s3_is_answered_before_the_deadline_also_without_a_form(
     event["requestContext"]["http"] |= {"path": path, "method": "POST" if path == "/uploads" else "GET"}
     with hostile_store() as store:
         store.play(*[Exchange.stall] * 5)
-        with function(tmp_path, {**s3.environ, "AWS_S3_ENDPOINT_URL": store.endpoint_url}) as running:
+        with function(tmp_path, {**s3.environ, "AWS_S3_ENDPOINT_URL": store.endpoint_url}, forks=True) as running:
             running.api.wait_for_polls(1)
             began = time.monotonic()
             outcome = running.api.invoke(event, timeout_s=timeout_s)
@@ -221,6 +221,7 @@ def test_a_silent_s3_is_answered_before_the_deadline_also_without_a_form(
     assert outcome.at - began < timeout_s
 
 
+@pytest.mark.full
 def test_warm_invocations_keep_their_connection_to_s3(tmp_path: Path, s3: EmbeddedS3) -> None:
     def store_three(exchange: Exchange) -> None:
         for _ in range(3):
@@ -229,7 +230,7 @@ def test_warm_invocations_keep_their_connection_to_s3(tmp_path: Path, s3: Embedd
 
     with hostile_store() as store:
         store.play(store_three)
-        with function(tmp_path, {**s3.environ, "AWS_S3_ENDPOINT_URL": store.endpoint_url}) as running:
+        with function(tmp_path, {**s3.environ, "AWS_S3_ENDPOINT_URL": store.endpoint_url}, forks=True) as running:
             event = read_event(EVENTS / "proxied-upload.json", store.endpoint_url)
             assert [running.api.answer(event)["statusCode"] for _ in range(3)] == [200, 200, 200]
         store.end()

@@ -19,7 +19,7 @@ def test_migrations_are_told_then_applied_and_requests_go_on(tmp_path: Path, s3:
     revisions = migration.revisions_after(None)
     newest = revisions[-1].number
     post = request(rawPath="/posts")
-    with function(tmp_path, s3.environ, DATABASE_URL=unmigrated.url) as running:
+    with function(tmp_path, s3.environ, DATABASE_URL=unmigrated.url, forks=True) as running:
         for _ in range(2):
             passed, lines = answered(running, CHECK)
             assert passed
@@ -51,14 +51,14 @@ def test_revisions_say_in_a_line_what_they_bring() -> None:
 
 
 def test_without_a_database_there_is_nothing_to_migrate(tmp_path: Path, s3: EmbeddedS3) -> None:
-    with function(tmp_path, s3.environ) as running:
+    with function(tmp_path, s3.environ, forks=True) as running:
         expected = (True, "There is no database: DATABASE_URL is not set. Nothing to migrate.")
         assert answered(running, MIGRATE) == expected
 
 
 def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path, s3: EmbeddedS3, place: Place) -> None:
     place.sql("UPDATE alembic_version SET version_num = '9999'")
-    with function(tmp_path, s3.environ, DATABASE_URL=place.url) as running:
+    with function(tmp_path, s3.environ, DATABASE_URL=place.url, forks=True) as running:
         for event in (CHECK, MIGRATE):
             passed, lines = answered(running, event)
             assert passed
@@ -71,7 +71,7 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path, s3: Embedde
 
 def test_a_database_that_cannot_be_reached_says_what_to_look_at(tmp_path: Path, s3: EmbeddedS3) -> None:
     url = "postgresql://owner:open-sesame@127.0.0.1:9/nothing"
-    with function(tmp_path, s3.environ, DATABASE_URL=url) as running:
+    with function(tmp_path, s3.environ, DATABASE_URL=url, forks=True) as running:
         for event in (CHECK, MIGRATE):
             passed, lines = answered(running, event)
             assert not passed
@@ -83,7 +83,7 @@ def test_a_database_that_cannot_be_reached_says_what_to_look_at(tmp_path: Path, 
 
 def test_a_deadline_that_is_nearly_over_begins_no_migration(tmp_path: Path, s3: EmbeddedS3) -> None:
     file = tmp_path / "records.sqlite3"
-    with function(tmp_path, s3.environ, DATABASE_URL=f"sqlite:///{file}") as running:
+    with function(tmp_path, s3.environ, DATABASE_URL=f"sqlite:///{file}", forks=True) as running:
         answer = running.api.answer(MIGRATE, timeout_s=LAMBDA_DEADLINE_MARGIN_S / 2)
     assert not answer["passed"]
     assert "(TimeoutSeconds)" in answer["lines"][0]
@@ -95,7 +95,7 @@ def test_a_user_without_rights_is_told_which(tmp_path: Path, s3: EmbeddedS3, pos
     name, password = f"guest_{secrets.token_hex(4)}", secrets.token_hex(8)
     postgres.run(f"CREATE DATABASE {name}", f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
     url = postgres.url(name).replace(f"owner:{postgres.password}", f"{name}:{password}")
-    with function(tmp_path, s3.environ, DATABASE_URL=url) as running:
+    with function(tmp_path, s3.environ, DATABASE_URL=url, forks=True) as running:
         passed, lines = answered(running, MIGRATE)
     assert not passed
     assert "permission denied for schema public" in lines
@@ -110,7 +110,7 @@ def test_a_migration_that_has_to_wait_too_long_gives_up_before_the_deadline(
     name = f"test_{secrets.token_hex(4)}"
     postgres.run(f"CREATE DATABASE {name}")
     url = postgres.url(name)
-    with psycopg.connect(url) as other, function(tmp_path, s3.environ, DATABASE_URL=url) as running:
+    with psycopg.connect(url) as other, function(tmp_path, s3.environ, DATABASE_URL=url, forks=True) as running:
         other.execute("SELECT pg_advisory_xact_lock(%s)", [migration._LOCK])
         passed, lines = answered(running, MIGRATE, 6)
         assert not passed

@@ -13,6 +13,8 @@ from tests.test_docs import ROOT
 ALL = {"prometheus", "emf", "tracing"}
 
 
+# A process that starts, to see what it imports.
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("environ", "imported"),
     [

@@ -269,6 +269,8 @@ def test_an_object_with_an_async_call_is_a_function(hook: Hook, start: Start, we
     assert len(seen()) == 1
 
 
+# A process that starts, to see what it imports.
+@pytest.mark.full
 def test_a_start_without_it_imports_nothing_for_it() -> None:
     script = "import sys, upload; print('image_upload.auth.authorization' in sys.modules)"
     done = subprocess.run(

@@ -64,6 +64,7 @@ def test_transactions_that_collide_are_repeated(place: Place, clock: Clock) -> N
     assert held(place) == [(0, 60)]
 
 
+@pytest.mark.full
 def test_mints_and_ends_at_once_leave_the_sums_of_what_is_open_and_stored(place: Place, clock: Clock) -> None:
     environ = {"DATABASE_URL": place.url, "RATE_LIMIT_FAILS": "closed", "QUOTA_BYTES_PER_DAY": "1000"}
 
@@ -183,6 +184,8 @@ print("sqlalchemy" in sys.modules)
 """
 
 
+# A process that starts, to see what it imports.
+@pytest.mark.full
 @pytest.mark.parametrize("environ", [{"DATABASE_URL": "sqlite:///x"}, {"QUOTA_FILES_PER_DAY": "1"}])
 def test_without_quotas_or_without_a_database_a_mint_imports_no_sqlalchemy(environ: dict[str, str]) -> None:
     done = subprocess.run(

@@ -100,6 +100,7 @@ def test_a_child_has_none_of_this_process_secrets(monkeypatch: pytest.MonkeyPatc
 # --- killed ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 @linux
 def test_a_child_that_wants_too_much_memory_is_the_verdict_undecodable(monkeypatch: pytest.MonkeyPatch) -> None:
     data = picture("PNG", noise(2000, 1500), compress_level=1)
@@ -108,6 +109,7 @@ def test_a_child_that_wants_too_much_memory_is_the_verdict_undecodable(monkeypat
     assert inspected(data, wanted("image/png", variants=(Variant("a", 64, "webp"),))).fault == "undecodable"
 
 
+@pytest.mark.full
 def test_a_child_that_takes_too_long_a_processor_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture that takes seconds, with no second to take."""
     monkeypatch.setattr(decoder, "VERIFY_CPU_S", 0)
@@ -125,6 +127,7 @@ def test_a_child_is_killed_when_its_time_is_over_and_the_file_is_not_blamed(monk
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.full
 def test_the_next_file_is_decoded_after_a_killed_child(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(decoder, "VERIFY_CPU_S", 0)
@@ -134,6 +137,7 @@ def test_the_next_file_is_decoded_after_a_killed_child(monkeypatch: pytest.Monke
     assert len(decoder._servers._processes) == 1
 
 
+@pytest.mark.full
 def test_many_pictures_at_once_are_decoded_in_turns() -> None:
     data = picture("JPEG")
 
@@ -152,6 +156,7 @@ def test_a_process_that_was_killed_is_replaced_and_no_file_is_blamed() -> None:
     assert run(data).placeholder is not None
 
 
+@pytest.mark.full
 def test_the_process_is_replaced_after_so_many_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoder, "VERIFY_CHILD_FILES", 2)
     data = picture("JPEG")

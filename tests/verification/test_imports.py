@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 _ENVIRON = {"S3_BUCKET_NAME": "photos", "AWS_REGION": "ap-northeast-2", "ENVIRONMENT": "test", "PATH": "/usr/bin:/bin"}
 _START = """
@@ -15,6 +17,8 @@ print([each for each in sys.modules if each.startswith("image_upload.verificatio
 _LOOK = """
 import asyncio, sys
 from pathlib import Path
+
+import pytest
 from image_upload.domain.purposes import Variant
 from image_upload.verification.inspection import Wanted, inspect
 
@@ -41,11 +45,14 @@ def run(script: str, *arguments: str) -> str:
     return done.stdout
 
 
+# A process that starts, to see what it imports.
+@pytest.mark.full
 def test_a_start_imports_nothing_of_verification() -> None:
     """Beside what decides about arrivals."""
     assert run(_START) == "[] ['image_upload.verification.arrivals']\n"
 
 
+@pytest.mark.full
 def test_the_service_looks_without_pillow_and_has_a_child_decode(tmp_path: Path, jpeg: bytes) -> None:
     """At header depth the module that begins children is not imported either."""
     path = tmp_path / "picture.jpg"

@@ -14,6 +14,7 @@ from image_upload import __version__
 from image_upload.cli.put import AllFail, Failed
 from image_upload.cli.put.token import TokenSource
 from image_upload.limits import MIB, PUT_ATTEMPTS, PUT_RETRY_AFTER_MAX_S
+from image_upload.outbound.client import tls_context
 from image_upload.outbound.retry import RETRYABLE_STATUSES, RetryableError, RetryPause, retry_after_s
 from image_upload.s3.errors import error_code
 
@@ -87,6 +88,7 @@ class Connection:
         self._said_at = float("-inf")
         self._client = httpx.AsyncClient(
             timeout=_TIMEOUT,
+            verify=tls_context(verify=True),
             follow_redirects=False,
             limits=httpx.Limits(max_connections=None, keepalive_expiry=4.0),  # S3 closes idle ones after about 5 s
             headers={"User-Agent": f"image-upload/{__version__}", "Accept-Encoding": "identity"},
