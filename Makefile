@@ -94,7 +94,7 @@ containers: $(READY) ## the tests of the image and of the compose file, in podma
 
 unit: $(READY) ## the tests of `make test` alone
 	@echo "tests"
-	@$(BIN)/python -m pytest -q --tier=$(TIER) --workers=$(WORKERS) --durations=10
+	@$(BIN)/python -m pytest -q --tier=$(TIER) --numprocesses=$(WORKERS) --dist=worksteal --durations=10
 
 format: $(READY) ## rewrite the sources in the project's style
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .

@@ -22,7 +22,7 @@ from tests.database.postgres import Postgres
 from tests.database.postgres import postgres as run_postgres
 from tests.needs import unavailable
 
-pytest_plugins = ["tests.tiers", "tests.workers"]
+pytest_plugins = ["tests.tiers"]
 
 Start = Callable[..., str]
 

@@ -9,12 +9,12 @@ import functools
 import gc
 import importlib
 import json
-import multiprocessing
 import os
 import runpy
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Mapping
@@ -71,11 +71,6 @@ def forked(
     return Forked(_server().ask(asked))
 
 
-def share() -> None:
-    """Start the process that forks now, for this process and its own forks. It imports nothing until it is asked."""
-    _server()
-
-
 class _Server:
     """The process that forks: a line asks, a line answers."""
 
@@ -84,9 +79,7 @@ class _Server:
         self._process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", start_new_session=True
         )
-        # Of threads, and of the workers that are forked from this process (tests/workers.py).
-        self._lock = multiprocessing.get_context("fork").Lock()
-        self._started_by = os.getpid()
+        self._lock = threading.Lock()
 
     def ask(self, asked: Mapping[str, Any]) -> Any:
         assert self._process.stdin
@@ -97,8 +90,7 @@ class _Server:
             return json.loads(self._process.stdout.readline())
 
     def end(self) -> None:
-        if os.getpid() == self._started_by:
-            self._process.communicate()
+        self._process.communicate()
 
 
 @functools.cache
@@ -117,7 +109,7 @@ def _serve() -> dict[str, Any] | None:
             if pid not in ended and (found := os.waitpid(pid, os.WNOHANG)) != (0, 0):
                 ended[pid] = os.waitstatus_to_exitcode(found[1])
             answer = ended.get(pid)
-        elif (answer := _fork()) == 0:
+        elif (answer := os.fork()) == 0:  # nothing has started a thread here
             return asked
         else:
             # Before the answer, which may be followed by a signal to the group.
@@ -125,19 +117,6 @@ def _serve() -> dict[str, Any] | None:
         sys.stdout.write(f"{json.dumps(answer)}\n")
         sys.stdout.flush()
     return None
-
-
-def _fork() -> int:
-    """Fork, with everything imported. Nothing has started a thread here."""
-    _import()
-    return os.fork()
-
-
-@functools.cache
-def _import() -> None:
-    for name in _IMPORTED:
-        importlib.import_module(name)
-    gc.freeze()
 
 
 def _run(arguments: list[str], environ: dict[str, str], cwd: str, streams: list[str]) -> None:
@@ -167,5 +146,8 @@ def _run(arguments: list[str], environ: dict[str, str], cwd: str, streams: list[
 
 
 if __name__ == "__main__":
+    for name in _IMPORTED:
+        importlib.import_module(name)
+    gc.freeze()
     if asked_for := _serve():
         _run(**asked_for)

@@ -66,7 +66,7 @@ sys.exit(pytest.main(sys.argv[1:], [Listing()]))
 def run(tmp_path: Path) -> list[str]:
     """The beginning of a command that runs MARKED, without the plug-ins of other packages, which take longer."""
     (tmp_path / "test_marked.py").write_text(MARKED, encoding="utf-8")
-    others = [word for name in ("anyio", "schemathesis", "socket") for word in ("-p", f"no:{name}")]
+    others = [word for name in ("anyio", "schemathesis", "socket", "xdist") for word in ("-p", f"no:{name}")]
     alone = ["-p", "tests.tiers", "-p", "no:cacheprovider", *others, f"--rootdir={tmp_path}", "-c", os.devnull]
     return [sys.executable, "-m", "pytest", "-q", "-rA", *alone, str(tmp_path)]
 
