@@ -29,6 +29,8 @@ export interface UploadsOptions {
   storage?: Storage | null | undefined;
   /** Language of the service's problems, such as "ko". Without it: the browser's. */
   language?: string | undefined;
+  /** Returns headers for a request to the service, such as `traceparent`. S3 gets none of them. */
+  headers?: (() => Record<string, string>) | undefined;
 }
 
 export interface FileOptions {

@@ -286,6 +286,7 @@ export function uploads(options) {
         body: json && JSON.stringify(json),
         ...request,
         headers: {
+          ...options.headers?.(),
           "Content-Type": json && "application/json",
           "Accept-Language": options.language,
           Authorization: token && `Bearer ${token}`,

@@ -59,6 +59,10 @@ class ObjectMetadata(BaseModel):
         description="Smaller pictures by name, and where the CDN serves them.",
         examples=[{"thumb": "https://cdn.example.com/variants/profiles/alice/0f…/thumb.webp"}],
     )
+    variant_keys: dict[str, str] = Field(
+        description="Their keys by name, for GET /images/{key}: also where no CDN serves them.",
+        examples=[{"thumb": "variants/profiles/alice/0f…/thumb.webp"}],
+    )
 
 
 class Arrival(ObjectMetadata):
