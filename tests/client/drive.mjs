@@ -18,7 +18,9 @@ const browser = await chromium.launch({
   args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'],
 })
 
+const devtools = await browser.newBrowserCDPSession()
 let context
+let stopped = []
 const tabs = new Map()
 const crashes = []
 const log = []
@@ -52,6 +54,13 @@ const commands = {
   },
   reload: ({ tab }) => tabs.get(tab).reload(),
   offline: ({ on }) => context.setOffline(on),
+  // As when the lid of a laptop is closed: no process of the browser runs until `wake`.
+  async suspend() {
+    const { processInfo } = await devtools.send('SystemInfo.getProcessInfo')
+    stopped = processInfo.map(({ id }) => id)
+    for (const id of stopped) process.kill(id, 'SIGSTOP')
+  },
+  wake: () => stopped.splice(0).forEach((id) => process.kill(id, 'SIGCONT')),
   close: ({ tab }) => tabs.get(tab).close(),
   async end() {
     await context.close()

@@ -67,6 +67,7 @@ class Proxy:
         self.seen: list[Seen] = []
         self.peak = 0
         self.open = 0
+        self._clients: set[socket.socket] = set()
         self._lock = threading.Lock()
 
     def spoil(self, match: str, **how: object) -> Fault:
@@ -82,6 +83,13 @@ class Proxy:
         self.faults.clear()
         self.seen.clear()
         self.peak = 0
+
+    def cut(self) -> None:
+        """Reset every connection of a client."""
+        with self._lock:
+            for client in self._clients:
+                _reset_at_close(client)
+                client.shutdown(socket.SHUT_RDWR)
 
     def requests(self, match: str) -> list[Seen]:
         """The requests whose line matches, without preflights."""
@@ -113,12 +121,14 @@ class Proxy:
         seen = Seen(first.rpartition(" ")[0], headers, len(rest))
         with self._lock:
             self.seen.append(seen)
+            self._clients.add(client)
             self.open += 1
             self.peak = max(self.peak, self.open)
         try:
             self._pass_on(client, seen, "\r\n".join([first, *_kept(fields), "Connection: close", "", ""]), rest)
         finally:
             with self._lock:
+                self._clients.remove(client)
                 self.open -= 1
 
     def _pass_on(self, client: socket.socket, seen: Seen, head: str, rest: bytes) -> None:
@@ -150,8 +160,7 @@ class Proxy:
         if fault.status is not None:
             self._answer(client, fault, seen)
         else:
-            # A reset: https://man7.org/linux/man-pages/man7/socket.7.html, SO_LINGER
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            _reset_at_close(client)
 
     def _body(self, client: socket.socket, upstream: socket.socket | None, seen: Seen, until: int) -> None:
         while seen.bytes < until:
@@ -169,6 +178,11 @@ class Proxy:
         headers = {**allowed, "Content-Length": str(len(body)), "Connection": "close", **fault.headers}
         lines = [f"HTTP/1.1 {fault.status} Spoiled", *(f"{name}: {value}" for name, value in headers.items())]
         client.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+
+
+def _reset_at_close(client: socket.socket) -> None:
+    """Let the other end see a reset: https://man7.org/linux/man-pages/man7/socket.7.html, SO_LINGER."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _kept(fields: list[str]) -> list[str]:

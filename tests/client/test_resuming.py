@@ -1,6 +1,7 @@
 """Uploads that stop and go on: paused, cancelled, after a reload, in two tabs."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from tests.browser.storage import Storage
 from tests.client.conftest import AT_ONCE, Make
-from tests.client.driving import eventually
+from tests.client.driving import Browser, eventually
 from tests.client.proxy import Fault, Proxy
 from tests.client.test_failing import MIB, PARTS, puts
 from tests.client.test_sending import digest_of
@@ -102,6 +103,57 @@ def test_a_paused_upload_goes_on_with_what_is_missing(made: Make, s3: Proxy, sto
     found = tab.run("return outcome(upload)")
     assert digest_of(storage, found) == tab.run("return sha256(sent)")
     assert (len(puts(s3, 1)), len(puts(s3, 2)), len(puts(s3, 3))) == (1, 1, 2)
+
+
+# A page that has not run for two seconds finds its clock two hours later. 30 seconds are over before that.
+ASLEEP_S = 4
+SLEPT = (
+    AT_ONCE
+    + """
+const clock = Date.now, timer = setTimeout;
+let last = clock(), later = 0;
+Date.now = () => {
+  const now = clock();
+  if (now - last > 2000) later += 7_200_000;
+  last = now;
+  return now + later;
+};
+setInterval(Date.now, 50);
+window.setTimeout = (call, ms) => timer(call, ms >= 30_000 ? 3000 : ms);
+"""
+)
+
+
+@pytest.mark.parametrize("strategy", ["multipart", "put"])
+def test_an_upload_goes_on_when_the_lid_of_a_laptop_is_opened_again(
+    made: Make, browser: Browser, s3: Proxy, service: Proxy, storage: Storage, strategy: str
+) -> None:
+    in_parts = strategy == "multipart"
+    # Of seven parts two are there, four are on their way, and the URL of the last one waits.
+    held = s3.spoil("^PUT", skip=2 if in_parts else 0, times=4, after=MIB, hold=True)
+    tab = made(SLEPT, accepts=[strategy])
+    tab.run("window.sent = file(50 * 2 ** 20); window.upload = queue.add(sent)")
+    eventually(lambda: held.times == (0 if in_parts else 3))
+    there = [seen.line for seen in s3.requests("^PUT") if seen.status == 200]
+    assert len(there) == (2 if in_parts else 0)
+    signed = s3.requests("^PUT")[-1].line.partition("X-Amz-Date=")[2][:16]
+    browser.send("suspend")
+    try:
+        ends = time.monotonic() + ASLEEP_S
+        s3.cut()
+        service.cut()
+        held.times = 0
+        held.released.set()
+        s3.spoil(f"^PUT .*X-Amz-Date={signed}", times=99, status=403, body="<Error><Code>AccessDenied</Code></Error>")
+        eventually(lambda: time.monotonic() > ends)
+    finally:
+        browser.send("wake")
+    found = tab.run("return outcome(upload)")
+    assert digest_of(storage, found) == tab.run("return sha256(sent)")
+    stored = [seen.line for seen in s3.requests("^PUT") if seen.status == 200]
+    assert len(stored) == (7 if in_parts else 1)
+    assert stored[: len(there)] == there, "what had arrived is not sent again"
+    assert 403 not in [seen.status for seen in s3.requests("^PUT")], "no URL is used after its end"
 
 
 @pytest.mark.parametrize("route", ["GET /purposes", "POST /uploads$", "POST /images/"])

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def digest_of(storage: Storage, outcome: dict[str, Any]) -> str:
     return storage.sha256(outcome["result"]["key"])
 
 
-@pytest.mark.parametrize("strategy", ["put", "post", "multipart", "proxy"])
+@pytest.mark.parametrize("strategy", ["put", "post", "multipart", "resumable", "proxy"])
 def test_a_file_is_stored_by_each_plan_of_the_service(made: Make, storage: Storage, strategy: str) -> None:
     tab = made(accepts=[strategy])
     found, digest = tab.run("const sent = file(1_000_000); return [await outcome(queue.add(sent)), await sha256(sent)]")
@@ -82,6 +83,23 @@ def test_many_files_share_six_requests(made: Make, storage: Storage, s3: Proxy, 
     assert len({digest_of(storage, each) for each in found}) == len(found) == 30
     assert 1 < s3.peak <= ALL_AT_ONCE
     assert len(service.requests("^GET /purposes")) == 1
+
+
+def test_a_small_file_costs_three_requests_and_two_preflights(made: Make, s3: Proxy, service: Proxy) -> None:
+    tab = made()
+    assert tab.run("return outcome(queue.add(file(1000)))")["state"] == "stored"
+    service.seen.clear()
+    s3.seen.clear()
+    assert tab.run("return outcome(queue.add(file(1000, 'second.bin')))")["state"] == "stored"
+    # A browser keeps the answer to a preflight by its URL, and only that of POST /uploads is the same.
+    shapes = [re.sub(r"(?<=/)(uppy-uploads|images)/.*", r"\1/…", seen.line) for seen in [*service.seen, *s3.seen]]
+    assert shapes == [
+        "POST /uploads",
+        "OPTIONS /images/…",
+        "POST /images/…",
+        "OPTIONS /uppy-uploads/…",
+        "PUT /uppy-uploads/…",
+    ]
 
 
 def test_a_picture_s_facts_are_told(made: Make, jpeg: bytes) -> None:

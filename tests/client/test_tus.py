@@ -1,4 +1,4 @@
-"""The strategy `resumable`: tus 1.0, to a server in this process that speaks no more of it than the client needs."""
+"""The strategy `resumable`: tus 1.0, to the service, and to a server that does what the service's never does."""
 
 import hashlib
 import http.server
@@ -9,9 +9,12 @@ from typing import ClassVar
 
 import pytest
 
+from tests.browser.storage import Storage
 from tests.client.conftest import Make
 from tests.client.driving import eventually
 from tests.client.proxy import Proxy, proxied
+from tests.client.test_failing import MIB, PARTS
+from tests.client.test_sending import digest_of
 
 pytestmark = pytest.mark.needs("chromium", "node", "ceph")
 
@@ -126,6 +129,22 @@ def test_after_a_reload_it_goes_on_at_the_offset(made: Make, service: Proxy, tus
     methods = [method for method, _ in lines(tus)]
     assert methods[:5] == ["PATCH", "PATCH", "PATCH", "HEAD", "PATCH"]
     assert len(methods) <= 6
+
+
+def test_after_a_reload_the_service_lacks_less_than_8_mib(made: Make, service: Proxy, storage: Storage) -> None:
+    held = service.spoil("^PATCH", after=17 * MIB, hold=True)
+    tab = made(accepts=["resumable"])
+    tab.run(f"queue.add({PARTS})")
+    assert held.reached.wait(20)
+    tab.reload()
+    held.released.set()
+    eventually(lambda: not service.open)
+    made.again(tab, accepts=["resumable"])
+    found = tab.run(f"window.sent = {PARTS}; return outcome(queue.add(sent))")
+    assert found["resumed"] is True
+    assert digest_of(storage, found) == tab.run("return sha256(sent)")
+    assert sum(seen.bytes for seen in service.requests("^PATCH")) < (20 + 8) * MIB
+    assert storage.open_uploads() == []
 
 
 def test_cancelling_ends_it(made: Make, service: Proxy, tus: Proxy) -> None:
