@@ -87,7 +87,7 @@ model: $(READY) ## drive resumable uploads through 120,000 schedules of their pr
 e2e: export TEST_ENGINE := podman-e2e
 e2e: $(READY) ## deploy.sh against an emulated AWS, in namespaces of its own (needs root, podman)
 	@$(BIN)/python -m tests.e2e.prepare
-	@$(ISOLATED) $(BIN)/python -m pytest -q -s --force-enable-socket tests/e2e
+	@$(ISOLATED) $(BIN)/python -m pytest -q --numprocesses=2 --dist=loadfile --durations=10 --force-enable-socket tests/e2e
 
 containers: $(READY) ## the tests of the image and of the compose file, in podman
 	@$(BIN)/python -m pytest -q --tier=containers --durations=10 tests/compose tests/image

@@ -5,30 +5,38 @@ What the emulator cannot show is in docs/unverified.md.
 
 import json
 import re
-import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
-import boto3
 import httpx
 import jwt
 import pytest
-from botocore.config import Config
-from cryptography.hazmat.primitives.asymmetric import ec
-from jwt.algorithms import ECAlgorithm
 
-from image_upload.web import edge
+from tests.e2e.cloud import (
+    DEFAULT,
+    asking,
+    cloud,
+    functions,
+    live,
+    minted,
+    objects,
+    output,
+    repositories,
+    secret,
+    secrets,
+    shell,
+    store,
+    tags_of,
+    within,
+)
 from tests.e2e.world import ROOT, World
 from tests.infra.template import parse
 from tests.test_purposes import OWN
 
 pytestmark = pytest.mark.needs("namespaces", "image")
 
-NAME = "image-upload-service"
+STACK = DEFAULT
 ORIGIN = "https://app.example.com"
 SCRIPT = b"<script>alert('uploaded')</script>"
 PICTURE = (ROOT / "examples/photo.jpg").read_bytes()
@@ -43,133 +51,12 @@ DRY_RUN, DEPLOY = blocks("README.md")
 UPLOAD, AGAIN, DESTROY = blocks("docs/deploy.md")
 
 
-def shell(aws: World, block: str, *, fails: bool = False) -> str:
-    return aws.run("bash", "-euo", "pipefail", "-c", block, fails=fails)
-
-
-def cloud(aws: World, service: str) -> Any:
-    """A client of AWS's SDK, in this process: the CLI takes half a second for each question."""
-    return boto3.client(
-        service,
-        # It else presigns for S3's host of all regions.
-        config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"}) if service == "s3" else None,
-        region_name=aws.environ["AWS_REGION"],
-        aws_access_key_id=aws.environ["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=aws.environ["AWS_SECRET_ACCESS_KEY"],
-        verify=aws.environ["AWS_CA_BUNDLE"],
-    )
-
-
-def output(aws: World, key: str) -> str:
-    (stack,) = cloud(aws, "cloudformation").describe_stacks(StackName=NAME)["Stacks"]
-    (value,) = (each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == key)
-    assert isinstance(value, str)
-    return value
-
-
-def functions(aws: World) -> list[str]:
-    return sorted(each["FunctionName"] for each in cloud(aws, "lambda").list_functions()["Functions"])
-
-
-def objects(aws: World) -> list[dict[str, Any]]:
-    contents: list[dict[str, Any]] = cloud(aws, "s3").list_objects_v2(Bucket=output(aws, "BucketName"))["Contents"]
-    return contents
-
-
-def buckets(aws: World) -> list[str]:
-    return [each["Name"] for each in cloud(aws, "s3").list_buckets()["Buckets"]]
-
-
-def repositories(aws: World) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = cloud(aws, "ecr").describe_repositories()["repositories"]
-    return found
-
-
-def secrets_of(aws: World, name: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = cloud(aws, "ssm").get_parameters_by_path(Path=f"/{name}/")["Parameters"]
-    return found
-
-
-def live(aws: World) -> dict[str, Any]:
-    """What users meet: the alias, and what a deployment decides of its version."""
-    alias = cloud(aws, "lambda").get_alias(FunctionName=NAME, Name="live")
-    found = cloud(aws, "lambda").get_function(FunctionName=NAME, Qualifier="live")
-    kept = ("Environment", "MemorySize", "Timeout", "Architectures", "Role", "PackageType")
-    return {
-        "version": alias["FunctionVersion"],
-        "weights": alias.get("RoutingConfig"),
-        "image": found["Code"]["ImageUri"],
-        **{name: found["Configuration"][name] for name in kept},
-    }
-
-
-def secret(aws: World, setting: str) -> str:
-    found = cloud(aws, "ssm").get_parameter(Name=f"/{NAME}/{setting}", WithDecryption=True)
-    value: str = found["Parameter"]["Value"]
-    return value
-
-
-def store(aws: World, setting: str, value: str) -> None:
-    """Rotate a secret, as docs/deploy.md does with the CLI."""
-    cloud(aws, "ssm").put_parameter(Name=f"/{NAME}/{setting}", Value=value, Type="SecureString", Overwrite=True)
-
-
-def minted(web: httpx.Client, url: str, key: str) -> httpx.Response:
-    """A plan for an upload, asked for with a token under this secret."""
-    token = jwt.encode({"sub": "user-1", "exp": int(time.time()) + 600}, key, algorithm="HS256")
-    return web.post(
-        f"{url}uploads",
-        json={"filename": "photo.jpg", "contentType": "image/jpeg", "size": 1},
-        headers={"Authorization": f"Bearer {token}"},
-    )
-
-
-def within(seconds: float, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come in time"
-        time.sleep(0.5)
-
-
-@contextmanager
-def asking(web: httpx.Client, url: str, key: str) -> Iterator[list[tuple[int, int | None]]]:
-    """A client that mints ten times a second: the status and `expiresIn` of every answer."""
-    answers: list[tuple[int, int | None]] = []
-    over = threading.Event()
-
-    def ask_on() -> None:
-        while not over.wait(0.1):
-            answer = minted(web, url, key)
-            answers.append((answer.status_code, answer.json().get("expiresIn")))
-
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(ask_on)
-        try:
-            yield answers
-        finally:
-            over.set()
-            running.result()
-
-
-def public_key() -> dict[str, Any]:
-    """A key of an identity provider, as a JSON Web Key."""
-    key = ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key(), as_dict=True)
-    return {**key, "kid": "1", "use": "sig", "alg": "ES256"}
-
-
-@pytest.fixture(scope="session")
-def web(aws: World) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        trust_env=False, verify=ssl.create_default_context(cafile=aws.environ["SSL_CERT_FILE"]), timeout=60
-    ) as client:
-        yield client
-
-
 def test_a_dry_run_says_what_would_be_made_and_makes_nothing(aws: World) -> None:
     said = shell(aws, DRY_RUN)
     assert "stack   will be created" in said
     assert "Nothing was changed" in said
-    assert cloud(aws, "cloudformation").list_stacks()["StackSummaries"] == []
+    listed = cloud(aws, "cloudformation").list_stacks()["StackSummaries"]
+    assert STACK not in [each["StackName"] for each in listed]
     assert repositories(aws) == []
 
 
@@ -179,27 +66,17 @@ def test_the_first_run_makes_everything_and_proves_it(aws: World) -> None:
     assert f"NEXT_PUBLIC_UPLOAD_SERVICE_URL={output(aws, 'FunctionUrl').rstrip('/')}\n" in said
     deployed = live(aws)
     assert re.fullmatch(
-        rf"\d{{12}}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/{NAME}@sha256:[0-9a-f]{{64}}", deployed["image"]
+        rf"\d{{12}}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/{STACK}@sha256:[0-9a-f]{{64}}", deployed["image"]
     )
     assert (deployed["MemorySize"], deployed["Timeout"]) == (1024, 300)
     assert (deployed["version"], deployed["weights"]) == ("1", None)
     key = secret(aws, "JWT_SECRET")
     assert re.fullmatch(r"[0-9a-f]{64}", key)
     assert key not in said
-    assert key not in json.dumps(cloud(aws, "lambda").get_function(FunctionName=NAME), default=str)
+    assert key not in json.dumps(cloud(aws, "lambda").get_function(FunctionName=STACK), default=str)
     (repository,) = repositories(aws)
     assert repository["imageScanningConfiguration"] == {"scanOnPush": True}
     assert "live" in tags_of(aws, deployed["image"])
-
-
-def tags_of(aws: World, image: str) -> list[str]:
-    """The tags of an image in the registry."""
-    digest = image.partition("@")[2]
-    (found,) = cloud(aws, "ecr").describe_images(repositoryName=NAME, imageIds=[{"imageDigest": digest}])[
-        "imageDetails"
-    ]
-    tags: list[str] = found["imageTags"]
-    return tags
 
 
 def test_the_bucket_is_closed_and_has_its_rules(aws: World) -> None:
@@ -348,7 +225,7 @@ def test_an_alarm_during_a_canary_takes_the_new_version_back(aws: World) -> None
     before = live(aws)
     watched = cloud(aws, "cloudwatch")
     names = [each["AlarmName"] for each in watched.describe_alarms()["MetricAlarms"]]
-    alarm = next(name for name in names if "CrashAlarm" in name)
+    alarm = next(name for name in names if name.startswith(STACK) and "CrashAlarm" in name)
 
     def ring(state: str) -> None:
         watched.set_alarm_state(AlarmName=alarm, StateValue=state, StateReason="test")
@@ -386,33 +263,6 @@ def test_a_secret_is_rotated_without_a_deployment(aws: World, web: httpx.Client)
     assert live(aws)["version"] == version
 
 
-def test_the_origin_secret_refuses_the_bare_url_and_rotates_without_a_deployment(aws: World, web: httpx.Client) -> None:
-    """The edge is played here; tests/infra/test_edge_emulated.py has the emulated CloudFront before the service."""
-    url, version, old, new = output(aws, "FunctionUrl"), live(aws)["version"], "o" * 64, "n" * 64
-    ssm = cloud(aws, "ssm")
-
-    def status(*secret: str) -> int:
-        return web.get(f"{url}errors", headers=[(edge.HEADER, each) for each in secret]).status_code
-
-    def put(setting: str, value: str) -> None:
-        ssm.put_parameter(Name=f"/{NAME}/{setting}", Value=value, Type="String", Overwrite=True)
-
-    assert status() == 200
-    put("EDGE_SECRET", old)
-    within(60, lambda: status() == 403)
-    assert (status(old), status(new)) == (200, 403)
-    put("EDGE_PREVIOUS_SECRET", old)
-    put("EDGE_SECRET", new)
-    within(60, lambda: status(new) == 200)
-    assert (status(), status(old)) == (403, 200)
-    ssm.delete_parameter(Name=f"/{NAME}/EDGE_PREVIOUS_SECRET")
-    within(60, lambda: status(old) == 403)
-    assert (status(), status(new)) == (403, 200)
-    ssm.delete_parameter(Name=f"/{NAME}/EDGE_SECRET")
-    within(60, lambda: status() == 200)
-    assert live(aws)["version"] == version
-
-
 def test_a_dry_run_shows_what_would_change_and_changes_nothing(aws: World) -> None:
     before = live(aws)
     said = shell(aws, "./deploy.sh --dry-run --set LogLevel=DEBUG")
@@ -421,32 +271,11 @@ def test_a_dry_run_shows_what_would_change_and_changes_nothing(aws: World) -> No
     assert live(aws) == before
 
 
-def test_a_first_version_that_does_not_work_has_no_url_and_a_mended_one_has(aws: World) -> None:
-    """With an identity provider alone: no secret of the service's own to make tokens with."""
-    provider = "image-upload-e2e-provider"
-    region, s3 = aws.environ["AWS_REGION"], cloud(aws, "s3")
-    s3.create_bucket(Bucket=provider, CreateBucketConfiguration={"LocationConstraint": region})
-    s3.put_object(Bucket=provider, Key="jwks.json", Body=json.dumps({"keys": [public_key()]}))
-    keys = f"https://{provider}.s3.{region}.amazonaws.com/jwks.json"
-    deploy = f"./deploy.sh --yes --name second --set JWT_JWKS_URL={keys} --set JWT_ISSUER=https://provider.example"
-    said = shell(aws, f"{deploy} --set JWT_AUDIENCE=uploads --set RATE_LIMIT_PER_USER=nonsense", fails=True)
-    assert "did not pass and is not live. Mend" in said
-    (stack,) = cloud(aws, "cloudformation").describe_stacks(StackName="second")["Stacks"]
-    assert "FunctionUrl" not in {each["OutputKey"] for each in stack["Outputs"]}
-    said = shell(aws, f"{deploy} --set RATE_LIMIT_PER_USER=")
-    assert re.search(r"^(\d+) of \1 steps passed\.$", said, re.MULTILINE)
-    assert secrets_of(aws, "second") == []
-    shell(aws, "./deploy.sh --yes --name second --destroy --delete-bucket")
-    s3.delete_object(Bucket=provider, Key="jwks.json")
-    s3.delete_bucket(Bucket=provider)
-    assert functions(aws) == [NAME, f"{NAME}-verifier"]
-
-
 def deployed_folders(aws: World) -> tuple[set[str], dict[str, int]]:
     """The folders that the function reaches, and the days of those that end: MiniStack keeps no rules of a bucket."""
     role = live(aws)["Role"].rpartition("/")[2]
     policy = cloud(aws, "iam").get_role_policy(RoleName=role, PolicyName="function")["PolicyDocument"]
-    template = parse(cloud(aws, "cloudformation").get_template(StackName=NAME)["TemplateBody"])
+    template = parse(cloud(aws, "cloudformation").get_template(StackName=STACK)["TemplateBody"])
     rules = template["Resources"]["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     ends = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
     return {each.split("/")[1] for each in policy["Statement"][0]["Resource"]}, ends
@@ -478,14 +307,5 @@ def test_destroy_keeps_the_bucket_and_what_is_in_it(aws: World) -> None:
     assert f"--bucket {bucket}" in shell(aws, DESTROY)
     assert len(cloud(aws, "s3").list_objects_v2(Bucket=bucket)["Contents"]) == held
     assert functions(aws) == []
-    assert NAME not in {each["repositoryName"] for each in repositories(aws)}
-    assert secrets_of(aws, NAME) == []
-
-
-def test_a_kept_bucket_is_used_again_and_deleted_when_asked_for(aws: World) -> None:
-    (bucket,) = buckets(aws)
-    said = shell(aws, f"./deploy.sh --yes --bucket {bucket}")
-    assert output(aws, "BucketName") == bucket
-    assert "bucket-rules" in said
-    shell(aws, "./deploy.sh --yes --destroy --delete-bucket")
-    assert buckets(aws) == []
+    assert repositories(aws) == []
+    assert secrets(aws) == []

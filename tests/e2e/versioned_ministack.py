@@ -2,12 +2,14 @@
 
 MiniStack keeps containers by the image alone, so a version would answer with the settings of another one of the same
 image. And it compares the limit of an event source with a number, which is text where a parameter of a stack says it.
-This is run by MiniStack's own Python.
+It parses templates in C, which takes half a second less each time, of three in a change. This is run by MiniStack's own
+Python.
 """
 
 import runpy
 from typing import Any
 
+import yaml
 from ministack.services import lambda_svc  # type: ignore[import-not-found]  # not of this environment
 
 by_image = lambda_svc._warm_pool_key
@@ -25,6 +27,7 @@ def in_numbers(source: dict[str, Any], *rest: Any) -> int:
 
 
 at_once = lambda_svc._sqs_esm_concurrency
+yaml.SafeLoader = yaml.CSafeLoader
 lambda_svc._warm_pool_key = by_version
 lambda_svc._sqs_esm_concurrency = in_numbers
 runpy.run_module("ministack", run_name="__main__")

@@ -33,10 +33,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class World(NamedTuple):
-    """The environment of a user with an AWS account, and a clean clone of the project."""
+    """The environment of a user with an AWS account, a clean clone of the project, and the stack that it deploys."""
 
     environ: dict[str, str]
     project: Path
+    stack: str
 
     def run(self, *command: str, fails: bool = False, within_s: float = 600.0) -> str:
         """What a command in the clone prints; it must succeed, or fail if that is expected."""
@@ -51,7 +52,7 @@ class World(NamedTuple):
             timeout=within_s,
             check=False,
         )
-        print(done.stdout)  # minutes of work, to be watched
+        print(done.stdout)  # shown where the test fails
         assert (done.returncode != 0) is fails, f"{command} ended with {done.returncode}:\n{done.stdout}"
         return done.stdout
 
@@ -74,8 +75,8 @@ def _covered(file: Path, by: Path) -> None:
 
 
 @contextmanager
-def world(prepared: Prepared, scratch: Path) -> Iterator[World]:
-    """AWS, until the block is left."""
+def world(prepared: Prepared, scratch: Path) -> Iterator[dict[str, str]]:
+    """AWS until the block is left, and the environment of its user."""
     _ip("link", "set", "lo", "up")
     _ip("address", "add", f"{ADDRESS}/32", "dev", "lo")
     resolv_conf = scratch / "resolv.conf"
@@ -96,32 +97,27 @@ def world(prepared: Prepared, scratch: Path) -> Iterator[World]:
         "TMPDIR": str(scratch),
     }
     (scratch / "bin").mkdir()
-    project = scratch / "project"
-    _clone(project)
     with ExitStack() as stack:
         stack.enter_context(name_server(ADDRESS))
         stack.enter_context(aws_cli(scratch / "bin"))
         stack.enter_context(_engine(own, scratch))
         stack.enter_context(_ministack(own, prepared, scratch))
-        yield World(
-            {
-                **own,
-                "AWS_ACCESS_KEY_ID": "test",
-                "AWS_SECRET_ACCESS_KEY": "test",
-                "AWS_REGION": REGION,
-                "AWS_DEFAULT_REGION": REGION,
-                "AWS_CA_BUNDLE": str(_CA_BUNDLE),
-                "SSL_CERT_FILE": str(_CA_BUNDLE),
-                # This machine's processor, and a base that can be had without a registry.
-                "ARCH": "x86_64",
-                "BASE_IMAGE": BASE_IMAGE,
-            },
-            project,
-        )
+        yield {
+            **own,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_CA_BUNDLE": str(_CA_BUNDLE),
+            "SSL_CERT_FILE": str(_CA_BUNDLE),
+            # This machine's processor, and a base that can be had without a registry.
+            "ARCH": "x86_64",
+            "BASE_IMAGE": BASE_IMAGE,
+        }
 
 
-def _clone(project: Path) -> None:
-    """The checkout as a clone of it would be, with what is not committed yet."""
+def cloned(project: Path) -> Path:
+    """A folder with the checkout as a clone of it would be, with what is not committed yet."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -135,6 +131,7 @@ def _clone(project: Path) -> None:
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, project / name)
     (project / ".venv").symlink_to(sys.prefix)
+    return project
 
 
 @contextmanager
