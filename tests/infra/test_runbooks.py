@@ -38,7 +38,7 @@ GLOBAL = {
 OWN = re.compile(r"(s3|configure|sso) \w+|ecr get-login-password|logs tail|cloudformation deploy|\w+ wait")
 # What Lambda and its runtime write themselves, by the schema of the Telemetry API and by awslambdaric.
 # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
-LAMBDA = [
+LAMBDA: list[dict[str, Any]] = [
     {"type": "platform.report", "record": {"requestId": "a", "status": "success"}},
     {"type": "platform.report", "record": {"requestId": "b", "status": "timeout"}},
     {"type": "platform.report", "record": {"requestId": "c", "status": "error", "errorType": "Runtime.ExitError"}},
