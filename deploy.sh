@@ -230,7 +230,7 @@ done
 
 cat <<END
 
-Version $version is live$([ -z "$before" ] || [ "$before" = "$version" ] || say "; the way back: ./deploy.sh --live $before").
+Version $version is live$([ -z "$before" ] || [ "$before" = "$version" ] || say "; the way back: ./deploy.sh --name $name --live $before").
 
   Address       $url
   Bucket        $(output BucketName)$(cdn=$(output CdnUrl); [ -z "$cdn" ] || printf '\n  CDN           %s' "$cdn")

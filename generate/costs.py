@@ -26,12 +26,20 @@ def page(text: str) -> str:
         if any(what in each for each in bills)
     ]
     sums = ("**together**", *(f"**{total_usd(each):,.2f}**" for each in _LEVELS.values()))
-    prices = [(what, f"{usd:.10f}".rstrip("0").rstrip(".")) for what, usd in PRICES.items()]
+    prices = [
+        (
+            what,
+            f"{price.usd:.10f}".rstrip("0").rstrip("."),
+            f"[{price.page}](https://aws.amazon.com/{price.page}/pricing/)",
+            f"`{f'prices {price.service} {price.usage}'.rstrip()}`",
+        )
+        for what, price in PRICES.items()
+    ]
     return fill(
         text,
         {
             "levels": table(titles, [*asked, *parts, sums]),
-            "prices": table(("What", f"US dollars, {REGION}, {AS_OF}"), prices),
+            "prices": table(("What", f"US dollars, {REGION}, {AS_OF}", "AWS's page", "Compare"), prices),
         },
     )
 

@@ -17,8 +17,10 @@ _ROUTE: Final = r"parse path /^\/(?<route>[^\/]*)/"
 QUERIES: Final = {
     "errors by code": 'filter logger = "image_upload.requests" and status >= 400 | '
     f"{_ROUTE} | stats count() as requests by status, code, method, route | sort requests desc | limit 50",
-    "server errors": 'filter level = "ERROR" or status >= 500 | '
-    "fields timestamp, message, code, path, request_id, reason, exception | sort timestamp desc | limit 50",
+    # The lines of the runtime have an errorMessage, and Lambda's own reports a record.
+    "server errors": 'filter level = "ERROR" or (logger = "image_upload.requests" and status >= 500) or '
+    'record.status in ["error", "failure", "timeout"] | fields @timestamp, message, code, path, request_id, reason, '
+    "exception, errorMessage, record.status, record.errorType | sort @timestamp desc | limit 50",
     "slowest requests": f'filter logger = "image_upload.requests" | {_ROUTE} | '
     "stats count() as requests, pct(duration_ms, 50) as p50, pct(duration_ms, 99) as p99 by method, route | "
     "sort p99 desc | limit 50",

@@ -221,7 +221,7 @@ def test_a_version_that_passes_goes_live_without_a_container_engine(tools: Path)
     done = deploy(tools, "--yes", INVOKE=PASSED)
     assert done.returncode == 0, done.stdout + done.stderr
     assert '  ok      health: "ok", fine\n1 of 1 steps passed.\n' in done.stdout
-    assert "the way back: ./deploy.sh --live 7" in done.stdout
+    assert "the way back: ./deploy.sh --name image-upload-service --live 7" in done.stdout
     said = calls(tools)
     (live,) = (each for each in said if "--parameter-overrides LiveVersion=8" in each)
     assert any("lambda invoke" in each and "--qualifier 8" in each for each in said[: said.index(live)])

@@ -14,24 +14,37 @@ from image_upload.uploads.strategy import part_length
 REGION: Final = "us-east-1"
 AS_OF: Final = "2026-11"
 
-# In US dollars, as far as we knew them then; none was looked up by this command. AWS's pages count.
-PRICES: Final[dict[str, float]] = {
-    "Lambda, a request": 0.20e-6,  # https://aws.amazon.com/lambda/pricing/
-    "Lambda on arm64, a GB for a second": 0.0000133334,
-    "S3, a PUT, COPY, POST or LIST": 5e-6,  # https://aws.amazon.com/s3/pricing/
-    "S3, a GET or HEAD": 0.4e-6,
-    "S3 Standard, a GB for a month": 0.023,
-    "S3, a GB to the Internet": 0.09,
-    "CloudFront, a GB to the Internet": 0.085,  # https://aws.amazon.com/cloudfront/pricing/
-    "CloudFront, a request": 1e-6,
-    "EventBridge, an event of S3": 1e-6,  # https://aws.amazon.com/eventbridge/pricing/
-    "SQS, a request": 0.40e-6,  # https://aws.amazon.com/sqs/pricing/
-    "CloudWatch, a GB of logs": 0.50,  # https://aws.amazon.com/cloudwatch/pricing/
-    "CloudWatch, an alarm for a month": 0.10,
-    "GuardDuty, a file scanned": 0.22e-3,  # https://aws.amazon.com/guardduty/pricing/
-    "GuardDuty, a GB scanned": 0.09,
-    "WAF, the web ACL and its four rules for a month": 9.0,  # https://aws.amazon.com/waf/pricing/
-    "WAF, a request": 0.60e-6,
+
+class Price(NamedTuple):
+    """US dollars for one, and where AWS says it: its price page, its code and usage type in the price list, if known.
+
+    https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/price-changes.html
+    """
+
+    usd: float
+    page: str
+    service: str
+    usage: str = ""
+
+
+# Written from memory, usage types too: no page of AWS could be read where this was written. AWS's pages count.
+PRICES: Final[dict[str, Price]] = {
+    "Lambda, a request": Price(0.20e-6, "lambda", "AWSLambda", "Request-ARM"),
+    "Lambda on arm64, a GB for a second": Price(0.0000133334, "lambda", "AWSLambda", "Lambda-GB-Second-ARM"),
+    "S3, a PUT, COPY, POST or LIST": Price(5e-6, "s3", "AmazonS3", "Requests-Tier1"),
+    "S3, a GET or HEAD": Price(0.4e-6, "s3", "AmazonS3", "Requests-Tier2"),
+    "S3 Standard, a GB for a month": Price(0.023, "s3", "AmazonS3", "TimedStorage-ByteHrs"),
+    "S3, a GB to the Internet": Price(0.09, "s3", "AWSDataTransfer", "DataTransfer-Out-Bytes"),
+    "CloudFront, a GB to the Internet": Price(0.085, "cloudfront", "AmazonCloudFront", "US-DataTransfer-Out-Bytes"),
+    "CloudFront, a request": Price(1e-6, "cloudfront", "AmazonCloudFront", "US-Requests-Tier2-HTTPS"),
+    "EventBridge, an event of S3": Price(1e-6, "eventbridge", "AWSEvents"),
+    "SQS, a request": Price(0.40e-6, "sqs", "AWSQueueService"),
+    "CloudWatch, a GB of logs": Price(0.50, "cloudwatch", "AmazonCloudWatch", "USE1-DataProcessing-Bytes"),
+    "CloudWatch, an alarm for a month": Price(0.10, "cloudwatch", "AmazonCloudWatch", "CW:AlarmMonitorUsage"),
+    "GuardDuty, a file scanned": Price(0.22e-3, "guardduty", "AmazonGuardDuty"),
+    "GuardDuty, a GB scanned": Price(0.09, "guardduty", "AmazonGuardDuty"),
+    "WAF, the web ACL and its four rules for a month": Price(9.0, "waf", "awswaf"),
+    "WAF, a request": Price(0.60e-6, "waf", "awswaf"),
 }
 
 # Of docs/performance.md and docs/stack.md, rounded up: a request at 1 GB with its share of cold starts, and
@@ -73,7 +86,7 @@ class Line(NamedTuple):
 
 def bill(traffic: Traffic) -> list[Line]:
     """Return the month's bill, a line for each price that it comes to."""
-    return [Line(price, amount, amount * PRICES[price]) for price, amount in _amounts(traffic) if amount]
+    return [Line(price, amount, amount * PRICES[price].usd) for price, amount in _amounts(traffic) if amount]
 
 
 def total_usd(traffic: Traffic) -> float:

@@ -34,8 +34,9 @@ class RedisStream:
         try:
             with measured(REDIS, "RedisStream.send") as call:
                 async with asyncio.timeout(QUEUE_TIMEOUT_S):
-                    entry = {"message": message}
-                    await self._redis.xadd(self._stream, entry, maxlen=STREAM_MAX_MESSAGES, approximate=True)
+                    await self._redis.xadd(
+                        self._stream, {"message": message}, maxlen=STREAM_MAX_MESSAGES, approximate=True
+                    )
                 call.outcome = "ok"
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             raise unavailable(type(error).__name__) from None

@@ -1,10 +1,12 @@
 """The estimate: each part is its amount times its price, and a wrong number gives one sentence."""
 
 import math
+import re
 
 import pytest
 
 from image_upload.cli.cost import PRICES, Traffic, bill, run, total_usd
+from tests.test_docs import ROOT
 
 
 def usd(traffic: Traffic) -> dict[str, float]:
@@ -34,7 +36,17 @@ def test_each_option_adds_what_it_uses_and_nothing_else() -> None:
     assert total_usd(Traffic(uploads=1_000, mb=3, months=12)) > total_usd(Traffic(uploads=1_000, mb=3))
     # 100 MiB in parts of 8 MiB or more: each part is a PUT.
     in_parts = usd(Traffic(uploads=1_000, mb=100, multipart=1, verify=False))["S3, a PUT, COPY, POST or LIST"]
-    assert 5 <= in_parts / (1_000 * PRICES["S3, a PUT, COPY, POST or LIST"]) <= 25
+    assert 5 <= in_parts / (1_000 * PRICES["S3, a PUT, COPY, POST or LIST"].usd) <= 25
+
+
+def test_the_page_says_of_each_price_where_aws_has_it_and_how_to_compare() -> None:
+    text = (ROOT / "docs/costs.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+?) \| ([\d.]+) \| \[\w+\]\((\S+)\) \| `prices (\S+) ?(\S*)` \|$", text, re.MULTILINE)
+    told = {what: (float(usd), page, service, usage) for what, usd, page, service, usage in rows}
+    assert told == {
+        what: (price.usd, f"https://aws.amazon.com/{price.page}/pricing/", price.service, price.usage)
+        for what, price in PRICES.items()
+    }
 
 
 def test_the_command_prints_each_part_and_their_sum(capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,8 +51,7 @@ def test_only_the_edge_reaches_the_service_and_the_secret_rotates(tmp_path: Path
         properties |= {"PackageType": "Zip", "Code": code, "Runtime": "python3.13", "Handler": "index.handler"}
         cloud = Cloud(client, template_url(client("s3"), json.dumps(template)))
         # Between the first and the second step of a rotation the service knows both, and CloudFront sends the old one.
-        both = {"EDGE_SECRET": SECOND, "EDGE_PREVIOUS_SECRET": FIRST}
-        with function(tmp_path, s3.environ, **both) as running:
+        with function(tmp_path, s3.environ, EDGE_SECRET=SECOND, EDGE_PREVIOUS_SECRET=FIRST) as running:
             service.add(running)
             outputs = cloud.create("upload", Alarms="false", EdgeSecretFrom="ssm:/upload/EDGE_SECRET:1")
             assert status(outputs["FunctionUrl"]) == 403
