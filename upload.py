@@ -22,7 +22,6 @@ if on_lambda:
     reading = secret_source.begin(os.environ, SECRETS_START_TIMEOUT_S)
 
 try:
-    process.imported("image_upload.lambda_events", "image_upload.live_app")
     from image_upload import lambda_events
     from image_upload.live_app import LiveApp
     from image_upload.settings import SettingsError, read_dotenv
