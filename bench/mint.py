@@ -16,6 +16,7 @@ from statistics import median
 from typing import Any
 
 from bench import surroundings
+from bench.instructions import METRICS, instructions
 from bench.measuring import NotMeasured, Result, Worker, free_port, interleaved, serving
 from bench.run import Bench, Plan, run
 from bench.surroundings import BENCH, BODY, ON_LAMBDA, environment
@@ -187,16 +188,15 @@ def telemetry(bench: Bench) -> Result:
     port = free_port()
     sink = [sys.executable, "-m", "bench.sink", str(port)]
     bench.stack.enter_context(serving(sink, environment(bench.home), bench.home, port=port, path="/", body=None))
-    on = {"METRICS": "on", "METRICS_TOKEN": "a token of the benchmark, long enough"}
     traced = {"TRACES_ENDPOINT": f"http://127.0.0.1:{port}"}
     off, measured, both = "a server", "a server, with metrics", "a server, with metrics and traces"
     off_lambda, on_lambda = "Lambda", "Lambda, with metrics"
     peers = {
         off: (bench.python("asgi service"), 100),
-        measured: (bench.python("asgi service", **on), 100),
-        both: (bench.python("asgi service", **on, **traced), 100),
+        measured: (bench.python("asgi service", **METRICS), 100),
+        both: (bench.python("asgi service", **METRICS, **traced), 100),
         off_lambda: (bench.python("handler service", **ON_LAMBDA), 100),
-        on_lambda: (bench.python("handler service", **ON_LAMBDA, **on), 100),
+        on_lambda: (bench.python("handler service", **ON_LAMBDA, **METRICS), 100),
     }
     title = "6. POST /uploads with metrics and traces; the collector is another process"
     result = Result("telemetry", title, "ms of CPU time", interleaved(_warm(peers, 1e3, "cpu_ns"), 21))
@@ -209,8 +209,8 @@ def telemetry(bench: Bench) -> Result:
 PLAN = Plan(
     program="python -m bench.mint",
     about=__doc__,
-    duration="three minutes",
-    deadline_s=420,
+    duration="five minutes",
+    deadline_s=1_800,
     measurements={
         "sign": sign,
         "parts": parts,
@@ -218,6 +218,7 @@ PLAN = Plan(
         "http": http,
         "import": imports,
         "telemetry": telemetry,
+        "instructions": instructions,
     },
     with_node=frozenset({"sign", "http"}),
     packages=("fastapi", "starlette", "pydantic", "mangum", "uvicorn", "uvloop", "httptools", "boto3", "botocore"),
