@@ -87,7 +87,7 @@ async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
 
 
 async def _sweep(settings: Settings, within_s: float) -> int:
-    async with _opened(settings) as context:
+    async with _opened(settings) as context, context.telemetry.event("sweep"):
         tally = await sweep(context, within_s, lambda tally: print(f"  {summary(tally)}", flush=True))
     print(f"Swept: {summary(tally)}.")
     if tally[FAILED]:
