@@ -11,8 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from local.embedded_s3 import EmbeddedS3
+from local.service import local_environ
+from tests.cli.test_serve import free_port, served, wait_for
 from tests.contract import servers
-from tests.contract.conftest import as_param, chosen_servers, running, service_on
+from tests.contract.conftest import SECRET, as_param, chosen_servers, running, service_on
 from tests.contract.store import opened
 from tests.needs import unavailable
 from tests.resumable.clients import WITHIN_S, sent_by_node
@@ -108,3 +111,23 @@ def test_curl_by_the_documented_lines(service: str, web: httpx.Client, number: i
     if number == 0:
         assert "upload-offset: 5000" in said.stdout.lower()
         assert "stored: 204" in said.stdout
+
+
+@pytest.mark.full
+def test_an_upload_goes_on_in_the_next_served_process_after_the_first_was_killed(
+    s3: EmbeddedS3, web: httpx.Client, tmp_path: Path, picture: Path
+) -> None:
+    """Each process is `python -m image_upload serve`. What the first one remembered is lost with it."""
+    content, port = picture.read_bytes(), free_port()
+    tus = Tus(web, f"http://127.0.0.1:{port}")
+    environ = local_environ({"JWT_SECRET": SECRET}, s3.environ)
+    with served(environ, tmp_path / "first", "--port", str(port)) as process:
+        wait_for(tus.url, process, tmp_path / "first")
+        location = tus.begin(len(content))
+        for offset in (0, 4 * MIB):
+            assert tus.append(location, offset, content[offset : offset + 4 * MIB]).status_code == 204
+    with served(environ, tmp_path / "second", "--port", str(port)) as process:
+        wait_for(tus.url, process, tmp_path / "second")
+        assert tus.append(location, 4 * MIB, content[:MIB]).status_code == 409
+        assert tus.append(location, 8 * MIB, content[8 * MIB :]).status_code == 204
+        assert stored(tus, location) == content

@@ -118,8 +118,9 @@ def test_a_configured_endpoint_may_be_private(listener: socket.socket) -> None:
     assert asyncio.run(exchange()).startswith(b"PUT /a.jpg HTTP/1.1\r\n")
 
 
-ACK_DELAYED_S = 0.04  # Linux's TCP_DELACK_MIN
-ASKED_TIMES = 12
+# Linux's TCP_DELACK_MIN is 40 ms, less a tick of its clock.
+ACK_DELAYED_S = 0.03
+FIRST_ANSWERS, ASKED_TIMES = 6, 100
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux alone delays acknowledgements for 40 ms")
@@ -136,19 +137,20 @@ def test_an_answer_in_two_writes_is_not_held_back_by_a_delayed_acknowledgement(l
                 for piece in (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"a", b"b"):
                     await loop.sock_sendall(connection, piece)
 
-    async def fastest() -> float:
+    async def is_ever_faster() -> bool:
         loop = asyncio.get_running_loop()
         answers = asyncio.create_task(answer())
         async with open_client(Destinations(frozenset({(host, port)}), resolver=answering()), verify=True) as client:
-            took = []
-            for _ in range(ASKED_TIMES):
+            for number in range(ASKED_TIMES):
                 began = loop.time()
                 assert (await client.get(f"http://{host}:{port}/")).content == b"ab"
-                took.append(loop.time() - began)
+                if number >= FIRST_ANSWERS and loop.time() - began < ACK_DELAYED_S:
+                    break
         await answers
-        return min(took[ASKED_TIMES // 2 :])
+        return number < ASKED_TIMES - 1
 
-    assert asyncio.run(fastest()) < ACK_DELAYED_S / 2
+    # Where the acknowledgement is delayed every later answer is late; a busy machine delays some.
+    assert asyncio.run(is_ever_faster())
 
 
 @pytest.mark.parametrize(("addresses", "private"), [(PRIVATE, True), (PUBLIC, False), (NOWHERE, False)])
