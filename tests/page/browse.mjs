@@ -427,7 +427,7 @@ const scenarios = {
     await page.selectOption('#purpose', 'file')
     await bytesPerSecond(page, 400_000)
     await choose(page, slow.map(([name, size, type]) => file(name, size, type)))
-    await page.waitForFunction(() => document.querySelector('#rows progress').value > 0.3)
+    await page.waitForFunction(() => document.querySelector('#rows progress').value > 0.15)
     await page.evaluate(() => document.activeElement.blur())
     await page.mouse.move(0, 0)
     await page.waitForFunction(() => document.querySelectorAll('.tile canvas').length === 4)
