@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 ISOLATED := unshare --net --mount --pid --fork --mount-proc
 
 .DEFAULT_GOAL := help
-.PHONY: help dev generate bench bench-proxy bench-resumable bench-client bench-verify bench-memory bench-cold e2e load screenshot smoke test test-all test-rest \
+.PHONY: help dev generate bench bench-proxy bench-resumable bench-client bench-verify bench-memory bench-cold e2e load model screenshot smoke test test-all test-rest \
 	lint types unit containers format pins clean
 # Else every process compiles all that it imports, where the environment says so, as many containers' does.
 export PYTHONDONTWRITEBYTECODE :=
@@ -79,6 +79,9 @@ bench-cold: $(READY) ## measure cold starts against the least and the usual, sid
 
 load: $(READY) ## keep 200 uploads of 5 MB going for a minute, compare every object
 	@LOAD_SECONDS=60 S3_SERVERS=ceph $(BIN)/python -m pytest -q -s tests/faults/test_load.py
+
+model: $(READY) ## drive resumable uploads through 120,000 schedules of their processes (2 minutes)
+	@MODEL_SEEDS=10000 $(BIN)/python -m pytest -q --numprocesses=auto tests/resumable/test_model.py
 
 # An engine's storage of its own: it forgets the containers that run beside (tests/image/engine.py).
 e2e: export TEST_ENGINE := podman-e2e

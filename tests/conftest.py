@@ -60,7 +60,7 @@ def start(s3: EmbeddedS3) -> Iterator[Start]:
 
 @pytest.fixture(scope="session")
 def web() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=30, trust_env=False) as client:
+    with httpx.Client(timeout=120, trust_env=False) as client:
         yield client
 
 

@@ -11,7 +11,7 @@ from tests.contract import servers
 NEEDS: Final = {
     "awscli": "pip installs it from the package index: allow that",
     "ceph": "use Debian 12 on amd64, whose packages hold it, or run Debian's image as CI does",
-    "chromium": "install Chromium (apt-get install chromium), or name one with CHROMIUM",
+    "chromium": "install Chromium (apt-get install chromium-headless-shell), or name one with CHROMIUM",
     "clamd": "install ClamAV (apt-get install clamav-daemon), or use a system with apt-get, whose packages are fetched",
     "docker": "install Docker with its compose plugin: https://docs.docker.com/compose/install/",
     "exiftool": "install exiftool (apt-get install libimage-exiftool-perl), or use a system with apt-get and Perl",

@@ -23,6 +23,12 @@ def tool(what: str, *names: str) -> str:
     return unavailable(what)
 
 
+def chromium_program() -> str:
+    """The path of a Chromium. Its headless shell has no windows, which take 40 % of the CPU of such tests."""
+    names = ("chromium-headless-shell", "chromium", "google-chrome")
+    return os.environ.get("CHROMIUM") or tool("chromium", *names)
+
+
 def installed(folder: Path, name: str, *, beside: Path | None = None) -> Path:
     """The `node_modules` of the lock file in a folder, installed once into the S3 servers' cache.
 

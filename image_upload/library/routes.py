@@ -168,7 +168,10 @@ def _completion(routes: APIRouter, library: Library, access: Access, minter: Any
             return JSONResponse({"key": key, "state": "checking"}, 202, {"Retry-After": "2"})
         audit.record("complete", key, size_bytes=confirmation.stored.size_bytes)
         described = _described(key, confirmation.stored, library)
-        return JSONResponse({"state": "stored", **described, "receipt": library.receipt(confirmation)})
+        url = described["cdn_url"]
+        if url is None and permissions.has(principal, "read"):
+            url = (await library.get_file_url(key, READ_URL_EXPIRES_S)).url
+        return JSONResponse({"state": "stored", **described, "url": url, "receipt": library.receipt(confirmation)})
 
 
 def _scanning(routes: APIRouter, library: Library, access: Access, minter: Any) -> None:

@@ -69,6 +69,9 @@ class Arrival(ObjectMetadata):
     """A stored file. With 202 there are `key` and `state` alone."""
 
     state: str = Field(description="stored; with 202 checking.", examples=["stored"])
+    url: str | None = Field(
+        None, description="The CDN's, or presigned and valid for 15 minutes; null where the token may not read."
+    )
     receipt: str | None = Field(None, description="A signed statement of it; null without JWT_SECRET.")
 
 

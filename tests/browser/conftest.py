@@ -23,7 +23,7 @@ from tests.browser.driving import Browser, Outcome, Uppy
 from tests.browser.storage import BUCKET, REGION, Storage
 from tests.conftest import serving
 from tests.contract.conftest import as_param, chosen_servers, running
-from tests.npm import NPM_SECONDS, installed, tool
+from tests.npm import NPM_SECONDS, chromium_program, installed, tool
 from tests.pages import served
 
 HERE = Path(__file__).resolve().parent
@@ -41,7 +41,7 @@ def documented(language: str, document: str = "uppy.md") -> list[str]:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    return os.environ.get("CHROMIUM") or tool("chromium", "chromium", "google-chrome")
+    return chromium_program()
 
 
 @pytest.fixture(scope="session")

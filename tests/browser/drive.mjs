@@ -4,7 +4,8 @@ import readline from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { chromium } from 'playwright-core'
 
-const LIMIT_MS = 30_000
+// Only what hangs takes so long, however busy the machine is.
+const LIMIT_MS = 120_000
 const POLL_MS = 20
 
 const within = (promise, what) =>

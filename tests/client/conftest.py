@@ -23,7 +23,7 @@ from tests.client.driving import Browser, Tab, options
 from tests.client.proxy import Proxy, proxied
 from tests.conftest import serving
 from tests.contract.conftest import running
-from tests.npm import NPM_SECONDS, installed, tool
+from tests.npm import NPM_SECONDS, chromium_program, installed, tool
 from tests.pages import served
 
 HERE = Path(__file__).resolve().parent
@@ -71,7 +71,7 @@ def origin(workshop: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser(workshop: Path) -> Iterator[Browser]:
     """One Chromium for all tests."""
-    chromium = os.environ.get("CHROMIUM") or tool("chromium", "chromium", "google-chrome")
+    chromium = chromium_program()
     errors = workshop / "drive.log"
     with (
         errors.open("w", encoding="utf-8") as stderr,

@@ -1,9 +1,14 @@
-"""The service in front of each S3 server that S3_SERVERS names."""
+"""The service in front of S3 servers: the two that run every test, and others where they add a proof.
+
+    @pytest.mark.also_on("localstack", "moto")  here the others differ, keep the promise alone, or are AWS's own
+
+S3_SERVERS names other ones, which run every test.
+"""
 
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,17 +31,23 @@ from tests.needs import unavailable
 STRICT = {"localstack": servers.localstack, "seaweedfs": servers.seaweedfs, "ceph": servers.ceph}
 # The first tier's: a strict one that came with the test dependencies; where there is none, what takes its place.
 FIRST_SERVER = "seaweedfs" if find_weed() else "moto"
+# Two strict ones that have nothing in common. Of all promises they keep all but two.
+EVERY_TEST = (FIRST_SERVER, "ceph")
 # Every service here reads the tickets of the others.
 SECRET = "a-secret-of-more-than-thirty-two-bytes"
 CLOCK_WITHIN_S = 10.0
 POLL_S = 0.05
 
 
-def chosen_servers() -> list[str]:
-    """The servers to run on, in the order of the table of gaps. Raises for a name that is none."""
-    names = {name.strip() for name in (os.environ.get("S3_SERVERS") or ",".join(GAPS)).split(",")}
+def chosen_servers(also: Collection[str] = ()) -> list[str]:
+    """The servers that run a test, in the order of the table of gaps: EVERY_TEST and these, or what S3_SERVERS names.
+
+    Raises for a name that is none.
+    """
+    named = os.environ.get("S3_SERVERS")
+    names = {name.strip() for name in named.split(",")} if named else {*EVERY_TEST, *also}
     if unknown := names - GAPS.keys():
-        raise pytest.UsageError(f"S3_SERVERS names {', '.join(sorted(unknown))}. There are: {', '.join(GAPS)}.")
+        raise pytest.UsageError(f"{', '.join(sorted(unknown))} is no S3 server. There are: {', '.join(GAPS)}.")
     return [name for name in GAPS if name in names]
 
 
@@ -63,7 +74,16 @@ strict_store = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(scope="session", params=[as_param(name) for name in chosen_servers()])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that has a store on each of its servers."""
+    marks = metafunc.definition.iter_markers
+    if "store" in metafunc.fixturenames and strict_store.mark not in marks("parametrize"):
+        also = {name for mark in marks("also_on") for name in mark.args}
+        params = [as_param(name) for name in chosen_servers(also)]
+        metafunc.parametrize("store", params, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     """A bucket on each server in turn."""
     name: str = request.param

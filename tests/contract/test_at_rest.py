@@ -14,6 +14,9 @@ from tests.contract import plans
 from tests.contract.plans import CONTENT, mint_put, minted, spec
 from tests.contract.store import Store, answer_of
 
+# The one with all of it: Ceph has one storage class and no encryption, SeaweedFS no KMS.
+pytestmark = pytest.mark.also_on("localstack")
+
 KEY_ID = "11112222-3333-4444-5555-666677778888"
 STANDARD_IA = {"S3_STORAGE_CLASSES": "upload:STANDARD_IA, document:GLACIER_IR"}
 AES256 = {"S3_SSE": "AES256"}
@@ -94,6 +97,7 @@ def encryption_of(store: Store, key: str) -> tuple[str, str]:
     return found.get("ServerSideEncryption", "none"), found.get("SSEKMSKeyId", "")
 
 
+@pytest.mark.also_on("moto")
 @pytest.mark.parametrize("way", WAYS)
 def test_a_purpose_has_its_storage_class(
     store: Store, start: Start, web: httpx.Client, way: Callable[[httpx.Client, str], str]

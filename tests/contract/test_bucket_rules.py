@@ -17,6 +17,9 @@ from image_upload.settings import load
 from tests.contract.gaps import KNOWS_EVENTBRIDGE, NO_BUCKET_SETTINGS
 from tests.contract.store import Store
 
+# The one with EventBridge, and with every setting that the command knows.
+pytestmark = pytest.mark.also_on("localstack")
+
 ORIGIN = "https://app.example.com"
 Command = Callable[..., tuple[int, list[str]]]
 

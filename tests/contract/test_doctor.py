@@ -13,6 +13,9 @@ from tests.contract import plans
 from tests.contract.gaps import GAPS, NO_BUCKET_SETTINGS
 from tests.contract.store import Store
 
+# As in test_bucket_rules.
+pytestmark = pytest.mark.also_on("localstack")
+
 ORIGIN = "http://localhost:3000"
 Checks = dict[str, dict[str, str]]
 
@@ -103,6 +106,7 @@ def test_a_wrong_secret_is_found_by_a_server_that_checks_signatures(
     assert store.s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
+@pytest.mark.also_on("moto")
 def test_an_object_is_copied_only_under_the_etag_that_is_named(store: Store, web: httpx.Client) -> None:
     store.write("uploads/source.bin", b"one")
     headers = {

@@ -71,6 +71,7 @@ def test_a_read_url_does_not_delete(store: Store, service: str, web: httpx.Clien
     store.refused(response, UNSIGNED, gap="signature", key=key, keeps=CONTENT)
 
 
+@pytest.mark.also_on("localstack")
 def test_no_signature_is_refused(store: Store, service: str, web: httpx.Client, key: str) -> None:
     response = web.get(plans.without_signature(read_url(web, service, key)))
     store.refused(response, "403", gap="anonymous-read", key=key, keeps=CONTENT)

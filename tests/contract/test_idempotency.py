@@ -109,6 +109,7 @@ def test_a_begin_whose_answer_was_lost_is_found_by_the_retry(
         problem(first, 502, "storage-unavailable")
 
 
+@pytest.mark.also_on("localstack")
 def test_uploads_of_one_key_are_listed_oldest_first(store: Store) -> None:
     """Which decides between two processes that begin one at once."""
     key = f"files/order/{uuid4()}"

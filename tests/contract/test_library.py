@@ -91,6 +91,7 @@ def test_an_object_is_described_as_it_was_sent(store: Store, service: str, web: 
         assert (told["missing_metadata"], told["cdn_url"], told["storage_class"]) == (0, None, "STANDARD")
 
 
+@pytest.mark.also_on("localstack")
 def test_metadata_that_another_program_wrote_unencoded_can_be_read(
     store: Store, service: str, web: httpx.Client, folder: str
 ) -> None:
@@ -102,6 +103,7 @@ def test_metadata_that_another_program_wrote_unencoded_can_be_read(
     assert web.get(f"{service}/images/{key}/metadata").json()["metadata"] == {"name": name}
 
 
+@pytest.mark.also_on("localstack", "moto")
 def test_a_checksum_is_told_where_s3_keeps_one(store: Store, service: str, web: httpx.Client) -> None:
     put = plans.mint_put(web, service, sha256=plans.sha256_of(CONTENT))
     assert put.send(web).status_code == 200
@@ -214,6 +216,7 @@ def listed(web: httpx.Client, service: str, **params: str | int) -> tuple[list[s
     return keys, pages
 
 
+@pytest.mark.also_on("localstack")
 @pytest.mark.parametrize("max_keys", [1, 7, 1000])
 def test_a_listing_shows_every_key_once_in_order(
     store: Store, service: str, web: httpx.Client, folder: str, max_keys: int
@@ -229,6 +232,7 @@ def test_a_listing_shows_every_key_once_in_order(
     assert in_order
 
 
+@pytest.mark.also_on("localstack")
 def test_two_slashes_in_a_row_are_listed_as_two(store: Store, service: str, web: httpx.Client, folder: str) -> None:
     store.write(f"{folder}/a//b.jpg", b"x")
     (key,) = listed(web, service, prefix=f"{folder}/", max_keys=1000)[0]
@@ -246,6 +250,7 @@ def test_a_listing_describes_its_objects(store: Store, service: str, web: httpx.
     assert abs((datetime.fromisoformat(file["last_modified"]) - stored["LastModified"]).total_seconds()) < 1
 
 
+@pytest.mark.also_on("localstack")
 def test_a_key_that_xml_cannot_carry_breaks_no_listing(
     store: Store, service: str, web: httpx.Client, folder: str
 ) -> None:

@@ -36,6 +36,7 @@ def nothing_came(store: Store, web: httpx.Client, plan: dict[str, Any]) -> None:
     assert store.unfinished(plan["objectKey"]) == [plan["uploadId"]]
 
 
+@pytest.mark.also_on("localstack", "moto")
 def test_the_presigned_requests_alone_store_the_file_and_leave_nothing(
     store: Store, service: str, web: httpx.Client, compact: bool
 ) -> None:
@@ -179,6 +180,7 @@ def test_an_expired_request_is_refused_and_the_upload_goes_on(
     assert store.read(plan["objectKey"]) == CONTENT
 
 
+@pytest.mark.also_on("localstack", "moto")
 def test_an_object_of_another_length_than_signed_is_refused(store: Store, service: str, web: httpx.Client) -> None:
     plan = begin(web, service, len(LONG))
     first = send_parts(web, plan, LONG, 1)
@@ -212,6 +214,7 @@ def test_completing_with_a_part_that_never_came_is_refused(store: Store, service
     store.refused(response, "400 InvalidPart", gap=None, key=plan["objectKey"])
 
 
+@pytest.mark.also_on("localstack")
 def test_completing_a_single_use_upload_onto_an_object_is_refused(
     store: Store, service: str, web: httpx.Client
 ) -> None:
@@ -222,6 +225,7 @@ def test_completing_a_single_use_upload_onto_an_object_is_refused(
     store.refused(response, "412 PreconditionFailed", gap="complete-once", key=plan["objectKey"], keeps=b"another file")
 
 
+@pytest.mark.also_on("localstack")
 def test_the_presigned_abort_leaves_nothing_and_a_second_one_says_so(
     store: Store, service: str, web: httpx.Client
 ) -> None:
@@ -234,6 +238,7 @@ def test_the_presigned_abort_leaves_nothing_and_a_second_one_says_so(
     store.refused(follow(web, plan["abort"]), "404 NoSuchUpload", gap="aborted-abort", key=plan["objectKey"])
 
 
+@pytest.mark.also_on("localstack", "moto")
 def test_an_aborted_upload_takes_no_part(store: Store, web: httpx.Client, plan: dict[str, Any]) -> None:
     assert follow(web, plan["abort"]).status_code == 204
     (url,) = part_urls(plan)
@@ -241,6 +246,7 @@ def test_an_aborted_upload_takes_no_part(store: Store, web: httpx.Client, plan: 
     assert store.unfinished(plan["objectKey"]) == []
 
 
+@pytest.mark.also_on("localstack", "moto")
 def test_an_aborted_upload_is_not_completed(store: Store, service: str, web: httpx.Client) -> None:
     plan = begin(web, service)
     parts = send_parts(web, plan, CONTENT)

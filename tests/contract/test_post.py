@@ -37,6 +37,7 @@ def send(
     return web.post(plan["presignedUrl"], data=sent, files={"file": ("고양이.jpg", content, "image/jpeg")})
 
 
+@pytest.mark.also_on("localstack", "moto")
 def test_the_right_form_succeeds_and_its_bytes_come_back(store: Store, service: str, web: httpx.Client) -> None:
     plan = mint(web, service)
     assert send(web, plan).status_code == 201
@@ -81,6 +82,7 @@ def test_a_changed_signature_is_refused(store: Store, service: str, web: httpx.C
     store.refused(response, "403 SignatureDoesNotMatch", DENIED, gap="policy-signature", key=plan["objectKey"])
 
 
+@pytest.mark.also_on("localstack", "moto")
 def test_a_policy_with_another_length_is_refused(store: Store, service: str, web: httpx.Client) -> None:
     plan = mint(web, service)
     policy = json.loads(base64.b64decode(plan["fields"]["policy"]))
@@ -90,6 +92,7 @@ def test_a_policy_with_another_length_is_refused(store: Store, service: str, web
     store.refused(response, "403 SignatureDoesNotMatch", DENIED, gap="policy-signature", key=plan["objectKey"])
 
 
+@pytest.mark.also_on("localstack", "moto")
 def test_an_extra_field_is_refused(store: Store, service: str, web: httpx.Client) -> None:
     plan = mint(web, service)
     response = send(web, plan, fields={"x-amz-meta-extra": "1"})
@@ -106,6 +109,7 @@ def test_a_form_with_the_right_checksum_is_accepted(store: Store, service: str, 
     assert store.read(plan["objectKey"]) == CONTENT
 
 
+@pytest.mark.also_on("localstack", "moto")
 def test_other_bytes_of_the_same_length_are_refused(store: Store, service: str, web: httpx.Client) -> None:
     plan = mint(web, service, sha256=hashlib.sha256(CONTENT).hexdigest())
     store.refused(send(web, plan, CONTENT[::-1]), "400 BadDigest", gap="form-checksum", key=plan["objectKey"])
@@ -133,6 +137,7 @@ def test_other_metadata_than_signed_is_refused(store: Store, service: str, web: 
     store.refused(response, DENIED, gap="policy", key=plan["objectKey"])
 
 
+@pytest.mark.also_on("localstack", "moto")
 def test_uppys_form_has_a_length_limit_where_it_tells_no_size(store: Store, service: str, web: httpx.Client) -> None:
     params = {"filename": "cat.jpg", "type": "image/jpeg"}
     limit = 10 * plans.MIB

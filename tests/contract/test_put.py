@@ -44,6 +44,7 @@ def mint_sized(request: pytest.FixtureRequest) -> Minting:
     return minting
 
 
+@pytest.mark.also_on("localstack", "moto")
 def test_the_right_upload_succeeds_and_its_bytes_come_back(
     store: Store, service: str, web: httpx.Client, mint: Minting
 ) -> None:
@@ -59,6 +60,7 @@ def test_the_right_upload_succeeds_and_its_bytes_come_back(
     assert web.get(web.get(f"{service}/images/{quote(put.key)}").json()["url"]).content == CONTENT
 
 
+@pytest.mark.also_on("localstack", "moto")
 def test_every_upload_of_a_batch_succeeds_and_takes_no_other_file(
     store: Store, service: str, web: httpx.Client
 ) -> None:
@@ -126,6 +128,7 @@ def test_a_life_made_longer_is_refused(store: Store, service: str, web: httpx.Cl
     store.refused(response, UNSIGNED, gap="signature", key=put.key)
 
 
+@pytest.mark.also_on("localstack", "moto")
 def test_no_signature_is_refused(store: Store, service: str, web: httpx.Client, mint: Minting) -> None:
     put = mint(web, service)
     response = put.send(web, url=plans.without_signature(put.url))
@@ -141,6 +144,7 @@ def test_another_method_is_refused_and_changes_nothing(
     store.refused(put.send(web, method=method), UNSIGNED, gap="signature", key=put.key, keeps=CONTENT)
 
 
+@pytest.mark.also_on("localstack", "moto")
 @pytest.mark.parametrize("name", ["x-amz-meta-extra", "x-amz-acl"])
 def test_an_extra_header_is_refused(store: Store, service: str, web: httpx.Client, mint: Minting, name: str) -> None:
     put = mint(web, service)
@@ -155,6 +159,7 @@ def test_an_expired_url_is_refused(store: Store, ended: Ended, web: httpx.Client
     store.refused(put.send(web), DENIED, gap="expiry", key=put.key)
 
 
+@pytest.mark.also_on("localstack", "moto")
 def test_an_expired_url_of_the_files_family_is_refused(store: Store, service: str, web: httpx.Client) -> None:
     put = plans.mint_file(web, service)
     then = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1, seconds=1)
@@ -184,6 +189,7 @@ def test_the_announced_checksum_is_accepted(store: Store, service: str, web: htt
     assert store.read(put.key) == CONTENT
 
 
+@pytest.mark.also_on("localstack", "moto")
 def test_other_bytes_of_the_same_length_are_refused(store: Store, service: str, web: httpx.Client) -> None:
     put = mint_put(web, service, sha256=sha256(CONTENT))
     store.refused(put.send(web, OTHER), "400 BadDigest", gap="checksum", key=put.key)

@@ -46,6 +46,7 @@ def listening(process: int) -> set[tuple[str, int]]:
     return {(address, int(port, 16)) for address, port in found}
 
 
+@pytest.mark.also_on("localstack", "moto")
 @linux
 def test_a_server_listens_on_loopback_only(store: Store) -> None:
     found = set().union(*(listening(process) for process in {os.getpid(), *children()}))
@@ -53,6 +54,7 @@ def test_a_server_listens_on_loopback_only(store: Store) -> None:
     assert {address for address, _ in found} <= LOOPBACK
 
 
+@pytest.mark.also_on("localstack")
 @pytest.mark.full
 @linux
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

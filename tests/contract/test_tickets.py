@@ -115,6 +115,7 @@ def test_completing_with_a_missing_part_is_refused_and_loses_nothing(
     assert store.read(plan["objectKey"]) == LONG
 
 
+@pytest.mark.also_on("localstack")
 @pytest.mark.parametrize("named", [True, False], ids=["parts named", "parts listed by S3"])
 def test_an_object_of_another_length_does_not_stay(store: Store, service: str, web: httpx.Client, named: bool) -> None:
     plan = begin(web, service, len(LONG))

@@ -75,11 +75,15 @@ def empty(kind: str, server: Callable[[], Postgres], folder: Path) -> Place:
 
 
 def migrated(place: Place) -> Place:
-    """The same database with its tables. An SQLite file becomes a copy of one that was migrated for all tests."""
+    """The same database with its tables: it becomes a copy of one that was migrated for all tests."""
     if place.is_sqlite:
         Path(place.url.removeprefix("sqlite:///")).write_bytes(_sqlite_with_tables())
-    else:
-        migrate(settings_with(place.url))
+        return place
+    server, _, name = place.url.rpartition("/")
+    template = _postgres_with_tables(server)
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name}".encode())
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
     return place
 
 
@@ -89,3 +93,14 @@ def _sqlite_with_tables() -> bytes:
         file = Path(folder, "records.sqlite3")
         migrate(settings_with(f"sqlite:///{file}"))
         return file.read_bytes()
+
+
+@functools.cache
+def _postgres_with_tables(server: str) -> str:
+    """The name of a migrated database that is connected to no more, as a template must be."""
+    name = "with_tables"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        migrate(settings_with(f"{server}/{name}"))
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+    return name

@@ -15,7 +15,7 @@ from local.ports import claim_port
 from local.service import local_environ, server_for
 
 _ROOT = Path(__file__).parents[2]
-_END_WITHIN_S = 15.0
+_END_WITHIN_S = 60.0
 
 
 class ServiceProcess(NamedTuple):

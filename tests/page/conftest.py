@@ -1,7 +1,6 @@
 """The page in a real browser, in front of a strict S3."""
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from tests.browser.driving import Browser
 from tests.conftest import serving
 from tests.contract.conftest import as_param, running
 from tests.contract.store import Store, opened
-from tests.npm import installed, tool
+from tests.npm import chromium_program, installed
 from tests.page.pictures import pictures as drawn
 
 HERE = Path(__file__).resolve().parent
@@ -27,7 +26,7 @@ SECRET = "a-secret-of-more-than-thirty-two-bytes"
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    chromium = os.environ.get("CHROMIUM") or tool("chromium", "chromium", "google-chrome")
+    chromium = chromium_program()
     folder = tmp_path_factory.mktemp("page")
     shutil.copy(HERE / "browse.mjs", folder)
     (folder / "node_modules").symlink_to(installed(HERE, "page"))

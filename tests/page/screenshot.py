@@ -1,7 +1,6 @@
 """`make screenshot`: write docs/images/page.png, the picture of the README: the page as it is, with pictures stored."""
 
 import contextlib
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,7 +13,7 @@ from local.ports import claim_port
 from local.service import WIRED, local_environ, running
 from local.stores import opened_stores
 from tests.browser.conftest import driven
-from tests.npm import installed, tool
+from tests.npm import chromium_program, installed
 from tests.page.pictures import pictures
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "images" / "page.png"
@@ -26,7 +25,7 @@ SLOW = [("Interview with the harbour master.wav", 9_000_000, "audio/wav"), ("rep
 def main() -> None:
     """Take the picture."""
     here = Path(__file__).resolve().parent
-    chromium = os.environ.get("CHROMIUM") or tool("chromium", "chromium", "google-chrome")
+    chromium = chromium_program()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="screenshot-")))
         shutil.copy(here / "browse.mjs", folder)

@@ -15,7 +15,7 @@ import pytest
 
 from tests.contract.conftest import SECRET, running, service_on
 from tests.contract.store import opened
-from tests.npm import NPM_SECONDS, tool
+from tests.npm import NPM_SECONDS, chromium_program, tool
 from tests.pages import served
 from tests.resumable.clients import WITHIN_S
 from tests.resumable.speaking import TUS, Tus, stored
@@ -50,7 +50,7 @@ def sent(packages: Path, page: str, service: str, **spec: Any) -> tuple[dict[str
     """The outcome of an upload in the browser, and what became of it."""
     token = jwt.encode({"sub": "browser", "exp": 2**33}, SECRET, algorithm="HS256")
     spec |= {"page": page, "service": service, "token": token}
-    chromium = os.environ.get("CHROMIUM") or tool("chromium", "chromium", "google-chrome")
+    chromium = chromium_program()
     done = subprocess.run(
         [tool("node", "node"), "browse.mjs", json.dumps(spec)],
         cwd=packages,

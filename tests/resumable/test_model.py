@@ -1,16 +1,19 @@
 """No schedule of processes, however they die, overlap and are forgotten, breaks a promise of the engine."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 
 import pytest
 
+from image_upload.errors import OffsetMismatch
 from image_upload.resumable.chunks import END, Chunk
 from image_upload.resumable.engine import Engine, Part, State
 from tests.resumable.model import EVERY, Chances, ModelStore, Schedule
 
-# Schedules of each kind: 120,000 in all, and 2,004 of them in the first tier.
-SEEDS = 10_000
+# Schedules of each kind, of which there are twelve: 2,004 in the first tier, 24,000 in all tests, 120,000 by
+# `make model`. The rarest of the mutants below is seen after 6,304, the next after 117.
+SEEDS = int(os.environ.get("MODEL_SEEDS") or "2000")
 FIRST_SEEDS = 167
 
 
@@ -28,7 +31,7 @@ def test_nothing_acknowledged_is_lost_and_every_upload_ends(chances: Chances) ->
 
 @pytest.mark.full
 @pytest.mark.parametrize("chances", EVERY, ids=str)
-def test_nothing_acknowledged_is_lost_in_any_of_120_000_schedules(chances: Chances) -> None:
+def test_nothing_acknowledged_is_lost_in_any_of_many_schedules(chances: Chances) -> None:
     assert run(range(FIRST_SEEDS, SEEDS), chances)["unfinished"] == 0
 
 
@@ -75,6 +78,19 @@ class Hasty(Engine):
         return await self.look()
 
 
+class Believing(Engine):
+    """Counts a chunk that exists with the same bytes, whatever was appended behind it."""
+
+    async def _written(self, state: State, piece: bytes | memoryview) -> State:
+        try:
+            return await super()._written(state, piece)
+        except OffsetMismatch:
+            chunk = Chunk(state.offset, state.offset, len(piece))
+            if await self._store.get(chunk.name) != piece:
+                raise
+            return state._replace(offset=chunk.end, recent=(chunk, *state.recent), held=piece)
+
+
 class Trusting(Engine):
     """Acknowledges what it has written without looking whether another process has ended the upload meanwhile."""
 
@@ -88,9 +104,9 @@ MUTANTS: Mapping[str, tuple[type[Engine], type[ModelStore]]] = {
     "no such upload is taken for done": (Engine, TakingAMissingUploadForDone),
     "the end is not recorded": (Engine, NotRecording),
     "looking does not complete": (Hasty, ModelStore),
+    "a chunk that exists is taken for the newest": (Believing, ModelStore),
     "the end is not looked for": (Trusting, ModelStore),
 }
-# It takes some 6,000 schedules.
 RARE = "the end is not looked for"
 
 
