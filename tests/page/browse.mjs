@@ -333,20 +333,21 @@ const scenarios = {
     await ready(page)
     await page.selectOption('#purpose', 'file')
     await page.route('**/uploads', () => {})
-    const took = await page.evaluate(async () => {
+    const rowsAFrame = await page.evaluate(async () => {
       const dropped = new DataTransfer()
       for (let each = 0; each < 1000; each++) dropped.items.add(new File([new Uint8Array(1000)], `scan-${each}.bin`))
-      const began = performance.now()
       dispatchEvent(new DragEvent('drop', { dataTransfer: dropped, cancelable: true }))
-      await new Promise((resolve) => {
-        const look = () => (document.querySelectorAll('#rows .row').length === 1000 ? resolve() : requestAnimationFrame(look))
-        look()
-      })
-      return performance.now() - began
+      const counts = [0]
+      while (counts.at(-1) < 1000) {
+        await new Promise(requestAnimationFrame)
+        counts.push(document.querySelectorAll('#rows .row').length)
+      }
+      return Math.max(...counts.slice(1).map((count, index) => count - counts[index]))
     })
     await page.click('#batch-pause')
     await page.waitForFunction(() => document.querySelectorAll('#rows [data-state=paused]').length === 1000)
-    return { took, said: await spoken(page), pageHeight: await page.evaluate(() => document.documentElement.scrollHeight) }
+    const names = await page.$$eval('#rows .name', (found) => found.map((each) => each.textContent))
+    return { rowsAFrame, names, said: await spoken(page), pageHeight: await page.evaluate(() => document.documentElement.scrollHeight) }
   },
 
   // A token is typed in where there is no sign-in.
@@ -427,7 +428,7 @@ const scenarios = {
     await page.selectOption('#purpose', 'file')
     await bytesPerSecond(page, 400_000)
     await choose(page, slow.map(([name, size, type]) => file(name, size, type)))
-    await page.waitForFunction(() => document.querySelector('#rows progress').value > 0.3)
+    await page.waitForFunction(() => document.querySelector('#rows progress').value > 0.15)
     await page.evaluate(() => document.activeElement.blur())
     await page.mouse.move(0, 0)
     await page.waitForFunction(() => document.querySelectorAll('.tile canvas').length === 4)

@@ -8,6 +8,7 @@ import { base, leave, maySeeFiles, session, token } from "./session.js";
 import { bytes, duration, language, moment, percent, text, why } from "./texts.js";
 
 const OVER = new Set(["stored", "failed", "cancelled"]);
+const ROWS_A_FRAME = 25; // a thousand at once would block the page for longer than a click should wait
 
 let queue = null;
 let user = null; // whose uploads the queue has
@@ -15,6 +16,8 @@ let items = null;
 let pausing = false;
 let batch = { items: [], half: false, over: true };
 const rows = new Map();
+let below = null; // the row that was the first when the last files were added
+let nextRows;
 const { title } = document;
 
 // Makes the queue of who is here now. That of the same user stays, with what was not sent.
@@ -52,6 +55,7 @@ export function send(source, options) {
 
 function draw() {
   if (items !== queue.items) {
+    const known = new Set(items);
     items = queue.items;
     const now = new Set(items);
     for (const [upload, row] of rows) {
@@ -60,14 +64,9 @@ function draw() {
       row.end();
       rows.delete(upload);
     }
-    const added = items.filter((each) => !rows.has(each));
-    // What was added last comes first, as among the stored files.
-    $("rows").prepend(...added.map((upload) => {
-      const row = rowOf(upload);
-      rows.set(upload, row);
-      return row.node;
-    }));
+    const added = items.filter((each) => !known.has(each));
     if (added.length) {
+      below = $("rows").firstChild;
       if (batch.over) batch = { items: [], half: false, over: false };
       batch.items.push(...added);
       say(text("say_start", { count: added.length }));
@@ -75,7 +74,20 @@ function draw() {
     }
     $("uploads").hidden = !items.length;
   }
+  drawRows();
   summary();
+}
+
+// What was added last comes first, as among the stored files.
+function drawRows() {
+  const missing = items.filter((each) => !rows.has(each));
+  for (const upload of missing.slice(0, ROWS_A_FRAME)) {
+    const row = rowOf(upload);
+    rows.set(upload, row);
+    $("rows").insertBefore(row.node, below?.isConnected ? below : null);
+  }
+  cancelAnimationFrame(nextRows);
+  if (missing.length > ROWS_A_FRAME) nextRows = requestAnimationFrame(() => queue && drawRows());
 }
 
 const total = (uploads, of) => uploads.reduce((sum, each) => sum + of(each), 0);
