@@ -29,6 +29,8 @@ export interface UploadsOptions {
   storage?: Storage | null | undefined;
   /** Language of the service's problems, such as "ko". Without it: the browser's. */
   language?: string | undefined;
+  /** Returns headers for a request to the service, such as `traceparent`. S3 gets none of them. */
+  headers?: (() => Record<string, string>) | undefined;
 }
 
 export interface FileOptions {
@@ -48,7 +50,7 @@ export interface Queue {
   addAll(source: FileList | DataTransfer | Iterable<File>, options?: FileOptions): Promise<Upload[]>;
   /** All uploads that were added and not removed; another array after each change. */
   readonly items: readonly Upload[];
-  /** Call a function when uploads were added, removed or have changed, at most once a frame. Returns the end of it. */
+  /** Call a function when uploads were added, removed or have changed, at most 20 times a second. Returns the end of it. */
   subscribe(listener: () => void): () => void;
   /** What earlier visits left, newest first. It goes on when the same file is added again, within a day. */
   unfinished(): Pending[];
@@ -91,7 +93,7 @@ export interface Upload {
   readonly resumed: boolean;
   readonly problem: UploadProblem | null;
   readonly result: Stored | null;
-  /** Call a function when this upload has changed, at most once a frame. Returns the end of it. */
+  /** Call a function when this upload has changed, at most 20 times a second. Returns the end of it. */
   subscribe(listener: (upload: Upload) => void): () => void;
   pause(): void;
   resume(): void;

@@ -6,6 +6,7 @@ const ATTEMPTS = 10;
 const STALL_MS = 30_000;
 const HASHED_BYTES = 64 * 2 ** 20;
 const PARTS_AT_ONCE = 4;
+const DRAW_MS = 50; // as often as a request tells its progress
 const LONGEST_WAIT_S = 120; // a longer Retry-After is told, not waited for
 const DAY_MS = 86_400_000; // a ticket's life
 const NAME_CHARACTERS = 255;
@@ -77,21 +78,12 @@ function pool(size) {
   return Object.assign(run, { waiting });
 }
 
-// Calls `draw` at most once a frame, and in a hidden tab, which has no frames, four times a second.
-function framed(draw) {
-  let due = false;
-  return () => {
-    if (due) return;
-    due = true;
-    const now = () => {
-      cancelAnimationFrame(frame);
-      clearTimeout(timer);
-      due = false;
-      draw();
-    };
-    const frame = requestAnimationFrame(now);
-    const timer = setTimeout(now, 250);
-  };
+// Calls `draw` soon, and at most once in DRAW_MS: frames would be 60 a second, for which the browser renders the page.
+function seldom(draw) {
+  let due;
+  let last = 0;
+  const now = () => ((due = undefined), (last = performance.now()), draw());
+  return () => (due ??= setTimeout(now, last + DRAW_MS - performance.now()));
 }
 
 // One request and its answer, whatever the status. It is cut when no byte has moved for `waitMs`.
@@ -294,6 +286,7 @@ export function uploads(options) {
         body: json && JSON.stringify(json),
         ...request,
         headers: {
+          ...options.headers?.(),
           "Content-Type": json && "application/json",
           "Accept-Language": options.language,
           Authorization: token && `Bearer ${token}`,
@@ -323,7 +316,7 @@ export function uploads(options) {
       },
     ));
 
-  const tell = framed(() => listeners.forEach((listener) => listener()));
+  const tell = seldom(() => listeners.forEach((listener) => listener()));
 
   function create(file, given) {
     const { idempotencyKey, metadata = options.metadata } = given;
@@ -349,7 +342,7 @@ export function uploads(options) {
     let signing;
     let settle;
 
-    const told = framed(() => watching.forEach((listener) => listener(upload)));
+    const told = seldom(() => watching.forEach((listener) => listener(upload)));
 
     // Bring up to date what is seen of the upload.
     function show(next = phase) {
@@ -588,18 +581,15 @@ export function uploads(options) {
 
     async function described(signal) {
       enter("checking", signal);
-      const path = `/images/${plan.objectKey.split("/").map(encodeURIComponent).join("/")}`;
+      const path = `/images/${plan.objectKey.split("/").map(encodeURIComponent).join("/")}/complete`;
       const asking = { signal, offline, lane: checks };
       let answer;
       for (;;) {
-        answer = await call("POST", `${path}/complete?wait=${checks.waiting.length ? 1 : 20}`, asking);
+        answer = await call("POST", `${path}?wait=${checks.waiting.length ? 1 : 20}`, asking);
         if (answer.status !== 202) break;
         await sleep(2000, signal); // what the answer's Retry-After asks for
       }
-      let url = answer.cdn_url;
-      // A token with the scope `mint` may not read.
-      url ??= await call("GET", path, asking).then((found) => found.url, () => null);
-      const { key, size, etag, content_type: contentType, facts, variants, receipt } = answer;
+      const { key, url, size, etag, content_type: contentType, facts, variants, receipt } = answer;
       const { width, height, placeholder: thumbhash } = facts ?? {};
       return { key, url, size, etag, contentType, width, height, thumbhash, variants, receipt };
     }

@@ -22,7 +22,7 @@ def handle(event: Any, context: Any, app: Starlette) -> dict[str, Any]:
     if isinstance(event, dict) and event.get("operation") == "from-url":
         from image_upload.from_url.operation import receive as go_on  # 60 ms with httpx
 
-        return go_on(event, context, app.state.from_url.importer)
+        return go_on(event, context, app.state.from_url.importer, app.state.context.telemetry)
     if isinstance(event, dict) and "operation" in event:
         from image_upload import operations  # 160 ms with the smoke test, and requests need none of it
 

@@ -20,7 +20,7 @@ _KIND_CLAIMS = ("type", "token_type")
 _OTHER_KINDS = ("refresh", "reset", "logout", "verif", "invit")
 
 # User ids of the service's own sign-in are numbers of 13 to 16 digits (`records.new_id`).
-_OWN_USER_ID = re.compile(r"[1-9][0-9]{12,15}", re.ASCII)
+_OWN_USER_ID = r"[1-9][0-9]{12,15}"
 PROVIDER_PREFIX = "provider:"
 
 
@@ -47,7 +47,7 @@ def principal_in(claims: Mapping[str, Any], scope_prefix: str, *, from_provider:
         raise TokenInvalid("The token's subject (sub) is neither text nor a whole number. Correct it at its issuer.")
     if not is_user_id(user_id):
         raise TokenInvalid("The token's subject is not a user id. Sign in again.")
-    if from_provider and _OWN_USER_ID.fullmatch(user_id):
+    if from_provider and re.fullmatch(_OWN_USER_ID, user_id):
         user_id = PROVIDER_PREFIX + user_id
     granted = {scope for name in _SCOPE_CLAIMS for scope in _scopes(claims.get(name))}
     scopes = frozenset(scope.removeprefix(scope_prefix) for scope in granted if scope.startswith(scope_prefix)) - {""}

@@ -72,9 +72,9 @@ _REGION = r"[a-z]{2}(?:-[a-z]+)+-\d{1,2}"
 # R is a region: s3, s3.dualstack.R, s3-R (legacy), s3-fips.R, s3-fips.dualstack.R, s3.R
 _ENDPOINT = rf"(?:s3|s3-{_REGION}|s3(?:-fips)?(?:\.dualstack)?\.{_REGION})"
 _SUFFIX = r"\.amazonaws\.com(?:\.cn)?"
-_PATH_HOST = re.compile(rf"{_ENDPOINT}{_SUFFIX}", re.ASCII)
+_PATH_HOST = rf"(?a){_ENDPOINT}{_SUFFIX}"
 _VIRTUAL_HOSTS = tuple(
-    re.compile(rf"{form}{_SUFFIX}", re.ASCII)
+    rf"(?a){form}{_SUFFIX}"
     for form in (
         rf"{_BUCKET}\.{_ENDPOINT}",
         rf"{_BUCKET}\.s3-accelerate(?:\.dualstack)?",
@@ -90,11 +90,11 @@ def bucket_on_aws(host: str, path: str) -> tuple[str, str] | None:
     `host` is lower case and without a port; `path` starts with a slash. Website and control hosts
     are not S3's object API and give None.
     """
-    if _PATH_HOST.fullmatch(host):
+    if re.fullmatch(_PATH_HOST, host):
         bucket, _, key = path[1:].partition("/")
         return bucket, key
     for form in _VIRTUAL_HOSTS:
-        match = form.fullmatch(host)
+        match = re.fullmatch(form, host)
         if match:
             return match["bucket"], path[1:]
     return None

@@ -41,8 +41,8 @@ _ENDPOINT_VARIABLES: Final = {"ssm": "AWS_ENDPOINT_URL_SSM", "secretsmanager": "
 _OK: Final = 200
 # Temporary failures. https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 _RETRYABLE_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
-_RETRYABLE_CODES: Final = re.compile(r"Throttl|TooManyRequests|RequestLimitExceeded|InternalS|ServiceUnavailable")
-_CODE: Final = re.compile(r"(?:.*#)?([A-Za-z]{1,64})", re.ASCII)
+_RETRYABLE_CODES: Final = r"Throttl|TooManyRequests|RequestLimitExceeded|InternalS|ServiceUnavailable"
+_CODE: Final = r"(?:.*#)?([A-Za-z]{1,64})"
 # A random pause spreads the second attempts of processes that were started and throttled together.
 _PAUSE_S: Final = (0.1, 0.5)
 # A secret may have been written where a name belongs, so messages cut names.
@@ -192,12 +192,12 @@ class SecretSource:
 
     def _refused(self, status: int, document: Mapping[str, Any]) -> Exception:
         """Return the exception for an error document of AWS. Its message repeats only the code, not AWS's text."""
-        match = _CODE.fullmatch(str(document.get("__type", "")))
+        match = re.fullmatch(_CODE, str(document.get("__type", "")))
         code = match[1] if match else ""
         message = str(document.get("message") or document.get("Message") or "").lower()
         remedy = self._remedy(code, message)
         text = f"{self.text} could not be read: {self._host} answered {f'{status} {code}'.rstrip()}. {remedy}"
-        is_temporary = status in _RETRYABLE_STATUSES or _RETRYABLE_CODES.search(code)
+        is_temporary = status in _RETRYABLE_STATUSES or re.search(_RETRYABLE_CODES, code)
         return _TemporaryFailure(text) if is_temporary else SecretsUnavailable(text)
 
     def _remedy(self, code: str, message: str) -> str:
@@ -217,7 +217,7 @@ class SecretSource:
             )
         if code == "ResourceNotFoundException":
             return f"Make the secret in {self._signer.address.region}, or set SECRETS_FROM to the one that is there."
-        if _RETRYABLE_CODES.search(code):
+        if re.search(_RETRYABLE_CODES, code):
             return (
                 "Lambda tries again. If it goes on, too many processes start at once for Parameter Store: "
                 "docs/deploy.md (Secrets) says what serves more."

@@ -96,7 +96,7 @@ async def _list(settings: Settings, asked: argparse.Namespace) -> int:
 
 
 async def _replay(settings: Settings, asked: argparse.Namespace) -> int:
-    async with _opened(settings) as (context, outbox):
+    async with _opened(settings) as (context, outbox), context.telemetry.event("replay"):
         if not (context.notifier.enabled or context.tasks.enabled):
             print(
                 "Set WEBHOOK_URL and WEBHOOK_SECRET, or EVENT_BUS, or QUEUE_URL, to those of the service.",

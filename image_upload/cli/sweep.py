@@ -13,7 +13,7 @@ from image_upload.completion.context import CompletionContext
 from image_upload.completion.sweep import FAILED, sweep
 from image_upload.errors import Problem
 from image_upload.languages.wording import human_bytes
-from image_upload.s3 import multipart
+from image_upload.s3 import multipart, objects
 from image_upload.s3.errors import map_s3_errors
 from image_upload.s3.objects import Listed
 from image_upload.settings import Settings, SettingsError, load, read_dotenv
@@ -57,8 +57,8 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     what.add_argument(
         "--multiparts",
         action="store_true",
-        help="multipart uploads of this service that were neither completed nor aborted; for stores without a "
-        "lifecycle rule",
+        help="multipart uploads of this service that were neither completed nor aborted, and what resumable uploads "
+        "left; for stores without lifecycle rules",
     )
     what.add_argument(
         "--unrecorded", action="store_true", help="files of POST /files/upload-url that no file record names"
@@ -87,7 +87,7 @@ async def _opened(settings: Settings) -> "AsyncIterator[CompletionContext]":
 
 
 async def _sweep(settings: Settings, within_s: float) -> int:
-    async with _opened(settings) as context:
+    async with _opened(settings) as context, context.telemetry.event("sweep"):
         tally = await sweep(context, within_s, lambda tally: print(f"  {summary(tally)}", flush=True))
     print(f"Swept: {summary(tally)}.")
     if tally[FAILED]:
@@ -101,15 +101,21 @@ def summary(tally: Counter[str]) -> str:
 
 
 async def _abort_uploads(settings: Settings, asked: argparse.Namespace) -> int:
-    count = 0
+    uploads = pieces = 0
     before = leftovers.before(max(asked.hours * 3600, leftovers.least_age_s(settings.storage)))
     async with _opened(settings) as context, map_s3_errors():
         async for upload in leftovers.open_uploads(context.bucket, before):
             print(f"  begun {upload.began_at:%Y-%m-%d %H:%M}  {_printable(upload.key)}", flush=True)
             if asked.apply:
                 await multipart.abort_each(context.bucket, upload.key, [upload.upload_id])
-            count += 1
-    print(f"{count} open uploads {'aborted' if asked.apply else 'found'}.{_hint(count, asked)}")
+            uploads += 1
+        async for page in leftovers.resumable(context.bucket, before):
+            if asked.apply:
+                await objects.delete_each(context.bucket, [each.key for each in page])
+            pieces += len(page)
+    aborted, removed = ("aborted", "removed") if asked.apply else ("found", "found")
+    hint = _hint(uploads + pieces, asked)
+    print(f"{uploads} open uploads {aborted}, {pieces} objects of resumable uploads {removed}.{hint}")
     return 0
 
 

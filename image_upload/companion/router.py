@@ -11,7 +11,7 @@ from image_upload.s3.bucket import Bucket
 from image_upload.uploads.service import UploadService
 from image_upload.web.routing import ErrorAnswer, LazyRouter
 
-_UPPY_PATH: Final = re.compile(r"(?:/u/(?P<token>[^/]+))?/?(?P<rest>/s3/.*)")
+_UPPY_PATH: Final = r"(?:/u/(?P<token>[^/]+))?/?(?P<rest>/s3/.*)"
 
 
 class UppyRouter(LazyRouter):
@@ -23,7 +23,7 @@ class UppyRouter(LazyRouter):
     def lead(self, scope: Scope) -> dict[str, Any] | None:
         """Return the path below `/s3/` and the token in front of it; None for another path."""
         path: str = scope["path"]
-        match = _UPPY_PATH.fullmatch(path) if "/s3/" in path else None
+        match = re.fullmatch(_UPPY_PATH, path) if "/s3/" in path else None
         if match is None:
             return None
         token = {PATH_TOKEN: match["token"]} if match["token"] else {}

@@ -1,7 +1,7 @@
-"""Find what is left in S3: open multipart uploads, objects without a record, objects that are too large.
+"""Find what is left in S3: of multipart and resumable uploads, objects without a record, objects that are too large.
 
-The lifecycle rule `abort-unfinished` (`bucket_config.rules`) aborts the first within a day. Nothing removes the second.
-The third are removed when they are read, or when S3 reports them; a CDN reads without the service.
+The lifecycle rules `abort-unfinished` and `resumable` (`bucket_config.rules`) remove the first. Nothing removes the
+second. The third are removed when they are read, or when S3 reports them; a CDN reads without the service.
 """
 
 from collections.abc import AsyncIterator
@@ -29,6 +29,14 @@ async def open_uploads(bucket: Bucket, before: datetime) -> AsyncIterator[OpenUp
     async for upload in multipart.every_upload(bucket):
         if keys.owner_tag_in(upload.key) is not None and upload.began_at < before:
             yield upload
+
+
+async def resumable(bucket: Bucket, before: datetime) -> AsyncIterator[list[Listed]]:
+    """Yield page by page what resumable uploads left before a moment: chunks, records, notes. Raises `S3Failure`."""
+    async for page in _pages(bucket, keys.RESUMABLE):
+        old = [each for each in page if datetime.fromisoformat(each.last_modified) < before]
+        if old:
+            yield old
 
 
 async def unrecorded(context: CompletionContext, before: datetime) -> AsyncIterator[Listed]:

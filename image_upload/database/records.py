@@ -25,7 +25,7 @@ from image_upload.limits import DATABASE_ATTEMPTS, DATABASE_TIMEOUT_S, SWEEP_LEA
 from image_upload.outbound.deadline import at_most
 from image_upload.settings.database import DatabaseSettings
 from image_upload.telemetry import metrics
-from image_upload.telemetry.calls import database, measured
+from image_upload.telemetry.calls import database, measured, operation_of
 
 log = logging.getLogger(__name__)
 
@@ -230,7 +230,7 @@ class Records:
         self, work: Callable[[AsyncConnection], Awaitable[Answer]], attempts: int = DATABASE_ATTEMPTS
     ) -> Answer:
         """Run `work` in one transaction; run it again after a conflict of two transactions, up to `attempts` times."""
-        operation = _operation(work)
+        operation = operation_of(work)
         for left in reversed(range(attempts)):
             with measured(self._system, operation) as call:
                 try:
@@ -252,11 +252,6 @@ class Records:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._engine.dispose()
-
-
-def _operation(work: Callable[..., Any]) -> str:
-    """Return whose work it is, such as `Records.claim`, by the method that has defined it."""
-    return work.__qualname__.partition(".<locals>")[0].replace("._", ".")
 
 
 def _record(row: RowMapping) -> Record:

@@ -158,6 +158,7 @@ def _check_made(key: str) -> str:
     return check(key)
 
 
+@functools.lru_cache(maxsize=1024)
 def segment(name: str) -> str:
     """Encode a client's name as one path segment: injective, ASCII, never `.`, `..` or empty.
 

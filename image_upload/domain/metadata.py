@@ -18,9 +18,9 @@ from image_upload.languages.wording import human_bytes
 from image_upload.limits import S3_METADATA_MAX_BYTES
 
 _PREFIX = "x-amz-meta-"
-_NAME = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
+_NAME = r"[a-z0-9_-]{1,64}"
 # An encoded word of RFC 2047 section 2, in which S3 returns values outside ASCII.
-_WORD = re.compile(r"=\?[A-Za-z0-9_-]+\?[bBqQ]\?[^?\s]*\?=")
+_WORD = r"=\?[A-Za-z0-9_-]+\?[bBqQ]\?[^?\s]*\?="
 # What verification found, as JSON: beside an object that it published, and the fault of one that it removed.
 FACTS = "upload-facts"
 # Kept free for it, name and value.
@@ -58,7 +58,7 @@ def encoded(values: Mapping[str, str]) -> dict[str, str]:
     headers = {}
     utf_8 = Charset("utf-8")
     for name, value in values.items():
-        if not _NAME.fullmatch(name):
+        if not re.fullmatch(_NAME, name):
             raise InvalidMetadata("A metadata name is 1 to 64 of a-z, 0-9, hyphen and underscore. Rename it.")
         if keys.NOT_TEXT.search(value):
             raise InvalidMetadata(f"The metadata value of {name} holds control characters. Send printable text.")
@@ -103,7 +103,7 @@ def facts_in(values: Mapping[str, str]) -> dict[str, Any]:
 
 def _decoded(value: str) -> str:
     """Decode a header's encoded words; return the value unchanged if they are invalid."""
-    if not _WORD.search(value):
+    if not re.search(_WORD, value):
         return value
     try:
         return str(make_header(decode_header(value)))

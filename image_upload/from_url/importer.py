@@ -37,6 +37,7 @@ from image_upload.outbound.client import Destinations
 from image_upload.outbound.download import Downloader
 from image_upload.s3.bucket import Bucket
 from image_upload.settings.from_url import FromUrlSettings
+from image_upload.telemetry import trace
 from image_upload.uploads.service import UploadService
 from image_upload.uploads.storing import StoredUpload
 
@@ -218,7 +219,7 @@ class Importer:
         kept = await self._created(order, "queued", JOB_QUEUED_S)
         payload = {"operation": OPERATION, "job_id": kept.job.id, "order": order.model_dump(mode="json")}
         try:
-            await self._invoker.invoke(function_arn, json.dumps(payload).encode())
+            await self._invoker.invoke(function_arn, json.dumps(payload | trace.header()).encode())
         except Problem as problem:
             with suppress(Problem, JobChanged):
                 await self._jobs.replace(kept, kept.job.failed(problem.code, str(problem.detail)))

@@ -1,5 +1,6 @@
 """Go on with an import in an invocation of its own: `{"operation": "from-url", "job_id": …, "order": {…}}`.
 
+A `traceparent` beside them is that of the request.
 Only who may invoke the function can send it: a request of a client comes as the body of another event.
 """
 
@@ -13,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 from image_upload.from_url.importer import Importer
 from image_upload.from_url.requests import Order
 from image_upload.outbound import deadline
+from image_upload.telemetry import trace
+from image_upload.telemetry.requests import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +23,10 @@ log = logging.getLogger(__name__)
 class _Event(BaseModel):
     job_id: str
     order: Order
+    traceparent: str = ""
 
 
-def receive(event: Mapping[str, Any], invocation: Any, importer: Importer) -> dict[str, Any]:
+def receive(event: Mapping[str, Any], invocation: Any, importer: Importer, telemetry: Telemetry) -> dict[str, Any]:
     """Run the import of an event to its end. Raises the problems of S3 before it has begun.
 
     `invocation` is Lambda's context object. It uses Mangum's event loop, because connections belong to their loop.
@@ -34,8 +38,9 @@ def receive(event: Mapping[str, Any], invocation: Any, importer: Importer) -> di
         return {}
 
     async def run() -> None:
-        deadline.enter(invocation)
-        await importer.resume(wanted.job_id, wanted.order)
+        async with telemetry.event("import", trace.parse(wanted.traceparent.encode())):
+            deadline.enter(invocation)
+            await importer.resume(wanted.job_id, wanted.order)
 
     asyncio.get_event_loop().run_until_complete(run())
     return {"job_id": wanted.job_id}

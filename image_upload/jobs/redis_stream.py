@@ -13,6 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 from image_upload.jobs.queue import unavailable
 from image_upload.limits import QUEUE_TIMEOUT_S, STREAM_MAX_MESSAGES
 from image_upload.settings.tasks import QueueAddress
+from image_upload.telemetry.calls import REDIS, measured
 
 
 class RedisStream:
@@ -31,8 +32,11 @@ class RedisStream:
     async def send(self, message: str) -> None:
         """See `Queue`."""
         try:
-            async with asyncio.timeout(QUEUE_TIMEOUT_S):
-                await self._redis.xadd(self._stream, {"message": message}, maxlen=STREAM_MAX_MESSAGES, approximate=True)
+            with measured(REDIS, "RedisStream.send") as call:
+                async with asyncio.timeout(QUEUE_TIMEOUT_S):
+                    entry = {"message": message}
+                    await self._redis.xadd(self._stream, entry, maxlen=STREAM_MAX_MESSAGES, approximate=True)
+                call.outcome = "ok"
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             raise unavailable(type(error).__name__) from None
 

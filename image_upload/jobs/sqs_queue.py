@@ -20,6 +20,7 @@ from image_upload.jobs.queue import unavailable
 from image_upload.limits import QUEUE_ANSWER_MAX_BYTES, QUEUE_TIMEOUT_S
 from image_upload.outbound.client import NONE, Destinations, open_client
 from image_upload.settings.tasks import QueueAddress, TasksSettings
+from image_upload.telemetry.calls import SQS, measured, outcome_of
 
 _HEADERS: Final = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "AmazonSQS.SendMessage"}
 # The name of an error in `__type`, without its namespace.
@@ -44,8 +45,10 @@ class SqsQueue:
         """See `Queue`."""
         body = json.dumps({"QueueUrl": self._url, "MessageBody": message}).encode()
         try:
-            async with asyncio.timeout(QUEUE_TIMEOUT_S):
-                status, answer = await self._post(body)
+            with measured(SQS, "SendMessage") as call:
+                async with asyncio.timeout(QUEUE_TIMEOUT_S):
+                    status, answer = await self._post(body)
+                call.outcome = outcome_of(status)
         except (httpx.HTTPError, CredentialsUnavailable, TimeoutError) as error:
             raise unavailable(type(error).__name__) from None
         try:

@@ -13,9 +13,8 @@ Language = Literal["en", "ko"]
 _LANGUAGES: Final[tuple[Language, ...]] = ("en", "ko")
 
 # Accept-Language: RFC 9110 section 12.5.4. Language range: RFC 4647 section 2.1. Weight: RFC 9110 section 12.4.2.
-_RANGE: Final = re.compile(
-    r"[ \t]*(\*|[a-z]{1,8})(?:-[a-z0-9]{1,8})*[ \t]*(?:;[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*)?",
-    re.ASCII | re.IGNORECASE,
+_RANGE: Final = (
+    r"(?ai)[ \t]*(\*|[a-z]{1,8})(?:-[a-z0-9]{1,8})*[ \t]*(?:;[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*)?"
 )
 
 
@@ -33,7 +32,7 @@ def preferred(headers: Iterable[tuple[bytes, bytes]]) -> Language:
         return _LANGUAGES[0]
     weights: dict[str, float] = {}
     for text in value.decode("latin-1").split(","):
-        if match := _RANGE.fullmatch(text):
+        if match := re.fullmatch(_RANGE, text):
             name = match[1].lower()
             weights[name] = max(weights.get(name, 0.0), float(match[2] or 1))
     others = weights.get("*", 0.0)

@@ -81,8 +81,7 @@ def router(settings: AuthSettings, context: CompletionContext, principal_of: Pri
 
 def _described(key: str, stored: StoredObject, library: Library) -> dict[str, Any]:
     facts = facts_in(stored.metadata)
-    made = facts.pop("variants", {})
-    variants = {name: library.cdn_url(keys.variant(key, name, ext)) for name, ext in made.items()}
+    variants = {name: keys.variant(key, name, ext) for name, ext in facts.pop("variants", {}).items()}
     return {
         "key": key,
         "size": stored.size_bytes,
@@ -96,7 +95,8 @@ def _described(key: str, stored: StoredObject, library: Library) -> dict[str, An
         "missing_metadata": stored.missing_metadata,
         "cdn_url": library.cdn_url(key),
         "facts": facts or None,
-        "variants": variants,
+        "variants": {name: library.cdn_url(each) for name, each in variants.items()},
+        "variant_keys": variants,
     }
 
 
@@ -168,7 +168,10 @@ def _completion(routes: APIRouter, library: Library, access: Access, minter: Any
             return JSONResponse({"key": key, "state": "checking"}, 202, {"Retry-After": "2"})
         audit.record("complete", key, size_bytes=confirmation.stored.size_bytes)
         described = _described(key, confirmation.stored, library)
-        return JSONResponse({"state": "stored", **described, "receipt": library.receipt(confirmation)})
+        url = described["cdn_url"]
+        if url is None and permissions.has(principal, "read"):
+            url = (await library.get_file_url(key, READ_URL_EXPIRES_S)).url
+        return JSONResponse({"state": "stored", **described, "url": url, "receipt": library.receipt(confirmation)})
 
 
 def _scanning(routes: APIRouter, library: Library, access: Access, minter: Any) -> None:

@@ -59,12 +59,19 @@ class ObjectMetadata(BaseModel):
         description="Smaller pictures by name, and where the CDN serves them.",
         examples=[{"thumb": "https://cdn.example.com/variants/profiles/alice/0f…/thumb.webp"}],
     )
+    variant_keys: dict[str, str] = Field(
+        description="Their keys by name, for GET /images/{key}: also where no CDN serves them.",
+        examples=[{"thumb": "variants/profiles/alice/0f…/thumb.webp"}],
+    )
 
 
 class Arrival(ObjectMetadata):
     """A stored file. With 202 there are `key` and `state` alone."""
 
     state: str = Field(description="stored; with 202 checking.", examples=["stored"])
+    url: str | None = Field(
+        None, description="The CDN's, or presigned and valid for 15 minutes; null where the token may not read."
+    )
     receipt: str | None = Field(None, description="A signed statement of it; null without JWT_SECRET.")
 
 

@@ -195,6 +195,11 @@ LAMBDA_APPEND_MAX_BYTES: Final = 4 * MIB
 half a part, so that two of them make one; [6 MB a request](https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html)
 hold 4.5 MiB as base64
 """
+RESUMABLE_KNOWN_MAX: Final = 256
+"""Uploads of which a process remembers where they are, so that their next append needs no listing. Above: one listing.
+
+our own choice; about 2 KiB each
+"""
 NOTE_MAX_BYTES: Final = 512
 """What a protocol wants back (`Upload-Metadata`, `Upload-Concat`) is in the ticket up to this length, and above in an
 object of its own.

@@ -21,6 +21,7 @@ from image_upload.limits import EVENT_BUS_ANSWER_MAX_BYTES, EVENT_BUS_BATCH
 from image_upload.notify.delivery import Delivery, Outcome
 from image_upload.outbound.client import NONE, Destinations, open_client
 from image_upload.settings.notify import NotifySettings
+from image_upload.telemetry.calls import EVENT_BUS, measured, outcome_of
 
 # `source` of every event, which rules of EventBridge match.
 SOURCE: Final = "image-upload"
@@ -53,8 +54,10 @@ class EventBusTarget:
             for each in deliveries
         ]
         try:
-            async with asyncio.timeout(timeout_s):
-                status, answer = await self._put(json.dumps({"Entries": entries}).encode())
+            with measured(EVENT_BUS, "PutEvents") as call:
+                async with asyncio.timeout(timeout_s):
+                    status, answer = await self._put(json.dumps({"Entries": entries}).encode())
+                call.outcome = outcome_of(status)
         except TimeoutError:
             return [Outcome("failed", "timeout")] * len(deliveries)
         except (httpx.HTTPError, CredentialsUnavailable) as error:

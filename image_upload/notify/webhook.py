@@ -19,6 +19,7 @@ from image_upload.outbound.retry import retry_after_s
 from image_upload.settings.notify import NotifySettings
 from image_upload.settings.values import is_loopback
 from image_upload.telemetry import trace
+from image_upload.telemetry.calls import WEBHOOK, measured, outcome_of
 
 _GONE: Final = 410
 # Those whose Retry-After counts: the receiver has too much to do.
@@ -43,13 +44,15 @@ class WebhookTarget:
         """Send one event. Only the head of the answer is read: its body says nothing that counts."""
         (delivery,) = deliveries
         try:
-            async with (
-                asyncio.timeout(timeout_s),
-                self._client.stream(
-                    "POST", self._url, content=delivery.body.encode(), headers=self._headers(delivery)
-                ) as response,
-            ):
-                return [_outcome(response)]
+            with measured(WEBHOOK, "webhook") as call:
+                async with (
+                    asyncio.timeout(timeout_s),
+                    self._client.stream(
+                        "POST", self._url, content=delivery.body.encode(), headers=self._headers(delivery)
+                    ) as response,
+                ):
+                    call.outcome = outcome_of(response.status_code)
+                    return [_outcome(response)]
         except TimeoutError:
             return [Outcome("failed", "timeout")]
         except AddressRefused:

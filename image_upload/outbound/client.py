@@ -6,6 +6,7 @@ environment.
 """
 
 import asyncio
+import contextlib
 import functools
 import importlib.util
 import ipaddress
@@ -27,6 +28,9 @@ if importlib.util.find_spec("sniffio") is None:
     sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 _POOLS = 8
+
+# Linux alone has it.
+_QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 # The part of IPv6 that is assigned for the Internet. All other addresses are refused.
 # https://www.iana.org/assignments/ipv6-address-space
@@ -147,7 +151,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectError(f"cannot resolve {host}") from error
         stream = await self._inner.connect_tcp(target, port, timeout, local_address, socket_options)
         connection = stream.get_extra_info("socket")
-        return _Stream(stream, None if connection is None else os.dup(connection.fileno()))
+        return _Stream(stream, None if connection is None else socket.socket(fileno=os.dup(connection.fileno())))
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, for httpcore's own connection retries. They are off here."""
@@ -177,34 +181,49 @@ class InterimAnswers:
 
 
 class _Stream(httpcore.AsyncNetworkStream):
-    """A connection whose answer can be read after a write failed.
+    """A connection whose answer can be read after a write failed, and whose bytes are acknowledged at once.
 
     uvloop closes a reset socket at once. anyio's `get_extra_info` then raises an AttributeError, which no caller takes
-    for a lost connection; here it returns None. `descriptor` is a second descriptor of the socket: what the server sent
-    before a write failed is read from it.
+    for a lost connection; here it returns None. `duplicate` is a second descriptor of the socket: what the server sent
+    before a write failed is read from it, unless it is encrypted.
     """
 
-    def __init__(self, inner: httpcore.AsyncNetworkStream, descriptor: int | None = None) -> None:
+    def __init__(
+        self, inner: httpcore.AsyncNetworkStream, duplicate: socket.socket | None = None, *, encrypted: bool = False
+    ) -> None:
         self._inner = inner
-        self._descriptor = descriptor
+        self._duplicate = duplicate
+        self._encrypted = encrypted
         self._interim = InterimAnswers()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # httpcore's signature
         try:
             data = await self._inner.read(max_bytes, timeout)
         except httpcore.ReadError:
-            data = self._read_descriptor(max_bytes)
+            data = self._read_duplicate(max_bytes)
             if not data:
                 raise
+        self._acknowledge()
         if self._interim.are_too_many(data):
             raise httpcore.ReadError("too many interim answers")
         return data
 
-    def _read_descriptor(self, max_bytes: int) -> bytes:
-        if self._descriptor is None:
+    def _acknowledge(self) -> None:
+        """Send the delayed acknowledgement now. Linux resets the option by itself.
+
+        Ceph's gateway, as it is installed, sends the head and the body of an answer by two writes under Nagle's
+        algorithm, so the body waits 40 ms for it: a listing took 47 ms, and takes 10.
+        https://man7.org/linux/man-pages/man7/tcp.7.html (TCP_QUICKACK)
+        """
+        if self._duplicate is not None and _QUICK_ACK is not None:
+            with contextlib.suppress(OSError):  # the connection has ended
+                self._duplicate.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+
+    def _read_duplicate(self, max_bytes: int) -> bytes:
+        if self._duplicate is None or self._encrypted:
             return b""
         try:
-            return os.read(self._descriptor, max_bytes)
+            return self._duplicate.recv(max_bytes)
         except OSError:
             return b""
 
@@ -220,9 +239,9 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._release()
 
     def _release(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._duplicate is not None:
+            self._duplicate.close()
+            self._duplicate = None
 
     async def start_tls(
         self,
@@ -230,9 +249,9 @@ class _Stream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # the same
     ) -> httpcore.AsyncNetworkStream:
-        # Under TLS the descriptor would give encrypted bytes.
-        self._release()
-        return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
+        secure = await self._inner.start_tls(ssl_context, server_hostname, timeout)
+        duplicate, self._duplicate = self._duplicate, None
+        return _Stream(secure, duplicate, encrypted=True)
 
     def get_extra_info(self, info: str) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""The files of the page, read once: its HTML in each language, with the style sheet inside, and its module.
+"""The files of the page, read once: its HTML in each language, with the style sheet inside, and its modules.
 
 The first paint takes one request: the style sheet is in the HTML, allowed by its hash. Scripts come from files alone.
 """
@@ -32,9 +32,10 @@ def client_module() -> bytes:
     return (beside if beside.is_file() else _FOLDER.parents[1] / "client" / "upload.js").read_bytes()
 
 
-def module() -> bytes:
-    """Return the page's own module."""
-    return _read("page.js").encode()
+@functools.cache
+def modules() -> dict[str, bytes]:
+    """Return the page's own modules by file name. They import each other by relative paths."""
+    return {file.name: file.read_bytes() for file in sorted(_FOLDER.glob("modules/*.js"))}
 
 
 @functools.cache
@@ -44,9 +45,9 @@ def compressed(script: bytes) -> bytes:
 
 
 @functools.cache
-def module_version() -> str:
-    """Return a version of the module. The contents of a URL with it never change."""
-    return hashlib.sha256(module()).hexdigest()[:12]
+def modules_version() -> str:
+    """Return a version of all modules. The contents of a URL with it never change."""
+    return hashlib.sha256(b"\0".join(modules().values())).hexdigest()[:12]
 
 
 def content_security_policy(origins: list[str]) -> str:
@@ -63,7 +64,7 @@ def content_security_policy(origins: list[str]) -> str:
 
 
 def page(language: Language, facts: Mapping[str, Any]) -> bytes:
-    """Return the HTML in a language. `facts` are what its module has to know of the settings."""
+    """Return the HTML in a language. `facts` are what its modules have to know of the settings."""
     texts: dict[str, Any] = json.loads(_read(f"{language}.json"))
     setup = {**facts, "language": language, "texts": texts}
     return (
@@ -72,7 +73,11 @@ def page(language: Language, facts: Mapping[str, Any]) -> bytes:
             {name: html.escape(text) for name, text in texts.items() if isinstance(text, str)},
             language=language,
             version=__version__,
-            module=f"page/{module_version()}/page.js",
+            modules=f"page/{modules_version()}",
+            # Asked for at once, and not one after the other as they name each other.
+            preloads="\n".join(
+                f'<link rel="modulepreload" href="page/{modules_version()}/{name}">' for name in modules()
+            ),
             style=_read("page.css"),
             # Data and no script, so the policy is not concerned. It cannot end its element.
             setup=json.dumps(setup, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),

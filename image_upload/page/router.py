@@ -16,7 +16,7 @@ from image_upload.settings.sign_in import SignInSettings
 from image_upload.web.routing import LazyRouter
 
 # A weight of Accept's: RFC 9110 section 12.4.2.
-_WEIGHT: Final = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
+_WEIGHT: Final = r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)"
 
 
 class _PageRouter(LazyRouter):
@@ -57,7 +57,7 @@ def prefers_html(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     weights: dict[str, float] = {}
     for each in value.decode("latin-1").split(","):
         name, *parameters = (part.strip() for part in each.split(";"))
-        given = [match[1] for part in parameters if (match := _WEIGHT.fullmatch(part))]
+        given = [match[1] for part in parameters if (match := re.fullmatch(_WEIGHT, part))]
         weights[name] = max(weights.get(name, 0.0), float(given[0]) if given else 1.0)
     json = next((weights[name] for name in ("application/json", "application/*", "*/*") if name in weights), 0.0)
     return weights.get("text/html", 0.0) > json

@@ -18,7 +18,7 @@ from image_upload.web.routing import Routes, documented
 
 _SCRIPT: Final = "text/javascript; charset=utf-8"
 
-# A cache may keep it, and asks each time whether it is still the same: module, page and service belong together.
+# A cache may keep it, and asks each time whether it is still the same: modules, page and service belong together.
 _ASK_FIRST: Final = "public, no-cache"
 # RFC 8246: the version is in the address.
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
@@ -74,11 +74,12 @@ def _page_routes(routes: APIRouter, facts: Mapping[str, Any], policy: str) -> No
         }
         return unless_known(request, Response(content, headers=headers, media_type="text/html; charset=utf-8"))
 
-    @routes.api_route("/page/{version}/page.js", methods=["GET", "HEAD"], include_in_schema=False)
-    def module(request: Request, version: str) -> Response:
-        if version != files.module_version():
-            raise NotFound("There is no such file. GET / names that of this version.")
-        return _script(request, files.module(), _FOR_EVER)
+    @routes.api_route("/page/{version}/{name}.js", methods=["GET", "HEAD"], include_in_schema=False)
+    def module(request: Request, version: str, name: str) -> Response:
+        found = files.modules().get(f"{name}.js")
+        if version != files.modules_version() or found is None:
+            raise NotFound("There is no such file. GET / names those of this version.")
+        return _script(request, found, _FOR_EVER)
 
 
 def _script(request: Request, content: bytes, cache_control: str) -> Response:

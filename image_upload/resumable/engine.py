@@ -139,17 +139,21 @@ class Engine:
         announced_bytes: int | None = None,
         length: int | None = None,
         ends: bool = False,
+        known: State | None = None,
     ) -> State:
         """Append the pieces, each of which ends in the part that it begins in, and return the new state.
 
         A piece counts as soon as it is written, also if a later one fails. Its memory stays as it is until the next one
         is asked for, that of the last one until the end. `announced_bytes` is how many will come, `length` one that the
-        client declares. `ends`: the upload ends behind these pieces. With its last byte the object is made.
+        client declares. `ends`: the upload ends behind these pieces. With its last byte the object is made. `known` is
+        a state that this upload had at any time: a listing that was made earlier, so none is made now if it fits.
 
         Raises `OffsetMismatch`, `LengthChanged`, `EmptyFile`, `FileTooLarge`, `UploadGone`, `UploadBusy`, and what the
         pieces raise.
         """
-        state = await self.look()
+        # An open length may have been declared since, and an append without bytes writes nothing that would conflict.
+        is_usable = known is not None and known.offset == offset and known.length is not None and announced_bytes
+        state = known if known is not None and is_usable else await self.look()
         if offset != state.offset:
             raise _mismatch(state, offset)
         if length is not None:
@@ -230,12 +234,16 @@ class Engine:
         newest = state.recent[0] if state.recent else None
         start, data = state.offset, piece
         if newest is not None and self._is_repeated(newest):
-            start, data = newest.start, await self._kept(newest.name) + bytes(piece)
+            repeated = await self._store.get(newest.name)
+            if repeated is None:
+                raise _overtaken(await self.look(), state.offset)
+            start, data = newest.start, repeated + bytes(piece)
         chunk = Chunk(state.offset, start, len(data))
-        if not await self._store.put_new(chunk.name, data) and await self._store.get(chunk.name) != data:
+        if not await self._store.put_new(chunk.name, data):
             # Another append was first. If it had the same bytes, or is this one, whose answer was lost, they count.
             other = await self.look()
-            raise UploadBusy if other.offset == state.offset else _mismatch(other, state.offset)
+            if other.offset != chunk.end or await self._store.get(chunk.name) != data:
+                raise _overtaken(other, state.offset)
         return state._replace(offset=chunk.end, recent=(chunk, *state.recent[: _RECENT - 1]), held=data)
 
     def _is_repeated(self, newest: Chunk) -> bool:
@@ -367,6 +375,10 @@ def _mismatch(state: State, offset: int) -> OffsetMismatch:
         expected_offset=state.offset,
         provided_offset=offset,
     )
+
+
+def _overtaken(state: State, offset: int) -> OffsetMismatch | UploadBusy:
+    return UploadBusy() if state.offset == offset else _mismatch(state, offset)
 
 
 def _changed(length: int | None) -> LengthChanged:

@@ -70,10 +70,7 @@ class Ietf:
                 headers={"Accept-Encoding": "identity"},
             )
         length = _length(request, 0, ends=complete)
-        checksum = _checksum(request, "Content-Digest")
-        if checksum is None and complete:
-            # The content of this request is the whole representation.
-            checksum = _checksum(request, "Repr-Digest")
+        checksum = _checksum(request, is_whole=complete)
         plan = await self._uploads.create(self._spec(request, principal, length))
         headers = {"Location": plan.path}
         if not complete and announced_bytes(request) == 0:
@@ -119,7 +116,8 @@ class Ietf:
                 facts={"field": missing},
                 field=missing,
             )
-        declared = {"length": _length(request, offset, ends=complete), "checksum": _checksum(request, "Content-Digest")}
+        checksum = _checksum(request, is_whole=complete and offset == 0)
+        declared = {"length": _length(request, offset, ends=complete), "checksum": checksum}
         try:
             progress = await self._receiver.append(request, principal, ticket, offset, ends=complete, **declared)
         except LengthExceeded:
@@ -169,6 +167,19 @@ def _length(request: Request, offset: int, *, ends: bool) -> int | None:
     return length
 
 
-def _checksum(request: Request, name: str) -> Checksum | None:
-    found = ietf_fields.digest(name, field(request, name))
+def _checksum(request: Request, *, is_whole: bool) -> Checksum | None:
+    """Return what the content is compared with. `is_whole`: it is the whole representation (RFC 9530 section 3).
+
+    Raises `InvalidUploadHeader` for a `Repr-Digest` of more than this content: S3 has no SHA-256 of an object in parts,
+    so the file would have to be read once more.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html (composite checksums)
+    """
+    content, whole = (ietf_fields.digest(name, field(request, name)) for name in ("Content-Digest", "Repr-Digest"))
+    if whole is not None and not is_whole:
+        raise InvalidUploadHeader(
+            "Repr-Digest can be compared only where one request carries the whole file. Leave it out, and send "
+            "Content-Digest with each append.",
+            field="Repr-Digest",
+        )
+    found = content or whole
     return None if found is None else Checksum(_ALGORITHMS[found[0]], found[1])

@@ -20,6 +20,7 @@ from image_upload.limits import (
     LAMBDA_APPEND_MAX_BYTES,
     NOTE_MAX_BYTES,
     PARTIALS_MAX,
+    RESUMABLE_KNOWN_MAX,
     RESUMABLE_MAX_BYTES,
     RESUMABLE_PART_BYTES,
     TICKET_EXPIRES_S,
@@ -78,6 +79,8 @@ class ResumableUploads:
         self.max_checked_bytes = self.max_append_bytes or RESUMABLE_PART_BYTES
         self.max_bytes = RESUMABLE_MAX_BYTES
         self.expires_s = TICKET_EXPIRES_S
+        # By key, the last one used at the end: states that this process has seen. The next append needs no listing.
+        self._known: dict[str, State] = {}
 
     async def create(self, spec: UploadSpec, *, note: str = "") -> ResumablePlan:
         """Begin an upload; without `size_bytes` its length is declared by an append. Nothing is appended yet.
@@ -209,12 +212,24 @@ class ResumableUploads:
         try:
             async with aclosing(pieces), map_s3_errors():
                 state = await self._engine(ticket).append(
-                    offset, pieces, announced_bytes=announced_bytes, length=length, ends=ends
+                    offset,
+                    pieces,
+                    announced_bytes=announced_bytes,
+                    length=length,
+                    ends=ends,
+                    known=self._known.pop(ticket.upload.key, None),
                 )
         finally:
             body.free()
             self._bucket.buffers.give_back(taken_bytes)
+        self._remember(ticket.upload.key, state)
         return await self._progress(ticket, state)
+
+    def _remember(self, key: str, state: State) -> None:
+        if not state.is_whole:
+            self._known[key] = state._replace(held=None)
+        if len(self._known) > RESUMABLE_KNOWN_MAX:
+            del self._known[next(iter(self._known))]
 
     async def cancel(self, ticket: ResumableTicket) -> bool:
         """Cancel the upload for ever, and return True: nothing of it stays. False: it is complete, and stays.
@@ -222,6 +237,7 @@ class ResumableUploads:
         A complete partial upload is deleted. Raises `UploadBusy`, the problems of S3.
         """
         key = ticket.upload.key
+        self._known.pop(key, None)
         async with map_s3_errors():
             cancelled = await self._engine(ticket).cancel()
             if not cancelled and ticket.kind == "partial":
@@ -243,6 +259,7 @@ class ResumableUploads:
         begin = self._reserved(upload) if in_one else self._upload_service.open(upload, RESUMABLE_PART_BYTES)
         ticket = await begin
         ticket = ticket._replace(max_bytes=min(ticket.max_bytes, RESUMABLE_MAX_BYTES))
+        self._remember(upload.key, State(0, size_bytes))
         return self._issued(ResumableTicket(ticket, kind, kept))
 
     def _issued(self, ticket: ResumableTicket) -> ResumablePlan:

@@ -3,7 +3,7 @@
 https://github.com/tus/tus-resumable-upload-protocol/blob/main/protocol.md
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from email.utils import formatdate
 from typing import Final
 
@@ -36,24 +36,28 @@ EXPOSED: Final = (
     "Upload-Expires",
 )
 _CONTENT_TYPE: Final = "application/offset+octet-stream"
-# All of the specification but trailers, which a Function URL does not carry, and finals of unfinished partials.
-_EXTENSIONS: Final = (
-    "creation",
-    "creation-with-upload",
-    "creation-defer-length",
-    "expiration",
-    "checksum",
-    "termination",
-    "concatenation",
-)
+# The extensions, and how a request uses each one. What is not here is neither announced nor taken: trailers, which a
+# Function URL does not carry, and finals of unfinished partials.
+EXTENSIONS: Final[Mapping[str, Callable[[Request], bool]]] = {
+    "creation": lambda request: request.method == "POST",
+    "creation-with-upload": lambda request: request.method == "POST" and announced_bytes(request) != 0,
+    "creation-defer-length": lambda request: "Upload-Defer-Length" in request.headers,
+    "expiration": lambda _: False,  # answers use it: `_expires`
+    "checksum": lambda request: "Upload-Checksum" in request.headers,
+    "termination": lambda request: request.method == "DELETE",
+    "concatenation": lambda request: "Upload-Concat" in request.headers,
+}
 # What Uppy sends for metadata that a file lacks.
 _NOTHING: Final = frozenset({"", "null", "undefined"})
 
 
 class Tus:
-    """The requests of tus and their answers."""
+    """The requests of tus and their answers, with these of its `EXTENSIONS`."""
 
-    def __init__(self, receiver: Receiver, upload_service: UploadService) -> None:
+    def __init__(
+        self, receiver: Receiver, upload_service: UploadService, extensions: Collection[str] = EXTENSIONS
+    ) -> None:
+        self._extensions = extensions
         self._receiver = receiver
         self._uploads = receiver.uploads
         self._upload_service = upload_service
@@ -63,15 +67,23 @@ class Tus:
         return {
             **HEADERS,
             "Tus-Version": VERSION,
-            "Tus-Extension": ",".join(_EXTENSIONS),
+            "Tus-Extension": ",".join(self._extensions),
             "Tus-Max-Size": str(self._uploads.max_bytes),
-            "Tus-Checksum-Algorithm": ",".join(tus_fields.CHECKSUM_BYTES),
+            **self._if_there("checksum", {"Tus-Checksum-Algorithm": ",".join(tus_fields.CHECKSUM_BYTES)}),
         }
 
+    def _if_there(self, extension: str, headers: dict[str, str]) -> dict[str, str]:
+        return headers if extension in self._extensions else {}
+
     def check(self, request: Request) -> None:
-        """Raise `UploadProtocolUnknown` for another version."""
+        """Raise `UploadProtocolUnknown` for another version, `InvalidUploadHeader` for an extension that is missing."""
         if field(request, "Tus-Resumable") != VERSION:
             raise UploadProtocolUnknown(f"This service speaks tus {VERSION} alone. Send Tus-Resumable: {VERSION}.")
+        for extension, is_used in EXTENSIONS.items():
+            if extension not in self._extensions and is_used(request):
+                raise InvalidUploadHeader(
+                    f"This service has no {extension} of tus. Use what Tus-Extension names in the answer to OPTIONS."
+                )
 
     async def create(self, request: Request, principal: Principal) -> Response:
         """Begin an upload, with the first bytes of it where the request has a body; or join partial ones."""
@@ -94,7 +106,7 @@ class Tus:
         else:
             plan = await self._uploads.create(self._spec(named, size_bytes, principal), note=note)
         if not has_body:
-            return self._created(plan, _expires(plan.ticket))
+            return self._created(plan, self._expires(plan.ticket))
         progress = await self._receiver.append_first(request, principal, plan.ticket, checksum=checksum)
         return self._created(plan, self._reached(progress))
 
@@ -159,14 +171,12 @@ class Tus:
     def _headers(self, ticket: ResumableTicket) -> dict[str, str]:
         return HEADERS | limit_of(self._uploads, ticket)
 
-    @staticmethod
-    def _reached(progress: Progress) -> dict[str, str]:
-        expires = {} if progress.is_complete else _expires(progress.ticket)
+    def _reached(self, progress: Progress) -> dict[str, str]:
+        expires = {} if progress.is_complete else self._expires(progress.ticket)
         return {"Upload-Offset": str(progress.offset), **expires}
 
-
-def _expires(ticket: ResumableTicket) -> dict[str, str]:
-    return {"Upload-Expires": formatdate(ticket.upload.expires_at_s, usegmt=True)}
+    def _expires(self, ticket: ResumableTicket) -> dict[str, str]:
+        return self._if_there("expiration", {"Upload-Expires": formatdate(ticket.upload.expires_at_s, usegmt=True)})
 
 
 def _check_type(request: Request) -> None:

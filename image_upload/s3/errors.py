@@ -37,9 +37,9 @@ _WITH_CHECKSUM = frozenset({"PutObject", "UploadPart", "CreateMultipartUpload", 
 
 # As S3 words it: "User: arn:… is not authorized to perform: kms:Decrypt on resource: arn:…".
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/troubleshoot-403-errors.html
-_DENIED = re.compile(rb"not authorized to perform: ([a-z0-9-]{1,32}:[A-Za-z]{1,64})\b")
+_DENIED = rb"not authorized to perform: ([a-z0-9-]{1,32}:[A-Za-z]{1,64})\b"
 
-_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
+_CODE = rb"<Code>([A-Za-z0-9.]{1,64})</Code>"
 
 
 class S3Failure(Exception):
@@ -81,13 +81,13 @@ class S3Failure(Exception):
 
 def error_code(document: bytes) -> str | None:
     """Return the Code of S3's XML error document; None if it has none."""
-    match = _CODE.search(document)
+    match = re.search(_CODE, document)
     return match[1].decode() if match else None
 
 
 def denied_action(document: bytes) -> str | None:
     """Return the missing IAM action that S3's error document names; None if it names none."""
-    match = _DENIED.search(document)
+    match = re.search(_DENIED, document)
     return match[1].decode() if match else None
 
 

@@ -13,10 +13,7 @@ from image_upload.settings.values import checked_url
 _SECRET_PREFIX = "whsec_"
 
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html (EventBusName)
-_BUS = re.compile(
-    r"(?:arn:[a-z0-9-]+:events:(?P<region>[a-z0-9-]{1,32}):\d{12}:event-bus/)?(?P<name>[A-Za-z0-9._/-]{1,256})",
-    re.ASCII,
-)
+_BUS = r"(?a)(?:arn:[a-z0-9-]+:events:(?P<region>[a-z0-9-]{1,32}):\d{12}:event-bus/)?(?P<name>[A-Za-z0-9._/-]{1,256})"
 
 
 def _webhook_url(value: str | None, known: Known) -> str | None:
@@ -58,7 +55,7 @@ def _well_formed(value: SecretStr | None) -> SecretStr | None:
 
 
 def _event_bus(value: str | None, _: Known) -> str | None:
-    if value is not None and not _BUS.fullmatch(value):
+    if value is not None and not re.fullmatch(_BUS, value):
         raise ValueError("neither the name nor the ARN of an event bus")
     return value
 
@@ -123,5 +120,5 @@ class NotifySettings(AwsSettings):
     @property
     def event_bus_region(self) -> str:
         """The region of the event bus: that of its ARN, else the service's."""
-        match = _BUS.fullmatch(self.event_bus or "")
+        match = re.fullmatch(_BUS, self.event_bus or "")
         return (match and match["region"]) or self.aws_region

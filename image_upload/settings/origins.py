@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 ANY = "*"
 
 _HOST = r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]"
-_ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://(\*\.)?({_HOST})(?::([1-9][0-9]{{0,4}}))?", re.ASCII)
+_ORIGIN = rf"([a-z][a-z0-9+.-]*)://(\*\.)?({_HOST})(?::([1-9][0-9]{{0,4}}))?"
 # What a browser leaves out of an origin.
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 # Characters of RFC 3986 only: what every browser and every parser reads alike.
-_URL = re.compile(r"(https?://[A-Za-z0-9_.:\[\]-]+)(?:[/?#][A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*)?", re.ASCII)
+_URL = r"(https?://[A-Za-z0-9_.:\[\]-]+)(?:[/?#][A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*)?"
 
 
 def check(text: str) -> str:
@@ -25,7 +25,7 @@ def check(text: str) -> str:
     """
     if text == ANY:
         return text
-    match = _ORIGIN.fullmatch(text)
+    match = re.fullmatch(_ORIGIN, text)
     if match is None:
         should = _should_read(text)
         raise ValueError(f"{text!r} never matches a browser's origin" + (f"; write {should}" if should else ""))
@@ -48,7 +48,7 @@ def _should_read(text: str) -> str | None:
     except (ValueError, UnicodeError):
         return None
     origin = f"{parts.scheme}://{host.removesuffix(':' + _DEFAULT_PORTS.get(parts.scheme, ''))}"
-    return origin if _ORIGIN.fullmatch(origin) else None
+    return origin if re.fullmatch(_ORIGIN, origin) else None
 
 
 def exact(allowed: Sequence[str]) -> list[str]:
@@ -70,10 +70,10 @@ def matches(origin: str, allowed: Sequence[str]) -> bool:
 
 def of_url(url: str) -> str | None:
     """Return the origin of an http or https URL as a browser writes it, None if a browser might read it otherwise."""
-    match = _URL.fullmatch(url)
+    match = re.fullmatch(_URL, url)
     if match is None:
         return None
     origin = match[1].lower()
     scheme = origin.partition(":")[0]
     origin = origin.removesuffix(f":{_DEFAULT_PORTS[scheme]}")
-    return origin if _ORIGIN.fullmatch(origin) else None
+    return origin if re.fullmatch(_ORIGIN, origin) else None

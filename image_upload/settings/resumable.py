@@ -14,4 +14,4 @@ class ResumableSettings(Section):
         description="true or false: /resumable, for tus and the IETF protocol",
     )
     """Whether clients may send a file through the service in any number of requests, and go on after an interruption:
-    docs/decisions/resumable.md. A direct upload is cheaper, where a client can reach S3."""
+    docs/resumable.md. A direct upload is cheaper, where a client can reach S3."""

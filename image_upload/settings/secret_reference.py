@@ -7,12 +7,10 @@ EXPECTED = "ssm:/path/ for Parameter Store, or secretsmanager:NAME_OR_ARN"
 
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html (Name): at most 15 levels, of
 # which the setting's name is one, and nothing that begins with "aws" or "ssm".
-_PATH = re.compile(r"(?!/(?i:aws|ssm))(?:/[A-Za-z0-9_.-]{1,128}){1,14}/", re.ASCII)
+_PATH = r"(?a)(?!/(?i:aws|ssm))(?:/[A-Za-z0-9_.-]{1,128}){1,14}/"
 
 # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html (Name)
-_SECRET = re.compile(
-    r"(?:arn:[a-z0-9-]+:secretsmanager:(?P<region>[a-z0-9-]{1,32}):\d{12}:secret:)?[A-Za-z0-9/_+=.@-]{1,512}", re.ASCII
-)
+_SECRET = r"(?a)(?:arn:[a-z0-9-]+:secretsmanager:(?P<region>[a-z0-9-]{1,32}):\d{12}:secret:)?[A-Za-z0-9/_+=.@-]{1,512}"
 
 
 class SecretReference(NamedTuple):
@@ -29,9 +27,9 @@ class SecretReference(NamedTuple):
 def parse(text: str) -> SecretReference:
     """`ssm:/upload/`, `secretsmanager:upload`. Raises `ValueError`."""
     service, _, name = text.partition(":")
-    if service == "ssm" and _PATH.fullmatch(name):
+    if service == "ssm" and re.fullmatch(_PATH, name):
         return SecretReference("ssm", name)
-    if service == "secretsmanager" and (secret := _SECRET.fullmatch(name)):
+    if service == "secretsmanager" and (secret := re.fullmatch(_SECRET, name)):
         return SecretReference("secretsmanager", name, secret["region"])
     if service == "ssm":
         raise ValueError("no path such as /upload/, with a slash at both ends, that does not begin with aws or ssm")

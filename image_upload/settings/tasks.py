@@ -10,9 +10,9 @@ from image_upload.settings.section import Known, setting
 from image_upload.settings.values import checked_url
 
 # https://docs.aws.amazon.com/general/latest/gr/sqs-service.html; a FIFO queue, whose name ends in .fifo, needs groups.
-_SQS_HOST = re.compile(r"sqs(?:-fips)?\.(?P<region>[a-z0-9-]{1,32})\.amazonaws\.com(?:\.cn)?", re.ASCII)
-_SQS_PATH = re.compile(r"/\d{12}/[A-Za-z0-9_-]{1,80}", re.ASCII)
-_STREAM_PATH = re.compile(r"(?:/(?P<database>\d{1,4}))?/(?P<stream>[A-Za-z0-9_.-]{1,200})", re.ASCII)
+_SQS_HOST = r"sqs(?:-fips)?\.(?P<region>[a-z0-9-]{1,32})\.amazonaws\.com(?:\.cn)?"
+_SQS_PATH = r"(?a)/\d{12}/[A-Za-z0-9_-]{1,80}"
+_STREAM_PATH = r"(?a)(?:/(?P<database>\d{1,4}))?/(?P<stream>[A-Za-z0-9_.-]{1,200})"
 
 
 class QueueAddress(NamedTuple):
@@ -34,14 +34,14 @@ def _address(text: str, *, production: bool) -> QueueAddress:
     if parts.scheme in ("http", "redis") and production:
         raise ValueError("without TLS it is possible only outside production")
     if parts.scheme in ("rediss", "redis"):
-        match = _STREAM_PATH.fullmatch(parts.path)
+        match = re.fullmatch(_STREAM_PATH, parts.path)
         if match is None:
             raise ValueError("its path is not /stream or /database/stream")
         path = f"/{match['database'] or 0}"
         return QueueAddress("redis", parts._replace(path=path).geturl(), match["stream"])
-    if parts.username is not None or not _SQS_PATH.fullmatch(parts.path):
+    if parts.username is not None or not re.fullmatch(_SQS_PATH, parts.path):
         raise ValueError("not the URL of a standard queue of SQS")
-    host = _SQS_HOST.fullmatch(parts.netloc)
+    host = re.fullmatch(_SQS_HOST, parts.netloc)
     if production and host is None:
         raise ValueError("another host than AWS's is possible only outside production")
     return QueueAddress("sqs", text, region=host["region"] if host else None)

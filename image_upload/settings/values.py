@@ -9,7 +9,7 @@ from image_upload.limits import RATE_LIMIT_WINDOW_MAX_S, S3_BUCKET_NAME_MAX_CHAR
 
 OFF = "off"
 
-_RATE = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,4})? ?(second|minute|hour|day)s?", re.ASCII)
+_RATE = r"([1-9][0-9]{0,8})/([1-9][0-9]{0,4})? ?(second|minute|hour|day)s?"
 _UNIT_S = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -47,12 +47,12 @@ CORS_HEADERS = (
 )
 
 # RFC 9110 section 5.1
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
+_HEADER_NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 
 
 def header_names(names: tuple[str, ...]) -> tuple[str, ...]:
     """Names of headers, or `*` alone."""
-    if names != ("*",) and any("*" in name or not _HEADER_NAME.fullmatch(name) for name in names):
+    if names != ("*",) and any("*" in name or not re.fullmatch(_HEADER_NAME, name) for name in names):
         raise ValueError("one of them is no name of a header")
     return names
 
@@ -72,7 +72,7 @@ def rate(text: str) -> Rate | None:
     """Parse `120/minute` or `10/5 seconds`; return None for `off`."""
     if text == OFF:
         return None
-    match = _RATE.fullmatch(text)
+    match = re.fullmatch(_RATE, text)
     if match is None:
         raise ValueError("not of the form number/time")
     window_s = int(match[2] or 1) * _UNIT_S[match[3]]

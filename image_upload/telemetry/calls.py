@@ -1,29 +1,41 @@
-"""Measure a call of S3 or the database: how often, how it ended, how long it took, and its span."""
+"""Measure a call of another server: its span, and of S3 and the database how often, how it ended, how long it took."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from image_upload.telemetry import metrics, trace
 from image_upload.telemetry.metrics import DATABASE_CALLS, DATABASE_SECONDS, S3_CALLS, S3_SECONDS, Metric
 
 
 class System(NamedTuple):
-    """What is called: its metrics, and the span's attributes beside the operation."""
+    """What is called: its metrics, if any, and the span's attributes beside the operation."""
 
-    calls: Metric
-    seconds: Metric
+    metrics: tuple[Metric, Metric] | None
     operation_attribute: str
     attributes: tuple[tuple[str, str | int], ...]
 
 
-S3: Final = System(S3_CALLS, S3_SECONDS, "rpc.method", (("rpc.system", "aws-api"), ("rpc.service", "S3")))
+def _aws(service: str, metrics: tuple[Metric, Metric] | None = None) -> System:
+    return System(metrics, "rpc.method", (("rpc.system", "aws-api"), ("rpc.service", service)))
+
+
+S3: Final = _aws("S3", (S3_CALLS, S3_SECONDS))
+SQS: Final = _aws("SQS")
+EVENT_BUS: Final = _aws("EventBridge")
+REDIS: Final = System(None, "db.operation.name", (("db.system.name", "redis"),))
+WEBHOOK: Final = System(None, "peer.service", (("http.request.method", "POST"),))
 
 
 def database(name: str) -> System:
     """Return a database, by OpenTelemetry's name of its kind."""
-    return System(DATABASE_CALLS, DATABASE_SECONDS, "db.operation.name", (("db.system.name", name),))
+    return System((DATABASE_CALLS, DATABASE_SECONDS), "db.operation.name", (("db.system.name", name),))
+
+
+def operation_of(work: Callable[..., Any]) -> str:
+    """Return whose work a function is, such as `Records.claim`, by the method that has defined it."""
+    return work.__qualname__.partition(".<locals>")[0].replace("._", ".")
 
 
 # Outcomes that are no failure of what was called.
@@ -48,7 +60,8 @@ class Call:
 @contextmanager
 def measured(system: System, operation: str) -> Iterator[Call]:
     """Measure what is done in the block. `operation` comes from the code, so there are few of them."""
-    recorder, parent = metrics.recorder.get(), trace.current.get()
+    recorder = None if system.metrics is None else metrics.recorder.get()
+    parent = trace.current.get()
     tracer = None if parent is None else parent.tracer
     call = Call()
     if recorder is None and tracer is None:
@@ -59,9 +72,10 @@ def measured(system: System, operation: str) -> Iterator[Call]:
         yield call
     finally:
         seconds = time.perf_counter() - began
-        if recorder is not None:
-            recorder.record(system.calls, 1, (operation, call.outcome))
-            recorder.record(system.seconds, seconds, (operation,))
+        if recorder is not None and system.metrics is not None:
+            calls, durations = system.metrics
+            recorder.record(calls, 1, (operation, call.outcome))
+            recorder.record(durations, seconds, (operation,))
         if parent is not None and tracer is not None:
             attributes = (*system.attributes, (system.operation_attribute, operation), ("outcome", call.outcome))
             tracer.add_below(parent, operation, attributes, began_ns, seconds, failed=call.outcome not in _ANSWERED)

@@ -18,13 +18,11 @@ from image_upload.settings.service import ServiceSettings
 from image_upload.telemetry import trace
 
 # The parts that make a presigned URL, a bearer token or a ticket usable. No reader of the log may be able to use them.
-_SECRET = re.compile(
-    r"(X-Amz-(?:Signature|Credential|Security-Token)(?:=|%3D))[^&\s\"'\\]+|(Bearer\s+)[\w.~+/=-]+"
+_SECRET = (
+    r"(?i)(X-Amz-(?:Signature|Credential|Security-Token)(?:=|%3D))[^&\s\"'\\]+|(Bearer\s+)[\w.~+/=-]+"
     # a JWT, a ticket, a sign-in's code or a refresh token, in any text: a path, a message, a traceback
-    r"|(?<![\w-])(eyJ|up[lcrkj]1\.)[\w-]{6,}(?:\.[\w-]+){0,2}",
-    re.IGNORECASE,
+    r"|(?<![\w-])(eyJ|up[lcrkj]1\.)[\w-]{6,}(?:\.[\w-]+){0,2}"
 )
-
 
 _HINTS = ("mz-", "MZ-", "earer", "EARER", "eyJ", "upl1.", "upc1.", "upr1.", "upk1.", "upj1.")
 
@@ -40,12 +38,12 @@ def redact(text: str) -> str:
             break
     else:
         return text
-    return _SECRET.sub(lambda match: f"{match[1] or match[2] or match[3]}[redacted]", text)
+    return re.sub(_SECRET, lambda match: f"{match[1] or match[2] or match[3]}[redacted]", text)
 
 
 # Characters that JSON does not escape but that can falsify a displayed line: C1 controls and DEL, bidirectional and
 # zero-width characters, line separators. Also lone surrogates, which cannot be written to a stream.
-_RAW = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
+_RAW = "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
 
 # Uppy 6 has its token in the path. The position identifies it, because its form depends on the issuer.
 _TOKEN_IN_PATH = re.compile(r"(/+u/+)[^/]+", re.IGNORECASE)
@@ -101,7 +99,7 @@ class JsonFormatter(logging.Formatter):
             text = f"{text[:-1]},{members}}}"
         if text.isascii() and "\x7f" not in text:  # most lines; the search costs more
             return text
-        return _RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+        return re.sub(_RAW, lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
@@ -127,5 +125,7 @@ def configure(settings: ServiceSettings) -> None:
     # https://docs.python.org/3/howto/logging.html#optimization
     logging._srcfile = None  # noqa: SLF001  as the page above documents
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    if sys.version_info >= (3, 12):
+        logging.logAsyncioTasks = False
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -75,9 +75,9 @@ class Telemetry:
         return MeasuredRequest(self, received)
 
     @asynccontextmanager
-    async def event(self, name: str) -> AsyncIterator[None]:
-        """Measure what is not a request: an event of Lambda."""
-        measured = MeasuredRequest(self, None)
+    async def event(self, name: str, received: TraceContext | None = None) -> AsyncIterator[None]:
+        """Measure what is not a request: an event of Lambda, or a command. It may go on with a trace."""
+        measured = MeasuredRequest(self, received)
         began = time.perf_counter()
         try:
             yield

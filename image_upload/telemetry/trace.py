@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from image_upload.telemetry.tracing import Tracer
 
 # Section 3.2: neither version ff nor ids of zeros. A later version may have more behind these 55 characters.
-_FORM: Final = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+_FORM: Final = rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})"
 _LENGTH: Final = 55
 
 
@@ -53,7 +53,7 @@ def received(headers: Iterable[tuple[bytes, bytes]]) -> TraceContext | None:
 
 def parse(value: bytes) -> TraceContext | None:
     """Return the context of a header's value; None if it is not of the form of the standard."""
-    match = _FORM.match(value)
+    match = re.match(_FORM, value)
     if match is None:
         return None
     version, trace_id, span_id, flags = (group.decode() for group in match.groups())

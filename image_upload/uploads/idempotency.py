@@ -27,9 +27,9 @@ HEADER = "Idempotency-Key"
 _SEED_BYTES = 16
 
 # RFC 9651 section 3.3.3: a string of printable ASCII, with `\"` and `\\` for the two that have a meaning.
-_STRING = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"', re.ASCII)
+_STRING = r'"((?:[ !#-\[\]-~]|\\["\\])*)"'
 # Without quotes the characters of a token (section 3.3.4) and of base64, in any order: clients send UUIDs so.
-_BARE = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~:/=]+", re.ASCII)
+_BARE = r"[A-Za-z0-9!#$%&'*+\-.^_`|~:/=]+"
 
 
 class Repeatable(NamedTuple):
@@ -102,8 +102,8 @@ def _text(values: Sequence[str]) -> str:
     value = values[0].strip(" \t") if len(values) == 1 else ""
     # Each of the most characters may have a backslash; two are quotes.
     if len(value) <= 2 * IDEMPOTENCY_KEY_MAX_CHARS + 2:
-        match = _STRING.fullmatch(value)
-        text = re.sub(r"\\(.)", r"\1", match[1]) if match else value if _BARE.fullmatch(value) else ""
+        match = re.fullmatch(_STRING, value)
+        text = re.sub(r"\\(.)", r"\1", match[1]) if match else value if re.fullmatch(_BARE, value) else ""
         if 1 <= len(text) <= IDEMPOTENCY_KEY_MAX_CHARS:
             return text
     raise InvalidIdempotencyKey(

@@ -40,7 +40,7 @@ from image_upload.uploads.plans import BegunUpload, MultipartPlan, PartPage, Sig
 from image_upload.uploads.tickets import Ticket, TicketSigner
 from image_upload.uploads.validation import ValidatedUpload
 
-_ETAG = re.compile(r'"?[A-Za-z0-9-]{1,128}"?', re.ASCII)
+_ETAG = r'"?[A-Za-z0-9-]{1,128}"?'
 # The bytes of a part in an answer beside its URL: names, number, length, and Lambda's escapes of its quotes.
 _PART_JSON_BYTES = 96
 _REFUSED_PARTS = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "ValidationFailed"})
@@ -359,7 +359,7 @@ def _check_parts(parts: Sequence[tuple[int, str]], ticket: Ticket) -> list[Uploa
     numbers = [number for number, _ in ordered]
     for number, etag in ordered:
         _check_number(number, ticket)
-        if not _ETAG.fullmatch(etag):
+        if not re.fullmatch(_ETAG, etag):
             raise PartsInvalid(
                 f"What was sent as the ETag of part {number} is not one. Send the ETag header of S3's answer to "
                 "that part."

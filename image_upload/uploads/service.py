@@ -165,7 +165,8 @@ class UploadService:
 
             spec = await authorized(upload, strategy, self._expires_s, self.authorization)
             upload = validate(spec, strategy, recorded=recorded)
-        return upload._replace(upload_key=self._context.arrivals.upload_key(upload.key))
+        upload_key = self._context.arrivals.upload_key(upload.key)
+        return upload if upload_key == upload.key else upload._replace(upload_key=upload_key)
 
     async def _plan(self, upload: ValidatedUpload, strategy: Strategy, *, compact: bool) -> Plan:
         match strategy:

@@ -76,9 +76,8 @@ def validate(spec: UploadSpec, strategy: Strategy, *, recorded: bool = False) ->
     """
     now = datetime.now(UTC)
     purpose, filename, carries_bytes = spec.purpose, spec.filename, CARRIES_BYTES[strategy]
-    if filename is not None:
-        filename = keys.check_filename(filename)
-        spec = spec._replace(filename=filename)
+    if filename is not None and (composed := keys.check_filename(filename)) != filename:
+        filename, spec = composed, spec._replace(filename=composed)
     ext = checks.file_type(purpose, spec.content_type, filename)
     checks.size(purpose, spec.size_bytes, most_bytes=carries_bytes)
     headers = {"Content-Type": spec.content_type}

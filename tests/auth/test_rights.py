@@ -81,7 +81,7 @@ def test_who_may_do_what(principal: Principal, mint: bool, own: bool, others: bo
 # What needs no token: they say what is public, or the presigned URL is the permission.
 PUBLIC = {"/", "/errors", "/errors/{code}", "/upload-with-presigned", "/upload-with-presigned-retry"}
 PUBLIC |= {"/docs", "/docs/{version}/{name}", "/favicon.ico", "/llms.txt", "/.well-known/jwks.json"}
-PUBLIC |= {"/client.js", "/page/{version}/page.js"}
+PUBLIC |= {"/client.js", "/page/{version}/{name}.js"}
 # Prometheus has a token of its own.
 PUBLIC |= {"/metrics"}
 # A worker has the token of its job.

@@ -70,7 +70,7 @@ def altered(behind: str, alter: Alter) -> Iterator[str]:
             if self.command != "HEAD":
                 self.wfile.write(answer.body)
 
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_OPTIONS = _handle  # the base class's names
+        do_GET = do_PUT = do_POST = do_PATCH = do_HEAD = do_DELETE = do_OPTIONS = _handle  # the base class's names
 
         def log_message(self, format: str, *args: object) -> None:  # the base class's name
             """Keep still."""

@@ -19,6 +19,7 @@ from image_upload.__main__ import main
 ROOT = Path(__file__).resolve().parents[2]
 # The least file that goes in parts so is 8 MiB and a byte.
 IN_PARTS = ("--purpose", "file", "--accepts", "multipart")
+BY_APPENDS = ("--purpose", "file", "--accepts", "resumable")
 
 
 class Done(NamedTuple):

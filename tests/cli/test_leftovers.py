@@ -50,13 +50,27 @@ def old(key: str, upload_id: str, hours: float) -> OpenUpload:
     return OpenUpload(key, upload_id, NOW - timedelta(hours=hours))
 
 
+def listed(**keys_and_hours: float) -> bytes:
+    """A page of ListObjectsV2: chunks of resumable uploads, and their ages."""
+    entries = "".join(
+        f"<Contents><Key>resumable/{name}</Key><Size>1</Size>"
+        f"<LastModified>{NOW - timedelta(hours=hours):%Y-%m-%dT%H:%M:%S.000Z}</LastModified></Contents>"
+        for name, hours in keys_and_hours.items()
+    )
+    return f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>".encode()
+
+
 @pytest.fixture
 def store() -> Iterator[HostileStore]:
-    """A store with four open uploads on two pages, which notes what is aborted."""
+    """A store with four open uploads on two pages, and chunks of two resumable ones, which notes what is removed."""
 
     def act(exchange: Exchange) -> None:
         exchange.read_body()
-        if exchange.line.startswith("DELETE"):
+        if "list-type=2" in exchange.line:
+            exchange.say(raw(200, body=listed(old=26, young=24.5)))
+        elif exchange.line.startswith("POST"):
+            exchange.say(raw(200, body=b"<DeleteResult/>"))
+        elif exchange.line.startswith("DELETE"):
             exchange.say(raw(204))
         elif "key-marker=next" in exchange.line:
             exchange.say(raw(200, body=listing(old(OURS, "second", 100))))
@@ -102,6 +116,9 @@ def test_only_old_uploads_under_our_keys_are_aborted_and_only_when_asked(
     said = capsys.readouterr().out
     assert said.count(OURS) == (len(gone) or 2)
     assert FOREIGN not in said
+    deleted = [exchange for exchange in store.exchanges if exchange.line.startswith("POST")]
+    assert len(deleted) == (arguments == ("--apply",))
+    assert f"{int('--hours' not in arguments)} objects of resumable uploads" in said
 
 
 def test_an_open_upload_is_found_on_a_real_server(s3: EmbeddedS3) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import secrets
@@ -19,11 +20,11 @@ import pytest
 from image_upload.outbound import retry
 from local.embedded_s3 import ACCESS_KEY, SECRET_KEY, EmbeddedS3
 from local.ports import claim_port
+from tests.cli.altered import Alter, Asked, altered
 from tests.cli.altered import Answer as ServiceAnswer
-from tests.cli.altered import Asked, altered
 from tests.cli.importing import MIB, noise
 from tests.cli.meddling import Answer, Call, Cut, Meddler, error, meddling
-from tests.cli.putting import IN_PARTS, Put
+from tests.cli.putting import BY_APPENDS, IN_PARTS, Put
 from tests.cli.test_commands import SECRET
 from tests.conftest import serving, settings_for
 from tests.contract.store import opened
@@ -134,13 +135,47 @@ def test_on_a_terminal_a_bar_counts_bytes_and_files(put: Put, photo: Path) -> No
     assert last.endswith("2/2 files")
 
 
-@pytest.mark.parametrize("strategy", ["put", "post", "multipart", "proxy"])
+@pytest.mark.parametrize("strategy", ["put", "post", "multipart", "resumable", "proxy"])
 def test_every_strategy_stores_the_same_bytes(put: Put, photo: Path, video: Path, strategy: str) -> None:
-    file = video if strategy == "multipart" else photo
+    file = video if strategy in ("multipart", "resumable") else photo
     line = put.json(file, "--purpose", "file", "--accepts", strategy)
     assert line["state"] == "stored", line
     assert put.read(line) == file.read_bytes()
     assert (line["sha256"] is not None) == (strategy in ("put", "post"))
+
+
+def patches(broken: Callable[[int, Asked, Callable[[], ServiceAnswer]], ServiceAnswer]) -> Alter:
+    """Answer the appends of an upload so, each with its number from 0; let the service answer the rest."""
+    numbers = itertools.count()
+
+    def alter(asked: Asked, service: Callable[[], ServiceAnswer]) -> ServiceAnswer:
+        return broken(next(numbers), asked, service) if asked.method == "PATCH" else service()
+
+    return alter
+
+
+@pytest.mark.full
+def test_after_a_lost_answer_an_upload_by_appends_goes_on_where_the_service_is(put: Put, video: Path) -> None:
+    lengths: list[int] = []
+
+    def broken(number: int, asked: Asked, service: Callable[[], ServiceAnswer]) -> ServiceAnswer:
+        lengths.append(len(asked.body))
+        answer = service()
+        return HTML._replace(status=502) if number == 1 else answer
+
+    with between(put, patches(broken)) as through:
+        line = through.json(video, *BY_APPENDS)
+    assert line["state"] == "stored", line
+    assert lengths == [4 * MIB, 4 * MIB, 4 * MIB, 1000], "the second append twice, and the rest once"
+    assert put.read(line) == video.read_bytes()
+
+
+@pytest.mark.full
+def test_a_service_that_loses_bytes_of_an_upload_by_appends_is_not_asked_for_ever(put: Put, video: Path) -> None:
+    mismatch = ServiceAnswer(409, [], b'{"code": "offset-mismatch", "detail": "It ends elsewhere."}')
+    with between(put, patches(lambda *_: mismatch)) as through:
+        line = through.json(video, *BY_APPENDS)
+    assert (line["state"], line["code"]) == ("failed", "offset-mismatch")
 
 
 def test_all_files_of_a_folder_are_stored_and_links_are_named(put: Put, tmp_path: Path, jpeg: bytes) -> None:
@@ -332,9 +367,6 @@ def test_a_file_that_changes_while_it_is_sent_fails_and_nothing_is_stored(
 # --- a service that fails -------------------------------------------------------------------------
 
 
-Alter = Callable[[Asked, Callable[[], ServiceAnswer]], ServiceAnswer]
-
-
 @contextlib.contextmanager
 def between(put: Put, alter: Alter) -> Iterator[Put]:
     with altered(put.url, alter) as url:
@@ -487,6 +519,25 @@ def test_a_token_file_that_was_renewed_meanwhile_is_read_again(guarded: str, pho
 
     with altered(guarded, alter) as url:
         assert Put(url, tmp_path / "state").json(photo, "--token-file", file)["state"] == "stored"
+
+
+@pytest.mark.full
+def test_a_token_that_ends_between_two_appends_is_read_again(guarded: str, video: Path, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(token())
+    renewed: list[str] = []
+
+    def broken(number: int, asked: Asked, service: Callable[[], ServiceAnswer]) -> ServiceAnswer:
+        if number == 1:
+            renewed.append(jwt.encode({"sub": "user-1", "exp": int(time.time()) + 900}, SECRET, "HS256"))
+            file.write_text(renewed[0])
+        if number >= 1 and asked.headers["authorization"] != f"Bearer {renewed[0]}":
+            return ServiceAnswer(401, [], b'{"code": "token-invalid", "detail": "The token has expired."}')
+        return service()
+
+    with altered(guarded, patches(broken)) as url:
+        line = Put(url, tmp_path / "state").json(video, "--token-file", file, *BY_APPENDS)
+    assert (line["state"], line["size"]) == ("stored", 8 * MIB + 1000), line
 
 
 @pytest.mark.full

@@ -4,7 +4,7 @@ import hashlib
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ import pytest
 from image_upload.settings import load
 from local.service import WIRED, local_environ
 from local.stores import opened_stores
+from tests.cli.altered import Answer as ServiceAnswer
+from tests.cli.altered import Asked, altered
 from tests.cli.importing import MIB, noise
 from tests.cli.meddling import Answer, Call, Cut, Meddler, meddling
-from tests.cli.putting import IN_PARTS, Put
+from tests.cli.putting import BY_APPENDS, IN_PARTS, Put
 from tests.conftest import serving
 
 pytestmark = pytest.mark.full
@@ -157,6 +159,43 @@ def test_killed_in_the_middle_it_sends_what_is_missing_and_the_bytes_are_the_sam
     twice_bytes = first.bytes + second.bytes - SIZE
     assert 0 <= twice_bytes <= 4 * 8 * MIB, "more than the parts that were under way were sent twice"
     assert second.bytes <= SIZE - (at - 4) * 8 * MIB
+    assert sha256_of(done.line, put.url) == hashlib.sha256(film.read_bytes()).hexdigest()
+    assert put.kept() == []
+    assert len(unfinished(store[1])) == before
+
+
+@pytest.mark.parametrize("at", [0, 2, 4], ids=["first", "middle", "last"])
+@pytest.mark.parametrize("behind", [False, True], ids=["before", "behind"])
+def test_killed_at_an_append_it_goes_on_where_the_service_is(
+    put: Put, store: tuple[Meddler, dict[str, str]], tmp_path: Path, at: int, behind: bool
+) -> None:
+    before = len(unfinished(store[1]))
+    film = tmp_path / "film.bin"
+    film.write_bytes(noise(11, 17 * MIB))  # four appends of 4 MiB, and one of 1 MiB
+    armed, lengths = threading.Event(), list[int]()
+
+    def kill(asked: Asked, service: Callable[[], ServiceAnswer]) -> ServiceAnswer:
+        if asked.method != "PATCH":
+            return service()
+        lengths.append(len(asked.body))
+        if len(lengths) != at + 1:
+            return service()
+        answer = service() if behind else ServiceAnswer(503, [], b"")
+        assert armed.wait(END_WITHIN_S)
+        process.kill()
+        process.wait(END_WITHIN_S)
+        return answer
+
+    with altered(put.url, kill) as url:
+        through = Put(url, put.state)
+        with through.started(film, "--json", *BY_APPENDS) as process:
+            armed.set()
+            process.communicate(timeout=END_WITHIN_S)
+        assert process.returncode == -signal.SIGKILL
+        assert len(put.kept()) == 1
+        done = through.run(film, "--json", *BY_APPENDS)
+    assert (done.code, done.line["state"]) == (0, "stored"), done
+    assert sum(lengths) == 17 * MIB + (0 if behind else lengths[at]), "what was acknowledged is not sent again"
     assert sha256_of(done.line, put.url) == hashlib.sha256(film.read_bytes()).hexdigest()
     assert put.kept() == []
     assert len(unfinished(store[1])) == before

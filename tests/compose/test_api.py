@@ -92,8 +92,7 @@ class Stack:
         return f"{self._project}_{service}_1"
 
     def down(self) -> None:
-        for profile in ("api", "test"):
-            self.run("down", "--volumes", profile=profile)
+        self.run("--profile", "test", "down", "--volumes", profile="api")
 
 
 def healthy(container: str) -> bool:

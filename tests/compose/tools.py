@@ -3,6 +3,7 @@
 import os
 import subprocess
 from functools import cache
+from pathlib import Path
 
 from tests.compose.stack import ROOT
 from tests.contract import servers
@@ -22,8 +23,8 @@ def python() -> str:
 
 
 def podman_compose(*arguments: str) -> list[str]:
-    """A command line of podman-compose. The scripts of the environment name the folder it was made in."""
-    return [python(), "-m", "podman_compose", *arguments]
+    """A command line of podman-compose."""
+    return [python(), str(Path(__file__).with_name("lean_podman_compose.py")), *arguments]
 
 
 def read(command: list[str], **environ: str) -> subprocess.CompletedProcess[str]:

@@ -70,7 +70,22 @@ def test_a_picture_has_its_key_once_it_is_verified(store: Store, publishing: str
     again = web.post(f"{publishing}/images/{put.key}/complete").json()
     assert (again["etag"], again["facts"]) == (answer["etag"], answer["facts"])
     described = web.get(f"{publishing}/images/{put.key}/metadata").json()
-    assert {"state": "stored", **described, "receipt": None}.keys() == answer.keys()
+    assert {"state": "stored", **described, "url": "", "receipt": None}.keys() == answer.keys()
+
+
+@pytest.mark.full
+def test_a_variant_is_read_by_its_key_and_goes_with_its_picture(store: Store, start: Start, web: httpx.Client) -> None:
+    service = start(VERIFY="publish", VARIANTS="thumb:32")
+    put = mint_put(web, service, size=len(PHOTO))
+    assert put.send(web, PHOTO).status_code == 200
+    answer = web.post(f"{service}/images/{put.key}/complete").json()
+    assert answer["variants"] == {"thumb": None}
+    key = answer["variant_keys"]["thumb"]
+    assert web.get(f"{service}/images/{put.key}/metadata").json()["variant_keys"] == {"thumb": key}
+    thumb = web.get(web.get(f"{service}/images/{key}").json()["url"])
+    assert (thumb.headers["content-type"], Image.open(io.BytesIO(thumb.content)).size) == ("image/webp", (32, 24))
+    assert web.delete(f"{service}/images/{put.key}").status_code == 204
+    assert store.head(key) is None
 
 
 def _rest(facts: dict[str, Any]) -> dict[str, Any]:

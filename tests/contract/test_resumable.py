@@ -3,14 +3,17 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from image_upload.completion import leftovers
 from image_upload.errors import OffsetMismatch, Problem, UploadBusy, UploadGone
 from image_upload.limits import MIB
 from image_upload.resumable.chunks import END, Chunk
 from image_upload.resumable.store import S3Store
+from image_upload.s3 import objects
 from image_upload.settings import Settings, load
 from local.service import local_environ
 from tests.completion.ending import Killed, end_at
@@ -266,5 +269,30 @@ def test_partial_uploads_become_one_object(store: Store, settings: Settings) -> 
             _, again = await own.uploads.concatenate(DOCUMENT, tickets)
             assert again.stored == done.stored
             assert (await own.state(plan.ticket_text)).stored == done.stored
+
+    run(work())
+
+
+def test_what_an_upload_left_is_found_and_removed_once_it_is_old_enough(settings: Settings) -> None:
+    """As `sweep --multiparts --apply` does it, for stores without lifecycle rules."""
+
+    async def work() -> None:
+        async with process(settings) as own:
+            ticket = await own.create(DOCUMENT._replace(size_bytes=len(SMALL)))
+            await own.append(ticket, 0, SMALL[:10])
+            key, bucket = own.uploads.ticket(ticket, USER).upload.key, own.context.bucket
+
+            async def found(before: datetime) -> list[str]:
+                return [
+                    each.key async for page in leftovers.resumable(bucket, before) for each in page if key in each.key
+                ]
+
+            assert await found(leftovers.before(3_600)) == []
+            soon = datetime.now(UTC) + timedelta(hours=1)
+            chunks = await found(soon)
+            assert chunks == [f"resumable/{key}/{Chunk(0, 0, 10).name}"]
+            await objects.delete_each(bucket, chunks)
+            assert await found(soon) == []
+            assert (await own.state(ticket)).offset == 0
 
     run(work())

@@ -387,7 +387,7 @@ def test_a_secret_is_rotated_without_a_deployment(aws: World, web: httpx.Client)
 
 
 def test_the_origin_secret_refuses_the_bare_url_and_rotates_without_a_deployment(aws: World, web: httpx.Client) -> None:
-    """The edge is played here: the emulated CloudFront has no address that leads to it."""
+    """The edge is played here; tests/infra/test_edge_emulated.py has the emulated CloudFront before the service."""
     url, version, old, new = output(aws, "FunctionUrl"), live(aws)["version"], "o" * 64, "n" * 64
     ssm = cloud(aws, "ssm")
 

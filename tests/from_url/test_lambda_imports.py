@@ -72,8 +72,12 @@ def deployed(home: Path, s3: EmbeddedS3, origin: Origin, api: Lambda) -> Iterato
         yield running
 
 
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+
+
 def ask(running: Function, **fields: Any) -> tuple[int, dict[str, Any]]:
     event = request(body=json.dumps(fields), rawPath="/uploads/from-url")
+    event["headers"]["traceparent"] = f"00-{TRACE_ID}-b7ad6b7169203331-01"
     answer = running.api.answer(event)
     return answer["statusCode"], json.loads(answer["body"])
 
@@ -104,6 +108,8 @@ def test_a_long_import_goes_on_in_another_invocation(
         assert job(running, said["job_id"]) == done
         assert len(origin.asked) == 3
         assert "a-secret" not in running.said()
+        lines = [json.loads(line) for line in running.said().splitlines() if line.startswith("{")]
+        assert [each["trace_id"] for each in lines if each["message"] == "import"] == [TRACE_ID] * 3
 
 
 def _check_signed(api: Lambda) -> None:

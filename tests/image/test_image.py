@@ -69,7 +69,7 @@ def test_it_holds_the_service_and_nothing_else_of_the_checkout(image: str) -> No
     held = shell(image, "find /var/task -not -path '*/__pycache__*' -type f | sed 's,^/var/task/,,'")
     package = {
         str(path.relative_to(ROOT))
-        for kind in ("*.py", "*.pem", "page/page.*", "page/*.json")
+        for kind in ("*.py", "*.pem", "page/page.*", "page/*.json", "page/modules/*.js")
         for path in (ROOT / "image_upload").rglob(kind)
     }
     beside = {"entrypoint.sh", "upload.py", "purposes.toml", "requirements.txt", "client/upload.js"}

@@ -1,12 +1,15 @@
 import http.client
 import json
+import time
 from urllib.parse import parse_qs, quote
 
 import httpx
+import jwt
 import pytest
 
 from image_upload.library.disposition import content_disposition
-from tests.conftest import Mint, problem
+from local.embedded_s3 import EmbeddedS3
+from tests.conftest import Mint, problem, serving, settings_for
 
 
 @pytest.fixture
@@ -26,6 +29,25 @@ def test_a_read_url_brings_back_the_bytes(service: str, web: httpx.Client, store
     # What is no picture is saved and not shown: a page from the bucket's host could run there.
     other = web.get(web.get(f"{service}/images/files/page.html").json()["url"])
     assert parse_qs(other.url.query.decode())["response-content-disposition"] == ["attachment"]
+
+
+def test_the_answer_to_a_file_that_was_sent_has_the_url_to_read_it(
+    service: str, web: httpx.Client, stored: str, jpeg: bytes
+) -> None:
+    assert web.get(web.post(f"{service}/images/{stored}/complete").json()["url"]).content == jpeg
+
+
+@pytest.mark.full
+def test_a_token_that_may_only_upload_gets_no_url_to_read(s3: EmbeddedS3, web: httpx.Client, jpeg: bytes) -> None:
+    claims = {"sub": "user-1", "exp": int(time.time()) + 600, "scope": "mint"}
+    secret = "a-secret-of-more-than-thirty-two-bytes"
+    headers = {"Authorization": f"Bearer {jwt.encode(claims, secret, 'HS256')}"}
+    wanted = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": len(jpeg)}
+    with serving(settings_for(s3, AUTH_REQUIRED="true", JWT_SECRET=secret)) as url:
+        plan = web.post(f"{url}/uploads", json=wanted, headers=headers).json()
+        assert web.put(plan["presignedUrl"], content=jpeg, headers=plan["headers"]).status_code == 200
+        answer = web.post(f"{url}/images/{plan['objectKey']}/complete", headers=headers).json()
+    assert (answer["state"], answer["url"]) == ("stored", None)
 
 
 @pytest.mark.parametrize("name", ["cat.jpg", "고양이 사진.jpg", "a\"b%c'd;e.jpg", "😀.jpg"])

@@ -184,6 +184,93 @@ const scenarios = {
     return { notice, before, asksFor, accept: await page.getAttribute('#choose', 'accept') }
   },
 
+  // Files, and a folder, are dragged over the page as from the desktop, and dropped.
+  async dropped(page, { files, folder, purpose, count }) {
+    await ready(page)
+    await listed(page)
+    const session = await page.context().newCDPSession(page)
+    const drag = (type, paths) =>
+      session.send('Input.dispatchDragEvent', { type, x: 500, y: 300, data: { items: [], files: paths, dragOperationsMask: 1 } })
+    const veil = (state) => page.waitForSelector('#veil', { state })
+    await drag('dragEnter', files)
+    await drag('dragOver', files)
+    await veil('visible')
+    // The protocol's own cancelling tells the page nothing.
+    await page.evaluate(() => document.body.dispatchEvent(new DragEvent('dragleave', { bubbles: true })))
+    await veil('hidden')
+    await page.selectOption('#purpose', purpose)
+    for (const paths of [files, [folder]]) {
+      await drag('dragEnter', paths)
+      await drag('dragOver', paths)
+      await veil('visible')
+      await drag('drop', paths)
+      await veil('hidden')
+    }
+    await page.waitForFunction((count) => document.querySelectorAll('#rows :is([data-state=stored], [data-state=failed])').length === count, count)
+    return { states: await states(page) }
+  },
+
+  // A picture is pasted from the clipboard, then two at once.
+  async pasted(page) {
+    await ready(page)
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
+    await page.evaluate(async () => {
+      const canvas = new OffscreenCanvas(40, 30)
+      canvas.getContext('2d').fillRect(0, 0, 20, 20)
+      const picture = await canvas.convertToBlob()
+      await navigator.clipboard.write([new ClipboardItem({ 'image/png': picture })])
+      window.two = ['one.png', 'two.png'].map((name) => new File([picture], name, { type: 'image/png' }))
+    })
+    await page.keyboard.press('Control+V')
+    await page.waitForSelector('#rows [data-state=stored]')
+    const one = await states(page)
+    await page.evaluate(() => {
+      const clipboardData = new DataTransfer()
+      for (const each of window.two) clipboardData.items.add(each)
+      document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }))
+    })
+    await page.waitForFunction(() => document.querySelectorAll('#rows [data-state=stored]').length === 3)
+    return { one, all: await states(page) }
+  },
+
+  // A phone's camera: the button for it is there where pictures are taken.
+  async photographed(page, { files }) {
+    await ready(page)
+    const button = page.locator('label:has(#photograph)')
+    const shown = [await button.isVisible()]
+    await page.selectOption('#purpose', 'document')
+    shown.push(await button.isVisible())
+    await page.selectOption('#purpose', 'upload')
+    const opened = page.waitForEvent('filechooser')
+    await button.tap()
+    const chooser = await opened
+    const asked = await chooser.element().evaluate((input) => [input.accept, input.getAttribute('capture'), input.multiple])
+    await chooser.setFiles(files)
+    await page.waitForSelector('#rows [data-state=stored]')
+    return { shown, asked, states: await states(page) }
+  },
+
+  // What a reload loads for the thumbnails of stored pictures.
+  async thumbnails(page, { files }) {
+    await ready(page)
+    await choose(page, files)
+    for (const each of files) await until(page, each.split('/').at(-1), 'stored')
+    const loaded = []
+    let hold = true
+    const held = []
+    await page.route('**/variants/**', (route) => (hold ? held.push(route) : route.continue()))
+    page.on('response', (response) => response.request().resourceType() === 'image' && loaded.push(new URL(response.url()).pathname))
+    await page.reload()
+    // The pictures are on their way.
+    await page.waitForFunction((count) => document.querySelectorAll('.tile canvas').length === count, files.length)
+    const colours = await page.$$eval('.tile canvas', (found) => found.map((each) => [...each.getContext('2d').getImageData(each.width >> 1, each.height >> 1, 1, 1).data]))
+    hold = false
+    for (const route of held) await route.continue()
+    await page.waitForFunction((count) => document.querySelectorAll('.tile img').length === count, files.length)
+    const widths = await page.$$eval('.tile img', (found) => found.map((each) => each.naturalWidth))
+    return { loaded, colours, widths, names: await page.$$eval('.tile .name', (found) => found.map((each) => each.textContent)) }
+  },
+
   // The service refuses once, and takes it when it is tried again.
   async retried(page, { problem }) {
     await ready(page)

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+from PIL import Image
 
 from image_upload.app import create_app
 from image_upload.database.migration import migrate
@@ -25,6 +26,7 @@ from tests.test_purposes import OWN
 pytestmark = pytest.mark.needs("chromium", "node", "seaweedfs")
 
 MIB = 2**20
+PHONE = {"viewport": {"width": 390, "height": 844}, "hasTouch": True, "isMobile": True, "deviceScaleFactor": 2}
 NAMES = ["Harbour at dawn.jpg", "mountain-ridge.jpg", "설악산 가을.jpg", "lake.png"]
 # A stored file has two objects with a verdict; these are the files themselves.
 FILES = re.compile(r"(uploads|files|documents|profiles)/")
@@ -105,6 +107,48 @@ def test_a_teams_own_purposes_are_those_of_the_page(
     listed = seaweedfs.s3.list_objects_v2(Bucket=seaweedfs.bucket)["Contents"]
     folders = {each["Key"].partition("/")[0] for each in listed}
     assert {"invoices", "avatars", "variants"} <= folders
+
+
+def test_files_and_folders_are_dropped_anywhere_on_the_page(visit: Visit, pictures: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "holiday"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner" / "deep.bin").write_bytes(b"deep")
+    (folder / "flat.bin").write_bytes(b"flat")
+    (folder / "empty.bin").write_bytes(b"")
+    found = visit.run("dropped", files=pictures[:2], folder=str(folder), purpose="file", count=5)
+    fine = [(name, "stored") for name in [*NAMES[:2], "deep.bin", "flat.bin"]]
+    assert sorted(map(tuple, found["states"])) == sorted([*fine, ("empty.bin", "failed")])
+    content = [*(Path(each).read_bytes() for each in pictures[:2]), b"deep", b"flat"]
+    assert sorted(stored(visit.store).values()) == sorted(content)
+
+
+def test_a_picture_is_pasted_and_so_are_several(visit: Visit) -> None:
+    found = visit.run("pasted")
+    assert found["one"] == [["image.png", "stored"]]
+    assert found["all"] == [["one.png", "stored"], ["two.png", "stored"], ["image.png", "stored"]]
+    assert all(content.startswith(b"\x89PNG") for content in stored(visit.store).values())
+
+
+def test_a_phone_offers_its_camera_where_pictures_are_taken(visit: Visit, pictures: list[str]) -> None:
+    found = visit.run("photographed", files=pictures[:1], context=PHONE)
+    assert found["shown"] == [True, False]
+    assert found["asked"] == ["image/*", "environment", False]
+    assert found["states"] == [["Harbour at dawn.jpg", "stored"]]
+
+
+def test_thumbnails_are_the_small_pictures_without_a_cdn_too_and_a_blur_until_they_are_there(
+    visit: Visit, pictures: list[str]
+) -> None:
+    with visiting(visit.browser, visit.store, VARIANTS="thumb:320") as visit_with_variants:
+        found = visit_with_variants.run("thumbnails", files=pictures)
+    assert found["widths"] == [320] * len(pictures)
+    assert [path for path in found["loaded"] if "/variants/" not in path] == []
+    for name, (red, green, blue, alpha) in zip(found["names"], found["colours"], strict=True):
+        with Image.open(next(each for each in pictures if each.endswith(name))) as picture:
+            middle = picture.convert("RGB").resize((5, 5), Image.Resampling.BOX).getpixel((2, 2))
+        assert alpha == 255
+        assert isinstance(middle, tuple)
+        assert max(abs(a - b) for a, b in zip((red, green, blue), middle, strict=True)) < 64
 
 
 def test_a_failure_says_why_and_can_be_tried_again(visit: Visit) -> None:
@@ -197,6 +241,7 @@ CONTEXTS: dict[str, dict[str, Any]] = {
     "light": {},
     "dark": {"colorScheme": "dark"},
     "a narrow phone": {"viewport": {"width": 320, "height": 640}, "hasTouch": True, "isMobile": True},
+    "a phone in the dark": PHONE | {"colorScheme": "dark"},
     "at 200 %": {"viewport": {"width": 550, "height": 400}, "deviceScaleFactor": 2},
     "forced colours": {"forcedColors": "active", "reducedMotion": "reduce"},
 }

@@ -38,6 +38,7 @@ BROWSERS = [
     "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
     "text/html",
 ]
+PAGE_MODULE = f"/page/{files.modules_version()}/page.js"
 FIRST_PAINT_MAX_BYTES = 30_000
 PICTURE_MAX_BYTES = 150_000
 
@@ -131,12 +132,12 @@ def test_the_page_is_there_outside_production_unless_the_setting_says_otherwise(
     with service(**environ) as client:
         kind = asked(client, accept=BROWSERS[0]).headers[b"content-type"]
         assert kind == (b"text/html; charset=utf-8" if there else b"application/json")
-        assert asked(client, f"/page/{files.module_version()}/page.js").status == (200 if there else 404)
+        assert asked(client, PAGE_MODULE).status == (200 if there else 404)
         assert asked(client, "/client.js").status == 200
 
 
 def test_head_is_answered_as_get_is(client: InProcess) -> None:
-    for path in ("/", "/client.js", f"/page/{files.module_version()}/page.js"):
+    for path in ("/", "/client.js", PAGE_MODULE):
         got, head = (asked(client, path, method, accept=BROWSERS[0]) for method in ("GET", "HEAD"))
         assert head.status == 200
         assert head.headers.keys() == got.headers.keys()
@@ -243,7 +244,7 @@ def test_both_languages_have_the_same_texts_with_the_same_facts_and_the_module_u
         return set(re.findall(r"\{(\w+)\}", text["other"] if isinstance(text, dict) else text))
 
     assert {name: facts(text) for name, text in english.items()} == {name: facts(text) for name, text in korean.items()}
-    used = "".join((folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.js"))
+    used = "".join(each.read_text(encoding="utf-8") for each in [folder / "page.html", *folder.glob("modules/*.js")])
     states = {"waiting", "hashing", "sending", "paused", "offline", "checking", "stored", "failed", "cancelled"}
     unused = {
         name
@@ -254,7 +255,7 @@ def test_both_languages_have_the_same_texts_with_the_same_facts_and_the_module_u
     asked_for = set(re.findall(r'\btext\("([\w-]+)"', used)) | set(
         re.findall(r"\$\{([a-z_]+)\}", (folder / "page.html").read_text())
     )
-    assert asked_for - english.keys() == {"language", "module", "setup", "style"}
+    assert asked_for - english.keys() == {"language", "modules", "preloads", "setup", "style"}
 
 
 def test_the_readme_shows_a_picture_of_it_that_is_quick_to_load() -> None:
@@ -267,14 +268,30 @@ def test_the_readme_shows_a_picture_of_it_that_is_quick_to_load() -> None:
 # --- what it loads --------------------------------------------------------------------------------
 
 
-def test_the_module_is_kept_for_ever_under_an_address_that_names_its_contents(client: InProcess) -> None:
-    (address,) = re.findall(r'src="(page/[0-9a-f]{12}/page\.js)"', page(client).body.decode())
-    answer = asked(client, f"/{address}")
-    assert answer.headers[b"cache-control"] == b"public, max-age=31536000, immutable"
-    assert answer.headers[b"content-type"] == b"text/javascript; charset=utf-8"
-    assert hashlib.sha256(answer.body).hexdigest().startswith(address.split("/")[1])
-    assert asked(client, "/page/000000000000/page.js").status == 404
-    assert asked(client, f"/{address.replace('page.js', 'page.css')}").status == 404
+def test_the_modules_are_kept_for_ever_under_addresses_that_name_their_contents(client: InProcess) -> None:
+    elements = Elements(page(client).body.decode()).found
+    addresses = [given["href"] or "" for _, given in elements if given.get("rel") == "modulepreload"]
+    assert addresses.pop(0) == "client.js"
+    version = hashlib.sha256(b"\0".join(files.modules().values())).hexdigest()[:12]
+    assert addresses == [f"page/{version}/{name}" for name in files.modules()]
+    assert ("script", {"type": "module", "src": f"page/{version}/page.js"}) in elements
+    for address in addresses:
+        answer = asked(client, f"/{address}")
+        assert answer.headers[b"cache-control"] == b"public, max-age=31536000, immutable"
+        assert answer.headers[b"content-type"] == b"text/javascript; charset=utf-8"
+        assert answer.body == files.modules()[address.rpartition("/")[2]]
+    for other in ("/page/000000000000/page.js", f"/page/{version}/page.css", f"/page/{version}/%2e%2e/upload.js"):
+        assert asked(client, other).status == 404
+
+
+def test_every_module_is_asked_for_at_once_and_none_but_the_pages_own_and_the_clients_is_imported() -> None:
+    imported = {
+        name: set(re.findall(rb'^import [^;]* from "(.*?)";$', content, re.MULTILINE))
+        for name, content in files.modules().items()
+    }
+    assert set().union(*imported.values()) - {b"../../client.js"} == {
+        b"./" + name.encode() for name in files.modules() if name != "page.js"
+    }
 
 
 def test_the_client_module_is_the_file_of_the_checkout_with_its_version(client: InProcess) -> None:

@@ -2,8 +2,9 @@
 
 Its processes are coroutines that one schedule drives by hand: each call to the store is one moment, and between two
 moments any other process may act, or this one may die. A client waits no longer for an answer, and the process that it
-left behind goes on (a zombie); answers are lost; two clients send two files to one upload; one cancels; the rule of the
-bucket aborts the multipart upload; and the ETag of a part is another one each time, as under KMS.
+left behind goes on (a zombie); an append begins with a state that any process has seen at any time; answers are lost;
+two clients send two files to one upload; one cancels; the rule of the bucket aborts the multipart upload; and the ETag
+of a part is another one each time, as under KMS.
 
 Numbers are small: a part has 16 bytes, an append up to 20.
 """
@@ -176,6 +177,7 @@ class Schedule:
             in_parts=in_parts,
         )
         self.known = self.floor = 0
+        self.states = [State(0, None if chances.deferred else self.length)]
         self.acknowledged: dict[int, int] = {}
         self.cancelled = self.aborted = False
         self.end: str | None = None
@@ -225,11 +227,14 @@ class Schedule:
         data = self.random.choice(self.files)[offset : offset + self.random.randint(min(1, most), most)]
         ends = self.chances.deferred and offset + len(data) == self.length
         declared = self.length if self.chances.deferred and self.random.random() < 0.1 else None
-        append = self.engine.append(offset, pieces(offset, data), length=declared, ends=ends)
+        seen = [state for state in self.states if state.offset == offset]
+        known = self.random.choice(seen) if seen and self.random.random() < 0.5 else None
+        append = self.engine.append(
+            offset, pieces(offset, data), announced_bytes=len(data), length=declared, ends=ends, known=known
+        )
         return Request("append", append, self.floor, offset, data)
 
-    @staticmethod
-    def _moment(request: Request) -> tuple[int, int, bool] | None:
+    def _moment(self, request: Request) -> tuple[int, int, bool] | None:
         """Let a process act once; return status, offset and whether the upload is complete, if it has answered."""
         try:
             request.process.send(None)
@@ -237,6 +242,7 @@ class Schedule:
             if request.kind == "cancel":
                 return (204 if stopped.value else 404), 0, False
             state: State = stopped.value
+            self.states.append(state._replace(held=None))
             return 200, state.offset, state.is_whole
         except OffsetMismatch as mismatch:
             return 409, mismatch.extras["expected_offset"], False

@@ -113,8 +113,6 @@ def test_the_final_protocol_needs_no_version(service: str, web: httpx.Client) ->
 @pytest.mark.parametrize(
     ("headers", "status", "code"),
     [
-        ({"Upload-Complete": "?1"}, 400, "empty-file"),
-        ({"Upload-Complete": "?0", "Upload-Length": "0"}, 400, "empty-file"),
         ({"Upload-Complete": "?0", "Upload-Length": "999999999999999"}, 413, "file-too-large"),
         ({"Upload-Complete": "?0", "Content-Disposition": "inline; filename=.."}, 400, "invalid-filename"),
     ],
@@ -124,6 +122,14 @@ def test_a_file_that_may_not_be_is_refused(ietf: Ietf, headers: dict[str, str], 
     refused = ietf.ask("POST", A_FILE, **headers)
     assert (refused.status_code, refused.json()["code"]) == (status, code)
     assert limits(refused)["max-size"] > 0, "413 SHOULD include the Upload-Limit header field"
+    assert "location" not in refused.headers
+
+
+@pytest.mark.parametrize("headers", [{"Upload-Complete": "?1"}, {"Upload-Complete": "?0", "Upload-Length": "0"}])
+def test_an_empty_file_is_refused_though_the_draft_allows_one(ietf: Ietf, headers: dict[str, str]) -> None:
+    """Section 4.1.3: the value MUST be a non-negative integer. The service takes no empty file in any way."""
+    refused = ietf.ask("POST", A_FILE, **headers)
+    assert (refused.status_code, refused.json()["code"]) == (400, "empty-file")
     assert "location" not in refused.headers
 
 
@@ -286,6 +292,24 @@ def test_a_representation_of_another_digest_is_no_file(ietf: Ietf) -> None:
     assert (refused.status_code, refused.json()["code"]) == (400, "checksum-mismatch")
     made = ietf.ask("POST", A_FILE, TEN, Upload_Complete="?1", Repr_Digest=digest(TEN))
     assert made.status_code == 200
+    location = ietf.begin(10)
+    refused = ietf.append(location, 0, TEN, Upload_Complete="?1", Repr_Digest=digest(b"other"))
+    assert (refused.status_code, refused.json()["code"], ietf.offset(location)) == (400, "checksum-mismatch", 0)
+    assert ietf.append(location, 0, TEN, Upload_Complete="?1", Repr_Digest=digest(TEN)).status_code == 200
+
+
+def test_a_digest_of_more_than_its_request_carries_is_refused_and_changes_nothing(ietf: Ietf) -> None:
+    """RFC 9530 section 3: Repr-Digest is of the selected representation, not of the partial content of a request."""
+    refused = ietf.ask("POST", A_FILE, TEN[:5], Upload_Complete="?0", Repr_Digest=digest(TEN))
+    assert (refused.status_code, refused.json()["field"]) == (400, "Repr-Digest")
+    assert "location" not in refused.headers
+    location = ietf.begin(10)
+    assert ietf.append(location, 0, TEN[:5]).status_code == 204
+    for complete in ("?0", "?1"):
+        refused = ietf.append(location, 5, TEN[5:], Upload_Complete=complete, Repr_Digest=digest(TEN))
+        assert (refused.status_code, refused.json()["field"], ietf.offset(location)) == (400, "Repr-Digest", 5)
+    assert ietf.append(location, 5, TEN[5:], Upload_Complete="?1", Content_Digest=digest(TEN[5:])).status_code == 200
+    assert stored(ietf, location) == TEN
 
 
 # --- Cancellation ---------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from image_upload.errors import OffsetMismatch
 from image_upload.resumable.chunks import END, Chunk
 from image_upload.resumable.engine import Engine, Part, State
 from tests.resumable.model import EVERY, Chances, ModelStore, Schedule
@@ -77,6 +78,19 @@ class Hasty(Engine):
         return await self.look()
 
 
+class Believing(Engine):
+    """Counts a chunk that exists with the same bytes, whatever was appended behind it."""
+
+    async def _written(self, state: State, piece: bytes | memoryview) -> State:
+        try:
+            return await super()._written(state, piece)
+        except OffsetMismatch:
+            chunk = Chunk(state.offset, state.offset, len(piece))
+            if await self._store.get(chunk.name) != piece:
+                raise
+            return state._replace(offset=chunk.end, recent=(chunk, *state.recent), held=piece)
+
+
 class Trusting(Engine):
     """Acknowledges what it has written without looking whether another process has ended the upload meanwhile."""
 
@@ -90,6 +104,7 @@ MUTANTS: Mapping[str, tuple[type[Engine], type[ModelStore]]] = {
     "no such upload is taken for done": (Engine, TakingAMissingUploadForDone),
     "the end is not recorded": (Engine, NotRecording),
     "looking does not complete": (Hasty, ModelStore),
+    "a chunk that exists is taken for the newest": (Believing, ModelStore),
     "the end is not looked for": (Trusting, ModelStore),
 }
 RARE = "the end is not looked for"

@@ -64,8 +64,11 @@ async def read(own: Process, key: str) -> bytes:
     return content
 
 
-def test_an_append_costs_a_listing_and_a_chunk_and_each_full_part_one_reading_and_one_part(run: Run) -> None:
-    content = os.urandom(5 * APPEND)
+@pytest.mark.parametrize("remembers", [True, False], ids=["the same process", "another process"])
+def test_an_append_costs_a_chunk_and_each_full_part_one_reading_and_one_part(run: Run, remembers: bool) -> None:
+    """A process that has answered the append before needs no listing."""
+    content, listing = os.urandom(5 * APPEND), [] if remembers else ["ListObjectsV2"]
+    more = {"announced_bytes": APPEND} if remembers else {}  # an unknown length might be 0, which writes nothing
 
     async def work(own: Process) -> None:
         made = calls_of(own.context.bucket)
@@ -73,17 +76,39 @@ def test_an_append_costs_a_listing_and_a_chunk_and_each_full_part_one_reading_an
         assert made == ["CreateMultipartUpload"]
         for number in range(4):
             made.clear()
-            await own.append(ticket, number * APPEND, content[number * APPEND : (number + 1) * APPEND])
+            await own.append(ticket, number * APPEND, content[number * APPEND : (number + 1) * APPEND], **more)
             # The last GET asks whether the upload has ended meanwhile.
             part = ["GetObject", "UploadPart"] if number % 2 else []
-            assert made == ["ListObjectsV2", "PutObject", *part, "GetObject"]
+            assert made == [*listing, "PutObject", *part, "GetObject"]
         made.clear()
         assert (await own.state(ticket)).offset == 4 * APPEND
         assert made == ["ListObjectsV2"]
         made.clear()
-        await own.append(ticket, 4 * APPEND, content[4 * APPEND :])
+        await own.append(ticket, 4 * APPEND, content[4 * APPEND :], **more)
         end = ["PutObject", "ListParts", "UploadPart", "CompleteMultipartUpload"]
-        assert made == ["ListObjectsV2", "PutObject", *end, "ListObjectsV2", "DeleteObjects", "HeadObject"]
+        assert made == [*listing, "PutObject", *end, "ListObjectsV2", "DeleteObjects", "HeadObject"]
+
+    run(work)
+
+
+def test_a_process_that_remembers_an_older_offset_asks_and_tells_the_newer_one(run: Run) -> None:
+    async def work(own: Process) -> None:
+        ticket = await own.create(KNOWN)
+        await own.append(ticket, 0, CONTENT[:10], announced_bytes=10)
+        remembered = own.uploads._known.copy()
+        await own.append(ticket, 10, CONTENT[10:20], announced_bytes=10)
+        own.uploads._known.update(remembered)
+        # The same bytes once more: the answer was lost.
+        assert (await own.append(ticket, 10, CONTENT[10:20], announced_bytes=10)).offset == 20
+        own.uploads._known.update(remembered)
+        with pytest.raises(OffsetMismatch) as refused:
+            await own.append(ticket, 10, CONTENT[30:40], announced_bytes=10)
+        assert refused.value.extras["expected_offset"] == 20
+        own.uploads._known.update(remembered)
+        await own.uploads.cancel(own.uploads.ticket(ticket, USER))
+        own.uploads._known.update(remembered)
+        with pytest.raises(UploadGone):
+            await own.append(ticket, 10, CONTENT[10:20], announced_bytes=10)
 
     run(work)
 

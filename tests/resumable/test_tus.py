@@ -8,9 +8,16 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 import pytest
+from starlette.requests import Request
 
+from image_upload.errors import InvalidUploadHeader
 from image_upload.limits import TICKET_EXPIRES_S
-from tests.conftest import Start
+from image_upload.resumable.receiving import Receiver
+from image_upload.resumable.tus import EXTENSIONS
+from image_upload.resumable.tus import Tus as Protocol
+from local.embedded_s3 import EmbeddedS3
+from tests.conftest import Start, settings_for
+from tests.resumable.processes import Process
 from tests.resumable.speaking import BYTES, TUS, Tus, metadata, stored
 
 TEN = b"0123456789"
@@ -22,6 +29,38 @@ A_FILE = metadata(filename="a.bin", purpose="file")
 @pytest.fixture
 def tus(service: str, web: httpx.Client) -> Tus:
     return Tus(web, service)
+
+
+# --- Extensions -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("extension", "method", "headers"),
+    [
+        ("creation", "POST", {"Upload-Length": "10"}),
+        ("creation-with-upload", "POST", {"Upload-Length": "10", "Content-Length": "10"}),
+        ("creation-defer-length", "POST", {"Upload-Defer-Length": "1"}),
+        ("checksum", "PATCH", {"Upload-Checksum": "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0="}),
+        ("termination", "DELETE", {}),
+        ("concatenation", "POST", {"Upload-Concat": "partial"}),
+    ],
+)
+def test_an_extension_that_is_taken_out_is_neither_announced_nor_taken(
+    s3: EmbeddedS3, extension: str, method: str, headers: dict[str, str]
+) -> None:
+    """If the Server supports [extensions] it MUST include [them]. It MUST be omitted if none is supported."""
+    own = Process(settings_for(s3))
+    receiver = Receiver(own.uploads, lambda _: "127.0.0.1", 1)
+    given = [(name.lower().encode(), value.encode()) for name, value in {**TUS, **headers}.items()]
+    request = Request({"type": "http", "method": method, "path": "/resumable", "headers": given})
+    every = Protocol(receiver, own.service)
+    every.check(request)
+    assert extension in every.options()["Tus-Extension"].split(",")
+    without = Protocol(receiver, own.service, [each for each in EXTENSIONS if each != extension])
+    assert without.options()["Tus-Extension"].split(",") == [each for each in EXTENSIONS if each != extension]
+    assert ("Tus-Checksum-Algorithm" in without.options()) == (extension != "checksum")
+    with pytest.raises(InvalidUploadHeader, match=extension):
+        without.check(request)
 
 
 # --- Core -----------------------------------------------------------------------------------------
@@ -201,6 +240,15 @@ def test_metadata_comes_back_as_it_was_sent_and_makes_the_upload(tus: Tus) -> No
     assert tus.ask("HEAD", tus.begin(10, **long)).headers["upload-metadata"] == long["Upload-Metadata"]
 
 
+def test_an_empty_file_is_refused_though_tus_allows_one(tus: Tus) -> None:
+    """The value MUST be a non-negative integer. The service takes no empty file in any way."""
+    refused = tus.ask("POST", Upload_Length=0, **A_FILE)
+    assert (refused.status_code, refused.text.partition(":")[0]) == (400, "empty-file")
+    location = tus.begin()
+    assert tus.append(location, 0, b"", Upload_Length=0).status_code == 400
+    assert tus.append(location, 0, TEN, Upload_Length=10).status_code == 204
+
+
 @pytest.mark.parametrize(
     ("given", "status", "code"),
     [
@@ -208,7 +256,6 @@ def test_metadata_comes_back_as_it_was_sent_and_makes_the_upload(tus: Tus) -> No
         ({"Upload-Length": "-1"}, 400, "invalid-upload-header"),
         ({"Upload-Length": "10", "Upload-Defer-Length": "1"}, 400, "invalid-upload-header"),
         ({"Upload-Defer-Length": "2"}, 400, "invalid-upload-header"),
-        ({"Upload-Length": "0", **A_FILE}, 400, "empty-file"),
         ({"Upload-Length": str(10**18), **A_FILE}, 413, "file-too-large"),
         ({"Upload-Length": "9" * 400, **A_FILE}, 413, "file-too-large"),
         ({"Upload-Length": "10", "Upload-Metadata": "filename"}, 400, "unsupported-file-type"),

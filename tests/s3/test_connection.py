@@ -118,6 +118,39 @@ def test_a_configured_endpoint_may_be_private(listener: socket.socket) -> None:
     assert asyncio.run(exchange()).startswith(b"PUT /a.jpg HTTP/1.1\r\n")
 
 
+ACK_DELAYED_S = 0.04  # Linux's TCP_DELACK_MIN
+ASKED_TIMES = 12
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux alone delays acknowledgements for 40 ms")
+def test_an_answer_in_two_writes_is_not_held_back_by_a_delayed_acknowledgement(listener: socket.socket) -> None:
+    """Ceph's gateway writes head and body so, under Nagle's algorithm. Linux delays those of the later answers."""
+    host, port = listener.getsockname()[:2]
+
+    async def answer() -> None:
+        loop = asyncio.get_running_loop()
+        connection, _ = await loop.sock_accept(listener)
+        connection.setblocking(False)
+        with connection:
+            while await loop.sock_recv(connection, 65536):
+                for piece in (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"a", b"b"):
+                    await loop.sock_sendall(connection, piece)
+
+    async def fastest() -> float:
+        loop = asyncio.get_running_loop()
+        answers = asyncio.create_task(answer())
+        async with open_client(Destinations(frozenset({(host, port)}), resolver=answering()), verify=True) as client:
+            took = []
+            for _ in range(ASKED_TIMES):
+                began = loop.time()
+                assert (await client.get(f"http://{host}:{port}/")).content == b"ab"
+                took.append(loop.time() - began)
+        await answers
+        return min(took[ASKED_TIMES // 2 :])
+
+    assert asyncio.run(fastest()) < ACK_DELAYED_S / 2
+
+
 @pytest.mark.parametrize(("addresses", "private"), [(PRIVATE, True), (PUBLIC, False), (NOWHERE, False)])
 def test_a_private_address_is_known(addresses: tuple[str, ...], private: bool) -> None:
     assert [address for address in addresses if is_private(address) is not private] == []

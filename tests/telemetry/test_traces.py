@@ -16,13 +16,18 @@ from image_upload.telemetry import trace
 from image_upload.telemetry.metrics import SPANS
 from image_upload.telemetry.prometheus import Registry
 from image_upload.telemetry.tracing import CLIENT, SERVER, Tracer
+from local.embedded_s3 import EmbeddedS3
 from tests.conftest import Start
 from tests.database.databases import Place
 from tests.faults.watching import eventually
-from tests.notify.receiver import SECRET, Receiver, receiver
+from tests.jobs.queues import sqs
+from tests.jobs.test_tasks import SECRET as JWT_SECRET
+from tests.jobs.test_tasks import scan, stored
+from tests.notify.receiver import SECRET, Receiver, answer, receiver
 from tests.telemetry.collector import Collector, Span, collector
 from tests.telemetry.scraped import samples, value
 from tests.telemetry.test_trace_context import SPAN_ID, TRACE_ID, VALID
+from tests.usage.redis_server import redis
 
 SPEC = {"filename": "cat.jpg", "contentType": "image/jpeg", "size": 5, "metadata": {"owner": "alice@example.com"}}
 
@@ -77,6 +82,47 @@ def test_an_upload_is_one_trace_from_the_browser_to_database_and_s3(
     assert systems == {"S3", "sqlite" if place.is_sqlite else "postgresql"}
     ids = [span.span_id for span in collecting.spans]
     assert len(set(ids)) == len(ids)
+
+
+def below_with(collecting: Collector, name: str) -> Span:
+    """The first span of a call with this name, once it is there."""
+    eventually(lambda: any(span.name == name for span in collecting.spans), f"no span of {name}", within_s=20)
+    (span, *_) = (span for span in collecting.spans if span.name == name)
+    assert span.parent_id in {other.span_id for other in collecting.spans if other.trace_id == span.trace_id}
+    return span
+
+
+def test_a_webhook_an_event_and_a_task_have_spans(
+    start: Start, web: httpx.Client, collecting: Collector, hooks: Receiver, s3: EmbeddedS3
+) -> None:
+    hooks.usual = answer(500)
+    with sqs(s3) as queue:
+        service = start(
+            TRACES_ENDPOINT=collecting.url,
+            WEBHOOK_URL=hooks.url,
+            WEBHOOK_SECRET=SECRET,
+            EVENT_BUS="missing",
+            AWS_ENDPOINT_URL_EVENTBRIDGE=s3.endpoint_url,
+            QUEUE_URL=queue.url,
+            JWT_SECRET=JWT_SECRET,
+        )
+        assert scan(web, service, stored(web, service, "jane")).status_code == 202
+        form = {"file": ("cat.jpg", b"12345", "image/jpeg")}
+        web.post(f"{service}/api/v1/s3/upload", files=form).raise_for_status()
+        sent = {name: below_with(collecting, name) for name in ("SendMessage", "PutEvents", "webhook")}
+    assert sent["SendMessage"].attributes["rpc.service"] == "SQS"
+    assert not sent["SendMessage"].failed
+    assert sent["PutEvents"].attributes["rpc.service"] == "EventBridge"
+    assert sent["webhook"].failed
+
+
+@pytest.mark.needs("redis")
+def test_a_rate_that_redis_counts_has_a_span(start: Start, web: httpx.Client, collecting: Collector) -> None:
+    with redis() as store:
+        service = start(TRACES_ENDPOINT=collecting.url, REDIS_URL=store.url, RATE_LIMIT_PER_ADDRESS="9/hour")
+        web.post(f"{service}/uploads", json=SPEC).raise_for_status()
+        counted = below_with(collecting, "SharedWindows.hit")
+        assert (counted.attributes["db.system.name"], counted.attributes["outcome"]) == ("redis", "ok")
 
 
 def test_no_span_tells_a_key_a_name_a_token_or_a_query(start: Start, web: httpx.Client, collecting: Collector) -> None:

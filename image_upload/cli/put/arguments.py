@@ -82,8 +82,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         type=_accepts,
         default=list(SENDERS),
         metavar="STRATEGY,…",
-        help=f"how files may be sent, of which the service chooses ({','.join(SENDERS)}); proxy alone where only the "
-        "service can be reached",
+        help=f"how files may be sent, of which the service chooses ({','.join(SENDERS)}); resumable or "
+        "proxy where only the service can be reached",
     )
     add(
         "--parallel",

@@ -92,6 +92,11 @@ class Connection:
             headers={"User-Agent": f"image-upload/{__version__}", "Accept-Encoding": "identity"},
         )
 
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The header with the token that is in use; empty without one."""
+        return {"Authorization": f"Bearer {self._token.text}"} if self._token.text else {}
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._client.aclose()
@@ -114,11 +119,11 @@ class Connection:
     async def send(
         self, first: Signed | None, renew: Callable[[], Awaitable[Signed]], body: Body, progress: Count
     ) -> str | None:
-        """Send a body to the store; return the ETag that it answers with.
+        """Send a body to the store, or to the service; return the ETag that it answers with.
 
-        Without `first`, and once if the store denies the URL, `renew` signs another one. `progress` is told the bytes
-        that were sent, and with a minus what a failed attempt has sent in vain. Raises `Failed`, and what `renew` and
-        `body` raise.
+        Without `first`, and once if the URL or the token in the headers is refused, `renew` signs another request.
+        `progress` is told the bytes that were sent, and with a minus what a failed attempt has sent in vain. Raises
+        `Failed`, and what `renew` and `body` raise.
         """
         signed, is_denied = first, False
 
@@ -128,8 +133,9 @@ class Connection:
             try:
                 return await self._sent(signed, body, progress)
             except Failed as failed:
-                # The URL has expired, or a clock or the service's credentials made it useless.
-                if failed.code != "store-denied" or is_denied:
+                # The URL has expired, or a clock or the service's credentials made it useless; or the token has ended.
+                is_useless = failed.code == "store-denied" or (failed.code == "token-invalid" and self._renew_token())
+                if is_denied or not is_useless:
                     raise
                 signed, is_denied = None, True
                 raise RetryableError(failed.detail, code=failed.code) from None
@@ -137,7 +143,7 @@ class Connection:
         return await self._patiently(attempt)
 
     async def _asked(self, method: str, path: str, body: Any) -> _Reply:
-        headers = {"Authorization": f"Bearer {self._token.text}"} if self._token.text else {}
+        headers = self.authorization
         content = None if body is None else json.dumps(body).encode()
         if content is not None:
             headers["Content-Type"] = "application/json"
@@ -153,9 +159,11 @@ class Connection:
 
         headers = {**signed.headers, "Content-Length": str(signed.size_bytes)}
         try:
-            reply = await self._exchange(signed.method, signed.url, headers, body(count), _STORE_SILENT)
+            silent = _SERVICE_SILENT if signed.url.startswith(f"{self.url}/") else _STORE_SILENT
+            reply = await self._exchange(signed.method, signed.url, headers, body(count), silent)
             if not 200 <= reply.status < 300:
-                raise _store_refusal(urlsplit(signed.url).netloc, reply)
+                host = urlsplit(signed.url).netloc
+                raise self._refusal(reply) if reply.problem is not None else _store_refusal(host, reply)
         except BaseException:
             progress(-sent_bytes)
             raise
@@ -249,17 +257,14 @@ def member(answer: Any, name: str, kind: type[T]) -> T:
 
 
 def _store_refusal(host: str, reply: _Reply) -> Exception:
-    """Return the failure that an answer of the store means, or of the service that passes the body on."""
-    if reply.problem is not None:
-        code, detail = reply.problem
-    else:
-        named = error_code(reply.raw)
-        code = "store-denied" if reply.status == 403 else "store-refused"
-        detail = f"{host} answers {reply.status}{f' {named}' if named else ''}."
-        if named == "RequestTimeout":  # a 400 that asks for another attempt
-            return RetryableError(detail, code=_STORE_SILENT)
+    """Return the failure that an answer of the store means."""
+    named = error_code(reply.raw)
+    code = "store-denied" if reply.status == 403 else "store-refused"
+    detail = f"{host} answers {reply.status}{f' {named}' if named else ''}."
+    if named == "RequestTimeout":  # a 400 that asks for another attempt
+        return RetryableError(detail, code=_STORE_SILENT)
     if reply.status in RETRYABLE_STATUSES:
-        return _temporary("store-unavailable" if reply.problem is None else code, detail, reply)
+        return _temporary("store-unavailable", detail, reply)
     return Failed(code, detail, may_pass=reply.status == 403)
 
 

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import islice
 from typing import Any, Final
 
+from image_upload.cli.put import Failed
 from image_upload.cli.put.connection import Body, Count, Signed, member, strange
 from image_upload.cli.put.upload import Upload
-from image_upload.limits import PUT_SIGN_PARTS
+from image_upload.limits import LAMBDA_APPEND_MAX_BYTES, PUT_SIGN_PARTS
 
 Sender = Callable[[Upload, dict[str, Any]], Awaitable[None]]
 
@@ -81,7 +82,48 @@ async def send_parts(upload: Upload, plan: dict[str, Any]) -> None:
         # The first failure ended the group, so it is the one for the caller.
         raise group.exceptions[0] from None
     upload.source.check()
-    await upload.ask("POST", upload.path("/complete"), parts.named())
+    await upload.ask("POST", f"{upload.path}/complete", parts.named())
+
+
+async def send_appends(upload: Upload, plan: dict[str, Any]) -> None:
+    """Append the bytes that the service lacks, each request at most 4 MiB, and have the last one make the file.
+
+    `plan` is a new one, or `GET /resumable/{ticket}` of an upload that goes on. What arrives before a break counts, so
+    the service is asked where it ends. The IETF's protocol, because its errors are problem documents:
+    https://datatracker.ietf.org/doc/draft-ietf-httpbis-resumable-upload/ sections 4.3 and 4.4
+    """
+    size_bytes, path = upload.source.size_bytes, str(upload.path)
+    offset = _offset(plan, size_bytes) if "offset" in plan else 0
+    upload.progress(offset)
+    while offset < size_bytes:
+        length = min(LAMBDA_APPEND_MAX_BYTES, size_bytes - offset)
+
+        async def sign(offset: int = offset, length: int = length) -> Signed:
+            headers = {
+                "Content-Type": "application/partial-upload",
+                "Upload-Offset": str(offset),
+                "Upload-Complete": "?1" if offset + length == size_bytes else "?0",
+            }
+            return Signed("PATCH", upload.service_url + path, {**headers, **upload.authorization}, length)
+
+        try:
+            await upload.send(None, sign, _range(upload, offset, length))
+            reached = offset + length
+        except Failed as failed:
+            if failed.code != "offset-mismatch":
+                raise
+            reached = _offset((await upload.ask("GET", path)).body, size_bytes)
+            if reached <= offset:  # nothing that was acknowledged is lost, so this would not end
+                raise
+            upload.progress(reached - offset)
+        offset = reached
+
+
+def _offset(found: dict[str, Any], size_bytes: int) -> int:
+    offset = member(found, "offset", int)
+    if not 0 <= offset <= size_bytes:
+        raise strange("An answer has an offset outside the file")
+    return offset
 
 
 class _Parts:
@@ -130,7 +172,7 @@ class _Parts:
         async with self._signing:
             if number not in self._urls:
                 numbers = [number, *islice(self._waiting, PUT_SIGN_PARTS - 1)]
-                answer = await self._upload.ask("POST", self._upload.path("/parts"), {"partNumbers": numbers})
+                answer = await self._upload.ask("POST", f"{self._upload.path}/parts", {"partNumbers": numbers})
                 self._urls |= _urls_of(answer.body)
             return self._urls.pop(number)
 
@@ -146,4 +188,10 @@ def _range(upload: Upload, start: int, size_bytes: int) -> Body:
     return lambda sent: upload.source.chunks(start, size_bytes, sent)
 
 
-SENDERS: Final[dict[str, Sender]] = {"put": send_put, "post": send_form, "multipart": send_parts, "proxy": send_form}
+SENDERS: Final[dict[str, Sender]] = {
+    "put": send_put,
+    "post": send_form,
+    "multipart": send_parts,
+    "resumable": send_appends,
+    "proxy": send_form,
+}

@@ -21,12 +21,12 @@ _OPEN: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 
 class Kept(NamedTuple):
-    """An upload that has begun: of a file of this length and time stamp. `ticket` is None unless it is in parts."""
+    """An upload that has begun: of a file of this length and time stamp. `path` is its `Upload.path`."""
 
     size_bytes: int
     mtime_ns: int
     key: str
-    ticket: str | None
+    path: str | None
 
 
 class Entry:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from image_upload.cli.put import Failed
 from image_upload.cli.put.connection import member, strange
-from image_upload.cli.put.senders import SENDERS, send_parts
+from image_upload.cli.put.senders import SENDERS, send_appends, send_parts
 from image_upload.cli.put.upload import Upload
 from image_upload.limits import COMPLETE_WAIT_MAX_S
 
@@ -42,7 +42,7 @@ async def _stored(upload: Upload, accepts: list[str], wait_s: float) -> dict[str
             raise strange("A plan has a strategy that was not asked for")
         await sender(upload, plan)
     elif found:
-        await send_parts(upload, found)
+        await (send_appends if "offset" in found else send_parts)(upload, found)
     return await _verdict(upload, wait_s)
 
 

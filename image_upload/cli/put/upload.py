@@ -15,11 +15,14 @@ from image_upload.limits import MULTIPART_FROM_BYTES
 # The plans that can sign a digest.
 _WITH_SHA256: Final = frozenset({"put", "post"})
 # What a ticket or key of an earlier run is answered with that works no more.
-_GONE: Final = frozenset({"ticket-invalid", "ticket-expired", "upload-not-found", "object-missing"})
+_GONE: Final = frozenset({"ticket-invalid", "ticket-expired", "upload-not-found", "upload-gone", "object-missing"})
 
 
 class Upload:
-    """The upload of one file. `room` bounds the requests with a body; `entry` is None for one that does not resume."""
+    """The upload of one file. `room` bounds the requests with a body; `entry` is None for one that does not resume.
+
+    `path` is the route of what was begun, in parts or appends; None for a file that is sent whole.
+    """
 
     def __init__(
         self,
@@ -39,7 +42,7 @@ class Upload:
         self.parallel = parallel
         self.progress = progress
         self.key: str | None = None
-        self.ticket: str | None = None
+        self.path: str | None = None
         self.sha256: str | None = None
         self._connection = connection
         self._spec: dict[str, Any] = {
@@ -58,6 +61,11 @@ class Upload:
         return self._connection.url
 
     @property
+    def authorization(self) -> dict[str, str]:
+        """The header with the token; empty without one."""
+        return self._connection.authorization
+
+    @property
     def resumes(self) -> bool:
         """Whether a later run can go on with it."""
         return self._entry is not None
@@ -67,7 +75,7 @@ class Upload:
         return await self._connection.ask(method, path, body)
 
     async def begin(self, accepts: list[str]) -> dict[str, Any]:
-        """Return a new plan; `key` and `ticket` are its own. Raises `Failed`.
+        """Return a new plan; `key` and `path` are its own. Raises `Failed`.
 
         Where hashing is cheap, the store is asked to refuse other bytes.
         """
@@ -82,27 +90,29 @@ class Upload:
                 raise
             answer = await self.ask("POST", "/uploads", {**spec, "sha256": None})
         plan: dict[str, Any] = answer.body
-        self.key, self.ticket = member(plan, "objectKey", str), plan.get("ticket")
+        self.key, ticket = member(plan, "objectKey", str), plan.get("ticket")
+        routes = "resumable" if plan.get("strategy") == "resumable" else "uploads"
+        self.path = None if ticket is None else f"/{routes}/{ticket}"
         if self._entry is not None:
             with contextlib.suppress(OSError):  # a full disk: it is stored all the same
-                self._entry.keep(Kept(self.source.size_bytes, self.source.mtime_ns, self.key, self.ticket))
+                self._entry.keep(Kept(self.source.size_bytes, self.source.mtime_ns, self.key, self.path))
         return plan
 
     async def recall(self) -> dict[str, Any] | None:
         """Return what the service has of an earlier run's upload of this file, None if it has none. Raises `Failed`.
 
-        Parts are as `GET /uploads/{ticket}` returns them. A file that was sent whole has none: `{}`.
+        It is as `GET /uploads/{ticket}` or `GET /resumable/{ticket}` returns it. A file that was sent whole: `{}`.
         """
         kept = self._entry.kept if self._entry is not None else None
         if kept is None:
             return None
-        self.key, self.ticket = kept.key, kept.ticket
+        self.key, self.path = kept.key, kept.path
         if (kept.size_bytes, kept.mtime_ns) != (self.source.size_bytes, self.source.mtime_ns):
             await self.give_up()
             return None
         try:
-            if self.ticket is not None:
-                found: dict[str, Any] = (await self.ask("GET", self.path())).body
+            if self.path is not None:
+                found: dict[str, Any] = (await self.ask("GET", self.path)).body
                 return found
             await self.ask("POST", f"/images/{quote(self.key)}/complete")
         except Failed as failed:
@@ -118,10 +128,6 @@ class Upload:
         """Whether hashing is cheap: the file fits one request, and memory keeps it until it is read again."""
         return 0 < self.source.size_bytes < MULTIPART_FROM_BYTES
 
-    def path(self, rest: str = "") -> str:
-        """Return the path of a route of this upload in parts."""
-        return f"/uploads/{self.ticket}{rest}"
-
     async def send(self, first: Signed | None, renew: Callable[[], Awaitable[Signed]], body: Body) -> str | None:
         """Send a body as `Connection.send` does, once there is room."""
         async with self._room:
@@ -129,9 +135,9 @@ class Upload:
 
     async def give_up(self) -> None:
         """Abort what was begun, as far as the service answers, and forget it."""
-        if self.ticket is not None:
+        if self.path is not None:
             with contextlib.suppress(Failed):
-                await self.ask("DELETE", self.path())
+                await self.ask("DELETE", self.path)
         self.forget()
 
     def forget(self) -> None:

@@ -23,7 +23,7 @@ DETAILS: Final[Mapping[str, str]] = {
     "There is no such file. GET /docs names those of this version.": (
         "해당 파일이 없습니다. 이 버전의 파일은 GET /docs에서 확인해 주세요."
     ),
-    "There is no such file. GET / names that of this version.": (
+    "There is no such file. GET / names those of this version.": (
         "해당 파일이 없습니다. 이 버전의 파일은 GET /에서 확인해 주세요."
     ),
     "The token's audience (aud) is not this service. Have it issued for it, or add the audience to JWT_AUDIENCE.": (
