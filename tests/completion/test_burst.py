@@ -17,8 +17,8 @@ from tests.completion.test_telling import PHOTO, SCRIPT, key_of, telling, verifi
 from tests.database.databases import Place
 from tests.notify.receiver import receiver as hooked
 
-# Each takes 0.2 s of processor time, with the S3 in this process.
-ARRIVALS = 200
+# Each takes 0.2 s of processor time, with the S3 in this process. Each of the functions gets three batches of them.
+ARRIVALS = 60
 CONCURRENCY = 4
 BATCH = 10
 DELIVERIES_MAX = 5  # as the stack's queue: then a message is a dead letter

@@ -125,7 +125,7 @@ async def granted(quotas: DailyQuotas, clock: Clock, size: int, user: str = "ali
 
 @pytest.mark.full
 def test_many_mints_at_once_hold_no_more_than_the_quota(kept_in: dict[str, str], clock: Clock) -> None:
-    # In a database each takes 10 ms of CPU; a thousand of four engines are tests/usage/test_sql_quotas.py's.
+    # In a database each takes 10 ms of CPU; two hundred of four engines are tests/usage/test_sql_quotas.py's.
     count = 150 if "DATABASE_URL" in kept_in else 1000
 
     async def work(quotas: DailyQuotas, s3: S3) -> tuple[int, int]:
