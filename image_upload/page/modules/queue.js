@@ -17,7 +17,7 @@ let pausing = false;
 let batch = { items: [], half: false, over: true };
 const rows = new Map();
 let below = null; // the row that was the first when the last files were added
-let nextRows;
+let nextRows = false; // the frame that draws more of them
 const { title } = document;
 
 // Makes the queue of who is here now. That of the same user stays, with what was not sent.
@@ -74,7 +74,7 @@ function draw() {
     }
     $("uploads").hidden = !items.length;
   }
-  drawRows();
+  nextRows || drawRows();
   summary();
 }
 
@@ -86,8 +86,12 @@ function drawRows() {
     rows.set(upload, row);
     $("rows").insertBefore(row.node, below?.isConnected ? below : null);
   }
-  cancelAnimationFrame(nextRows);
-  if (missing.length > ROWS_A_FRAME) nextRows = requestAnimationFrame(() => queue && drawRows());
+  nextRows = missing.length > ROWS_A_FRAME && requestAnimationFrame(nextFrame);
+}
+
+function nextFrame() {
+  nextRows = false;
+  if (queue) drawRows();
 }
 
 const total = (uploads, of) => uploads.reduce((sum, each) => sum + of(each), 0);
