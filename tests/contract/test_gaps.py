@@ -22,6 +22,7 @@ def source_of(function: Any) -> str:
     return "".join(map(inspect.getsource, (function, *mine)))
 
 
+@pytest.mark.full
 def test_every_promise_and_every_gap_is_tried_where_it_is_kept_and_where_it_is_not() -> None:
     """On a server that is strict, in each run of all tests; and no gap belongs to no promise."""
     tried = set()

@@ -142,6 +142,7 @@ def test_whatever_the_stack_and_the_script_need_is_allowed_on_their_own_resource
     assert refused == []
 
 
+@pytest.mark.full
 def test_nothing_is_allowed_that_neither_the_stack_nor_the_script_needs() -> None:
     assert actions(deployer()) - {action for action, _, _ in needs()} == set()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import hcl2
+import pytest
 
 from tests.infra.template import TEMPLATE
 
@@ -17,6 +18,7 @@ def read() -> dict[str, Any]:
         return found
 
 
+@pytest.mark.full
 def test_the_module_is_one_stack_that_gets_parameters_and_gives_outputs_of_the_template() -> None:
     module = read()
     (resource,) = module["resource"]

@@ -107,11 +107,12 @@ MUTANTS: Mapping[str, tuple[type[Engine], type[ModelStore]]] = {
     "a chunk that exists is taken for the newest": (Believing, ModelStore),
     "the end is not looked for": (Trusting, ModelStore),
 }
-RARE = "the end is not looked for"
+# Those that take thousands of schedules.
+RARE = ("a chunk that exists is taken for the newest", "the end is not looked for")
 
 
 @pytest.mark.parametrize(
-    "mutant", [pytest.param(each, marks=pytest.mark.full) if each == RARE else each for each in MUTANTS]
+    "mutant", [pytest.param(each, marks=pytest.mark.full) if each in RARE else each for each in MUTANTS]
 )
 def test_the_model_catches_an_engine_that_breaks_a_promise(mutant: str) -> None:
     engine, store = MUTANTS[mutant]
