@@ -117,8 +117,10 @@ export interface Stored {
   height?: number;
   /** Base64 of a picture's ThumbHash. */
   thumbhash?: string;
-  /** Smaller pictures by name, each with its URL on the CDN. */
+  /** Smaller pictures by name, each with its URL on the CDN, null without one. */
   variants?: Record<string, string | null>;
+  /** Their keys by name, for `GET /images/{key}`. */
+  variantKeys?: Record<string, string>;
   receipt?: string;
 }
 

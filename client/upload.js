@@ -589,9 +589,9 @@ export function uploads(options) {
         if (answer.status !== 202) break;
         await sleep(2000, signal); // what the answer's Retry-After asks for
       }
-      const { key, url, size, etag, content_type: contentType, facts, variants, receipt } = answer;
+      const { key, url, size, etag, content_type: contentType, facts, variants, variant_keys: variantKeys, receipt } = answer;
       const { width, height, placeholder: thumbhash } = facts ?? {};
-      return { key, url, size, etag, contentType, width, height, thumbhash, variants, receipt };
+      return { key, url, size, etag, contentType, width, height, thumbhash, variants, variantKeys, receipt };
     }
 
     function start() {

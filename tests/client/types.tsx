@@ -94,8 +94,8 @@ upload.retry();
 
 async function stored(): Promise<string> {
   const result: Stored = await upload.done;
-  const { key, url, size, contentType, etag, width, height, thumbhash, variants, receipt } = result;
-  const small: string | null | undefined = variants?.small;
+  const { key, url, size, contentType, etag, width, height, thumbhash, variants, variantKeys, receipt } = result;
+  const small: string | null | undefined = variants?.small ?? variantKeys?.small;
   // @ts-expect-error It is null where the token may not read.
   url.length;
   // @ts-expect-error Only a picture has it.
