@@ -205,12 +205,10 @@ def paint(bench: Bench) -> Result:
     found = [around.asked("paint", url=url) for _ in range(PAINTS)]
     paints = {"first paint": [each["paint"] for each in found]}
     result = Result("paint", "4. The first paint of the page", "milliseconds", paints)
-    before = [
-        [each["bytes"] for each in one["requests"] if one["ended"].get(each["address"], 0) < one["paint"]]
-        for one in found
-    ]
-    result.limit("requests that had ended before it", max(map(len, before)), 1)
-    result.limit("their bytes, headers among them, not compressed", max(map(sum, before)), FIRST_PAINT_MAX_BYTES)
+    # https://developer.mozilla.org/docs/Web/API/PerformanceResourceTiming/renderBlockingStatus
+    needed = [[each["bytes"] for each in one["requests"] if each["address"] in one["needed"]] for one in found]
+    result.limit("requests that it waits for", max(map(len, needed)), 1)
+    result.limit("their bytes, headers among them", max(map(sum, needed)), FIRST_PAINT_MAX_BYTES)
     for each in found[-1]["requests"]:
         result.notes.append(f"{each['bytes']:>8,} bytes: {each['address'].removeprefix(url.rstrip('/'))}")
     return result

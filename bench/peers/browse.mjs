@@ -49,7 +49,7 @@ const tasks = {
     }
   },
   run: (page, { call }) => page.evaluate(call),
-  // What was asked before the first paint, and in all, with the bytes on the line.
+  // What the first paint waits for, as the browser says it, and what is asked in all, with the bytes on the line.
   async paint(page, { url }) {
     const session = await page.context().newCDPSession(page)
     const sizes = new Map()
@@ -60,7 +60,7 @@ const tasks = {
     })
     session.on('Network.loadingFinished', ({ requestId, encodedDataLength }) => sizes.set(requestId, encodedDataLength))
     await page.goto(url, { waitUntil: 'networkidle' })
-    const { paint, ended } = await page.evaluate(async () => {
+    const { paint, needed } = await page.evaluate(async () => {
       const [entry] = await new Promise((resolve) =>
         new PerformanceObserver((list) => resolve(list.getEntriesByName('first-contentful-paint'))).observe({
           type: 'paint',
@@ -68,10 +68,11 @@ const tasks = {
         }),
       )
       const entries = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
-      return { paint: entry.startTime, ended: Object.fromEntries(entries.map((each) => [each.name, each.responseEnd])) }
+      const needed = entries.filter((each) => each.entryType === 'navigation' || each.renderBlockingStatus === 'blocking')
+      return { paint: entry.startTime, needed: needed.map((each) => each.name) }
     })
     const requests = begun.map(([id, address]) => ({ address, bytes: sizes.get(id) ?? 0 }))
-    return { paint, ended, requests }
+    return { paint, needed, requests }
   },
 }
 
