@@ -137,7 +137,7 @@ def scanned(image: str) -> dict[str, Any]:
                 "The scan did not end in time; look whether the repository scans on push: "
                 f"aws ecr describe-repositories --repository-names {named['repository']}"
             )
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # before it is asked again
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -65,7 +65,7 @@ def await_ready(ready: Callable[[], bool], processes: Sequence[subprocess.Popen[
             pass  # not listening yet
         if time.monotonic() > deadline:
             raise ServerError(f"a server was not ready after {START_WITHIN_S:.0f} s\n{tail(logs)}")
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # before it is asked again
 
 
 def get(port: int, path: str) -> bytes:

@@ -19,10 +19,10 @@ def test_who_asks_first_is_served_first() -> None:
         await budget.take(8)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(ask(budget, "much", 9))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # it begins to wait
             # There would be room for it, but then one that wants much would never get it.
             tasks.create_task(ask(budget, "little", 1))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the same
             assert (served, budget.is_waited_for) == ([], True)
             assert not budget.take_now(1)
             budget.give_back(8)

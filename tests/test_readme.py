@@ -188,7 +188,7 @@ def _wait_until_ready(terminal: Terminal, process: subprocess.Popen[bytes], log:
             said = log.read_text(encoding="utf-8")
             assert process.poll() is None, f"make dev ended: {said}"
             assert time.monotonic() < deadline, f"make dev is not ready: {said}"
-            time.sleep(POLL_S)
+            time.sleep(POLL_S)  # before it is asked again
         else:
             return
 

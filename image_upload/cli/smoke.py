@@ -125,7 +125,7 @@ class Client:
             self.base_url + url if own else url, data=body, method=method, headers=headers
         )
         try:
-            with urllib.request.urlopen(request, timeout=self.left_s()) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=self.left_s()) as response:  # noqa: S310  presigned by the service itself
                 return _answer(response.status, response)
         except urllib.error.HTTPError as error:
             with error:
@@ -155,7 +155,7 @@ def expect(answer: Answer, status: int, what: str) -> None:
     _require(answer.status == status, f"{what}: expected {status}, got {answer}")
 
 
-def _require(right: bool, otherwise: str) -> None:  # noqa: FBT001
+def _require(right: bool, otherwise: str) -> None:  # noqa: FBT001  a condition, as in assert
     if not right:
         raise Failed(otherwise)
 

@@ -201,7 +201,7 @@ class Library:
             if not confirmation.is_checking or (left_s := until - time.monotonic()) <= 0:
                 break
             # Another process verifies it, and S3 tells only who asks.
-            await asyncio.sleep(min(left_s, CHECKING_ASKED_S))
+            await asyncio.sleep(min(left_s, CHECKING_ASKED_S))  # before S3 is asked again
         if confirmation.fault is not None:
             raise rejection(confirmation.fault, confirmation.why)
         if confirmation.stored is None:

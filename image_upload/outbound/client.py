@@ -25,7 +25,7 @@ from image_upload.limits import INTERIM_ANSWERS_MAX
 if importlib.util.find_spec("sniffio") is None:
     # httpcore tries to import sniffio at every request and every lock. For a missing module Python searches the whole
     # path each time, which takes a fifth of a small upload's CPU. With None the import fails at once.
-    sys.modules["sniffio"] = None  # type: ignore[assignment]
+    sys.modules["sniffio"] = None  # type: ignore[assignment]  # None is how Python writes "not there"
 
 _POOLS = 8
 
@@ -155,7 +155,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, for httpcore's own connection retries. They are off here."""
-        await self._inner.sleep(seconds)
+        await self._inner.sleep(seconds)  # httpcore's own pause
 
 
 class InterimAnswers:

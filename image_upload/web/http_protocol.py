@@ -56,9 +56,9 @@ class _OrderlyTransport(asyncio.Transport):
         super().__init__()
         self._inner = inner
         self._protocol = protocol
-        self.pause_reading = inner.pause_reading  # type: ignore[method-assign]
-        self.get_extra_info = inner.get_extra_info  # type: ignore[method-assign]
-        self.write = inner.write  # type: ignore[method-assign]
+        self.pause_reading = inner.pause_reading  # type: ignore[method-assign]  # without a call in between
+        self.get_extra_info = inner.get_extra_info  # type: ignore[method-assign]  # the same
+        self.write = inner.write  # type: ignore[method-assign]  # the same
 
     def resume_reading(self) -> None:
         if not self._protocol.holds_back:
@@ -106,7 +106,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     # --- the connection ---------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's signature
         """Count the connection, or refuse it with 503."""
         self._socket = transport
         super().connection_made(_OrderlyTransport(transport, self))

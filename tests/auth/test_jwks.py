@@ -102,7 +102,7 @@ def test_many_first_tokens_at_once_ask_once(provider: Provider) -> None:
         verifier = Verifier(provider.settings().auth)
         provider.may_answer.clear()
         waiting = [asyncio.create_task(verifier.verify(signed(n=number))) for number in range(20)]
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # all others begin
         # The one who began it goes away; the others must not be left with nothing.
         waiting[0].cancel()
         provider.may_answer.set()
@@ -122,7 +122,7 @@ def test_while_keys_are_asked_for_again_the_others_go_on_with_the_old(provider: 
         clock.now += JWKS_FRESH_S
         provider.may_answer.clear()
         first = asyncio.create_task(verifier.verify(signed(n="first")))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the first begins
         assert (await verifier.verify(signed(n="second"))).user_id == "42"
         assert not first.done()
         provider.may_answer.set()
@@ -229,7 +229,7 @@ def test_cognitos_access_tokens_name_their_audience_as_client(provider: Provider
     settings = provider.settings(JWT_AUDIENCE="app-client")
 
     def verified(**claims: str | None) -> str:
-        return asyncio.run(Verifier(settings.auth).verify(signed(**claims))).user_id  # type: ignore[arg-type]
+        return asyncio.run(Verifier(settings.auth).verify(signed(**claims))).user_id  # type: ignore[arg-type]  # claims of any type
 
     assert verified(aud=None, client_id="app-client", token_use="access") == "42"
     assert verified(aud="app-client", token_use="id") == "42"

@@ -30,7 +30,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def at_once(seconds: float) -> None:
         if seconds:
             pauses.append(seconds)
-        await sleep(0)
+        await sleep(0)  # the others go on, and no time passes
 
     monkeypatch.setattr(asyncio, "sleep", at_once)
     return pauses

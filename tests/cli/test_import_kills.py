@@ -117,7 +117,7 @@ def test_killed_twenty_times_at_random_moments(move: Import, meddler: Meddler) -
         left[0] = 10**9 if early else moments.randrange(2, 14)
         killer.start("--jobs", "8")
         if early:
-            time.sleep(moments.random() * 0.5)
+            time.sleep(moments.random() * 0.5)  # the moment of the kill is what varies
             killer.strike()
         assert killer.ended() == -signal.SIGKILL, f"seed {seed}: it came to its end"
     left[0] = 10**9

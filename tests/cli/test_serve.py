@@ -52,7 +52,7 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         except httpx.TransportError:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
+            time.sleep(0.05)  # before it is looked at again
         else:
             return
 
@@ -115,7 +115,7 @@ def refused_by(port: int) -> None:
         except ConnectionRefusedError:
             return
         assert time.monotonic() < deadline, "it still listens"
-        time.sleep(0.05)
+        time.sleep(0.05)  # before it is asked again
 
 
 @pytest.mark.full

@@ -164,7 +164,7 @@ def api(stack: Stack, port: int) -> str:
             assert httpx.get(url, trust_env=False).json()["bucket"] == "ok"
         except httpx.TransportError:
             assert time.monotonic() < deadline, Container(stack.container("api")).logs()
-            time.sleep(POLL_S)
+            time.sleep(POLL_S)  # before it is asked again
         else:
             return url
 
@@ -229,6 +229,6 @@ def test_api_test_passes_in_a_container_that_is_thrown_away(stack: Stack) -> Non
     name = stack.container("api-under-test")
     while not healthy(name):
         assert time.monotonic() < deadline, Container(name).logs()
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # before it is asked again
     said = stack.run("run", "--rm", "--no-deps", "-T", "api-test", profile="test")
     assert re.search(r"^(\d+) of \1 steps passed\.$", said, re.MULTILINE)

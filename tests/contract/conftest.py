@@ -139,5 +139,5 @@ def ended(store: Store, web: httpx.Client) -> Ended:
     deadline = time.monotonic() + CLOCK_WITHIN_S
     while datetime.now(UTC) <= last:
         assert time.monotonic() < deadline, "the clock stands still"
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # before the clock is read again
     return Ended(puts, form)

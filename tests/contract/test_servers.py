@@ -86,7 +86,7 @@ def test_no_server_outlives_its_run(store: Store, number: int, tmp_path: Path) -
         except ConnectionRefusedError:
             break
         assert time.monotonic() < deadline, f"{store.name} outlived its run"
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # before it is asked again
     if number == signal.SIGINT:
         assert list(tmp_path.iterdir()) == []
 

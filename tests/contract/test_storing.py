@@ -113,7 +113,7 @@ def test_a_client_that_goes_away_leaves_nothing(store: Store, service: str) -> N
     deadline = time.monotonic() + GONE_WITHIN_S
     while store.left("gone")[1]:
         assert time.monotonic() < deadline, "the upload was not aborted"
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # before S3 is asked again
     assert store.left("gone") == ([], [])
 
 

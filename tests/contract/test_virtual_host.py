@@ -34,7 +34,7 @@ def send(store: Store, signer: Signer, web: httpx.Client) -> Send:
     def request(method: str, url: str, *, headers: dict[str, str] | None = None, **body: object) -> httpx.Response:
         assert url.startswith(signer.address.origin + "/")
         direct = store.endpoint_url + url.removeprefix(signer.address.origin)
-        return web.request(method, direct, headers={**(headers or {}), "Host": signer.address.host}, **body)  # type: ignore[arg-type]
+        return web.request(method, direct, headers={**(headers or {}), "Host": signer.address.host}, **body)  # type: ignore[arg-type]  # what the plan has
 
     return request
 

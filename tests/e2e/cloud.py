@@ -112,7 +112,7 @@ def within(seconds: float, condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come in time"
-        time.sleep(0.5)
+        time.sleep(0.5)  # before AWS is asked again
 
 
 @contextmanager

@@ -188,7 +188,7 @@ def test_a_slow_answer_behind_an_early_one_is_not_taken_for_an_idle_connection(m
 
     async def slow(scope: Any, receive: Any, send: Any) -> None:
         if scope.get("path") == "/":
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # the request is under way meanwhile
         await counting(scope, receive, send)
 
     with running(slow, lifespan="off") as (url, _, _), connected(url) as connection:

@@ -79,7 +79,7 @@ def test_the_last_slots_are_for_signed_in_users() -> None:
 def test_clients_have_to_be_faster_while_slots_are_scarce(busy: bool) -> None:
     async def slow() -> AsyncIterator[bytes]:
         for _ in range(6):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # a slow client: the time is what is tested
             yield bytes(CLIENT_BUSY_MIN_BYTES_PER_S // 80)  # a quarter of what is wanted then
 
     async def run() -> int:

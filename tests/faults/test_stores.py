@@ -136,7 +136,7 @@ def test_every_fault_has_its_answer(store: HostileStore, check_target: str, name
         assert answer.document["file_size"] == len(fault.content)
     # Of a gigabyte and of what has no end, only the beginning was taken.
     for exchange in store.exchanges:
-        eventually(lambda exchange=exchange: exchange.connection.fileno() == -1, "a connection is left")  # type: ignore[misc]
+        eventually(lambda exchange=exchange: exchange.connection.fileno() == -1, "a connection is left")  # type: ignore[misc]  # mypy infers no lambda's default
         assert exchange.said_bytes < 32 * MIB
 
 

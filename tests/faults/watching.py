@@ -42,4 +42,4 @@ def eventually(holds: Callable[[], bool], what: str, within_s: float = 5.0) -> N
     deadline = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline, what
-        time.sleep(_POLL_S)
+        time.sleep(_POLL_S)  # before it is looked at again

@@ -16,14 +16,14 @@ CREDENTIALS = Credentials("AKIAIOSFODNN7EXAMPLE", "secret")
 def signed(
     address: Address = AWS, key: str = "uploads/a.jpg", *, method: str = "PUT", age_s: int = 0, **more: object
 ) -> str:
-    headers = {"Content-Type": "image/jpeg"} | dict(more.pop("headers", {}))  # type: ignore[call-overload]
+    headers = {"Content-Type": "image/jpeg"} | dict(more.pop("headers", {}))  # type: ignore[call-overload]  # what a test changes
     return Signer(address, CREDENTIALS).presign(
         method,
         key,
         now=NOW - timedelta(seconds=age_s),
         expires_s=int(str(more.pop("expires_s", 300))),
         headers=headers,
-        query=more.pop("query", None),  # type: ignore[arg-type]
+        query=more.pop("query", None),  # type: ignore[arg-type]  # the same
     )
 
 

@@ -52,7 +52,7 @@ def ready(url: str, container: engine.Container) -> None:
         except httpx.TransportError:
             assert time.monotonic() < deadline, container.logs()
             assert container.exit_code(0) is None, container.logs()
-            time.sleep(servers.POLL_S)
+            time.sleep(servers.POLL_S)  # before it is asked again
         else:
             return
 

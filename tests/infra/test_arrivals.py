@@ -171,7 +171,7 @@ def until(holds: Callable[[], bool], what: Callable[[], Any]) -> None:
     deadline = time.monotonic() + WITHIN_S
     while not holds():
         assert time.monotonic() < deadline, what()
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # before it is asked again
 
 
 def waiting(sqs: Any, url: str) -> int:

@@ -80,7 +80,7 @@ class Cloud(NamedTuple):
             if not found["StackStatus"].endswith("IN_PROGRESS"):
                 break
             assert time.monotonic() < deadline, found
-            time.sleep(0.05)
+            time.sleep(0.05)  # before it is looked at again
         events = formation.describe_stack_events(StackName=stack)["StackEvents"]
         failed = [each for each in events if each.get("ResourceStatus", "").endswith("FAILED")]
         assert (found["StackStatus"], failed) == (status, [])

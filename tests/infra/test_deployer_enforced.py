@@ -40,7 +40,7 @@ def finished(formation: Any, stack: str) -> dict[str, Any]:
         if not found["StackStatus"].endswith(("_IN_PROGRESS", "_PENDING")):
             return dict(found)
         assert time.monotonic() < deadline, found
-        time.sleep(0.05)
+        time.sleep(0.05)  # before it is looked at again
 
 
 def deploy(formation: Any, stack: str, template: dict[str, str], parameters: dict[str, str]) -> dict[str, str]:

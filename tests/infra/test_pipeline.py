@@ -28,7 +28,7 @@ WORKFLOWS: Final = sorted((ROOT / ".github/workflows").glob("*.yml"))
 DEPLOY: Final[dict[str, Any]] = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text(encoding="utf-8"))
 STAGES: Final = {path.stem: path for path in (ROOT / "infra/stages").glob("*.env")}
 # YAML 1.1 takes the key `on` for true.
-TRIGGERS: Final[dict[str, Any]] = DEPLOY[True]  # type: ignore[index]
+TRIGGERS: Final[dict[str, Any]] = DEPLOY[True]  # type: ignore[index]  # see above
 REPOSITORY: Final = "octo-org@123/octo-repo@456"
 ISSUER: Final = "token.actions.githubusercontent.com"
 # Options of deploy.sh that come with the deployment by versions.

@@ -123,7 +123,7 @@ def test_awaited_calls_leave_the_callers_loop_free(awaited: AsyncS3Service, tmp_
         work = asyncio.ensure_future(awaited.upload_file(tmp_path / "file.bin", "files/large.bin"))
         while not work.done():
             turns += 1
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the others go on
         assert work.result()
         return turns
 

@@ -53,7 +53,7 @@ PLACES = st.sampled_from(
     ]
 )
 TOKENS = st.sampled_from([None, TOKEN])
-TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2099, 1, 1)).map(lambda at: at.replace(microsecond=0, tzinfo=UTC))  # noqa: DTZ001
+TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2099, 1, 1)).map(lambda at: at.replace(microsecond=0, tzinfo=UTC))  # noqa: DTZ001  hypothesis wants naive ones
 HEADER_TEXT = st.from_regex(r"[!-~]([ -~]{0,30}[!-~])?", fullmatch=True)
 
 # Parameters of boto3's client and the headers that they become.

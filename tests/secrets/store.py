@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         store.asked.append(asked)
         store.headers.append(dict(self.headers))
-        time.sleep(store.answers_after_s)
+        time.sleep(store.answers_after_s)  # a store that is slow
         if store.script:
             store.script.pop(0)(self)
         else:
@@ -146,7 +146,7 @@ def drip(handler: Handler) -> None:
         handler.connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
         for _ in range(600):
             handler.connection.sendall(b"x")
-            time.sleep(0.05)
+            time.sleep(0.05)  # a byte at a time
     handler.close_connection = True
 
 

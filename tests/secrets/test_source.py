@@ -281,7 +281,7 @@ def test_a_slow_store_costs_no_more_than_the_limit_and_no_thread(store: SecretSt
     deadline = time.monotonic() + 20.0
     while any(thread.name == "secrets" for thread in threading.enumerate()):
         assert time.monotonic() < deadline, (before, threading.enumerate())
-        time.sleep(0.01)
+        time.sleep(0.01)  # before it is looked at again
 
 
 def test_a_store_that_is_not_there_says_what_a_subnet_needs(store: SecretStore) -> None:

@@ -71,7 +71,7 @@ class OpenFile:
             raise ChangedError
         # Were it written to in this very tick, after we have read it, its time stamps would not tell.
         if (age_ns := time.time_ns() - found.st_ctime_ns) < _TICK_NS:
-            time.sleep(min(_TICK_NS, _TICK_NS - age_ns) / 1e9)
+            time.sleep(min(_TICK_NS, _TICK_NS - age_ns) / 1e9)  # until a later write has a later time stamp
             found = os.fstat(fd)
         self.stat = stat_of(found)
 

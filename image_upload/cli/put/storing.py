@@ -60,4 +60,4 @@ async def _verdict(upload: Upload, wait_s: float) -> dict[str, Any]:
             detail = "It is stored, but not verified yet. Repeat the command to ask again: nothing is sent twice."
             raise Failed("still-checking", detail, may_pass=True)
         # The service says how long a verdict takes at least.
-        await asyncio.sleep(min(left_s, answer.retry_after_s or _ASK_AGAIN_S))
+        await asyncio.sleep(min(left_s, answer.retry_after_s or _ASK_AGAIN_S))  # before the service is asked again
