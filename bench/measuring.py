@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import random
 import re
 import socket
 import subprocess
@@ -155,12 +156,16 @@ def free_port() -> int:
 
 
 def interleaved(peers: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Take one value of each peer a round, in alternating order, so that disturbances affect all peers alike."""
+    """Take one value of each peer a round, so that disturbances affect all peers alike.
+
+    The order is drawn for each round, the same in every run: what follows itself finds its memory in the caches.
+    """
     values: dict[str, list[float]] = {name: [] for name in peers}
+    drawn = random.Random(0)
     for number in range(rounds):
         if sys.stdout.isatty():
             print(f"\r  round {number + 1} of {rounds} ", end="", flush=True)
-        for name in list(peers)[:: 1 if number % 2 == 0 else -1]:
+        for name in drawn.sample(list(peers), len(peers)):
             values[name].append(peers[name]())
     if sys.stdout.isatty():
         print("\r" + " " * 30 + "\r", end="", flush=True)

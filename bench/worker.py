@@ -4,7 +4,6 @@ The first line it writes is a sample of what it makes; each further one holds th
 by the clock and of CPU time.
 """
 
-import asyncio
 import base64
 import importlib
 import itertools
@@ -200,41 +199,6 @@ def handler_of(module: str, sent: dict[str, Any]) -> tuple[Callable[[int], objec
     return invoke, answer
 
 
-def asgi_service() -> tuple[Callable[[int], object], Any]:
-    """Post to the app of a plain server, without the server."""
-    app, loop = importlib.import_module("upload").app, asyncio.new_event_loop()
-    body = BODY.encode()
-    scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "POST",
-        "path": "/uploads",
-        "query_string": b"",
-        "headers": [(b"host", b"service"), (b"content-type", b"application/json"), (b"user-agent", b"Mozilla/5.0")],
-        "client": ("203.0.113.7", 1),
-    }
-    statuses = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Any) -> None:
-        statuses.append(message.get("status", 200))
-
-    async def post(count: int) -> None:
-        statuses.clear()
-        for _ in range(count):
-            await app({**scope}, receive, send)
-            await asyncio.sleep(0)  # as a server goes back to its loop, where spans are sent from
-        assert set(statuses) == {200}, statuses
-
-    def run(count: int) -> None:
-        loop.run_until_complete(post(count))
-
-    run(1)
-    return run, None
-
-
 def _posted(token: str | None = None) -> dict[str, Any]:
     return event("POST", "/uploads", BODY, token)
 
@@ -255,7 +219,6 @@ SUBJECTS: dict[str, Subject] = {
     "handler service token": _with_token,
     "handler naive": lambda: handler_of("bench.peers.naive", _posted()),
     "handler hello": lambda: handler_of("bench.peers.hello", event("GET", "/", None, None)),
-    "asgi service": asgi_service,
     "form service": lambda: handler_of("upload", form_event("/upload-with-presigned")),
     "form service retry": lambda: handler_of("upload", form_event("/upload-with-presigned-retry")),
     "form naive": lambda: handler_of("bench.peers.naive_proxy", form_event("/upload-with-presigned")),

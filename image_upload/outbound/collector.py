@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from image_upload.limits import SPANS_TIMEOUT_S
+from image_upload.limits import SPANS_ANSWER_MAX_BYTES, SPANS_TIMEOUT_S
 from image_upload.outbound.deadline import at_most
 from image_upload.settings.telemetry import TelemetrySettings
 from image_upload.telemetry.requests import Telemetry, recorder_of
@@ -37,7 +37,7 @@ class Collector:
         return open_client(Destinations(frozenset({host})), verify=True)
 
     async def send(self, document: bytes) -> bool:
-        """POST a document; return whether the collector took it. Only the head of its answer is read."""
+        """POST a document; return whether the collector took it. Its answer is read but for what no collector says."""
         import httpx  # see `_client`
 
         try:
@@ -45,6 +45,12 @@ class Collector:
                 asyncio.timeout(at_most(SPANS_TIMEOUT_S)),
                 self._client.stream("POST", self._url, content=document, headers=_HEADERS) as response,
             ):
+                # To its end, so that the connection and its TLS serve the next document, too.
+                answer_bytes = 0
+                async for piece in response.aiter_raw():
+                    answer_bytes += len(piece)
+                    if answer_bytes > SPANS_ANSWER_MAX_BYTES:
+                        break
                 return response.is_success
         except (httpx.HTTPError, OSError, UnicodeError) as error:  # TimeoutError is an OSError
             log.warning("the collector of traces does not answer", extra={"fields": {"reason": type(error).__name__}})

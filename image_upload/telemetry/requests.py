@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from image_upload.telemetry.audit import AuditEvent
-    from image_upload.telemetry.tracing import Attributes, Tracer
+    from image_upload.telemetry.tracing import Tracer
 
 log = logging.getLogger("image_upload.metrics")
 
@@ -82,7 +82,7 @@ class Telemetry:
         try:
             yield
         finally:
-            measured.add_span(name, (), time.perf_counter() - began, failed=False)
+            measured.end_event(name, time.perf_counter() - began)
             for document in [] if self.recorder is None else self.recorder.documents():
                 log.info("metrics", extra={"members": document})
             measured.leave()
@@ -112,21 +112,16 @@ class MeasuredRequest:
             for event in events:
                 if event.action in _STATES and status < 400:
                     recorder.record(UPLOADS, 1, (event.purpose or "", _STATES[event.action]))
-        if self._context is not None and self._context.tracer is not None:
-            attributes = (
-                ("http.request.method", scope["method"] if route is not NO_ROUTE else "_OTHER"),
-                ("http.route", route.partition(" ")[2]),
-                ("http.response.status_code", status),
-                *((("error.type", scope["problem"]),) if "problem" in scope else ()),
-            )
-            self.add_span(route, attributes, seconds, failed=status >= 500)
-        return [] if recorder is None else recorder.documents()
-
-    def add_span(self, name: str, attributes: "Attributes", seconds: float, *, failed: bool) -> None:
-        """Add the span of the whole, if its trace is sent."""
         context = self._context
         if context is not None and context.tracer is not None:
-            context.tracer.add_request(context, name, attributes, self._began_ns, seconds, failed=failed)
+            context.tracer.add_request(context, route, status, self._began_ns, seconds, problem=scope.get("problem"))
+        return [] if recorder is None else recorder.documents()
+
+    def end_event(self, name: str, seconds: float) -> None:
+        """Add the span of an event, if its trace is sent."""
+        context = self._context
+        if context is not None and context.tracer is not None:
+            context.tracer.add_event(context, name, self._began_ns, seconds)
 
     def leave(self) -> None:
         """End it for the log, too."""

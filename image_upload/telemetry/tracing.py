@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from image_upload import __version__
 from image_upload.limits import SPANS_BATCH, SPANS_EVERY_S, SPANS_WAITING_MAX
-from image_upload.telemetry.metrics import SPANS, Recorder
+from image_upload.telemetry.metrics import NO_ROUTE, SPANS, Recorder
 from image_upload.telemetry.trace import TraceContext
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class Tracer:
     """Makes the contexts of requests, and sends their spans: in batches, on Lambda before the invocation ends."""
 
     def __init__(self, ratio: float, collector: Collector, recorder: Recorder | None, *, on_lambda: bool) -> None:
+        self._sends_all = ratio >= 1
         self._below = ratio * 2**_RANDOM_BITS
         self._collector = collector
         self._recorder = recorder
@@ -62,21 +63,25 @@ class Tracer:
         # Both ids at once; one of zeros, which the standard forbids, takes as long to come as guessing one.
         digits = random.randbytes(24).hex()
         trace_id, parent_id = (digits[16:], "") if received is None else (received.trace_id, received.span_id)
-        sampled = int(trace_id[-_RANDOM_DIGITS:], 16) < self._below
+        sampled = self._sends_all or int(trace_id[-_RANDOM_DIGITS:], 16) < self._below
         return TraceContext(trace_id, digits[:16], sampled, self if sampled else None, parent_id)
 
     def add_request(
-        self, context: TraceContext, name: str, attributes: Attributes, began_ns: int, seconds: float, *, failed: bool
+        self, context: TraceContext, route: str, status: int, began_ns: int, seconds: float, *, problem: str | None
     ) -> None:
-        """Add the span of a request, or of an event."""
-        self._add(_as_json(context, name, attributes, began_ns, seconds, kind=SERVER, failed=failed))
+        """Add the span of a request. `route` is its method and path, such as `GET /images/{key}`, or `NO_ROUTE`."""
+        self._add(_as_json(context, _of_request(route, status, problem), began_ns, seconds))
+
+    def add_event(self, context: TraceContext, name: str, began_ns: int, seconds: float) -> None:
+        """Add the span of an event of Lambda, or of a command."""
+        self._add(_as_json(context, _described(name, (), kind=SERVER, failed=False), began_ns, seconds))
 
     def add_below(
         self, parent: TraceContext, name: str, attributes: Attributes, began_ns: int, seconds: float, *, failed: bool
     ) -> None:
         """Add the span of a call that was made within the parent's."""
         own = TraceContext(parent.trace_id, _new_span_id(), sampled=True, parent_id=parent.span_id)
-        self._add(_as_json(own, name, attributes, began_ns, seconds, kind=CLIENT, failed=failed))
+        self._add(_as_json(own, _described(name, attributes, kind=CLIENT, failed=failed), began_ns, seconds))
 
     def _add(self, span: str) -> None:
         """Keep a span, and begin to send. Above `SPANS_WAITING_MAX` it is lost."""
@@ -149,24 +154,35 @@ def encoded(spans: Sequence[str]) -> bytes:
     return f"{_HEAD}{','.join(spans)}{_TAIL}".encode()
 
 
-def _as_json(
-    context: TraceContext, name: str, attributes: Attributes, began_ns: int, seconds: float, *, kind: int, failed: bool
-) -> str:
+def _as_json(context: TraceContext, described: str, began_ns: int, seconds: float) -> str:
     """Return a span. Nothing in it has a character that JSON would escape, as it comes from the code.
 
     It took place from a moment on, in nanoseconds since 1970. Written as text, in a third of the time of an encoder.
     """
     return (
         f'{{"traceId":"{context.trace_id}","spanId":"{context.span_id}","parentSpanId":"{context.parent_id}",'
-        f'"name":"{name}","kind":{kind},"startTimeUnixNano":"{began_ns}",'
-        f'"endTimeUnixNano":"{began_ns + int(seconds * 1e9)}","attributes":[{_listed(attributes)}],'
-        f'"status":{_FAILED if failed else "{}"}}}'
+        f'"startTimeUnixNano":"{began_ns}","endTimeUnixNano":"{began_ns + int(seconds * 1e9)}",{described}}}'
     )
 
 
 @functools.lru_cache(maxsize=4096)
-def _listed(attributes: Attributes) -> str:
-    return ",".join([_attribute(*each) for each in attributes])
+def _of_request(route: str, status: int, problem: str | None) -> str:
+    """Return what the spans of requests have in common that ended alike."""
+    method, _, path = ("_OTHER", "", "") if route is NO_ROUTE else route.partition(" ")
+    attributes: Attributes = (
+        ("http.request.method", method),
+        ("http.route", path),
+        ("http.response.status_code", status),
+        *((("error.type", problem),) if problem is not None else ()),
+    )
+    return _described(route, attributes, kind=SERVER, failed=status >= 500)
+
+
+@functools.lru_cache(maxsize=4096)
+def _described(name: str, attributes: Attributes, *, kind: int, failed: bool) -> str:
+    """Return the members of a span that many have in common."""
+    listed = ",".join([_attribute(*each) for each in attributes])
+    return f'"name":"{name}","kind":{kind},"attributes":[{listed}],"status":{_FAILED if failed else "{}"}'
 
 
 def _attribute(name: str, value: str | int) -> str:

@@ -102,7 +102,9 @@ def _request(request: SignedRequest) -> dict[str, Any]:
 
 def as_validity(valid: Validity) -> dict[str, Any]:
     """Return the end of the URLs, as a moment and in seconds."""
-    return {"expiresAt": valid.ends_at.strftime("%Y-%m-%dT%H:%M:%SZ"), "expiresIn": valid.seconds}
+    # It is in UTC. `strftime` would take 2 % of a mint.
+    ends_at = valid.ends_at.isoformat(timespec="seconds").removesuffix("+00:00")
+    return {"expiresAt": f"{ends_at}Z", "expiresIn": valid.seconds}
 
 
 def as_page(page: PartPage, ticket: Ticket, text: str, *, compact: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Plain ASGI, because it runs on every request.
 """
 
+import itertools
 import logging
 import time
 import uuid
@@ -211,9 +212,8 @@ class Problems:
 
 def _check_head(scope: Scope) -> None:
     """Raise `HeadTooLarge` for a path, query and headers that are too long together."""
-    head_bytes = len(scope["path"]) + len(scope["query_string"])
-    for name, value in scope["headers"]:
-        head_bytes += len(name) + len(value)
+    headers_bytes = sum(map(len, itertools.chain.from_iterable(scope["headers"])))
+    head_bytes = len(scope["path"]) + len(scope["query_string"]) + headers_bytes
     if head_bytes > HEAD_MAX_BYTES:
         raise HeadTooLarge(
             f"The request's path, query and headers are longer than {HEAD_MAX_BYTES} bytes together. Send less.",

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from image_upload.jobs.task import Task
-from image_upload.limits import SPANS_BATCH, SPANS_WAITING_MAX
+from image_upload.limits import SPANS_ANSWER_MAX_BYTES, SPANS_BATCH, SPANS_WAITING_MAX
+from image_upload.outbound.collector import Collector as HttpCollector
 from image_upload.telemetry import trace
 from image_upload.telemetry.metrics import SPANS
 from image_upload.telemetry.prometheus import Registry
@@ -193,7 +194,7 @@ def test_a_collector_that_takes_nothing_costs_bounded_memory_and_is_told_of(capl
     async def spans() -> None:
         tracer = Tracer(1.0, refusing, registry, on_lambda=False)
         for _ in range(SPANS_WAITING_MAX + 10):
-            tracer.add_request(tracer.begin(None), "GET /", (), time.time_ns(), 0.1, failed=False)
+            tracer.add_request(tracer.begin(None), "GET /", 200, time.time_ns(), 0.1, problem=None)
         await tracer.aclose()
 
     with caplog.at_level(logging.WARNING):
@@ -202,6 +203,24 @@ def test_a_collector_that_takes_nothing_costs_bounded_memory_and_is_told_of(capl
     assert [len(spans) for spans in sent] == [SPANS_BATCH], "it is not asked again and again"
     assert value(samples(registry.text([])), SPANS.name, outcome="lost") == SPANS_WAITING_MAX + 10
     assert [record.getMessage() for record in caplog.records] == ["spans were not sent to the collector"]
+
+
+@pytest.mark.parametrize(("answers_with", "connections"), [(b"{}", 1), (b"x" * (SPANS_ANSWER_MAX_BYTES + 1), 3)])
+def test_documents_share_a_connection_unless_an_answer_is_long(
+    collecting: Collector, answers_with: bytes, connections: int
+) -> None:
+    collecting.answer = answers_with
+
+    async def send() -> None:
+        sender = HttpCollector(collecting.url)
+        tracer = Tracer(1.0, sender, None, on_lambda=True)
+        for _ in range(3):
+            tracer.add_request(tracer.begin(None), "GET /", 200, time.time_ns(), 0.1, problem=None)
+            await tracer.flush()
+        await tracer.aclose()
+
+    asyncio.run(send())
+    assert (len(collecting.spans), collecting.connections) == (3, connections)
 
 
 def test_a_share_of_the_traces_is_sent_the_same_by_every_service() -> None:
