@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_HEADERS = {"Content-Type": "application/json", "User-Agent": "image-upload"}
+_HEADERS = {"Content-Type": "application/x-protobuf", "User-Agent": "image-upload"}
 
 
 class Collector:
