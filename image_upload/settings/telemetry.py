@@ -61,7 +61,7 @@ class TelemetrySettings(Section):
         description="a URL such as http://127.0.0.1:4318",
         check=_traces_endpoint,
     )
-    """A collector that takes OTLP over HTTP in binary form, as the one of OpenTelemetry does on port 4318; `/v1/traces` is
+    """A collector that takes OTLP over HTTP in binary form, as OpenTelemetry's own does on port 4318; `/v1/traces` is
     added. With it every request becomes a span, with one for each call of S3 and the database below it:
     docs/metrics.md#traces."""
 
