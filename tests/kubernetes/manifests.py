@@ -1,5 +1,6 @@
 """infra/kubernetes as it lies there, without what kustomize makes of it."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -25,6 +26,7 @@ class Pod(NamedTuple):
         return [*self.spec.get("initContainers", ()), *self.spec.get("containers", ())]
 
 
+@functools.cache
 def objects() -> list[dict[str, Any]]:
     """Every object of the base, the components and the overlays, patches included."""
     files = [each for each in sorted(FOLDER.rglob("*.yaml")) if each.name != "kustomization.yaml"]
