@@ -4,8 +4,6 @@ import asyncio
 import logging
 import random
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -30,8 +28,8 @@ from image_upload.notify.outbox import Outbox
 from tests.database.databases import Place
 from tests.database.databases import settings_with as database_settings
 from tests.database.test_records import expected_object
+from tests.forked import ran
 from tests.notify.receiver import ENVIRON, NOW, SECRET, Receiver, answer, event, settings_for
-from tests.test_docs import ROOT
 
 Answer = TypeVar("Answer")
 WEBHOOK: tuple[TargetName, ...] = ("webhook",)
@@ -462,43 +460,6 @@ def test_the_schedule_is_the_specification_s() -> None:
     assert Delivery._fields == ("id", "target", "type", "body", "attempts")
 
 
-_KILLED = """
-import asyncio, os, signal, sys
-from image_upload.database.records import Records
-from image_upload.database.database import Database
-from image_upload.notify.event import Event
-from image_upload.notify.notifier import notifier_of
-from tests.database.databases import settings_with
-from tests.notify.receiver import NOW, settings_for
-
-url, hooks, key, step = sys.argv[1:]
-
-def kill(at):
-    if at == step:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-async def main():
-    database = Database(settings_with(url))
-    notifier = notifier_of(settings_for(hooks), database)
-    row = await database.records.by_key(key)
-    event = Event.about(key, "upload.stored", NOW)
-
-    async def also(connection, settled):
-        kill("before the event")
-        await notifier.record(connection, [event])
-        kill("before the commit")
-
-    await database.records.store(row, 5, '"a"', also=also)
-    kill("before sending")
-    await notifier.send([event])
-    kill("while sending")
-    await notifier.aclose()
-    kill("at the end")
-
-asyncio.run(main())
-"""
-
-
 @pytest.mark.full
 def test_a_process_killed_at_any_step_leaves_one_event_or_a_row_to_settle(
     place: Place, hooks: Receiver, clock: Clock
@@ -506,15 +467,16 @@ def test_a_process_killed_at_any_step_leaves_one_event_or_a_row_to_settle(
     """The next call of `confirm`, here a second process, and the sweep do what is left."""
     steps = ("before the event", "before the commit", "before sending", "while sending", "at the end")
     keys = {}
+    environ = ENVIRON | {"DATABASE_URL": place.url, "WEBHOOK_URL": hooks.url, "WEBHOOK_SECRET": SECRET}
     for step in steps:
         row = place.ask(lambda records: records.insert("post", expected_object()))
         keys[step] = row.expected_object.key
-        command = [sys.executable, "-c", _KILLED, place.url, hooks.url, row.expected_object.key]
-        assert subprocess.run([*command, step], cwd=ROOT, timeout=60, check=False).returncode == -signal.SIGKILL
+        command = ["tests.notify.settling", row.expected_object.key]
+        assert ran(*command, step, environ=environ).returncode == -signal.SIGKILL
         told = place.sql("SELECT count(*) FROM outbox WHERE payload LIKE %s", f"%{row.expected_object.key}%")
         settled = place.sql("SELECT state FROM uploads WHERE key = %s", row.expected_object.key)
         assert (settled, told) in [([("pending",)], [(0,)]), ([("stored",)], [(1,)])], step
-        subprocess.run([*command, "never"], cwd=ROOT, timeout=60, check=True)
+        assert ran(*command, "never", environ=environ).returncode == 0
 
     async def sweep(notifier: Notifier, _: Database) -> None:
         await notifier.retry_due(20)
