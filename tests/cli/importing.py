@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 from image_upload.cli.import_files import command
 from tests.contract.store import Store
+from tests.forked import Forked, forked
 
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 1024 * 1024
@@ -83,6 +84,12 @@ class Import:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def fork(self, *options: str) -> Forked:
+        """The same without the second that a start takes."""
+        arguments = ("image_upload", "import", str(self.folder), *options)
+        said = self.work / "said"
+        return forked(*arguments, environ=self.surroundings, cwd=self.work, stdout=said, stderr=said)
 
     def run(self, *options: str) -> Done:
         """Run it in this process, where a pause can be skipped and a forgotten file is a warning."""

@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import subprocess
 import threading
 import time
 
@@ -11,6 +10,7 @@ import pytest
 
 from tests.cli.importing import MIB, Import, noise
 from tests.cli.meddling import Answer, Call, Cut, Meddler
+from tests.forked import Forked
 
 pytestmark = pytest.mark.full
 
@@ -24,21 +24,20 @@ class Killer:
     def __init__(self, move: Import) -> None:
         self._move = move
         self._armed = threading.Event()
-        self._process: subprocess.Popen[str]
+        self._process: Forked
 
     def start(self, *options: str) -> None:
-        self._process = self._move.start(*options)
+        self._process = self._move.fork(*options)
         self._armed.set()
 
     def strike(self) -> None:
         assert self._armed.wait(END_WITHIN_S)
-        self._process.send_signal(signal.SIGKILL)
+        os.kill(self._process.pid, signal.SIGKILL)
         # Not before it is dead may anything more happen.
-        self._process.wait(END_WITHIN_S)
+        assert self.ended() is not None
 
-    def ended(self) -> int:
-        self._process.communicate(timeout=END_WITHIN_S)
-        return self._process.returncode
+    def ended(self) -> int | None:
+        return self._process.wait(END_WITHIN_S)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +116,7 @@ def test_killed_twenty_times_at_random_moments(move: Import, meddler: Meddler) -
         left[0] = 10**9 if early else moments.randrange(2, 14)
         killer.start("--jobs", "8")
         if early:
-            time.sleep(moments.random() * 0.5)  # the moment of the kill is what varies
+            time.sleep(moments.random() * 0.1)  # the moment of the kill is what varies
             killer.strike()
         assert killer.ended() == -signal.SIGKILL, f"seed {seed}: it came to its end"
     left[0] = 10**9
