@@ -15,7 +15,7 @@ from tests.browser.storage import Storage
 pytestmark = pytest.mark.needs("chromium", "node", "localstack")
 
 MIB = 1024 * 1024
-# What only the service decides need not be asked twice.
+# What only the service decides, or the failure that the test puts in the place of an answer, need not be asked twice.
 on_localstack = pytest.mark.parametrize("storage", ["localstack"], indirect=True, scope="session")
 SMALL = {"size": 1_000_000, "multipart": False}
 PARTS = {"size": 30 * MIB, "multipart": True}
@@ -112,6 +112,7 @@ def test_a_cancelled_upload_is_gone(uppy: Uppy, storage: Storage, user: str, act
     assert storage.keys(f"files/{user}/") == []
 
 
+@on_localstack
 @pytest.mark.parametrize("how", [500, "reset"])
 def test_a_part_that_fails_is_sent_again(uppy: Uppy, stored: Stored, user: str, how: Any) -> None:
     fail = {"match": "partNumber=2", "method": "PUT", "how": how, "times": 1}
@@ -124,6 +125,7 @@ def test_a_part_that_fails_is_sent_again(uppy: Uppy, stored: Stored, user: str, 
     assert len(outcome.to("GET /s3/multipart/*/2")) == (2 if uppy.major == 5 else 1)
 
 
+@on_localstack
 def test_a_part_that_is_refused_ends_the_upload_and_retrying_saves_it(uppy: Uppy, stored: Stored, user: str) -> None:
     fail = {"match": "partNumber=2", "method": "PUT", "how": 403, "times": 1}
     outcome = uppy.upload(token_of(user), **THREE_PARTS, fail=fail, retry=True, deletes=uppy.major == 5)
