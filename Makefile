@@ -56,7 +56,7 @@ generate: $(READY) ## write what documents, .env.example, compose file and templ
 screenshot: $(READY) ## take the picture of the upload page that the README shows (needs Chromium, Node)
 	@$(BIN)/python -m tests.page.screenshot
 
-bench: $(READY) ## measure minting against its peers, side by side (2 minutes)
+bench: $(READY) ## measure minting against its peers, side by side (a quarter of an hour)
 	@$(BIN)/python -m bench.mint
 
 bench-proxy: $(READY) ## measure the form proxy against its peers, side by side (4 minutes)

@@ -234,7 +234,7 @@ def telemetry(bench: Bench) -> Result:
 PLAN = Plan(
     program="python -m bench.mint",
     about=__doc__,
-    duration="five minutes",
+    duration="a quarter of an hour",
     deadline_s=1_800,
     measurements={
         "sign": sign,

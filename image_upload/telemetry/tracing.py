@@ -141,7 +141,7 @@ def _new_span_id() -> str:
 @functools.lru_cache(maxsize=4096)
 def _of_request(route: str, status: int, problem: str | None) -> bytes:
     """Return what the spans of requests have in common that ended alike."""
-    method, _, path = ("_OTHER", "", "") if route is NO_ROUTE else route.partition(" ")
+    method, _, path = ("_OTHER", "", "") if route == NO_ROUTE else route.partition(" ")
     attributes: Attributes = (
         ("http.request.method", method),
         ("http.route", path),

@@ -12,12 +12,14 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
 
 from local.ports import free_ports
+from local.processes import running
 from tests.faults.watching import eventually
 
 SCRIPT_MS = 120_000
@@ -141,21 +143,10 @@ class WebKit:
         """)
 
 
-@contextlib.contextmanager
-def _process(command: list[str], folder: Path, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program with an empty home until the block is left."""
+def _started(folder: Path, *command: str, **environ: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """A program with an empty home. It ends with the block, and all that it has started does."""
     passed = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **environ}
-    with (folder / f"{Path(command[0]).name}.log").open("wb") as log:
-        process = subprocess.Popen(command, env=passed, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    return running(command, passed, folder / f"{command[0]}.log")
 
 
 @contextlib.contextmanager
@@ -166,8 +157,8 @@ def firefox(folder: Path) -> Iterator[Tab]:
     preferences = {"marionette.port": port, "browser.shell.checkDefaultBrowser": False, "app.update.enabled": False}
     lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in preferences.items()]
     (profile / "user.js").write_text("".join(lines), encoding="utf-8")
-    command = ["firefox-esr", "--headless", "--marionette", "--no-remote", "--profile", str(profile)]
-    with _process(command, folder), _connected(port) as connection:
+    command = ("firefox-esr", "--headless", "--marionette", "--no-remote", "--profile", str(profile))
+    with _started(folder, *command), _connected(port) as connection:
         yield Firefox(connection)
 
 
@@ -175,20 +166,15 @@ def firefox(folder: Path) -> Iterator[Tab]:
 def webkit(folder: Path) -> Iterator[Tab]:
     """Run WebKit's browser on a display of its own; it has no mode without one."""
     (port,) = free_ports(1)
-    screen = ["Xvfb", "-displayfd", "1", "-screen", "0", "1024x768x24", "-nolisten", "tcp"]
-    with _process(screen, folder):
+    with _started(folder, "Xvfb", "-displayfd", "1", "-screen", "0", "1024x768x24", "-nolisten", "tcp"):
         shown = folder / "Xvfb.log"
         eventually(lambda: b"\n" in shown.read_bytes(), "no display", within_s=START_S)
         display = f":{shown.read_text(encoding='utf-8').splitlines()[-1]}"
         drawn = {"WEBKIT_DISABLE_COMPOSITING_MODE": "1", "WEBKIT_DISABLE_DMABUF_RENDERER": "1"}
         # A container has no user namespaces for its sandbox, and the only page that it opens is ours.
         drawn["WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS"] = "1"
-        driver = ["WebKitWebDriver", f"--port={port}", "--host=127.0.0.1"]
-        with _process(driver, folder, DISPLAY=display, **drawn):
+        driver = ("WebKitWebDriver", f"--port={port}", "--host=127.0.0.1")
+        with _started(folder, *driver, DISPLAY=display, **drawn):
             _connected(port).close()
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=SCRIPT_MS / 1000, trust_env=False) as client:
-                tab = WebKit(client)
-                try:
-                    yield tab
-                finally:
-                    client.delete(f"/session{tab._session}")  # ends the browser, too
+                yield WebKit(client)
