@@ -66,8 +66,8 @@ class Proxy:
         self.faults: list[Fault] = []
         self.seen: list[Seen] = []
         self.peak = 0
-        self.open = 0
         self._clients: set[socket.socket] = set()
+        self._unanswered: set[socket.socket] = set()
         self._lock = threading.Lock()
 
     def spoil(self, match: str, **how: object) -> Fault:
@@ -91,6 +91,11 @@ class Proxy:
                 _reset_at_close(client)
                 client.shutdown(socket.SHUT_RDWR)
 
+    @property
+    def open(self) -> int:
+        """How many requests wait for the first byte of their answer now; `peak` waited at once."""
+        return len(self._unanswered)
+
     def requests(self, match: str) -> list[Seen]:
         """The requests whose line matches, without preflights."""
         return [seen for seen in self.seen if re.search(match, seen.line) and not seen.line.startswith("OPTIONS")]
@@ -108,7 +113,7 @@ class Proxy:
         return None
 
     def handle(self, client: socket.socket) -> None:
-        """Serve the one request of a connection. `open` are served now, `peak` were at once."""
+        """Serve the one request of a connection."""
         head = b""
         while b"\r\n\r\n" not in head:
             data = client.recv(CHUNK)
@@ -122,14 +127,19 @@ class Proxy:
         with self._lock:
             self.seen.append(seen)
             self._clients.add(client)
-            self.open += 1
+            self._unanswered.add(client)
             self.peak = max(self.peak, self.open)
         try:
             self._pass_on(client, seen, "\r\n".join([first, *_kept(fields), "Connection: close", "", ""]), rest)
         finally:
             with self._lock:
                 self._clients.remove(client)
-                self.open -= 1
+            self._is_answered(client)
+
+    def _is_answered(self, client: socket.socket) -> None:
+        """Count the request no more: once the answer's last byte has left, the client may send its next one."""
+        with self._lock:
+            self._unanswered.discard(client)
 
     def _pass_on(self, client: socket.socket, seen: Seen, head: str, rest: bytes) -> None:
         fault = self.take(seen.line)
@@ -152,6 +162,7 @@ class Proxy:
             while data := upstream.recv(CHUNK):
                 if seen.status is None:
                     seen.status = int(data[9:12])  # HTTP/1.1 200
+                    self._is_answered(client)
                 client.sendall(data)
 
     def _end(self, client: socket.socket, fault: Fault, seen: Seen) -> None:
@@ -173,6 +184,7 @@ class Proxy:
 
     def _answer(self, client: socket.socket, fault: Fault, seen: Seen) -> None:
         seen.status = fault.status
+        self._is_answered(client)
         allowed = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
         body = fault.body.encode()
         headers = {**allowed, "Content-Length": str(len(body)), "Connection": "close", **fault.headers}
