@@ -23,6 +23,7 @@ from image_upload.aws.endpoints import locate
 from image_upload.aws.sigv4 import Credentials, Signer
 from image_upload.domain.keys import published
 from local.embedded_s3 import ACCESS_KEY, BUCKET, REGION, SECRET_KEY
+from local.processes import get
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_WITHIN_S = 60.0
@@ -183,8 +184,9 @@ def _wait_until_ready(terminal: Terminal, process: subprocess.Popen[bytes], log:
     deadline = time.monotonic() + READY_WITHIN_S
     while True:
         try:
-            assert json.loads(terminal.get(f"{terminal.url}/"))["bucket"] == "ok"
-        except httpx.TransportError:
+            # By http.client: for each of these looks, httpx would read all certificates.
+            assert json.loads(get(terminal.port, "/"))["bucket"] == "ok"
+        except ConnectionError:
             said = log.read_text(encoding="utf-8")
             assert process.poll() is None, f"make dev ended: {said}"
             assert time.monotonic() < deadline, f"make dev is not ready: {said}"

@@ -14,6 +14,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from image_upload.settings import Settings, load
+from tests.in_thread import answering
 
 ISSUER = "https://provider.example/"
 AUDIENCE = "uploads"
@@ -128,13 +129,9 @@ def providing() -> Iterator[Provider]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    provider.url = f"http://127.0.0.1:{server.server_address[1]}/.well-known/jwks.json"
-    try:
-        yield provider
-    finally:
-        provider.may_answer.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    provider.url = f"http://127.0.0.1:{server.server_port}/.well-known/jwks.json"
+    with answering(server):
+        try:
+            yield provider
+        finally:
+            provider.may_answer.set()

@@ -9,7 +9,6 @@ import hashlib
 import html
 import json
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit
 
 from tests.auth import provider as keys
+from tests.in_thread import answering
 
 CLIENT = "our+client:1"
 CLIENT_SECRET = "our-client-secret+%&"
@@ -175,12 +175,6 @@ def signing_in() -> Iterator[SignInServer]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    provider.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    provider.url = f"http://127.0.0.1:{server.server_port}"
+    with answering(server):
         yield provider
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

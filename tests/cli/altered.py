@@ -1,12 +1,13 @@
 """A server in front of another one that answers some requests otherwise: what a wrong set-up looks like."""
 
 import http.client
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from tests.in_thread import answering
 
 Headers = list[tuple[str, str]]
 
@@ -77,11 +78,5 @@ def altered(behind: str, alter: Alter) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(server):
+        yield f"http://127.0.0.1:{server.server_port}"

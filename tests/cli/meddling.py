@@ -2,11 +2,12 @@
 
 import contextlib
 import http.client
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.in_thread import answering
 
 
 @dataclass
@@ -119,12 +120,6 @@ def meddling(s3_endpoint: str) -> Iterator[Meddler]:
             pass  # an importer that was killed in the middle of a request
 
     server = Server(("127.0.0.1", 0), Handler)
-    meddler = Meddler(f"http://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, name="meddler", daemon=True)
-    thread.start()
-    try:
+    meddler = Meddler(f"http://127.0.0.1:{server.server_port}")
+    with answering(server):
         yield meddler
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -8,7 +8,6 @@ import secrets
 import shlex
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +18,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from image_upload.cli.agents.service import Refused, Service
 from tests.cli.test_commands import SECRET, run
 from tests.conftest import Start
+from tests.in_thread import answering
 from tests.test_readme import blocks
 
 if TYPE_CHECKING:
@@ -317,12 +317,9 @@ def redirecting() -> Iterator[tuple[http.server.ThreadingHTTPServer, list[Mappin
         def log_message(self, *_: object) -> None:
             """Write nothing."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Redirecting)
+    with answering(server):
         yield server, came
-        server.shutdown()
-        thread.join()
 
 
 # Servers of its own.

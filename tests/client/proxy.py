@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from tests.in_thread import answering
+
 CHUNK = 64 * 1024
 HEAD_MAX = 256 * 1024
 HOLD_S = 60
@@ -220,11 +222,10 @@ class _Handler(socketserver.BaseRequestHandler):
 @contextlib.contextmanager
 def proxied(upstream: str) -> Iterator[Proxy]:
     """A proxy in front of a server."""
-    with _Server(("127.0.0.1", 0), _Handler) as server:
-        server.proxy = Proxy(upstream, f"http://127.0.0.1:{server.server_address[1]}")
-        thread = threading.Thread(target=server.serve_forever, name="proxy", daemon=True)
-        thread.start()
-        yield server.proxy
-        server.proxy.heal()
-        server.shutdown()
-        thread.join()
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.proxy = Proxy(upstream, f"http://127.0.0.1:{server.server_address[1]}")
+    with answering(server):
+        try:
+            yield server.proxy
+        finally:
+            server.proxy.heal()

@@ -3,7 +3,6 @@
 import hashlib
 import http.server
 import json
-import threading
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -15,6 +14,7 @@ from tests.client.driving import eventually
 from tests.client.proxy import Proxy, proxied
 from tests.client.test_failing import MIB, PARTS
 from tests.client.test_sending import digest_of
+from tests.in_thread import answering
 
 pytestmark = pytest.mark.needs("chromium", "node", "ceph")
 
@@ -69,13 +69,9 @@ class Tus(http.server.BaseHTTPRequestHandler):
 def tus() -> Iterator[Proxy]:
     """The proxy before a tus server."""
     Tus.stored.clear()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Tus) as server:
-        thread = threading.Thread(target=server.serve_forever, name="tus", daemon=True)
-        thread.start()
-        with proxied(f"http://127.0.0.1:{server.server_port}") as proxy:
-            yield proxy
-        server.shutdown()
-        thread.join()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Tus)
+    with answering(server), proxied(f"http://127.0.0.1:{server.server_port}") as proxy:
+        yield proxy
 
 
 def plan(service: Proxy, tus: Proxy) -> None:

@@ -6,11 +6,12 @@ It keeps objects in memory, checks `Content-MD5`, and notes what it was asked.
 import base64
 import contextlib
 import hashlib
-import threading
 from collections.abc import Iterator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.in_thread import answering
 
 
 class LesserStore:
@@ -88,12 +89,7 @@ def lesser_store(refuses_with: int = 400) -> Iterator[LesserStore]:
     """The store on a free port of loopback; `refuses_with` is its status for an x-amz-checksum header."""
     store = LesserStore(refuses_with)
     handler = type("Handler", (_Handler,), {"store": store})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        store.endpoint_url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
-            yield store
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    store.endpoint_url = f"http://127.0.0.1:{server.server_port}"
+    with answering(server):
+        yield store

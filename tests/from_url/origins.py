@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.in_thread import answering
+
 Answer = Callable[["Handler"], None]
 
 
@@ -73,17 +75,13 @@ class Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def origin() -> Iterator[Origin]:
     handler = type("OriginHandler", (Handler,), {})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        there = handler.origin = Origin(server.server_address[1])  # type: ignore[attr-defined]  # of this class alone
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    there = handler.origin = Origin(server.server_port)  # type: ignore[attr-defined]  # of this class alone
+    with answering(server):
         try:
             yield there
         finally:
             there.over.set()
-            server.shutdown()
-            thread.join(10)
 
 
 # --- answers --------------------------------------------------------------------------------------

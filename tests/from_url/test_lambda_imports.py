@@ -18,6 +18,7 @@ from botocore.credentials import Credentials
 from local.embedded_s3 import ACCESS_KEY, SECRET_KEY, EmbeddedS3
 from tests.from_url import origins
 from tests.from_url.origins import Origin
+from tests.in_thread import answering
 from tests.runtime.operating import request
 from tests.runtime.process import Function, function
 
@@ -54,13 +55,10 @@ def api() -> Iterator[Lambda]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        there.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    there.url = f"http://127.0.0.1:{server.server_port}"
+    with answering(server):
         yield there
-        server.shutdown()
-        thread.join(10)
 
 
 @contextlib.contextmanager

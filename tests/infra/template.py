@@ -3,6 +3,7 @@
 Only what the template uses; anything else is an error, so that nothing is passed over in silence.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,6 +49,7 @@ def _function(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
 _Loader.add_multi_constructor("!", _function)
 
 
+@functools.cache
 def parse(text: str) -> dict[str, Any]:
     """A template with its short tags written out."""
     template: dict[str, Any] = yaml.load(text, _Loader)  # noqa: S506  a SafeLoader

@@ -32,6 +32,7 @@ from tests.completion.stores import expected_object
 from tests.contract.test_publish import PHOTO
 from tests.database.databases import Place, empty, migrated
 from tests.database.postgres import Postgres
+from tests.in_thread import answering
 from tests.infra.ministack import REGION, ministack, template_url
 from tests.infra.template import TEMPLATE, VERIFIED
 from tests.infra.test_deploy import Cloud
@@ -112,15 +113,10 @@ def environments() -> Iterator[Environments]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found.port = server.server_port
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield found
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found.port = server.server_port
+    with answering(server):
+        yield found
 
 
 class Functions(NamedTuple):

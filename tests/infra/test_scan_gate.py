@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 import os
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +14,7 @@ from botocore.validate import validate_parameters
 
 from infra import scan_gate
 from infra.scan_gate import Exemption, Finding, GateError, exemptions, findings, verdict
+from tests.in_thread import answering
 
 TODAY = dt.date(2026, 11, 24)
 DIGEST = f"sha256:{'a' * 64}"
@@ -187,15 +187,13 @@ class Answering(BaseHTTPRequestHandler):
 def registry(aws_cli: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     server = Registry(("127.0.0.1", 0), Answering)
     server.asked = []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("PATH", f"{aws_cli}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("AWS_ENDPOINT_URL_ECR", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setattr("infra.scan_gate.time.sleep", lambda _: None)
-    yield server
-    server.shutdown()
-    server.server_close()
+    with answering(server):
+        yield server
 
 
 def waiting(status: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from image_upload.notify.event import Event
 from image_upload.settings import load
 from image_upload.settings.notify import NotifySettings
+from tests.in_thread import answering
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ENVIRON = {
@@ -117,13 +118,9 @@ def receiver() -> Iterator[Receiver]:
         request_queue_size = 128  # with the usual 5, a kernel resets some of 25 connections at once
 
     server = Server(("127.0.0.1", 0), Handler)
-    running = Receiver(f"http://127.0.0.1:{server.server_address[1]}/hooks/uploads")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield running
-    finally:
-        running.closed.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    running = Receiver(f"http://127.0.0.1:{server.server_port}/hooks/uploads")
+    with answering(server):
+        try:
+            yield running
+        finally:
+            running.closed.set()

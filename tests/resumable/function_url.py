@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from tests.in_thread import answering
 from tests.runtime.api import RuntimeApi
 
 # "6 MB each for request and response", in base64 where the type is none of these.
@@ -107,12 +108,7 @@ class _Server(ThreadingHTTPServer):
 @contextlib.contextmanager
 def function_url(api: RuntimeApi) -> Iterator[FunctionUrl]:
     """A Function URL on a free port of loopback."""
-    with _Server(("127.0.0.1", 0), _Handler) as server:
-        server.function = function = FunctionUrl(api, server.server_port)
-        thread = threading.Thread(target=server.serve_forever, name="function-url", daemon=True)
-        thread.start()
-        try:
-            yield function
-        finally:
-            server.shutdown()
-            thread.join()
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.function = function = FunctionUrl(api, server.server_port)
+    with answering(server):
+        yield function

@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from image_upload.limits import LAMBDA_RESPONSE_MAX_BYTES
+from tests.in_thread import answering
 
 FUNCTION_ARN = "arn:aws:lambda:us-east-1:123456789012:function:image-upload"
 WITHIN_S = 30.0
@@ -165,12 +166,7 @@ class _Server(ThreadingHTTPServer):
 @contextlib.contextmanager
 def runtime_api() -> Iterator[RuntimeApi]:
     """A Runtime API server on a free port of loopback."""
-    with _Server(("127.0.0.1", 0), _Handler) as server:
-        server.api = api = RuntimeApi(server.server_port)
-        thread = threading.Thread(target=server.serve_forever, name="runtime-api", daemon=True)
-        thread.start()
-        try:
-            yield api
-        finally:
-            server.shutdown()
-            thread.join()
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.api = api = RuntimeApi(server.server_port)
+    with answering(server):
+        yield api

@@ -3,12 +3,13 @@
 import contextlib
 import json
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from tests.in_thread import answering
 
 PATH = "/upload/"
 SSM = "AmazonSSM.GetParametersByPath"
@@ -106,21 +107,16 @@ class _Server(ThreadingHTTPServer):
 @contextlib.contextmanager
 def secret_store(certificate: Path | None = None, key: Path | None = None) -> Iterator[SecretStore]:
     """Run it on a free port of loopback; with a certificate for localhost over TLS."""
-    with _Server(("127.0.0.1", 0), Handler) as server:
-        scheme, host = "http", "127.0.0.1"
-        if certificate is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate, key)
-            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-            scheme, host = "https", "localhost"
-        server.store = store = SecretStore(f"{scheme}://{host}:{server.server_port}")
-        thread = threading.Thread(target=server.serve_forever, name="secret-store", daemon=True)
-        thread.start()
-        try:
-            yield store
-        finally:
-            server.shutdown()
-            thread.join()
+    server = _Server(("127.0.0.1", 0), Handler)
+    scheme, host = "http", "127.0.0.1"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        scheme, host = "https", "localhost"
+    server.store = store = SecretStore(f"{scheme}://{host}:{server.server_port}")
+    with answering(server):
+        yield store
 
 
 def refuse(code: str, message: str = "", status: int = 400) -> Answer:

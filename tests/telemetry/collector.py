@@ -1,12 +1,13 @@
 """A collector of traces on loopback. It reads what it is sent strictly, by OpenTelemetry's own schema."""
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.in_thread import answering
 
 
 class Span(NamedTuple):
@@ -90,11 +91,5 @@ def collector() -> Iterator[Collector]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     running.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with answering(server):
         yield running
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
