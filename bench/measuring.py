@@ -125,6 +125,14 @@ class Usage:
         peaks = [re.findall(r"VmHWM:\s+(\d+) kB", (each / "status").read_text()) for each in self._family()]
         return sum(int(peak[0]) for peak in peaks) / 1024 if peaks else math.nan
 
+    def threads_cpu_s(self) -> float:
+        """Return the CPU time of the threads that are there, in steps of nanoseconds, where `cpu_s` counts ticks.
+
+        https://docs.kernel.org/scheduler/sched-stats.html (proc/<pid>/schedstat)
+        """
+        spent = [(task / "schedstat").read_text().split()[0] for each in self._family() for task in each.glob("task/*")]
+        return sum(map(int, spent)) / 1e9 if spent else math.nan
+
     def cpu_s(self) -> float:
         """Return the CPU time so far in seconds, user and system."""
         # Behind the name, which may hold spaces, the 12th and 13th field: proc(5), utime and stime.

@@ -98,7 +98,7 @@ def _told_in(event: Mapping[str, Any], own: str) -> list[Created]:
 
 async def _sweep(context: CompletionContext, within_s: float) -> Counter[str]:
     tally = await sweep(context, within_s)
-    if metrics.recorder.get() is not None:
+    if metrics.are_recorded():
         for metric, value, labels in await backlog(context):
             metrics.record(metric, value, *labels)
     return tally

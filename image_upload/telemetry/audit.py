@@ -10,12 +10,12 @@ import hmac
 import logging
 import secrets
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any, Literal, NamedTuple
 
 from starlette.types import Scope
 
 from image_upload.settings.auth import AuthSettings
+from image_upload.telemetry import ongoing
 
 log = logging.getLogger("audit")
 
@@ -39,15 +39,11 @@ class AuditEvent(NamedTuple):
     size_bytes: int | None
 
 
-# The events of the current request; None outside a request.
-request_events: ContextVar[list[AuditEvent] | None] = ContextVar("request_events", default=None)
-
-
 def record(action: Action, key: str, *, purpose: str | None = None, size_bytes: int | None = None) -> None:
     """Add an event to those of the current request. Without a request, do nothing."""
-    events = request_events.get()
-    if events is not None:
-        events.append(AuditEvent(action, key, purpose, size_bytes))
+    under_way = ongoing.current.get()
+    if under_way is not None and under_way.events is not None:
+        under_way.events.append(AuditEvent(action, key, purpose, size_bytes))
 
 
 class Audit:

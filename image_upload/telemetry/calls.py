@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from image_upload.telemetry import metrics, trace
+from image_upload.telemetry import ongoing
 from image_upload.telemetry.metrics import DATABASE_CALLS, DATABASE_SECONDS, S3_CALLS, S3_SECONDS, Metric
 
 
@@ -60,8 +60,9 @@ class Call:
 @contextmanager
 def measured(system: System, operation: str) -> Iterator[Call]:
     """Measure what is done in the block. `operation` comes from the code, so there are few of them."""
-    recorder = None if system.metrics is None else metrics.recorder.get()
-    parent = trace.current.get()
+    under_way = ongoing.current.get()
+    recorder = None if under_way is None or system.metrics is None else under_way.recorder
+    parent = None if under_way is None else under_way.trace
     tracer = None if parent is None else parent.tracer
     call = Call()
     if recorder is None and tracer is None:

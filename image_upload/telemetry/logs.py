@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from image_upload.limits import LOGGED_MAX_CHARS
 from image_upload.settings.service import ServiceSettings
-from image_upload.telemetry import trace
+from image_upload.telemetry import ongoing
 
 # The parts that make a presigned URL, a bearer token or a ticket usable. No reader of the log may be able to use them.
 _SECRET = (
@@ -92,12 +92,12 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
-        context = trace.current.get()
-        if context is not None:
-            line["trace_id"] = context.trace_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         text = redact(_as_json(line))
+        under_way = ongoing.current.get()
+        if under_way is not None and under_way.trace is not None:
+            text = f'{text[:-1]},"trace_id":"{under_way.trace.trace_id}"}}'
         if members := getattr(record, "members", ""):
             text = f"{text[:-1]},{members}}}"
         if text.isascii() and "\x7f" not in text:  # most lines; the search costs more

@@ -1,11 +1,12 @@
-"""What is measured: one table, and the recorder of the current request.
+"""What is measured: one table, and its recorder.
 
 Rooms `record`. `prometheus.Registry` shows the values at GET /metrics; on Lambda `emf.Invocation` writes them into log
 lines. Every label has few values: templates of routes, codes, operations, purposes; never a key or a user.
 """
 
-from contextvars import ContextVar
 from typing import Final, Literal, NamedTuple, Protocol
+
+from image_upload.telemetry import ongoing
 
 Kind = Literal["counter", "gauge", "histogram"]
 # As CloudWatch names them. https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
@@ -139,12 +140,14 @@ class Recorder(Protocol):
         """Return what belongs into log lines, each as the JSON of members of one, and begin anew."""
 
 
-# That of the current request or event; None where METRICS is false.
-recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
+def are_recorded() -> bool:
+    """Return whether this is a request or an event of a service with METRICS."""
+    current = ongoing.current.get()
+    return current is not None and current.recorder is not None
 
 
 def record(metric: Metric, value: float, *labels: str) -> None:
     """Record for the service whose request or event this is. Without metrics, do nothing."""
-    current = recorder.get()
-    if current is not None:
-        current.record(metric, value, labels)
+    current = ongoing.current.get()
+    if current is not None and current.recorder is not None:
+        current.recorder.record(metric, value, labels)

@@ -6,7 +6,7 @@ https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/pr
 
 import functools
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from image_upload import __version__
@@ -55,29 +55,48 @@ def _attribute(number: int, name: str, value: str | int) -> bytes:
     return _field(number, _field(1, name.encode()) + _field(2, known))
 
 
-@functools.lru_cache(maxsize=4096)
-def described(name: str, attributes: Attributes, *, kind: int, failed: bool) -> bytes:
-    """Return the fields of a span that many have in common. They come from the code, so there are few of them."""
-    listed = b"".join([_attribute(9, *each) for each in attributes])
-    status = _field(15, _tag(3, _VARINT) + _varint(_ERROR)) if failed else b""
-    return _field(5, name.encode()) + _tag(6, _VARINT) + _varint(kind) + listed + status
-
-
 _ITS_TRACE: Final = _before(1, 16)
 _ITS_ID: Final = _before(2, 8)
 _ITS_PARENT: Final = _before(4, 8)
 _ITS_START: Final = _tag(7, _FIXED64)
 _ITS_END: Final = _tag(8, _FIXED64)
-_OWN: Final = struct.Struct("<2s16s2s8s1sQ1sQ").pack
 
 
-def span(context: TraceContext, common: bytes, began_ns: int, seconds: float) -> bytes:
-    """Return a span as a field of `ScopeSpans`. It took place from a moment on, in nanoseconds since 1970."""
-    trace_id, span_id = bytes.fromhex(context.trace_id), bytes.fromhex(context.span_id)
-    ended_ns = began_ns + int(seconds * 1e9)
-    own = _OWN(_ITS_TRACE, trace_id, _ITS_ID, span_id, _ITS_START, began_ns, _ITS_END, ended_ns)
-    parent = _ITS_PARENT + bytes.fromhex(context.parent_id) if context.parent_id else b""
-    return b"".join((_before(2, len(own) + len(parent) + len(common)), own, parent, common))
+class SpanForm:
+    """Writes spans that have fields in common: each with one call, because every request with a trace has a span."""
+
+    __slots__ = ("_below", "_first")
+
+    def __init__(self, common: bytes) -> None:
+        self._first = _layout(common, b"")
+        self._below = _layout(common, _ITS_PARENT)
+
+    def span(self, context: TraceContext, began_ns: int, seconds: float) -> bytes:
+        """Return a span as a field of `ScopeSpans`. It took place from a moment on, in nanoseconds since 1970."""
+        trace_id, span_id, ended_ns = context.trace_id, context.span_id, began_ns + int(seconds * 1e9)
+        pack, before, behind = self._below if context.parent_id else self._first
+        # fmt: off
+        return pack(
+            before, bytes.fromhex(trace_id), _ITS_ID, bytes.fromhex(span_id), _ITS_START, began_ns, _ITS_END, ended_ns,
+            behind, bytes.fromhex(context.parent_id),
+        )
+        # fmt: on
+
+
+def _layout(common: bytes, before_parent: bytes) -> tuple[Callable[..., bytes], bytes, bytes]:
+    """Return what packs a span, and what is before its trace's id and behind its end. Its parent's id is the last."""
+    behind = common + before_parent
+    fields = f"16s2s8s1sQ1sQ{len(behind)}s{8 if before_parent else 0}s"
+    before = _before(2, len(_ITS_TRACE) + struct.calcsize(f"<{fields}")) + _ITS_TRACE
+    return struct.Struct(f"<{len(before)}s{fields}").pack, before, behind
+
+
+@functools.lru_cache(maxsize=4096)
+def form(name: str, attributes: Attributes, *, kind: int, failed: bool) -> SpanForm:
+    """Return the form of spans with these fields. They come from the code, so there are few of them."""
+    listed = b"".join([_attribute(9, *each) for each in attributes])
+    status = _field(15, _tag(3, _VARINT) + _varint(_ERROR)) if failed else b""
+    return SpanForm(_field(5, name.encode()) + _tag(6, _VARINT) + _varint(kind) + listed + status)
 
 
 _RESOURCE: Final = _field(

@@ -2,17 +2,18 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from image_upload.settings.telemetry import TelemetrySettings
-from image_upload.telemetry import metrics, trace
+from image_upload.telemetry import ongoing, trace
 from image_upload.telemetry.metrics import (
     NO_ROUTE,
     UPLOADS,
     Recorder,
 )
+from image_upload.telemetry.ongoing import Ongoing
 from image_upload.telemetry.trace import TraceContext
 
 if TYPE_CHECKING:
@@ -67,17 +68,14 @@ class Telemetry:
         if self.tracer is not None and self.flushes:
             await self.tracer.flush()
 
-    def enter(self, scope: "Scope") -> "MeasuredRequest | None":
-        """Begin to measure a request; None if there is nothing to measure, and it belongs to no trace."""
-        received = trace.received(scope["headers"])
-        if received is None and self.recorder is None and self.tracer is None:
-            return None
-        return MeasuredRequest(self, received)
+    def enter(self, scope: "Scope") -> "Measured":
+        """Begin to measure a request."""
+        return Measured(self, trace.received(scope["headers"]), [])
 
     @asynccontextmanager
     async def event(self, name: str, received: TraceContext | None = None) -> AsyncIterator[None]:
         """Measure what is not a request: an event of Lambda, or a command. It may go on with a trace."""
-        measured = MeasuredRequest(self, received)
+        measured = Measured(self, received, None)
         began = time.perf_counter()
         try:
             yield
@@ -89,43 +87,50 @@ class Telemetry:
             await self.flush()
 
 
-class MeasuredRequest:
-    """A request under way. `sent_bytes` are those of the answer's body."""
+class Measured(Ongoing):
+    """A request or an event under way. `sent_bytes` are those of the answer's body."""
 
-    __slots__ = ("_began_ns", "_context", "_recorder", "_telemetry", "_trace", "sent_bytes")
+    __slots__ = ("_began_ns", "_token", "_tracer", "sent_bytes")
 
-    def __init__(self, telemetry: Telemetry, received: TraceContext | None) -> None:
-        self._telemetry = telemetry
-        self.sent_bytes = 0
+    def __init__(self, telemetry: Telemetry, received: TraceContext | None, events: "list[AuditEvent] | None") -> None:
         tracer = telemetry.tracer
-        self._context, self._began_ns = (received, 0) if tracer is None else (tracer.begin(received), time.time_ns())
-        # Outside a request both are None.
-        self._recorder = None if telemetry.recorder is None else metrics.recorder.set(telemetry.recorder)
-        self._trace = None if self._context is None else trace.current.set(self._context)
+        if tracer is None:
+            context, self._began_ns = received, 0
+        else:
+            context, self._began_ns = tracer.begin(received), time.time_ns()
+        super().__init__(context, telemetry.recorder, events)
+        self._tracer = None if context is None else context.tracer
+        self.sent_bytes = 0
+        self._token = ongoing.current.set(self)
 
-    def end(self, scope: "Scope", status: int, seconds: float, events: "Iterable[AuditEvent]") -> list[str]:
+    @property
+    def begun_trace_id(self) -> str:
+        """The id of the trace that begins here; empty if it goes on with a client's, or belongs to none."""
+        context = self.trace
+        return "" if context is None or context.parent_id or self._began_ns == 0 else context.trace_id
+
+    def end(self, scope: "Scope", status: int, seconds: float) -> list[str]:
         """Record the request and what it has begun; return what belongs into log lines."""
-        recorder, route = self._telemetry.recorder, route_of(scope)
-        if recorder is not None:
-            outcome = f"{status} {scope['problem']}" if "problem" in scope else str(status)
-            recorder.request(route, outcome, seconds, scope.get("received_bytes", 0), self.sent_bytes)
-            for event in events:
-                if event.action in _STATES and status < 400:
-                    recorder.record(UPLOADS, 1, (event.purpose or "", _STATES[event.action]))
-        context = self._context
-        if context is not None and context.tracer is not None:
-            context.tracer.add_request(context, route, status, self._began_ns, seconds, problem=scope.get("problem"))
-        return [] if recorder is None else recorder.documents()
+        recorder, tracer = self.recorder, self._tracer
+        if recorder is None and tracer is None:
+            return []
+        route = route_of(scope)
+        if self.trace is not None and tracer is not None:
+            tracer.add_request(self.trace, route, status, self._began_ns, seconds, problem=scope.get("problem"))
+        if recorder is None:
+            return []
+        outcome = f"{status} {scope['problem']}" if "problem" in scope else str(status)
+        recorder.request(route, outcome, seconds, scope.get("received_bytes", 0), self.sent_bytes)
+        for event in self.events or ():
+            if event.action in _STATES and status < 400:
+                recorder.record(UPLOADS, 1, (event.purpose or "", _STATES[event.action]))
+        return recorder.documents()
 
     def end_event(self, name: str, seconds: float) -> None:
         """Add the span of an event, if its trace is sent."""
-        context = self._context
-        if context is not None and context.tracer is not None:
-            context.tracer.add_event(context, name, self._began_ns, seconds)
+        if self.trace is not None and self._tracer is not None:
+            self._tracer.add_event(self.trace, name, self._began_ns, seconds)
 
     def leave(self) -> None:
         """End it for the log, too."""
-        if self._recorder is not None:
-            metrics.recorder.reset(self._recorder)
-        if self._trace is not None:
-            trace.current.reset(self._trace)
+        ongoing.current.reset(self._token)

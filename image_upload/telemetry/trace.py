@@ -7,8 +7,9 @@ The header comes from the client: what is not of its exact form is ignored. `tra
 
 import re
 from collections.abc import Iterable
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from image_upload.telemetry import ongoing
 
 if TYPE_CHECKING:
     from image_upload.telemetry.tracing import Tracer
@@ -36,8 +37,10 @@ class TraceContext(NamedTuple):
         return f"00-{self.trace_id}-{self.span_id}-{self.sampled:02x}"
 
 
-# That of the current request or event; None if it belongs to none.
-current: ContextVar[TraceContext | None] = ContextVar("trace", default=None)
+def current() -> TraceContext | None:
+    """Return the context of the current request or event; None if it belongs to no trace."""
+    under_way = ongoing.current.get()
+    return None if under_way is None else under_way.trace
 
 
 def received(headers: Iterable[tuple[bytes, bytes]]) -> TraceContext | None:
@@ -64,5 +67,5 @@ def parse(value: bytes) -> TraceContext | None:
 
 def header() -> dict[str, str]:
     """Return the `traceparent` for a request to another server; empty outside a trace."""
-    context = current.get()
+    context = current()
     return {} if context is None else {"traceparent": context.traceparent}

@@ -5,8 +5,8 @@ Plain ASGI, because it runs on every request.
 
 import itertools
 import logging
+import os
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
@@ -21,10 +21,9 @@ from image_upload.limits import HEAD_MAX_BYTES, LOGGED_MAX_CHARS
 from image_upload.outbound import deadline
 from image_upload.settings import origins
 from image_upload.settings.web import WebSettings
-from image_upload.telemetry import audit
-from image_upload.telemetry.audit import Audit, AuditEvent
+from image_upload.telemetry.audit import Audit
 from image_upload.telemetry.logs import path_of
-from image_upload.telemetry.requests import MeasuredRequest, Telemetry
+from image_upload.telemetry.requests import Measured, Telemetry
 from image_upload.web.edge import Edge
 from image_upload.web.problems import answer, cause_of, translate
 from image_upload.web.routing import without_slash
@@ -97,13 +96,13 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        # On Lambda it is the id in AWS's own logs of the invocation.
         context = scope.get("aws.context")
-        request_id = getattr(context, "aws_request_id", None) or uuid.uuid4().hex
+        measured = self._telemetry.enter(scope)
+        # On Lambda it is the id in AWS's own logs of the invocation, else that of the trace if one begins here.
+        request_id = getattr(context, "aws_request_id", None) or measured.begun_trace_id or os.urandom(16).hex()
         scope["request_id"] = request_id
         deadline.enter(context)
         path = path_of(scope["path"])
-        measured = self._telemetry.enter(scope)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -116,27 +115,21 @@ class RequestLog:
                     # Answers have URLs, tokens, tickets and names for this caller only, so no cache may store them.
                     *(() if _says_how_long(message["headers"]) else _UNKEPT),
                 ]
-            elif measured is not None:
+            else:
                 measured.sent_bytes += len(message.get("body", b""))
             await send(message)
 
-        events: list[AuditEvent] = []
-        token = audit.request_events.set(events)
         try:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
             scope["status"] = CLIENT_CLOSED_REQUEST
         finally:
-            audit.request_events.reset(token)
-            self._write(scope, path, time.perf_counter() - started, events, measured)
-            if measured is not None:
-                measured.leave()
-                if self._telemetry.flushes:
-                    await self._telemetry.flush()
+            self._write(scope, path, time.perf_counter() - started, measured)
+            measured.leave()
+            if self._telemetry.flushes:
+                await self._telemetry.flush()
 
-    def _write(
-        self, scope: Scope, path: str, seconds: float, events: list[AuditEvent], measured: MeasuredRequest | None
-    ) -> None:
+    def _write(self, scope: Scope, path: str, seconds: float, measured: Measured) -> None:
         status = scope.get("status", CLIENT_CLOSED_REQUEST)
         fields: dict[str, Any] = {
             "request_id": scope["request_id"],
@@ -149,11 +142,11 @@ class RequestLog:
             fields["user_id"] = self._audit.who(scope["principal"].user_id)
         if "problem" in scope:
             fields["code"] = scope["problem"]
-        documents = [] if measured is None else measured.end(scope, status, seconds, events)
+        documents = measured.end(scope, status, seconds)
         log.info("request", extra={"fields": fields, "members": documents[0] if documents else ""})
         for document in documents[1:]:
             log.info("metrics", extra={"members": document})
-        self._audit.write(scope, status, events)
+        self._audit.write(scope, status, measured.events or [])
 
 
 class Cors(CORSMiddleware):

@@ -15,8 +15,8 @@ TRACE_ID, SPAN_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b716920
 def test_a_span_is_read_as_it_was_written(length: int, parent_id: str, failed: bool) -> None:
     attributes: otlp.Attributes = (("text", "x" * length), ("empty", ""), ("number", length), ("none", 0))
     context = TraceContext(TRACE_ID, SPAN_ID, sampled=True, parent_id=parent_id)
-    common = otlp.described("n" * length, attributes, kind=otlp.CLIENT, failed=failed)
-    written = otlp.span(context, common, 1_764_530_000_123_456_789, 1.5)
+    form = otlp.form("n" * length, attributes, kind=otlp.CLIENT, failed=failed)
+    written = form.span(context, 1_764_530_000_123_456_789, 1.5)
     expected = Span(
         trace_id=TRACE_ID,
         span_id=SPAN_ID,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 from image_upload.jobs.task import Task
 from image_upload.limits import SPANS_ANSWER_MAX_BYTES, SPANS_BATCH, SPANS_WAITING_MAX
 from image_upload.outbound.collector import Collector as HttpCollector
-from image_upload.telemetry import trace
+from image_upload.telemetry import ongoing, trace
 from image_upload.telemetry.metrics import SPANS
+from image_upload.telemetry.ongoing import Ongoing
 from image_upload.telemetry.otlp import CLIENT, SERVER
 from image_upload.telemetry.prometheus import Registry
 from image_upload.telemetry.tracing import Tracer
@@ -153,6 +155,21 @@ def test_without_a_collector_a_webhook_has_the_trace_of_its_request(
     assert received.headers["traceparent"] == VALID.decode()
 
 
+def test_the_id_of_a_request_is_that_of_the_trace_that_begins_with_it(
+    start: Start, web: httpx.Client, collecting: Collector
+) -> None:
+    service = start(TRACES_ENDPOINT=collecting.url)
+    begun = web.post(f"{service}/uploads", json=SPEC).headers["x-request-id"]
+    assert arrived(collecting, "POST /uploads").trace_id == begun
+    browser = {"traceparent": VALID.decode()}
+    # A trace has many requests, so one that goes on with it has an id of its own; so has one that has no trace.
+    ids = {web.get(f"{service}/errors", headers=browser).headers["x-request-id"] for _ in "ab"}
+    ids |= {web.get(f"{start()}/errors", headers=each).headers["x-request-id"] for each in ({}, browser)}
+    assert len(ids) == 4
+    assert TRACE_ID not in ids
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
+
+
 def test_a_message_for_a_worker_has_the_trace_of_its_request() -> None:
     task = Task("look", "photos/a.jpg", "user-1")
     made: dict[str, Any] = {
@@ -162,11 +179,11 @@ def test_a_message_for_a_worker_has_the_trace_of_its_request() -> None:
         "result_url": "/jobs/1/result",
     }
     assert "traceparent" not in json.loads(task.message(**made))
-    before = trace.current.set(trace.parse(VALID))
+    before = ongoing.current.set(Ongoing(trace.parse(VALID), None, None))
     try:
         assert json.loads(task.message(**made))["traceparent"] == VALID.decode()
     finally:
-        trace.current.reset(before)
+        ongoing.current.reset(before)
 
 
 def test_a_client_cannot_make_a_trace_be_sent(start: Start, web: httpx.Client, collecting: Collector) -> None:
