@@ -133,8 +133,8 @@ def _form_answer(app: Any, environ: dict[str, Any], start_response: Any) -> Any:
     return app(environ | {"wsgi.input": io.BytesIO(sent)}, with_headers)
 
 
-def make_bucket(endpoint_url: str) -> None:
-    """Create the bucket if it does not exist, and set its CORS rules. Raises boto3's errors."""
+def make_bucket(endpoint_url: str, name: str = BUCKET) -> None:
+    """Create a bucket if it does not exist, and set its CORS rules. Raises boto3's errors."""
     import boto3  # a second of imports that `event` and `test --url` do not need
     from botocore.config import Config
 
@@ -147,6 +147,6 @@ def make_bucket(endpoint_url: str) -> None:
         config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, proxies={"http": ""}),
     )
     with contextlib.closing(client):
-        if BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
-            client.create_bucket(Bucket=BUCKET)
-        client.put_bucket_cors(Bucket=BUCKET, CORSConfiguration={"CORSRules": [CORS_RULE]})
+        if name not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
+            client.create_bucket(Bucket=name)
+        client.put_bucket_cors(Bucket=name, CORSConfiguration={"CORSRules": [CORS_RULE]})

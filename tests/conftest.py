@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from PIL import Image
 
 from image_upload.app import create_app
 from image_upload.settings import Settings, load
-from local.embedded_s3 import EmbeddedS3, embedded_s3
+from local.embedded_s3 import EmbeddedS3, embedded_s3, make_bucket
 from local.ports import claim_port
 from local.service import local_environ, running
 from tests.aws_cli import aws_cli as run_aws_cli
@@ -31,6 +32,14 @@ Start = Callable[..., str]
 def s3() -> Iterator[EmbeddedS3]:
     with embedded_s3() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def own_bucket(s3: EmbeddedS3) -> dict[str, str]:
+    """The setting of a bucket of this module alone: to list a folder, moto looks at every key of its bucket."""
+    name = f"own-{secrets.token_hex(8)}"
+    make_bucket(s3.endpoint_url, name)
+    return {"AWS_S3_BUCKET": name}
 
 
 def settings_for(s3: EmbeddedS3, **environ: str) -> Settings:

@@ -231,9 +231,9 @@ def as_form(
 
 
 @pytest.fixture(scope="module")
-def app(s3: EmbeddedS3) -> Iterator[InProcess]:
+def app(s3: EmbeddedS3, own_bucket: dict[str, str]) -> Iterator[InProcess]:
     with local_database() as database:
-        app = InProcess(create_app(settings_for(s3, **database)))
+        app = InProcess(create_app(settings_for(s3, **own_bucket, **database)))
         with contextlib.closing(app):
             yield app
 

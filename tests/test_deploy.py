@@ -12,6 +12,9 @@ import pytest
 
 from tests.infra.template import PATH, TEMPLATE, parse
 
+# Each runs deploy.sh, with tools that answer for AWS.
+pytestmark = pytest.mark.full
+
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = (
     "awk bash cat cut date dirname find grep mktemp od rm sed sha256sum sleep sort tail tr".split()  # noqa: SIM905  a list of words

@@ -29,10 +29,10 @@ TEXTS = (
 
 
 @pytest.fixture(scope="module")
-def app(s3: EmbeddedS3) -> Iterator[InProcess]:
+def app(s3: EmbeddedS3, own_bucket: dict[str, str]) -> Iterator[InProcess]:
     with (
         local_database() as database,
-        contextlib.closing(InProcess(create_app(settings_for(s3, **database)))) as app,
+        contextlib.closing(InProcess(create_app(settings_for(s3, **own_bucket, **database)))) as app,
     ):
         yield app
 

@@ -16,6 +16,9 @@ from tests.auth.sign_in_servers import SignInServer, signing_in
 from tests.auth.visiting import FRONT_END, SECRET, environ
 from tests.database.databases import Place, empty, migrated
 
+# It goes again where test_sign_in goes, through the handler.
+pytestmark = pytest.mark.full
+
 ROOT = Path(__file__).parents[2]
 BASE = {"S3_BUCKET_NAME": "bucket", "AWS_REGION": "eu-north-1", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
 PRODUCTION = {
@@ -123,7 +126,6 @@ def test_the_whole_way_goes_through_the_handler(provider: SignInServer, sqlite: 
     assert '"message":"signed in"' in log
 
 
-@pytest.mark.full
 def test_in_production_the_cookie_is_for_this_host_and_https_and_the_settings_say_where_to_go() -> None:
     function = Function(PRODUCTION)
     begun = function.call("GET", "/auth/oauth/github", **{"x-forwarded-host": "evil.example"})
@@ -139,8 +141,6 @@ def test_in_production_the_cookie_is_for_this_host_and_https_and_the_settings_sa
     function.end()
 
 
-# A start of its own, as the next.
-@pytest.mark.full
 def test_in_production_there_is_no_token_for_tests() -> None:
     function = Function(PRODUCTION)
     answers = [function.call("POST", path, "email=a@example.com") for path in ("/auth/oauth/test-token", "/auth/xyz")]
@@ -154,8 +154,6 @@ def test_in_production_there_is_no_token_for_tests() -> None:
     function.end()
 
 
-# A process that starts, to see what it imports.
-@pytest.mark.full
 def test_other_routes_import_nothing_of_signing_in() -> None:
     function = Function(PRODUCTION)
     assert function.call("GET", "/errors")["statusCode"] == 200

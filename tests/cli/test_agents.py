@@ -21,6 +21,9 @@ from tests.conftest import Start
 from tests.in_thread import answering
 from tests.test_readme import blocks
 
+# Each starts a process with the packages of MCP.
+pytestmark = pytest.mark.full
+
 if TYPE_CHECKING:
     from mcp import Client
     from mcp.types import Tool
@@ -248,8 +251,6 @@ def test_the_documentation_shows_the_words_that_a_line_begins_with(agent: Agent,
     assert [line.split(" ")[0] for line in shown[1:]] == [line.split(" ")[0] for line in said.text.splitlines()[1:]]
 
 
-# A server of its own.
-@pytest.mark.full
 def test_the_token_reaches_the_service_and_no_output(start: Start, tmp_path: Path, picture: Path) -> None:
     url = start(AUTH_REQUIRED="true", JWT_SECRET=SECRET)
     token = run("token", "--sub", "agent-1", JWT_SECRET=SECRET).stdout.strip()
@@ -322,8 +323,6 @@ def redirecting() -> Iterator[tuple[http.server.ThreadingHTTPServer, list[Mappin
         yield server, came
 
 
-# Servers of its own.
-@pytest.mark.full
 def test_a_redirect_takes_no_token_along_and_a_service_that_is_gone_is_named(
     redirecting: tuple[http.server.ThreadingHTTPServer, list[Mapping[str, str]]], tmp_path: Path
 ) -> None:

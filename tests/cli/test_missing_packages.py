@@ -14,6 +14,9 @@ import pytest
 
 from image_upload.__main__ import COMMANDS
 
+# Each starts a process in an environment of its own.
+pytestmark = pytest.mark.full
+
 ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = {"import": ["examples"], "smoke": ["http://127.0.0.1:1"], "token": ["--sub", "user-1"]}
 # What is not in the image comes with the developers' packages.
@@ -122,7 +125,6 @@ def test_with_the_images_packages_alone_the_local_runner_asks_for_an_s3_server_b
     assert "-m pip install -r requirements-dev.txt\n" in done.stderr
 
 
-@pytest.mark.full
 def test_with_the_images_packages_alone_a_bucket_of_ones_own_needs_no_s3_server(as_the_image: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = str(busy.getsockname()[1])
@@ -130,7 +132,6 @@ def test_with_the_images_packages_alone_a_bucket_of_ones_own_needs_no_s3_server(
     assert done.stderr.startswith(f"Port {port} is in use by another program.")
 
 
-@pytest.mark.full
 def test_with_the_images_packages_alone_every_command_works(as_the_image: Path) -> None:
     for name in COMMANDS:
         done = bare("-m", "image_upload", name, "--help", PYTHONPATH=str(as_the_image))
@@ -144,7 +145,6 @@ def test_with_the_images_packages_alone_an_agents_server_names_the_sdk(as_the_im
     assert says(done.stderr, "requirements-dev.txt"), done.stderr
 
 
-@pytest.mark.full
 def test_an_agents_server_needs_no_package_but_the_sdk(tmp_path: Path) -> None:
     done = bare("-m", "image_upload", "mcp", PYTHONPATH=str(linked(required_by("mcp"), tmp_path)))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -22,6 +22,9 @@ from local.service import local_environ
 from tests.conftest import problem, serving
 from tests.faults.hostile import Exchange, HostileStore, PeerGone, answering, hostile_store, raw, stalling
 
+# Each waits for a deadline.
+pytestmark = pytest.mark.full
+
 IDLE_S, HEAD_S, LOOK_S = 0.2, 0.6, 0.3
 # Far less than one of the waits that it is not: 60 s for an answer. The machine may be busy.
 WITHIN_S = 8.0

@@ -22,6 +22,9 @@ from tests.in_thread import answering
 from tests.runtime.operating import request
 from tests.runtime.process import Function, function
 
+# Invocations in processes of their own.
+pytestmark = pytest.mark.full
+
 MIB = 1024 * 1024
 
 

@@ -13,6 +13,9 @@ from tests.infra.rights import ONLY_FOR, allows, exists, has_resources, of_handl
 from tests.infra.template import PSEUDO, TEMPLATE, VERIFIED, Stack, parse
 from tests.test_docs import code_in, table
 
+# What moto's IAM decides takes seconds.
+pytestmark = pytest.mark.full
+
 ROOT: Final = Path(__file__).parents[2]
 DEPLOYER: Final = parse((ROOT / "infra/deployer.yaml").read_text(encoding="utf-8"))
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html, without white space
@@ -131,7 +134,6 @@ def needs() -> Iterator[tuple[str, str, str]]:
         yield action, "", ""
 
 
-@pytest.mark.full
 def test_whatever_the_stack_and_the_script_need_is_allowed_on_their_own_resources() -> None:
     statements = deployer()
     refused = [
@@ -142,7 +144,6 @@ def test_whatever_the_stack_and_the_script_need_is_allowed_on_their_own_resource
     assert refused == []
 
 
-@pytest.mark.full
 def test_nothing_is_allowed_that_neither_the_stack_nor_the_script_needs() -> None:
     assert actions(deployer()) - {action for action, _, _ in needs()} == set()
 
@@ -313,6 +314,5 @@ def test_a_command_that_cannot_be_read_is_an_error(script: str) -> None:
         of_script(script)
 
 
-@pytest.mark.full
 def test_cfn_lint_finds_nothing() -> None:
     assert lint(ROOT / "infra/deployer.yaml") == ""

@@ -24,6 +24,9 @@ from tests.jobs.test_tasks import SECRET, TASK, bearer, scan, stored
 from tests.usage.conftest import store
 from tests.usage.redis_server import Redis
 
+# A worker is a process of its own.
+pytestmark = pytest.mark.full
+
 __all__ = ["store"]
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +110,6 @@ def test_by_sqs(start: Start, s3: EmbeddedS3, web: httpx.Client) -> None:
         assert queue.bodies() == []
 
 
-@pytest.mark.full
 def test_at_sigterm_it_ends_the_task_that_it_has_and_takes_no_other(s3: EmbeddedS3) -> None:
     with sqs(s3) as queue, socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -143,7 +145,6 @@ def test_by_a_stream_of_redis(start: Start, store: Redis, web: httpx.Client) -> 
     assert store.ask("XLEN", "tasks") == b":0\r\n"
 
 
-@pytest.mark.full
 def test_a_poisoned_message_of_sqs_goes_to_the_dead_letter_queue(
     start: Start, s3: EmbeddedS3, web: httpx.Client
 ) -> None:
@@ -184,7 +185,6 @@ def test_what_a_killed_worker_had_taken_another_one_does(start: Start, store: Re
     assert ended(web, url, id_of(key, TASK))["state"] == "done"
 
 
-@pytest.mark.full
 def test_a_message_that_comes_twice_changes_nothing(start: Start, s3: EmbeddedS3, web: httpx.Client) -> None:
     with sqs(s3) as queue:
         url = start(QUEUE_URL=queue.url, JWT_SECRET=SECRET)

@@ -20,6 +20,9 @@ from tests.notify.documented import example
 from tests.notify.receiver import SECRET, event, new_secret, settings_for
 from tests.npm import installed, tool
 
+# Receivers are processes of their own.
+pytestmark = pytest.mark.full
+
 HERE = Path(__file__).resolve().parent
 NODE = pytest.param("node", marks=pytest.mark.needs("node"))
 

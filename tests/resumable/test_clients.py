@@ -21,6 +21,9 @@ from tests.needs import unavailable
 from tests.resumable.clients import WITHIN_S, sent_by_node
 from tests.resumable.speaking import Tus, stored
 
+# Clients are processes, and test_service proves what they ask for.
+pytestmark = pytest.mark.full
+
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
 TUSPY_VERSION = "1.1.0"
@@ -113,7 +116,6 @@ def test_curl_by_the_documented_lines(service: str, web: httpx.Client, number: i
         assert "stored: 204" in said.stdout
 
 
-@pytest.mark.full
 def test_an_upload_goes_on_in_the_next_served_process_after_the_first_was_killed(
     s3: EmbeddedS3, web: httpx.Client, tmp_path: Path, picture: Path
 ) -> None:

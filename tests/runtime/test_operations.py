@@ -21,6 +21,9 @@ from tests.contract.store import Store, opened
 from tests.runtime.operating import SMOKE, answered, request
 from tests.runtime.process import function
 
+# Each starts the runtime anew, and waits.
+pytestmark = pytest.mark.full
+
 # What a token must say, by all settings that ask for something.
 STRICT = {
     "AUTH_REQUIRED": "true",

@@ -17,6 +17,9 @@ from tests.runtime.api import WITHIN_S
 from tests.runtime.process import ROOT, Function, function
 from tests.runtime.test_function import STORED, form_event
 
+# Four processes, each with the whole service.
+pytestmark = pytest.mark.full
+
 WORKERS = 4
 SIZE_BYTES = 2_000_000
 # awslambdaric forks so many workers when Lambda says so.
@@ -51,7 +54,6 @@ def test_four_workers_upload_at_once(tmp_path: Path, s3: EmbeddedS3) -> None:
     assert len(store.stored) == WORKERS
 
 
-@pytest.mark.full
 def test_workers_do_not_mix_up_what_they_are_given(tmp_path: Path, s3: EmbeddedS3, web: httpx.Client) -> None:
     """Sixteen uploads of large forms, each file of other bytes; what one left in /tmp another could take."""
     files = {f"uploads/worker-{number}.jpg": bytes([number]) * (SIZE_BYTES) for number in range(16)}
@@ -69,7 +71,6 @@ def test_workers_do_not_mix_up_what_they_are_given(tmp_path: Path, s3: EmbeddedS
         assert list(running.temporary.iterdir()) == []
 
 
-@pytest.mark.full
 def test_wrong_settings_end_every_worker_with_the_message(tmp_path: Path) -> None:
     with function(tmp_path, AT_ONCE) as running:
         running.process.wait(WITHIN_S)
