@@ -25,7 +25,7 @@ smoke: $(READY) ## store pictures in every way in a service of its own, compare 
 	@$(BIN)/python test_local.py test
 
 # mypy keeps one core busy from nothing, the tests wait now and then.
-test: lint ## lint, types, and every test that needs Python, make and curl alone (5 minutes)
+test: lint ## lint, types, and every test that needs Python, make and curl alone (4 minutes)
 	@$(MAKE) --no-print-directory --jobs=2 types unit
 
 test-all: test ## lint, types, and every test, on every server, in containers and in a browser
