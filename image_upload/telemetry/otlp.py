@@ -75,12 +75,18 @@ class SpanForm:
         """Return a span as a field of `ScopeSpans`. It took place from a moment on, in nanoseconds since 1970."""
         trace_id, span_id, ended_ns = context.trace_id, context.span_id, began_ns + int(seconds * 1e9)
         pack, before, behind = self._below if context.parent_id else self._first
-        # fmt: off
         return pack(
-            before, bytes.fromhex(trace_id), _ITS_ID, bytes.fromhex(span_id), _ITS_START, began_ns, _ITS_END, ended_ns,
-            behind, bytes.fromhex(context.parent_id),
+            before,
+            bytes.fromhex(trace_id),
+            _ITS_ID,
+            bytes.fromhex(span_id),
+            _ITS_START,
+            began_ns,
+            _ITS_END,
+            ended_ns,
+            behind,
+            bytes.fromhex(context.parent_id),
         )
-        # fmt: on
 
 
 def _layout(common: bytes, before_parent: bytes) -> tuple[Callable[..., bytes], bytes, bytes]:

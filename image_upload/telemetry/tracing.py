@@ -9,6 +9,7 @@ import asyncio
 import contextvars
 import functools
 import logging
+import os
 import random
 from typing import Final, Protocol
 
@@ -57,8 +58,9 @@ class Tracer:
 
     def begin(self, received: TraceContext | None) -> TraceContext:
         """Return the context of a new span, in the trace that was received or a new one."""
-        # Both ids at once; one of zeros, which the standard forbids, takes as long to come as guessing one.
-        digits = f"{random.getrandbits(192):048x}"
+        # Both ids at once, and not to be foretold by who has seen others: answers show them. One of zeros, which the
+        # standard forbids, takes as long to come as guessing one.
+        digits = os.urandom(24).hex()
         trace_id, parent_id = (digits[16:], "") if received is None else (received.trace_id, received.span_id)
         sampled = self._sends_all or int(trace_id[-_RANDOM_DIGITS:], 16) < self._below
         return TraceContext(trace_id, digits[:16], sampled, self if sampled else None, parent_id)
