@@ -195,6 +195,8 @@ def test_a_version_that_does_not_work_is_never_seen_by_a_client_that_asks_all_th
 ) -> None:
     before = live(aws)
     with asking(web, output(aws, "FunctionUrl"), secret(aws, "JWT_SECRET")) as answers:
+        within(30, lambda: len(answers) > 0)
+        earlier = len(answers)
         # The new version would say 60, and does not start for another setting.
         said = shell(
             aws, "./deploy.sh --yes --set UPLOAD_URL_EXPIRES_SECONDS=60 --set RATE_LIMIT_PER_USER=nonsense", fails=True
@@ -205,7 +207,7 @@ def test_a_version_that_does_not_work_is_never_seen_by_a_client_that_asks_all_th
         # Mended, it replaces the old version at once and for good.
         shell(aws, "./deploy.sh --yes --set RATE_LIMIT_PER_USER=")
         within(30, lambda: answers[-1] == (200, 60))
-    assert seen > 20, "the client did ask meanwhile"
+    assert seen > earlier, "the client did ask meanwhile"
     assert set(answers[:seen]) == {(200, 120)}
     assert set(answers) == {(200, 120), (200, 60)}
     assert answers == sorted(answers, key=lambda answer: answer != (200, 120)), "never back and forth"
