@@ -4,8 +4,8 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 
-Property tests compare the URLs with botocore's, byte for byte. For speed, the day's key is derived once, what
-all URLs share is encoded once, and the parts of one upload share the hash of everything in front of their number.
+Property tests compare the URLs with botocore's, byte for byte. For speed, the day's key is derived and hashed
+once, what all URLs share is encoded once, and the parts of one upload share the hash of all in front of their number.
 """
 
 import base64
@@ -38,12 +38,39 @@ class Credentials(NamedTuple):
         return f"Credentials({self.access_key_id!r}, …)"
 
 
+class _Mac(NamedTuple):
+    """HMAC-SHA-256 by one key, which is hashed once and not for each text: RFC 2104, sections 2 and 4."""
+
+    inner: "hashlib._Hash"
+    outer: "hashlib._Hash"
+
+    @classmethod
+    def by(cls, key: bytes) -> "_Mac":
+        """Return that of a key of at most 64 bytes."""
+        block = key.ljust(64, b"\0")
+        return cls(*(hashlib.sha256(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C)))
+
+    def begun(self, text: str) -> "_Mac":
+        """Return that of what follows this text."""
+        inner = self.inner.copy()
+        inner.update(text.encode())
+        return self._replace(inner=inner)
+
+    def hex(self, text: str) -> str:
+        """Return the code of a text."""
+        inner, outer = self.inner.copy(), self.outer.copy()
+        inner.update(text.encode())
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
 class _Moment(NamedTuple):
-    """The values that all signatures of one second share."""
+    """The values that all signatures of one second share. `request_mac` takes the hash of a canonical request."""
 
     stamp: str
     scope: str
-    key: bytes
+    mac: _Mac
+    request_mac: _Mac
     credential: str
 
 
@@ -57,7 +84,7 @@ class Signer:
         self._payload = _UNSIGNED if service == "s3" else _EMPTY
         token = credentials.session_token
         self._token = f"&X-Amz-Security-Token={_encode(token)}" if token is not None else ""
-        self._day_key: tuple[str, bytes] = ("", b"")
+        self._day_mac: tuple[str, _Mac] | None = None
         self._moment: tuple[datetime | None, _Moment | None] = (None, None)
 
     def presign(
@@ -105,14 +132,13 @@ class Signer:
         start, signed = self._auth(moment, expires_s), f"&X-Amz-SignedHeaders={names.replace(';', '%3B')}"
         before_number = hashlib.sha256(f"PUT\n{path}\n{start}{self._token}{signed}&partNumber=".encode())
         after_length = f"\nhost:{self.address.host}\n\n{names}\n{_UNSIGNED}"
-        to_sign = f"{ALGORITHM}\n{moment.stamp}\n{moment.scope}\n"
 
         def signatures() -> Iterator[str]:
             for number, length in parts:
                 request = before_number.copy()
                 sent = f"{number}{upload}\ncontent-length:{length}" if sized else f"{number}{upload}"
                 request.update(f"{sent}{after_length}".encode())
-                yield hmac.digest(moment.key, f"{to_sign}{request.hexdigest()}".encode(), "sha256").hex()
+                yield moment.request_mac.hex(request.hexdigest())
 
         head = f"{self.address.origin}{path}?partNumber="
         return head, f"{upload}&{start}{signed}{self._token}&X-Amz-Signature=", signatures()
@@ -141,8 +167,7 @@ class Signer:
         ]
         document = json.dumps({"expiration": expiration, "conditions": all_conditions})
         policy = base64.b64encode(document.encode()).decode()
-        signature = hmac.digest(moment.key, policy.encode(), "sha256").hex()
-        return {**pinned, "policy": policy, "x-amz-signature": signature}
+        return {**pinned, "policy": policy, "x-amz-signature": moment.mac.hex(policy)}
 
     def sign_call(
         self, body: bytes, headers: Mapping[str, str], *, now: datetime, path: str = "/", query: str = ""
@@ -169,14 +194,14 @@ class Signer:
         if moment is None or then != now:
             stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
             day, region = stamp[:8], self.address.region
-            if self._day_key[0] != day:
+            if self._day_mac is None or self._day_mac[0] != day:
                 key = f"AWS4{self.credentials.secret_access_key}".encode()
                 for step in (day, region, self._service, "aws4_request"):
                     key = hmac.digest(key, step.encode(), "sha256")
-                self._day_key = (day, key)
-            scope = f"{day}/{region}/{self._service}/aws4_request"
+                self._day_mac = (day, _Mac.by(key))
+            mac, scope = self._day_mac[1], f"{day}/{region}/{self._service}/aws4_request"
             credential = _encode(f"{self.credentials.access_key_id}/{scope}")
-            moment = _Moment(stamp, scope, self._day_key[1], credential)
+            moment = _Moment(stamp, scope, mac, mac.begun(f"{ALGORITHM}\n{stamp}\n{scope}\n"), credential)
             self._moment = (now, moment)
         return moment
 
@@ -213,6 +238,4 @@ def _in_order(auth: str, own: list[tuple[str, str]]) -> str:
 
 
 def _sign(moment: _Moment, canonical_request: bytes) -> str:
-    digest = hashlib.sha256(canonical_request).hexdigest()
-    to_sign = f"{ALGORITHM}\n{moment.stamp}\n{moment.scope}\n{digest}"
-    return hmac.digest(moment.key, to_sign.encode(), "sha256").hex()
+    return moment.request_mac.hex(hashlib.sha256(canonical_request).hexdigest())

@@ -24,8 +24,7 @@ _SECRET = (
     r"|(?<![\w-])(eyJ|up[lcrkj]1\.)[\w-]{6,}(?:\.[\w-]+){0,2}"
 )
 
-_HINTS = ("mz-", "MZ-", "earer", "EARER", "eyJ")
-_TICKET_HINTS = ("upl1.", "upc1.", "upr1.", "upk1.", "upj1.")
+_TICKETS = ("upl1.", "upc1.", "upr1.", "upk1.", "upj1.")
 
 # At INFO httpx logs whole URLs, and Mangum a second line a request. At DEBUG botocore logs keys. So these stay at
 # WARNING, also with DEBUG=true.
@@ -34,12 +33,14 @@ CHATTY = ("httpx", "httpcore", "mangum", "botocore", "boto3", "urllib3", "python
 
 def redact(text: str) -> str:
     """Return the text with every presigned signature, credential and bearer token replaced by `[redacted]`."""
-    # Ten times faster than the search, and most lines have none; a generator would be slower. Each look for one takes
-    # 0.1 us, and most lines have no "1." either.
-    for hint in _HINTS + _TICKET_HINTS if "1." in text else _HINTS:
-        if hint in text:
-            break
-    else:
+    # Twenty times faster than the search, and most lines have none. Looking for one character first is nearly free.
+    if not (
+        (("=" in text or "%" in text) and ("mz-" in text or "MZ-" in text))
+        or ("J" in text and "eyJ" in text)
+        or "earer" in text
+        or "EARER" in text
+        or ("1." in text and any(ticket in text for ticket in _TICKETS))
+    ):
         return text
     return re.sub(_SECRET, lambda match: f"{match[1] or match[2] or match[3]}[redacted]", text)
 

@@ -98,7 +98,7 @@ class Measured(Ongoing):
             context, self._began_ns = received, 0
         else:
             context, self._began_ns = tracer.begin(received), time.time_ns()
-        super().__init__(context, telemetry.recorder, events)
+        self.trace, self.recorder, self.events = context, telemetry.recorder, events
         self._tracer = None if context is None else context.tracer
         self.sent_bytes = 0
         self._token = ongoing.current.set(self)
