@@ -40,16 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, by default the process's own; return its exit code."""
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help"):
-        print(usage())  # noqa: T201  a command's output
+        print(usage())
         return 0
     if name not in COMMANDS:
-        print(f"There is no command {name!r}.\n{usage()}", file=sys.stderr)  # noqa: T201  the same
+        print(f"There is no command {name!r}.\n{usage()}", file=sys.stderr)
         return 2
     try:
         module = importlib.import_module(f"image_upload.cli.{COMMANDS[name][0]}")
         code: int = module.run(rest)
     except ModuleNotFoundError as error:
-        print(missing.remedy(error), file=sys.stderr)  # noqa: T201  the same
+        print(missing.remedy(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130  # a shell's exit code for a program that Ctrl-C ended

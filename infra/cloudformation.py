@@ -54,13 +54,13 @@ def as_yaml(value: Any) -> str:
     return text
 
 
-class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML brings no types
+class _Dumper(yaml.SafeDumper):
     """Indent lists below their key, and write tagged words without quotes."""
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002  PyYAML's signature
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: FBT001, FBT002  PyYAML's signature
         super().increase_indent(flow, False)
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  CloudFormation takes no YAML aliases
+    def ignore_aliases(self, data: Any) -> bool:
         return True
 
     def choose_scalar_style(self) -> Any:

@@ -38,7 +38,7 @@ class TaskFailed(Exception):
 # --- your own code --------------------------------------------------------------------------------
 
 
-def vision_analysis_task(image_url: str, user_id: str | None = None) -> dict[str, Any]:  # noqa: ARG001  the call's form
+def vision_analysis_task(image_url: str, user_id: str | None = None) -> dict[str, Any]:
     """Return the size and the mean colour of a picture. Put your model here."""
     try:
         with Image.open(io.BytesIO(download(image_url)), formats=FORMATS) as picture:

@@ -121,11 +121,9 @@ class Client:
     def send(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> Answer:
         """Send one request. Raises `Failed` if there is no answer."""
         own = url.startswith("/")
-        request = urllib.request.Request(  # noqa: S310  the URL is the operator's own or one the service signed
-            self.base_url + url if own else url, data=body, method=method, headers=headers
-        )
+        request = urllib.request.Request(self.base_url + url if own else url, data=body, method=method, headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=self.left_s()) as response:  # noqa: S310  presigned by the service itself
+            with urllib.request.urlopen(request, timeout=self.left_s()) as response:
                 return _answer(response.status, response)
         except urllib.error.HTTPError as error:
             with error:

@@ -56,11 +56,11 @@ class NoTasks:
 
     enabled: ClassVar[bool] = False
 
-    def starts(self, key: str) -> bool:  # noqa: ARG002  the interface's
+    def starts(self, key: str) -> bool:
         """Return False."""
         return False
 
-    def due(self, stored: StoredObject, owner_id: str | None) -> "Sequence[Task]":  # noqa: ARG002  the interface's
+    def due(self, stored: StoredObject, owner_id: str | None) -> "Sequence[Task]":
         """Return none."""
         return ()
 
@@ -70,11 +70,11 @@ class NoTasks:
     async def send(self, tasks: "Sequence[Task]") -> None:
         """Do nothing."""
 
-    async def retry_due(self, within_s: float) -> Counter[str]:  # noqa: ARG002  the interface's
+    async def retry_due(self, within_s: float) -> Counter[str]:
         """Return that nothing was due."""
         return Counter()
 
-    async def queue(self, stored: StoredObject, owner_id: str) -> str:  # noqa: ARG002  the interface's
+    async def queue(self, stored: StoredObject, owner_id: str) -> str:
         """Raise `QueueNotConfigured`."""
         raise QueueNotConfigured("This service hands no work to workers. Its operator sets QUEUE_URL.")
 

@@ -14,7 +14,7 @@ from image_upload.settings.values import CommaList, checked_url, is_loopback
 JWT_SECRET_MIN_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 
 
-def _auth_required(value: bool | None, known: Known) -> bool:  # noqa: FBT001  every check takes the value by position
+def _auth_required(value: bool | None, known: Known) -> bool:
     return known.production if value is None else value
 
 

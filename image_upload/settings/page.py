@@ -3,7 +3,7 @@
 from image_upload.settings.section import Known, Section, setting
 
 
-def _page(value: bool | None, known: Known) -> bool:  # noqa: FBT001  every check takes the value by position
+def _page(value: bool | None, known: Known) -> bool:
     return not known.production if value is None else value
 
 

@@ -18,7 +18,7 @@ def _bucket_name(value: str, _: Known) -> str:
     return bucket_name(value)
 
 
-def _tls(value: bool, known: Known) -> bool:  # noqa: FBT001  every check takes the value by position
+def _tls(value: bool, known: Known) -> bool:
     if not value and known.production:
         raise ValueError("false is possible only outside production")
     return value

@@ -7,7 +7,7 @@ from image_upload.settings.section import Known, Section, setting
 from image_upload.settings.values import checked_url
 
 
-def _metrics(value: bool | None, known: Known) -> bool:  # noqa: FBT001  every check takes the value by position
+def _metrics(value: bool | None, known: Known) -> bool:
     # CloudWatch bills metrics, so there they are asked for.
     return not (known.production or known.on_lambda) if value is None else value
 

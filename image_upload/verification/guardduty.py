@@ -28,7 +28,7 @@ class GuardDuty:
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
 
-    async def scan(self, arrival: StoredObject, within_s: float) -> Verdict:  # noqa: ARG002  it has been scanned or not
+    async def scan(self, arrival: StoredObject, within_s: float) -> Verdict:
         """Return the verdict of the tag; without one `waiting`."""
         status = (await objects.tags(self._bucket, arrival.key)).get(TAG)
         if status is None:

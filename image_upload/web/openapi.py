@@ -135,7 +135,7 @@ def _fill(operation: dict[str, Any], facts: Declared, components: dict[str, Any]
 class _Untitled(GenerateJsonSchema):
     """Schemas without titles of members, which would only repeat their names."""
 
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  the base class's signature
+    def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
 

@@ -145,7 +145,7 @@ def test_an_address_that_its_user_has_left_is_free_for_its_next_owner(
 def test_letters_that_only_look_or_fold_alike_are_other_addresses(ann: Visitor, provider: SignInServer) -> None:
     provider.person["email"] = "mike@example.com"
     first = ann.tokens("google")["user"]
-    provider.emails = [{"email": "mıKe@example.com", "primary": True, "verified": True}]  # noqa: RUF001  a dotless i
+    provider.emails = [{"email": "mıKe@example.com", "primary": True, "verified": True}]
     assert ann.tokens("github")["user"]["user_id"] != first["user_id"]
 
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from awscli import clidriver  # type: ignore[import-not-found]  # not of this environment
+from awscli import clidriver
 from botocore import session  # the CLI's own
 
 # The services that deploy.sh asks most, each with a call. What this process has called, a fork finds loaded.

@@ -114,7 +114,7 @@ SERVERS = [as_param(name) for name in ("localstack", *(each for each in chosen_s
 
 
 @pytest.fixture(scope="session", params=SERVERS)
-def storage(request: pytest.FixtureRequest, browser: Browser, cors_rules: list[dict[str, Any]]) -> Iterator[Storage]:  # noqa: ARG001  without a browser no server need start
+def storage(request: pytest.FixtureRequest, browser: Browser, cors_rules: list[dict[str, Any]]) -> Iterator[Storage]:
     """The bucket on each server in turn.
 
     LocalStack lets origins that it knows through by rules of its own. Our page's is none of them, so that on both

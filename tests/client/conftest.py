@@ -205,7 +205,7 @@ class Make:
 
 
 @pytest.fixture
-def made(open_tab: Open, service: Proxy, s3: Proxy, token: str) -> Make:  # noqa: ARG001  both proxies are as new
+def made(open_tab: Open, service: Proxy, s3: Proxy, token: str) -> Make:
     return Make(open_tab, service.url, token)
 
 

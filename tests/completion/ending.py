@@ -24,4 +24,4 @@ def end_at(bucket: Bucket, call: int, *, before: bool = False) -> None:
             if is_last:
                 raise Killed
 
-    bucket.call = made  # type: ignore[method-assign]  # the seam between the process and S3
+    bucket.call = made

@@ -5,7 +5,7 @@ This is run by podman-compose's own Python.
 
 from typing import Any
 
-import podman_compose  # type: ignore[import-not-found]  # not of this environment
+import podman_compose
 
 
 def with_fields(token: Any) -> Any:

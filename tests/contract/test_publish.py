@@ -306,7 +306,7 @@ def test_bytes_that_are_exchanged_while_they_are_looked_at_do_not_stay(
                 assert put.send(web, script).status_code == 200
             return answer
 
-        context.bucket.call = exchanged  # type: ignore[method-assign]  # the seam
+        context.bucket.call = exchanged
         try:
             return (await confirm(context, put.key)).fault
         finally:

@@ -10,7 +10,7 @@ import runpy
 from typing import Any
 
 import yaml
-from ministack.services import lambda_svc  # type: ignore[import-not-found]  # not of this environment
+from ministack.services import lambda_svc
 
 by_image = lambda_svc._warm_pool_key
 

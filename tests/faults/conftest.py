@@ -64,7 +64,7 @@ def warm(hostile: HostileStore, check_target: str, hasty: str) -> None:
 
 
 @pytest.fixture
-def store(hostile: HostileStore, warm: None) -> Iterator[HostileStore]:  # noqa: ARG001  it is only to be there before
+def store(hostile: HostileStore, warm: None) -> Iterator[HostileStore]:
     """The store; afterwards no socket and no temporary file may be open that was not open before."""
     hostile.play()
     before = held()

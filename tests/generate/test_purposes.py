@@ -42,7 +42,7 @@ def test_the_page_lists_the_purposes_of_the_file() -> None:
 
 def test_the_values_are_those_of_the_file(in_place: Path) -> None:
     written: dict[str, Any] = {}
-    exec(purposes.compiled(""), written)  # noqa: S102  what make generate writes, and a start imports
+    exec(purposes.compiled(""), written)
     assert written["PURPOSES"] == purpose_file.parse(in_place.read_text(encoding="utf-8"))
 
 

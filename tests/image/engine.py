@@ -83,7 +83,7 @@ def _wait_for_end(pid: int, within_s: float) -> None:
     except OSError:
         time.sleep(servers.POLL_S)  # it has ended, and podman has not noted it
         return
-    with open(process) as ended:  # noqa: PTH123  a descriptor
+    with os.fdopen(process) as ended:
         select.select([ended], [], [], within_s)
 
 

@@ -25,10 +25,12 @@ from tests.infra.test_deployer_enforced import finished
 ROOT: Final = Path(__file__).parents[2]
 GITHUB: Final = parse((ROOT / "infra/github.yaml").read_text(encoding="utf-8"))
 WORKFLOWS: Final = sorted((ROOT / ".github/workflows").glob("*.yml"))
-DEPLOY: Final[dict[str, Any]] = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text(encoding="utf-8"))
+DEPLOY: Final[dict[str | bool, Any]] = yaml.safe_load(
+    (ROOT / ".github/workflows/deploy.yml").read_text(encoding="utf-8")
+)
 STAGES: Final = {path.stem: path for path in (ROOT / "infra/stages").glob("*.env")}
 # YAML 1.1 takes the key `on` for true.
-TRIGGERS: Final[dict[str, Any]] = DEPLOY[True]  # type: ignore[index]  # see above
+TRIGGERS: Final[dict[str, Any]] = DEPLOY[True]
 REPOSITORY: Final = "octo-org@123/octo-repo@456"
 ISSUER: Final = "token.actions.githubusercontent.com"
 # Options of deploy.sh that come with the deployment by versions.

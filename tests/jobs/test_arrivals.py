@@ -107,8 +107,9 @@ def test_ended_at_any_call_the_next_confirmation_queues(
             await put(context, f"incoming/{key}", PHOTO)
             end_at(context.bucket, calls)
             await confirm(context, key)
-            while context.tasks._dispatcher._sending:  # type: ignore[attr-defined]  # those of the queue
-                await asyncio.gather(*context.tasks._dispatcher._sending)  # type: ignore[attr-defined]  # the same
+            tasks: Any = context.tasks  # those of the queue
+            while tasks._dispatcher._sending:
+                await asyncio.gather(*tasks._dispatcher._sending)
 
         async def again(context: CompletionContext, key: str = key) -> None:
             async def due(connection: Any) -> None:

@@ -288,7 +288,7 @@ def soon_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hasty(soon_again: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001  asked for to be there
+def hasty(soon_again: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a store that says nothing. One that answers may take longer than this on a busy machine."""
     monkeypatch.setattr(time_limits, "CONTROL", time_limits.CONTROL._replace(head_s=0.3))
 

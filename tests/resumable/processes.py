@@ -83,7 +83,7 @@ def calls_of(bucket: Bucket) -> list[str]:
         made.append(operation)
         return await real(operation, *arguments, **options)
 
-    bucket.call = call  # type: ignore[method-assign]  # the seam between the process and S3
+    bucket.call = call
     return made
 
 
@@ -101,7 +101,7 @@ class Held:
                 await self._released.wait()
             return await real(*arguments, **options)
 
-        bucket.call = made  # type: ignore[method-assign]  # the seam between the process and S3
+        bucket.call = made
 
     def release(self) -> None:
         """Let it go on."""

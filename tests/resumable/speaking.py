@@ -46,7 +46,7 @@ class Tus:
         assert made.status_code == 201, made.text
         return made.headers["location"]
 
-    def append(self, location: str, offset: int, content: Any = b"", **headers: str | int) -> httpx.Response:
+    def append(self, location: str, offset: int | str, content: Any = b"", **headers: str | int) -> httpx.Response:
         """The answer to an append."""
         return self.ask("PATCH", location, content, **{**BYTES, "Upload-Offset": offset, **headers})
 
@@ -68,7 +68,7 @@ class Ietf(Tus):
         assert made.status_code == 201, made.text
         return made.headers["location"]
 
-    def append(self, location: str, offset: int, content: Any = b"", **headers: str | int) -> httpx.Response:
+    def append(self, location: str, offset: int | str, content: Any = b"", **headers: str | int) -> httpx.Response:
         """See `Tus`. Without `Upload_Complete` more bytes follow."""
         return self.ask(
             "PATCH", location, content, **{**PARTIAL, "Upload-Offset": offset, "Upload-Complete": "?0", **headers}

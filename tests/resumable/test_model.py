@@ -94,7 +94,7 @@ class Believing(Engine):
 class Trusting(Engine):
     """Acknowledges what it has written without looking whether another process has ended the upload meanwhile."""
 
-    async def _acknowledged(self, state: State, offset: int) -> State:  # noqa: ARG002  the other ones need it
+    async def _acknowledged(self, state: State, offset: int) -> State:
         return await self._finish(state) if state.is_whole else state
 
 

@@ -50,9 +50,7 @@ class Service:
             raise Refused(f"{self._url} answered {status}, but not as this service does. Correct --url.") from None
 
     def _send(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        request = urllib.request.Request(  # noqa: S310  `--url` is http or https
-            self._url + path, body, self._headers, method=method
-        )
+        request = urllib.request.Request(self._url + path, body, self._headers, method=method)
         try:
             with self._opener.open(request, timeout=TIMEOUT_S) as response:
                 return response.status, response.read()
